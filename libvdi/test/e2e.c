@@ -1,0 +1,2303 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * e2e.c - both sides of libvdi over /dev/vdiset, in two processes and more
+ *
+ * In each test this process is the server and forked children are clients. A
+ * check that fails in a child makes it exit with 1, which the server's join()
+ * reports; an alarm ends whatever hangs.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <libvdi.h>
+#include <linux/vdiset.h>
+
+#include "../channel.h"
+
+#define KIB	1024U
+#define MIB	(1024U * KIB)
+#define WAIT	10000		/* longer than anything here takes */
+#define LIMIT	120		/* seconds for one test */
+
+/* --------------------------------------------------------------- checking */
+
+static bool in_child;
+
+static void failed(const char *file, int line, const char *what, long got,
+		   long want)
+{
+	fprintf(stderr, "# %s:%d: %s is %ld (%s), not %ld (%s)\n", file, line,
+		what, got, vdi_strerror(got), want, vdi_strerror(want));
+	if (in_child)
+		_exit(1);
+	fail();
+}
+
+#define EQ(got, want) do {						\
+	long g_ = (long)(got), w_ = (long)(want);			\
+	if (g_ != w_)							\
+		failed(__FILE__, __LINE__, #got, g_, w_);		\
+} while (0)
+#define OK(got)		EQ(got, NOERROR)
+#define TRUE(got)	EQ(!!(got), 1)
+
+/* -------------------------------------------------------------- processes */
+
+struct peer {
+	pid_t pid;
+	int fd;			/* a socket to the other process */
+};
+
+typedef void client_fn(int fd);
+
+static char set_name[64];
+
+static void new_name(void)
+{
+	static int number;
+
+	snprintf(set_name, sizeof(set_name), "e2e-%d-%d", getpid(), ++number);
+}
+
+static void tell(int fd, char c)
+{
+	EQ(write(fd, &c, 1), 1);
+}
+
+static void hear(int fd, char want)
+{
+	char c = 0;
+
+	EQ(read(fd, &c, 1), 1);
+	EQ(c, want);
+}
+
+/* What a failed test left behind. */
+static pid_t children[16];
+static unsigned int child_count;
+
+static struct peer spawn(client_fn *fn)
+{
+	struct peer peer;
+	int fd[2];
+
+	OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	fflush(NULL);
+	peer.pid = fork();
+	TRUE(peer.pid >= 0);
+	if (!peer.pid) {
+		in_child = true;
+		close(fd[0]);
+		alarm(LIMIT);
+		fn(fd[1]);
+		_exit(0);
+	}
+	close(fd[1]);
+	peer.fd = fd[0];
+	children[child_count++ % 16] = peer.pid;
+	return peer;
+}
+
+static void join(struct peer *peer)
+{
+	int status;
+
+	EQ(waitpid(peer->pid, &status, 0), peer->pid);
+	child_count--;
+	close(peer->fd);
+	EQ(status, 0);
+}
+
+static void kill_peer(struct peer *peer)
+{
+	int status;
+
+	OK(kill(peer->pid, SIGKILL));
+	EQ(waitpid(peer->pid, &status, 0), peer->pid);
+	child_count--;
+	close(peer->fd);
+}
+
+static void nap(int ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
+
+	nanosleep(&t, NULL);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+static void device_name(char *buf, size_t size, unsigned int i)
+{
+	if (i)
+		snprintf(buf, size, "%s-d%u", set_name, i);
+	else
+		snprintf(buf, size, "%s", set_name);
+}
+
+/* ----------------------------------------------------------- client's part */
+
+static struct vdi_client *new_client(void)
+{
+	struct vdi_client *client;
+
+	OK(vdi_client_new(&client));
+	return client;
+}
+
+/* Create the set, tell the server, wait until it is configured. */
+static struct vdi_client *client_up(int fd, const struct VDConfig *config)
+{
+	struct vdi_client *client = new_client();
+	struct VDConfig got;
+
+	OK(vdi_client_create(client, NULL, set_name, config, NULL));
+	tell(fd, 'c');
+	OK(vdi_client_get_configuration(client, WAIT, &got));
+	return client;
+}
+
+static struct vdi_client *client_up_n(int fd, unsigned int devices)
+{
+	const struct VDConfig config = { .deviceCount = devices };
+
+	return client_up(fd, &config);
+}
+
+static struct vdi_client_device *client_open(struct vdi_client *client,
+					     unsigned int i)
+{
+	struct vdi_client_device *device;
+	char name[96];
+
+	device_name(name, sizeof(name), i);
+	OK(vdi_client_open_device(client, name, &device));
+	return device;
+}
+
+static struct VDC_Command *get(struct vdi_client_device *device)
+{
+	struct VDC_Command *cmd;
+
+	OK(vdi_client_get_command(device, WAIT, &cmd));
+	return cmd;
+}
+
+static struct VDC_Command *get_a(struct vdi_client_device *device, int code)
+{
+	struct VDC_Command *cmd = get(device);
+
+	EQ(cmd->commandCode, code);
+	return cmd;
+}
+
+static void done(struct vdi_client_device *device, struct VDC_Command *cmd,
+		 int code, uint32_t bytes)
+{
+	OK(vdi_client_complete_command(device, cmd, code, bytes, 0));
+}
+
+static void expect_close(struct vdi_client_device *device)
+{
+	struct VDC_Command *cmd;
+
+	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_CLOSE);
+}
+
+static void client_down(struct vdi_client *client)
+{
+	OK(vdi_client_close(client));
+	vdi_client_free(client);
+}
+
+/* A stream that both sides can make and check: words with their position. */
+static void fill(uint8_t *buf, uint32_t size, uint64_t position)
+{
+	uint64_t i, *word = (uint64_t *)buf;
+
+	for (i = 0; i < size / 8; i++)
+		word[i] = (position + i * 8) * 0x9e3779b97f4a7c15ULL;
+}
+
+static bool filled(const uint8_t *buf, uint32_t size, uint64_t position)
+{
+	const uint64_t *word = (const uint64_t *)buf;
+	uint64_t i;
+
+	for (i = 0; i < size / 8; i++)
+		if (word[i] != (position + i * 8) * 0x9e3779b97f4a7c15ULL)
+			return false;
+	return true;
+}
+
+/*
+ * The loop of a backup program: checks what is written, makes what is read,
+ * @total bytes of it. Returns bytes moved.
+ */
+static uint64_t serve(struct vdi_client_device *device, uint64_t total)
+{
+	struct VDC_Command *cmd;
+	uint64_t at = 0;
+	uint32_t n;
+	int code;
+
+	while (!(code = vdi_client_get_command(device, -1, &cmd))) {
+		switch (cmd->commandCode) {
+		case VDC_Write:
+			TRUE(filled(cmd->buffer, cmd->size, at));
+			at += cmd->size;
+			done(device, cmd, ERROR_SUCCESS, cmd->size);
+			break;
+		case VDC_Read:
+			n = total - at < (uint32_t)cmd->size ? total - at :
+							 (uint32_t)cmd->size;
+			fill(cmd->buffer, n, at);
+			at += n;
+			done(device, cmd, n == (uint32_t)cmd->size ?
+			     ERROR_SUCCESS : ERROR_HANDLE_EOF, n);
+			break;
+		case VDC_Flush:
+		case VDC_ClearError:
+			done(device, cmd, ERROR_SUCCESS, 0);
+			break;
+		default:
+			done(device, cmd, ERROR_NOT_SUPPORTED, 0);
+		}
+	}
+	EQ(code, VD_E_CLOSE);
+	return at;
+}
+
+/* ----------------------------------------------------------- server's part */
+
+static struct vdi_server *new_server(void)
+{
+	struct vdi_server *server;
+
+	OK(vdi_server_new(&server));
+	return server;
+}
+
+struct shape {
+	uint32_t features;
+	uint32_t depth;
+	uint32_t size;
+	uint32_t count;
+};
+
+static const struct shape plain = {
+	.features = VDF_WriteMedia, .size = 64 * KIB, .count = 8,
+};
+
+static struct vdi_server *server_up(struct peer *peer,
+				    const struct shape *shape)
+{
+	struct vdi_server *server = new_server();
+	struct VDConfig config;
+
+	hear(peer->fd, 'c');
+	OK(vdi_server_open(server, NULL, set_name));
+	OK(vdi_server_get_configuration(server, &config));
+	OK(vdi_server_set_queue_depth(server, shape->depth));
+	OK(vdi_server_begin_configuration(server,
+					  config.features | shape->features,
+					  0, 0, 1 * MIB, WAIT));
+	OK(vdi_server_request_buffers(server, shape->size, 0, shape->count));
+	OK(vdi_server_end_configuration(server));
+	return server;
+}
+
+static struct vdi_server_device *server_open(struct vdi_server *server,
+					     unsigned int i)
+{
+	struct vdi_server_device *device;
+	char name[96];
+
+	device_name(name, sizeof(name), i);
+	OK(vdi_server_open_device(server, name, &device));
+	return device;
+}
+
+static void server_down(struct vdi_server *server)
+{
+	OK(vdi_server_close(server));
+	vdi_server_free(server);
+}
+
+static uint8_t *buffer(struct vdi_server *server, uint32_t size)
+{
+	uint8_t *buf;
+
+	OK(vdi_server_allocate_buffer(server, &buf, size, 0));
+	return buf;
+}
+
+/* A command with a counter of the times its routine ran. */
+struct job {
+	struct VDS_Command cmd;
+	int ran;
+};
+
+static void job_done(struct VDS_Command *cmd)
+{
+	__atomic_add_fetch(&((struct job *)cmd->completionContext)->ran, 1,
+			   __ATOMIC_RELEASE);
+}
+
+static void job_init(struct job *job, int code, uint8_t *buf, int32_t size)
+{
+	memset(job, 0, sizeof(*job));
+	job->cmd.commandCode = code;
+	job->cmd.buffer = buf;
+	job->cmd.size = size;
+	job->cmd.completionRoutine = job_done;
+	job->cmd.completionContext = job;
+	job->cmd.completionCode = -1;
+}
+
+static int job_send(struct vdi_server_device *device, struct job *job,
+		    int code, uint8_t *buf, int32_t size)
+{
+	job_init(job, code, buf, size);
+	return vdi_server_send_command(device, &job->cmd);
+}
+
+static void job_wait(struct vdi_server *server, struct job *job)
+{
+	while (!job->ran)
+		OK(vdi_server_run_completions(server, WAIT, NULL));
+	EQ(job->ran, 1);
+}
+
+/* Send, wait, give the completion code. */
+static int ask(struct vdi_server *server, struct vdi_server_device *device,
+	       int code, uint8_t *buf, int32_t size)
+{
+	struct job job;
+
+	OK(job_send(device, &job, code, buf, size));
+	job_wait(server, &job);
+	return job.cmd.completionCode;
+}
+
+static void run_out(struct vdi_server *server)
+{
+	int code;
+
+	do
+		code = vdi_server_run_completions(server, WAIT, NULL);
+	while (!code);
+	EQ(code, VD_E_CLOSE);
+}
+
+static int run_to_end(struct vdi_server *server)
+{
+	int code;
+
+	do
+		code = vdi_server_run_completions(server, WAIT, NULL);
+	while (!code);
+	return code;
+}
+
+/* ---------------------------------------------------- life cycle and codes */
+
+static void test_no_set(void **state)
+{
+	struct vdi_client *client = new_client();
+	struct vdi_server *server = new_server();
+	struct vdi_client_device *cdev = (void *)1;
+	struct vdi_server_device *sdev = (void *)1;
+	struct vdi_abort_info info;
+	struct VDConfig config;
+	uint32_t n;
+	uint8_t *p;
+
+	(void)state;
+	EQ(vdi_client_get_configuration(client, 0, &config), VD_E_PROTOCOL);
+	EQ(vdi_client_open_device(client, "x", &cdev), VD_E_PROTOCOL);
+	TRUE(!cdev);
+	EQ(vdi_client_signal_abort(client, 0, NULL), VD_E_PROTOCOL);
+	EQ(vdi_client_abort_info(client, &info), VD_E_PROTOCOL);
+	EQ(vdi_client_get_buffer_handle(client, (void *)1, &n), VD_E_PROTOCOL);
+	EQ(vdi_client_map_buffer_handle(client, 1, &p), VD_E_PROTOCOL);
+	EQ(vdi_client_close(client), VD_E_PROTOCOL);
+	EQ(vdi_client_fd(client), -1);
+
+	EQ(vdi_server_get_configuration(server, &config), VD_E_PROTOCOL);
+	EQ(vdi_server_begin_configuration(server, 0, 0, 0, 0, 0),
+	   VD_E_PROTOCOL);
+	EQ(vdi_server_request_buffers(server, 1, 0, 1), VD_E_PROTOCOL);
+	EQ(vdi_server_query_available_buffers(server, 1, 0, &n),
+	   VD_E_PROTOCOL);
+	EQ(vdi_server_end_configuration(server), VD_E_PROTOCOL);
+	EQ(vdi_server_open_device(server, "x", &sdev), VD_E_PROTOCOL);
+	EQ(vdi_server_allocate_buffer(server, &p, 1, 0), VD_E_PROTOCOL);
+	EQ(vdi_server_free_buffer(server, (void *)1, 1), VD_E_PROTOCOL);
+	EQ(vdi_server_is_shared_buffer(server, (void *)1), 0);
+	EQ(vdi_server_execute_completion_agent(server), VD_E_PROTOCOL);
+	EQ(vdi_server_signal_abort(server, 0, NULL), VD_E_PROTOCOL);
+	EQ(vdi_server_close(server), VD_E_PROTOCOL);
+	EQ(vdi_server_fd(server), -1);
+
+	EQ(vdi_client_create(NULL, NULL, "x", &config, NULL), VD_E_INVALID);
+	EQ(vdi_server_open(NULL, NULL, "x"), VD_E_INVALID);
+	EQ(vdi_server_open(server, NULL, "no such set"), VD_E_INVALID);
+	EQ(vdi_client_open_in_secondary(client, NULL, "no such set"),
+	   VD_E_PROTOCOL);
+	vdi_client_free(client);
+	vdi_server_free(server);
+	vdi_client_free(NULL);
+	vdi_server_free(NULL);
+}
+
+static void test_create(void **state)
+{
+	struct vdi_client *a = new_client(), *b = new_client();
+	struct VDConfig config = { .deviceCount = 1 };
+	struct vdi_client_device *device;
+	char text[256];
+
+	(void)state;
+	EQ(vdi_client_create(a, NULL, "", &config, NULL), VD_E_INVALID);
+	EQ(vdi_client_create(a, NULL, "a\\b", &config, NULL), VD_E_INVALID);
+	EQ(vdi_client_create(a, NULL, set_name, NULL, NULL), VD_E_INVALID);
+	config.deviceCount = 65;
+	EQ(vdi_client_create(a, NULL, set_name, &config, NULL),
+	   VD_E_NOTSUPPORTED);
+	vdi_client_message(a, text, sizeof(text));
+	TRUE(strstr(text, "deviceCount"));
+	config.deviceCount = 1;
+	OK(vdi_client_create(a, NULL, set_name, &config, NULL));
+	EQ(vdi_client_create(a, NULL, "other", &config, NULL), VD_E_PROTOCOL);
+	EQ(vdi_client_create(b, NULL, set_name, &config, NULL),
+	   VD_E_PROTOCOL);
+	vdi_client_message(b, text, sizeof(text));
+	TRUE(strstr(text, set_name));
+	EQ(vdi_client_open_in_secondary(b, NULL, set_name), VD_E_PROTOCOL);
+	EQ(vdi_client_open_device(a, set_name, &device), VD_E_PROTOCOL);
+	EQ(vdi_client_get_configuration(a, 0, &config), VD_E_TIMEOUT);
+	EQ(vdi_client_get_configuration(a, 30, &config), VD_E_TIMEOUT);
+	EQ(vdi_client_close(a), VD_E_OPEN);
+	config = (struct VDConfig){ .deviceCount = 1 };
+	OK(vdi_client_create(b, NULL, set_name, &config, NULL));
+	OK(vdi_client_signal_abort(b, 0, NULL));
+	EQ(vdi_client_get_configuration(b, 0, &config), VD_E_ABORT);
+	EQ(vdi_client_open_device(b, set_name, &device), VD_E_ABORT);
+	OK(vdi_client_close(b));
+	vdi_client_free(a);
+	vdi_client_free(b);
+}
+
+static void client_idle(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+
+	expect_close(device);
+	client_down(client);
+}
+
+static void test_server_states(void **state)
+{
+	struct peer peer = spawn(client_idle);
+	struct vdi_server *server = new_server(), *late = new_server();
+	struct vdi_server_device *device;
+	struct VDConfig config;
+	uint32_t count;
+	uint8_t *p;
+
+	(void)state;
+	hear(peer.fd, 'c');
+	OK(vdi_server_open(server, NULL, set_name));
+	EQ(vdi_server_open(server, NULL, set_name), VD_E_PROTOCOL);
+	EQ(vdi_server_open(late, NULL, set_name), VD_E_BUSY);
+	OK(vdi_server_get_configuration(server, &config));
+	EQ(vdi_server_request_buffers(server, KIB, 0, 1), VD_E_PROTOCOL);
+	EQ(vdi_server_end_configuration(server), VD_E_PROTOCOL);
+	EQ(vdi_server_query_available_buffers(server, KIB, 0, &count),
+	   VD_E_PROTOCOL);
+
+	EQ(vdi_server_begin_configuration(server, VDF_Discard, 0, 0, 0, 0),
+	   VD_E_NOTSUPPORTED);
+	EQ(vdi_server_begin_configuration(server, VDF_CompleteEnabled, 0, 0,
+					  0, 0), VD_E_NOTSUPPORTED);
+	EQ(vdi_server_begin_configuration(server, 0, 513, 0, 0, 0),
+	   VD_E_NOTSUPPORTED);
+	EQ(vdi_server_begin_configuration(server, 0, 0, 256, 0, 0),
+	   VD_E_NOTSUPPORTED);
+	EQ(vdi_server_begin_configuration(server, 0, 0, 0, 65537, 0),
+	   VD_E_NOTSUPPORTED);
+	EQ(vdi_server_set_queue_depth(server, 1025), VD_E_INVALID);
+	OK(vdi_server_set_queue_depth(server, 5));
+	OK(vdi_server_begin_configuration(server, VDF_ReadMedia, 1024, 0, 0,
+					  0));
+	EQ(vdi_server_begin_configuration(server, VDF_ReadMedia, 1024, 0, 0,
+					  0), VD_E_PROTOCOL);
+	EQ(vdi_server_set_queue_depth(server, 5), VD_E_PROTOCOL);
+
+	EQ(vdi_server_allocate_buffer(server, &p, KIB, 0), VD_E_PROTOCOL);
+	EQ(vdi_server_open_device(server, set_name, &device), VD_E_PROTOCOL);
+	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_PROTOCOL);
+	OK(vdi_server_request_buffers(server, 64 * KIB, 0, 2));
+	OK(vdi_server_query_available_buffers(server, 64 * KIB, 0, &count));
+	EQ(count, 2);
+	OK(vdi_server_end_configuration(server));
+	EQ(vdi_server_end_configuration(server), VD_E_PROTOCOL);
+	OK(vdi_server_get_configuration(server, &config));
+	EQ(config.features, VDF_ReadMedia);
+	EQ(config.blockSize, 1024);
+	EQ(config.alignment, 1024);
+	EQ(config.maxTransferSize, 64 * KIB);
+	EQ(config.maxIODepth, 8);
+	EQ(config.bufferAreaSize, 128 * KIB);
+
+	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_TIMEOUT);
+	device = server_open(server, 0);
+	EQ(vdi_server_run_completions(server, 20, NULL), VD_E_TIMEOUT);
+	OK(vdi_server_close_device(device));
+	EQ(vdi_server_close_device(device), VD_E_CLOSE);
+	EQ(vdi_server_allocate_buffer(server, &p, KIB, 0), VD_E_PROTOCOL);
+	EQ(vdi_server_request_buffers(server, KIB, 0, 1), VD_E_PROTOCOL);
+	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_CLOSE);
+	OK(vdi_server_execute_completion_agent(server));
+	server_down(server);
+	vdi_server_free(late);
+	join(&peer);
+}
+
+static void client_names(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 3);
+	struct vdi_client_device *device, *first;
+	struct VDC_Command *cmd;
+
+	OK(vdi_client_open_device(client, set_name, &first));
+	EQ(vdi_client_open_device(client, set_name, &device), VD_E_PROTOCOL);
+	TRUE(!device);
+	EQ(vdi_client_open_device(client, "unknown", &device), VD_E_INVALID);
+	EQ(vdi_client_open_device(client, "b\\s", &device), VD_E_INVALID);
+	OK(vdi_client_open_device(client, "second", &device));
+	OK(vdi_client_open_device(client, "third", &device));
+	EQ(vdi_client_open_device(client, "fourth", &device), VD_E_OPEN);
+	TRUE(!device);
+	EQ(vdi_client_get_command(first, WAIT, &cmd), VD_E_CLOSE);
+	EQ(vdi_client_get_command(first, WAIT, &cmd), VD_E_PROTOCOL);
+	client_down(client);
+}
+
+static void test_names(void **state)
+{
+	struct peer peer = spawn(client_names);
+	struct vdi_server *server = new_server();
+	struct vdi_server_device *device[3], *more;
+	struct VDConfig config;
+	int i;
+
+	(void)state;
+	hear(peer.fd, 'c');
+	OK(vdi_server_open(server, NULL, set_name));
+	OK(vdi_server_get_configuration(server, &config));
+	EQ(config.deviceCount, 3);
+	OK(vdi_server_begin_configuration(server, 0, 0, 0, 0, 0));
+	OK(vdi_server_name_device(server, 1, "second"));
+	EQ(vdi_server_name_device(server, 2, "second"), VD_E_INVALID);
+	EQ(vdi_server_name_device(server, 1, "other"), VD_E_PROTOCOL);
+	EQ(vdi_server_name_device(server, 3, "other"), VD_E_INVALID);
+	OK(vdi_server_name_device(server, 2, "third"));
+	OK(vdi_server_request_buffers(server, KIB, 0, 1));
+	OK(vdi_server_end_configuration(server));
+	OK(vdi_server_open_device(server, "third", &device[2]));
+	EQ(vdi_server_open_device(server, "third", &more), VD_E_PROTOCOL);
+	EQ(vdi_server_open_device(server, "unknown", &more), VD_E_INVALID);
+	OK(vdi_server_open_device(server, set_name, &device[0]));
+	OK(vdi_server_open_device(server, "second", &device[1]));
+	EQ(vdi_server_open_device(server, "fourth", &more), VD_E_OPEN);
+	TRUE(!more);
+	nap(50);
+	for (i = 0; i < 3; i++)
+		OK(vdi_server_close_device(device[i]));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+static void client_instance(int fd)
+{
+	struct VDConfig config = { .deviceCount = 1 };
+	struct vdi_client *client = new_client(), *second = new_client();
+	struct vdi_client_device *device;
+
+	OK(setenv("_VIRTUAL_SERVER_NAME_", "ENV", 1));
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	tell(fd, 'c');
+	OK(vdi_client_get_configuration(client, WAIT, &config));
+	OK(vdi_client_open_in_secondary(second, "ENV", set_name));
+	OK(vdi_client_open_device(second, set_name, &device));
+	tell(fd, 'o');
+	expect_close(device);
+	client_down(second);
+	client_down(client);
+}
+
+static void test_instance(void **state)
+{
+	struct peer peer = spawn(client_instance);
+	struct vdi_server *server = new_server();
+	struct vdi_server_device *device;
+
+	(void)state;
+	hear(peer.fd, 'c');
+	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
+	EQ(vdi_server_open(server, "OTHER", set_name), VD_E_INVALID);
+	OK(vdi_server_open(server, "ENV", set_name));
+	OK(vdi_server_begin_configuration(server, 0, 0, 0, 0, 0));
+	OK(vdi_server_name_device(server, 0, set_name));
+	OK(vdi_server_request_buffers(server, KIB, 0, 1));
+	OK(vdi_server_end_configuration(server));
+	OK(vdi_server_open_device(server, set_name, &device));
+	hear(peer.fd, 'o');
+	OK(vdi_server_close_device(device));
+	server_down(server);
+	join(&peer);
+}
+
+/* ---------------------------------------------------------------- buffers */
+
+static void client_prefix(int fd)
+{
+	const struct VDConfig config = {
+		.deviceCount = 1, .prefixZoneSize = 4096, .alignment = 4096,
+	};
+	struct vdi_client *client = client_up(fd, &config);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd;
+	int i;
+
+	for (i = 0; i < 8; i++) {
+		cmd = get_a(device, VDC_Write);
+		EQ((uintptr_t)cmd->buffer % 4096, 0);
+		memset(cmd->buffer - 4096, 0xee, 4096);
+		TRUE(filled(cmd->buffer, cmd->size, i));
+		done(device, cmd, 0, cmd->size);
+	}
+	expect_close(device);
+	client_down(client);
+}
+
+static void test_buffers(void **state)
+{
+	struct peer peer = spawn(client_prefix);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	uint8_t *buf[8], *more;
+	uint32_t count;
+	struct job job;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		buf[i] = buffer(server, 64 * KIB);
+	EQ(vdi_server_allocate_buffer(server, &more, 64 * KIB, 0),
+	   VD_E_MEMORY);
+	TRUE(!more);
+	EQ(vdi_server_allocate_buffer(server, &more, 64 * KIB, 3),
+	   VD_E_INVALID);
+	EQ(vdi_server_allocate_buffer(server, &more, 0, 0), VD_E_INVALID);
+	for (i = 0; i < 8; i++) {
+		fill(buf[i], 64 * KIB, i);
+		EQ(vdi_server_is_shared_buffer(server, buf[i]), 1);
+	}
+	EQ(vdi_server_is_shared_buffer(server, (uint8_t *)&count), 0);
+	EQ(job_send(device, &job, VDC_Write, (uint8_t *)&job, 8),
+	   VD_E_INVALID);
+	EQ(job_send(device, &job, VDC_Write, buf[7], 128 * KIB),
+	   VD_E_INVALID);
+	EQ(job_send(device, &job, VDC_Write, buf[0] + 512, 512),
+	   VD_E_INVALID);
+	EQ(job_send(device, &job, VDC_Write, buf[0], -1), VD_E_INVALID);
+	EQ(job_send(device, &job, VDC_Write, NULL, 8), VD_E_INVALID);
+	EQ(job_send(device, &job, VDC_Complete, NULL, 0), VD_E_INVALID);
+	EQ(job.ran, 0);
+	for (i = 0; i < 8; i++)
+		EQ(ask(server, device, VDC_Write, buf[i], 64 * KIB), 0);
+	EQ(vdi_server_free_buffer(server, buf[0], KIB), VD_E_INVALID);
+	OK(vdi_server_free_buffer(server, buf[0], 64 * KIB));
+	EQ(vdi_server_free_buffer(server, buf[0], 64 * KIB), VD_E_INVALID);
+	OK(vdi_server_query_available_buffers(server, 64 * KIB, 0, &count));
+	EQ(count, 1);
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	OK(vdi_server_free_buffer(server, buf[1], 64 * KIB));
+	server_down(server);
+	join(&peer);
+}
+
+static void client_growth(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct vdi_client *second = new_client();
+	struct VDC_Command *cmd;
+	uint32_t handle;
+	uint8_t *p;
+	int i;
+
+	OK(vdi_client_open_in_secondary(second, NULL, set_name));
+	for (i = 0; i < 3; i++) {
+		cmd = get_a(device, VDC_Write);
+		TRUE(filled(cmd->buffer, cmd->size, i));
+		OK(vdi_client_get_buffer_handle(client, cmd->buffer,
+						&handle));
+		OK(vdi_client_map_buffer_handle(second, handle, &p));
+		TRUE(p != cmd->buffer && filled(p, cmd->size, i));
+		done(device, cmd, 0, cmd->size);
+	}
+	EQ(vdi_client_map_buffer_handle(second, 0, &p), VD_E_INVALID);
+	EQ(vdi_client_map_buffer_handle(second, UINT32_MAX, &p), VD_E_INVALID);
+	EQ(vdi_client_get_buffer_handle(client, (uint8_t *)&p, &handle),
+	   VD_E_INVALID);
+	expect_close(device);
+	client_down(second);
+	client_down(client);
+}
+
+static void test_growth(void **state)
+{
+	struct peer peer = spawn(client_growth);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct VDConfig config;
+	uint8_t *buf;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		OK(vdi_server_request_buffers(server, MIB, 0, 4));
+		buf = buffer(server, MIB);
+		fill(buf, MIB, i);
+		EQ(ask(server, device, VDC_Write, buf, MIB), 0);
+	}
+	OK(vdi_server_get_configuration(server, &config));
+	EQ(config.bufferAreaSize, 12 * MIB + 512 * KIB);
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+static void test_no_memory(void **state)
+{
+	struct peer peer = spawn(client_idle);
+	struct vdi_server *server = new_server();
+	uint32_t count;
+	int code, i;
+
+	(void)state;
+	hear(peer.fd, 'c');
+	OK(vdi_server_open(server, NULL, set_name));
+	OK(vdi_server_begin_configuration(server, 0, 0, 0, 4 * MIB, 0));
+	EQ(vdi_server_request_buffers(server, UINT32_MAX, 0, UINT32_MAX),
+	   VD_E_MEMORY);
+	OK(vdi_server_request_buffers(server, MIB, 0, 1));
+	/* too much: at the request or at the end of configuration */
+	code = NOERROR;
+	for (i = 0; !code && i < 1024; i++)
+		code = vdi_server_request_buffers(server, 4 * MIB, 0, 256);
+	if (!code)
+		code = vdi_server_end_configuration(server);
+	EQ(code, VD_E_MEMORY);
+	if (i < 1024)
+		EQ(vdi_server_end_configuration(server), VD_E_MEMORY);
+	/* still Configurable, without buffers */
+	OK(vdi_server_query_available_buffers(server, MIB, 0, &count));
+	EQ(count, 0);
+	OK(vdi_server_request_buffers(server, MIB, 0, 2));
+	OK(vdi_server_end_configuration(server));
+	buffer(server, MIB);
+	OK(vdi_server_close_device(server_open(server, 0)));
+	server_down(server);
+	join(&peer);
+}
+
+/* ------------------------------------------------------- backup and restore */
+
+#define DEVICE_BYTES	(8 * MIB)
+
+struct stream {
+	struct vdi_server *server;
+	struct vdi_server_device *device;
+	uint64_t next;			/* to send */
+	uint64_t checked;		/* read and checked */
+	int busy;
+	int code;			/* VDC_Write or VDC_Read */
+	bool flushed;
+	struct job job[4];
+	uint8_t *buf[4];
+};
+
+#define PIECE	(64 * KIB)
+
+static void stream_step(struct VDS_Command *cmd);
+
+static void stream_send(struct stream *s, int i)
+{
+	struct job *job = &s->job[i];
+	int32_t size = PIECE;
+
+	if (s->next == DEVICE_BYTES) {
+		if (s->busy || s->flushed)
+			return;
+		s->flushed = true;
+		job_init(job, VDC_Flush, NULL, 0);
+	} else {
+		if (s->code == VDC_Write)
+			fill(s->buf[i], size, s->next);
+		job_init(job, s->code, s->buf[i], size);
+		job->cmd.inPosition = s->next;
+		s->next += size;
+	}
+	job->cmd.completionRoutine = stream_step;
+	job->cmd.completionContext = s;
+	s->busy++;
+	OK(vdi_server_send_command(s->device, &job->cmd));
+}
+
+/* A chain: the routine sends the next command, and closes at the end. */
+static void stream_step(struct VDS_Command *cmd)
+{
+	struct stream *s = cmd->completionContext;
+	int i = (struct job *)cmd - s->job;
+
+	s->busy--;
+	EQ(cmd->completionCode, 0);
+	if (cmd->commandCode == VDC_Flush) {
+		OK(vdi_server_close_device(s->device));
+		return;
+	}
+	EQ(cmd->bytesTransferred, PIECE);
+	if (cmd->commandCode == VDC_Read) {
+		TRUE(filled(cmd->buffer, PIECE, cmd->inPosition));
+		s->checked += PIECE;
+	}
+	stream_send(s, i);
+}
+
+static unsigned int devices;
+
+static void *serve_thread(void *arg)
+{
+	uint64_t bytes = serve(arg, DEVICE_BYTES);
+
+	EQ(bytes, DEVICE_BYTES);
+	return NULL;
+}
+
+static void client_streams(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, devices);
+	pthread_t thread[64];
+	unsigned int i;
+
+	for (i = 0; i < devices; i++)
+		OK(pthread_create(&thread[i], NULL, serve_thread,
+				  client_open(client, i)));
+	for (i = 0; i < devices; i++)
+		OK(pthread_join(thread[i], NULL));
+	client_down(client);
+}
+
+static void run_streams(int code, unsigned int n)
+{
+	struct shape shape = {
+		.features = code == VDC_Write ? VDF_WriteMedia : VDF_ReadMedia,
+		.size = PIECE, .count = 4 * n,
+	};
+	struct stream *s = calloc(n, sizeof(*s));
+	struct vdi_server *server;
+	struct peer peer;
+	unsigned int i, k;
+
+	devices = n;
+	peer = spawn(client_streams);
+	server = server_up(&peer, &shape);
+	for (i = 0; i < n; i++) {
+		s[i].server = server;
+		s[i].code = code;
+		s[i].device = server_open(server, i);
+		for (k = 0; k < 4; k++)
+			s[i].buf[k] = buffer(server, PIECE);
+	}
+	for (i = 0; i < n; i++)
+		for (k = 0; k < 4; k++)
+			stream_send(&s[i], k);
+	OK(vdi_server_execute_completion_agent(server));
+	for (i = 0; code == VDC_Read && i < n; i++)
+		EQ(s[i].checked, DEVICE_BYTES);
+	server_down(server);
+	join(&peer);
+	free(s);
+}
+
+static void test_backup_1(void **state)
+{
+	(void)state;
+	run_streams(VDC_Write, 1);
+}
+
+static void test_backup_4(void **state)
+{
+	(void)state;
+	run_streams(VDC_Write, 4);
+}
+
+static void test_backup_64(void **state)
+{
+	(void)state;
+	run_streams(VDC_Write, 64);
+}
+
+static void test_restore_1(void **state)
+{
+	(void)state;
+	run_streams(VDC_Read, 1);
+}
+
+static void test_restore_4(void **state)
+{
+	(void)state;
+	run_streams(VDC_Read, 4);
+}
+
+static void test_restore_64(void **state)
+{
+	(void)state;
+	run_streams(VDC_Read, 64);
+}
+
+/* ----------------------------------------------------------------- commands */
+
+static void client_hold_all(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd[8], other;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		cmd[i] = get_a(device, VDC_Write);
+	tell(fd, 'h');
+	hear(fd, 'g');
+	EQ(vdi_client_complete_command(device, &other, 0, 0, 0),
+	   VD_E_INVALID);
+	EQ(vdi_client_complete_command(device, cmd[0], 0, PIECE + 1, 0),
+	   VD_E_INVALID);
+	for (i = 7; i >= 0; i--)
+		OK(vdi_client_complete_command(device, cmd[i], 0, i, i));
+	EQ(vdi_client_complete_command(device, cmd[0], 0, 0, 0),
+	   VD_E_INVALID);
+	expect_close(device);
+	client_down(client);
+}
+
+static void test_queue(void **state)
+{
+	const struct shape shape = { .depth = 8, .size = PIECE, .count = 1 };
+	struct peer peer = spawn(client_hold_all);
+	struct vdi_server *server = server_up(&peer, &shape);
+	struct vdi_server_device *device = server_open(server, 0);
+	uint8_t *buf = buffer(server, PIECE);
+	struct job job[8], extra;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		OK(job_send(device, &job[i], VDC_Write, buf, PIECE));
+	hear(peer.fd, 'h');
+	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_QUEUE_FULL);
+	EQ(extra.ran, 1);
+	EQ(extra.cmd.completionCode, ERROR_NO_SYSTEM_RESOURCES);
+	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_TIMEOUT);
+	/* closing waits for what is outstanding */
+	OK(vdi_server_close_device(device));
+	EQ(vdi_server_close_device(device), VD_E_CLOSE);
+	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_PROTOCOL);
+	EQ(extra.cmd.completionCode, ERROR_INVALID_HANDLE);
+	tell(peer.fd, 'g');
+	run_out(server);
+	for (i = 0; i < 8; i++) {
+		EQ(job[i].ran, 1);
+		EQ(job[i].cmd.bytesTransferred, i);
+		EQ(job[i].cmd.outPosition, i);
+	}
+	server_down(server);
+	join(&peer);
+}
+
+struct worker {
+	struct vdi_client_device *device;
+	struct VDC_Command *cmd;
+};
+
+static void *complete_later(void *arg)
+{
+	struct worker *w = arg;
+
+	nap(rand() % 3);
+	done(w->device, w->cmd, 0, w->cmd->size);
+	free(w);
+	return NULL;
+}
+
+static void client_threads(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd;
+	pthread_t thread;
+	struct worker *w;
+	int code;
+
+	while (!(code = vdi_client_get_command(device, -1, &cmd))) {
+		w = malloc(sizeof(*w));
+		w->device = device;
+		w->cmd = cmd;
+		OK(pthread_create(&thread, NULL, complete_later, w));
+		pthread_detach(thread);
+	}
+	EQ(code, VD_E_CLOSE);
+	nap(50);	/* the last thread may still return from its call */
+	client_down(client);
+}
+
+static void test_threads(void **state)
+{
+	struct shape shape = plain;
+	struct peer peer = spawn(client_threads);
+	struct vdi_server *server = server_up(&peer, &shape);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct job job[8];
+	uint8_t *buf[8];
+	int i, sent;
+
+	(void)state;
+	for (i = 0; i < 8; i++) {
+		buf[i] = buffer(server, PIECE);
+		job[i].ran = 1;
+	}
+	for (sent = 0; sent < 400; ) {
+		for (i = 0; i < 8; i++) {
+			if (!job[i].ran)
+				continue;
+			OK(job_send(device, &job[i], VDC_Write, buf[i],
+				    PIECE));
+			sent++;
+		}
+		OK(vdi_server_run_completions(server, WAIT, NULL));
+	}
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+static void client_outputs(int fd)
+{
+	const struct VDConfig config = {
+		.deviceCount = 1, .features = VDF_LikeTape | VDF_RequestComplete,
+	};
+	struct vdi_client *client = client_up(fd, &config);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd;
+
+	EQ(vdi_client_get_command(device, 0, &cmd), VD_E_TIMEOUT);
+	TRUE(!cmd);
+	EQ(vdi_client_get_command(device, 30, &cmd), VD_E_TIMEOUT);
+	tell(fd, 'r');
+	cmd = get_a(device, VDC_SetPosition);
+	EQ(cmd->position, 77);
+	EQ(cmd->size, VDC_Current);
+	OK(vdi_client_complete_command(device, cmd, 0, 0, 78));
+	cmd = get_a(device, VDC_SkipMarks);
+	EQ(cmd->size, -3);
+	TRUE(!cmd->buffer);
+	done(device, cmd, 0, 0);
+	done(device, get_a(device, VDC_Flush), 0, 0);
+	done(device, get_a(device, VDC_Complete), 0, 0);
+	done(device, get_a(device, 99), ERROR_NOT_SUPPORTED, 0);
+	done(device, get_a(device, VDC_ClearError), 0, 0);
+	cmd = get_a(device, VDC_Read);
+	EQ(cmd->size, 0);
+	done(device, cmd, 0, 0);
+	expect_close(device);
+	client_down(client);
+}
+
+static void test_outputs(void **state)
+{
+	const struct shape shape = {
+		.features = VDF_WriteMedia | VDF_CompleteEnabled,
+		.size = PIECE, .count = 1,
+	};
+	struct peer peer = spawn(client_outputs);
+	struct vdi_server *server = server_up(&peer, &shape);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct job job;
+
+	(void)state;
+	hear(peer.fd, 'r');
+	job_init(&job, VDC_SetPosition, NULL, VDC_Current);
+	job.cmd.inPosition = 77;
+	OK(vdi_server_send_command(device, &job.cmd));
+	job_wait(server, &job);
+	EQ(job.cmd.outPosition, 78);
+	EQ(ask(server, device, VDC_SkipMarks, NULL, -3), 0);
+	EQ(ask(server, device, VDC_Flush, NULL, 0), 0);
+	EQ(ask(server, device, VDC_Complete, NULL, 0), 0);
+	EQ(ask(server, device, 99, NULL, 0), ERROR_NOT_SUPPORTED);
+	EQ(ask(server, device, VDC_ClearError, NULL, 0), 0);
+	EQ(ask(server, device, VDC_Read, NULL, 0), 0);
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+/* ----------------------------------------------------------------- IO-ERROR */
+
+static void client_error(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *a, *b, *cmd;
+	struct vdi_client_device *d = device;
+
+	hear(fd, 's');		/* six are queued */
+	a = get_a(d, VDC_Write);
+	b = get_a(d, VDC_Write);
+	done(d, a, ERROR_DISK_FULL, 100);
+	/* the other four end unseen, ClearError waits for b */
+	EQ(vdi_client_get_command(d, 50, &cmd), VD_E_TIMEOUT);
+	tell(fd, 'e');
+	hear(fd, 'c');
+	EQ(vdi_client_get_command(d, 50, &cmd), VD_E_TIMEOUT);
+	done(d, b, 0, b->size);
+	done(d, get_a(d, VDC_ClearError), 0, 0);
+	done(d, get_a(d, VDC_Write), 0, PIECE);
+	done(d, get_a(d, VDC_Write), ERROR_END_OF_MEDIA, PIECE);
+	done(d, get_a(d, VDC_Write), ERROR_END_OF_MEDIA, PIECE - 512);
+	done(d, get_a(d, VDC_ClearError), ERROR_IO_DEVICE, 0);
+	done(d, get_a(d, VDC_ClearError), 0, 0);
+	expect_close(d);
+	client_down(client);
+}
+
+static void test_io_error(void **state)
+{
+	struct peer peer = spawn(client_error);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	uint8_t *buf = buffer(server, PIECE);
+	struct job job[6], clear, extra;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		OK(job_send(device, &job[i], VDC_Write, buf, PIECE));
+	tell(peer.fd, 's');
+	hear(peer.fd, 'e');
+	job_wait(server, &job[0]);
+	EQ(job[0].cmd.completionCode, ERROR_DISK_FULL);
+	EQ(job[0].cmd.bytesTransferred, 100);
+	for (i = 2; i < 6; i++) {
+		job_wait(server, &job[i]);
+		EQ(job[i].cmd.completionCode, ERROR_IO_DEVICE);
+	}
+	EQ(job[1].ran, 0);
+	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_IO_ERROR);
+	EQ(extra.cmd.completionCode, ERROR_IO_DEVICE);
+	EQ(extra.ran, 1);
+	OK(job_send(device, &clear, VDC_ClearError, NULL, 0));
+	tell(peer.fd, 'c');
+	job_wait(server, &job[1]);
+	EQ(job[1].cmd.completionCode, 0);
+	job_wait(server, &clear);
+	EQ(ask(server, device, VDC_Write, buf, PIECE), 0);
+	EQ(ask(server, device, VDC_Write, buf, PIECE), ERROR_END_OF_MEDIA);
+	EQ(ask(server, device, VDC_Write, buf, PIECE), ERROR_END_OF_MEDIA);
+	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_IO_ERROR);
+	EQ(ask(server, device, VDC_ClearError, NULL, 0), ERROR_IO_DEVICE);
+	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_IO_ERROR);
+	EQ(ask(server, device, VDC_ClearError, NULL, 0), 0);
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+/* ClearError held back for a command that another thread completes. */
+static void client_error_threads(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct worker *w = malloc(sizeof(*w));
+	struct VDC_Command *a;
+	pthread_t thread;
+
+	a = get_a(device, VDC_Write);
+	w->device = device;
+	w->cmd = get_a(device, VDC_Write);
+	done(device, a, ERROR_DISK_FULL, 0);
+	hear(fd, 'c');
+	OK(pthread_create(&thread, NULL, complete_later, w));
+	done(device, get_a(device, VDC_ClearError), 0, 0);
+	OK(pthread_join(thread, NULL));
+	expect_close(device);
+	client_down(client);
+}
+
+static void test_io_error_threads(void **state)
+{
+	struct peer peer = spawn(client_error_threads);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	uint8_t *buf = buffer(server, PIECE);
+	struct job a, b, clear;
+
+	(void)state;
+	OK(job_send(device, &a, VDC_Write, buf, PIECE));
+	OK(job_send(device, &b, VDC_Write, buf, PIECE));
+	job_wait(server, &a);
+	OK(job_send(device, &clear, VDC_ClearError, NULL, 0));
+	tell(peer.fd, 'c');
+	job_wait(server, &clear);
+	EQ(b.ran, 1);
+	EQ(b.cmd.completionCode, 0);
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+/* Closing instead of ClearError. */
+static void client_error_close(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+
+	done(device, get_a(device, VDC_Read), ERROR_HANDLE_EOF, 0);
+	expect_close(device);
+	client_down(client);
+}
+
+static void test_io_error_close(void **state)
+{
+	struct peer peer = spawn(client_error_close);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	uint8_t *buf = buffer(server, PIECE);
+	struct job job[4];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		OK(job_send(device, &job[i], VDC_Read, buf, PIECE));
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	EQ(job[0].cmd.completionCode, ERROR_HANDLE_EOF);
+	for (i = 1; i < 4; i++)
+		EQ(job[i].cmd.completionCode, ERROR_IO_DEVICE);
+	server_down(server);
+	join(&peer);
+}
+
+/* -------------------------------------------------------------------- abort */
+
+static void client_aborts(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *a = get_a(device, VDC_Write), *cmd;
+	struct vdi_abort_info info;
+	char text[256];
+
+	OK(vdi_client_abort_info(client, &info));
+	EQ(info.reason, 0);
+	OK(vdi_client_signal_abort(client, 42, "out of tapes\n"));
+	OK(vdi_client_signal_abort(client, 43, "second"));
+	EQ(vdi_client_complete_command(device, a, 0, 0, 0), VD_E_ABORT);
+	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
+	vdi_client_message(client, text, sizeof(text));
+	TRUE(strstr(text, "out of tapes?"));
+	OK(vdi_client_close(client));
+	vdi_client_free(client);
+	tell(fd, 'x');
+}
+
+static void test_client_aborts(void **state)
+{
+	struct peer peer = spawn(client_aborts);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0), *more;
+	uint8_t *buf = buffer(server, PIECE), *p;
+	struct vdi_abort_info info;
+	struct VDConfig config;
+	struct job job[3], extra;
+	unsigned int count;
+	char text[256];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		OK(job_send(device, &job[i], VDC_Write, buf, PIECE));
+	EQ(vdi_server_run_completions(server, -1, &count), VD_E_ABORT);
+	EQ(count, 3);
+	for (i = 0; i < 3; i++) {
+		EQ(job[i].ran, 1);
+		EQ(job[i].cmd.completionCode, ERROR_OPERATION_ABORTED);
+	}
+	OK(vdi_server_abort_info(server, &info));
+	EQ(info.reason, VDI_REASON_SIGNAL);
+	EQ(info.code, 42);
+	EQ(info.role, VDI_ROLE_PRIMARY);
+	EQ(info.pid, peer.pid);
+	vdi_abort_describe(&info, text, sizeof(text));
+	TRUE(strstr(text, "out of tapes?"));
+	vdi_server_message(server, text, sizeof(text));
+	TRUE(strstr(text, "primary client"));
+
+	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_ABORT);
+	EQ(extra.cmd.completionCode, ERROR_OPERATION_ABORTED);
+	EQ(vdi_server_allocate_buffer(server, &p, KIB, 0), VD_E_ABORT);
+	EQ(vdi_server_request_buffers(server, KIB, 0, 1), VD_E_ABORT);
+	EQ(vdi_server_get_configuration(server, &config), VD_E_ABORT);
+	EQ(vdi_server_open_device(server, "more", &more), VD_E_ABORT);
+	EQ(vdi_server_close_device(device), VD_E_ABORT);
+	EQ(vdi_server_execute_completion_agent(server), VD_E_ABORT);
+	OK(vdi_server_signal_abort(server, 0, NULL));
+	OK(vdi_server_free_buffer(server, buf, PIECE));
+	hear(peer.fd, 'x');
+	server_down(server);
+	join(&peer);
+}
+
+static void client_waits(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd;
+
+	tell(fd, 'r');
+	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
+	client_down(client);
+}
+
+static void test_server_aborts(void **state)
+{
+	struct peer peer = spawn(client_waits);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+
+	(void)state;
+	(void)device;
+	hear(peer.fd, 'r');
+	nap(50);
+	OK(vdi_server_signal_abort(server, 1, "enough"));
+	join(&peer);
+	EQ(vdi_server_run_completions(server, -1, NULL), VD_E_ABORT);
+	server_down(server);
+}
+
+static void client_unconfigured(int fd)
+{
+	struct VDConfig config = { .deviceCount = 1 };
+	struct vdi_client *client = new_client();
+
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	tell(fd, 'c');
+	EQ(vdi_client_get_configuration(client, -1, &config), VD_E_ABORT);
+	client_down(client);
+}
+
+static void test_abort_configuration(void **state)
+{
+	struct peer peer = spawn(client_unconfigured);
+	struct vdi_server *server = new_server();
+
+	(void)state;
+	hear(peer.fd, 'c');
+	OK(vdi_server_open(server, NULL, set_name));
+	nap(50);
+	OK(vdi_server_signal_abort(server, 0, NULL));
+	join(&peer);
+	EQ(vdi_server_begin_configuration(server, 0, 0, 0, 0, 0), VD_E_ABORT);
+	EQ(vdi_server_end_configuration(server), VD_E_ABORT);
+	EQ(vdi_server_run_completions(server, -1, NULL), VD_E_ABORT);
+	server_down(server);
+}
+
+static void client_dies(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+
+	get_a(device, VDC_Write);
+	tell(fd, 'd');
+	pause();
+}
+
+static void test_client_dies(void **state)
+{
+	struct peer peer = spawn(client_dies);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct vdi_abort_info info;
+	struct job job;
+
+	(void)state;
+	OK(job_send(device, &job, VDC_Write, buffer(server, PIECE), PIECE));
+	hear(peer.fd, 'd');
+	kill_peer(&peer);
+	EQ(vdi_server_run_completions(server, -1, NULL), VD_E_ABORT);
+	EQ(job.cmd.completionCode, ERROR_OPERATION_ABORTED);
+	OK(vdi_server_abort_info(server, &info));
+	EQ(info.reason, VDI_REASON_DIED);
+	server_down(server);
+}
+
+/* Roles exchanged: the child is the server, and is killed. */
+static void server_child(int fd)
+{
+	struct peer self = { .fd = fd };
+	struct vdi_server *server = server_up(&self, &plain);
+
+	server_open(server, 0);
+	tell(fd, 'o');
+	pause();
+}
+
+static void test_server_dies(void **state)
+{
+	struct peer peer = spawn(server_child);
+	struct vdi_client *client = client_up_n(peer.fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct vdi_abort_info info;
+	struct VDC_Command *cmd;
+
+	(void)state;
+	hear(peer.fd, 'o');
+	EQ(vdi_client_get_command(device, 0, &cmd), VD_E_TIMEOUT);
+	kill_peer(&peer);
+	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
+	OK(vdi_client_abort_info(client, &info));
+	EQ(info.reason, VDI_REASON_DIED);
+	EQ(info.role, VDI_ROLE_SERVER);
+	client_down(client);
+}
+
+static void client_silent(int fd)
+{
+	const struct VDConfig config = {
+		.deviceCount = 1, .serverTimeOut = 100,
+	};
+	struct vdi_client *client = client_up(fd, &config);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct vdi_abort_info info;
+	struct VDC_Command *cmd;
+
+	nap(500);	/* nothing is outstanding: no harm */
+	tell(fd, 'r');
+	get_a(device, VDC_Write);
+	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_ABORT);
+	OK(vdi_client_abort_info(client, &info));
+	EQ(info.reason, VDI_REASON_TIMEOUT);
+	client_down(client);
+}
+
+static void test_server_timeout(void **state)
+{
+	struct peer peer = spawn(client_silent);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	int64_t start;
+	struct job job;
+
+	(void)state;
+	EQ(vdi_server_run_completions(server, 400, NULL), VD_E_TIMEOUT);
+	hear(peer.fd, 'r');
+	OK(job_send(device, &job, VDC_Write, buffer(server, PIECE), PIECE));
+	start = now_ms();
+	EQ(vdi_server_run_completions(server, WAIT, NULL), VD_E_ABORT);
+	TRUE(now_ms() - start >= 200);
+	TRUE(now_ms() - start < 2000);
+	EQ(job.cmd.completionCode, ERROR_OPERATION_ABORTED);
+	join(&peer);
+	server_down(server);
+}
+
+/* -------------------------------------------------------------------- close */
+
+static void client_closes_early(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+
+	client_open(client, 0);
+	hear(fd, 'o');
+	EQ(vdi_client_close(client), VD_E_OPEN);
+	EQ(vdi_client_close(client), VD_E_PROTOCOL);
+	vdi_client_free(client);
+}
+
+static void test_client_closes_early(void **state)
+{
+	struct peer peer = spawn(client_closes_early);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_abort_info info;
+
+	(void)state;
+	server_open(server, 0);
+	tell(peer.fd, 'o');
+	EQ(run_to_end(server), VD_E_ABORT);
+	OK(vdi_server_abort_info(server, &info));
+	EQ(info.reason, VDI_REASON_CLOSED);
+	join(&peer);
+	server_down(server);
+}
+
+static void test_server_closes_early(void **state)
+{
+	struct peer peer = spawn(client_waits);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct job job;
+
+	(void)state;
+	hear(peer.fd, 'r');
+	job_init(&job, VDC_Flush, NULL, 0);
+	(void)device;
+	EQ(vdi_server_close(server), VD_E_PROTOCOL);
+	EQ(vdi_server_close(server), VD_E_PROTOCOL);
+	vdi_server_free(server);
+	join(&peer);
+}
+
+static void client_holds_one(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd;
+
+	get_a(device, VDC_Flush);
+	tell(fd, 'h');
+	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
+	client_down(client);
+}
+
+static void test_close_outstanding(void **state)
+{
+	struct peer peer = spawn(client_holds_one);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct job job[2];
+
+	(void)state;
+	OK(job_send(device, &job[0], VDC_Flush, NULL, 0));
+	hear(peer.fd, 'h');
+	OK(job_send(device, &job[1], VDC_Flush, NULL, 0));
+	EQ(vdi_server_close(server), VD_E_PROTOCOL);
+	EQ(job[0].ran, 1);
+	EQ(job[1].ran, 1);
+	EQ(job[1].cmd.completionCode, ERROR_OPERATION_ABORTED);
+	vdi_server_free(server);
+	join(&peer);
+}
+
+static void *agent_thread(void *arg)
+{
+	return (void *)(intptr_t)vdi_server_execute_completion_agent(arg);
+}
+
+static void test_close_with_agent(void **state)
+{
+	struct peer peer = spawn(client_holds_one);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	pthread_t thread;
+	struct job job;
+	void *code;
+
+	(void)state;
+	OK(pthread_create(&thread, NULL, agent_thread, server));
+	OK(job_send(device, &job, VDC_Flush, NULL, 0));
+	hear(peer.fd, 'h');
+	nap(50);
+	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_BUSY);
+	EQ(vdi_server_close(server), VD_E_PROTOCOL);
+	OK(pthread_join(thread, &code));
+	EQ((intptr_t)code, VD_E_ABORT);
+	EQ(job.ran, 1);
+	EQ(job.cmd.completionCode, ERROR_OPERATION_ABORTED);
+	vdi_server_free(server);
+	join(&peer);
+}
+
+/* Devices opened and used by other threads while the agent sleeps. */
+static void test_agent_first(void **state)
+{
+	struct vdi_server_device *device[4];
+	struct vdi_server *server;
+	struct job job[4];
+	struct peer peer;
+	pthread_t thread;
+	void *code;
+	int i, round;
+
+	(void)state;
+	devices = 4;
+	peer = spawn(client_streams);
+	server = server_up(&peer, &plain);
+	OK(pthread_create(&thread, NULL, agent_thread, server));
+	nap(50);
+	for (i = 0; i < 4; i++)
+		device[i] = server_open(server, i);
+	for (round = 0; round < (int)(DEVICE_BYTES / MIB); round++) {
+		for (i = 0; i < 4; i++) {
+			uint8_t *buf;
+
+			if (!round && !i)
+				OK(vdi_server_request_buffers(server, MIB, 0,
+							      4));
+			buf = buffer(server, MIB);
+			fill(buf, MIB, (uint64_t)round * MIB);
+			OK(job_send(device[i], &job[i], VDC_Write, buf, MIB));
+		}
+		for (i = 0; i < 4; i++) {
+			while (!__atomic_load_n(&job[i].ran,
+						__ATOMIC_ACQUIRE))
+				nap(1);
+			OK(vdi_server_free_buffer(server, job[i].cmd.buffer,
+						  MIB));
+		}
+	}
+	for (i = 0; i < 4; i++)
+		OK(vdi_server_close_device(device[i]));
+	OK(pthread_join(thread, &code));
+	EQ((intptr_t)code, NOERROR);
+	server_down(server);
+	join(&peer);
+}
+
+static void test_close_unused(void **state)
+{
+	struct peer peer = spawn(client_unconfigured);
+	struct vdi_server *server = new_server();
+
+	(void)state;
+	hear(peer.fd, 'c');
+	OK(vdi_server_open(server, NULL, set_name));
+	OK(vdi_server_close(server));
+	join(&peer);
+	/* the object may be used again */
+	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
+	vdi_server_free(server);
+}
+
+static void client_again(int fd)
+{
+	const struct VDConfig config = { .deviceCount = 1 };
+	struct vdi_client *client = new_client();
+	struct VDConfig got;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+		tell(fd, 'c');
+		OK(vdi_client_get_configuration(client, WAIT, &got));
+		expect_close(client_open(client, 0));
+		OK(vdi_client_close(client));
+	}
+	vdi_client_free(client);
+}
+
+static void test_reuse(void **state)
+{
+	struct peer peer = spawn(client_again);
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		struct vdi_server *server = server_up(&peer, &plain);
+
+		OK(vdi_server_close_device(server_open(server, 0)));
+		server_down(server);
+	}
+	join(&peer);
+}
+
+/* ---------------------------------------------------------------- processes */
+
+static void client_secondaries(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 2);
+	struct VDConfig config;
+	pid_t pid[2];
+	int i, status;
+
+	for (i = 0; i < 2; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			struct vdi_client *mine = new_client();
+
+			if (i)
+				OK(vdi_client_open_in_secondary(mine, NULL,
+								set_name));
+			else
+				OK(vdi_client_open_in_secondary_fd(mine,
+						vdi_client_fd(client)));
+			OK(vdi_client_get_configuration(mine, 0, &config));
+			TRUE(config.features & VDF_WriteMedia);
+			EQ(serve(client_open(mine, i), 0), 16 * PIECE);
+			client_down(mine);
+			vdi_client_free(client);	/* parent's: no harm */
+			_exit(0);
+		}
+	}
+	for (i = 0; i < 2; i++) {
+		EQ(waitpid(pid[i], &status, 0), pid[i]);
+		EQ(status, 0);
+	}
+	client_down(client);
+}
+
+static void test_secondaries(void **state)
+{
+	struct peer peer = spawn(client_secondaries);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device[2];
+	uint8_t *buf = buffer(server, PIECE);
+	int i, n;
+
+	(void)state;
+	for (i = 0; i < 2; i++)
+		device[i] = server_open(server, i);
+	for (n = 0; n < 16; n++) {
+		fill(buf, PIECE, n * PIECE);
+		for (i = 0; i < 2; i++)
+			EQ(ask(server, device[i], VDC_Write, buf, PIECE), 0);
+	}
+	for (i = 0; i < 2; i++)
+		OK(vdi_server_close_device(device[i]));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+static void client_secondary_dies(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_abort_info info;
+	struct VDConfig config;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct vdi_client *mine = new_client();
+
+		OK(vdi_client_open_in_secondary(mine, NULL, set_name));
+		get(client_open(mine, 0));
+		raise(SIGKILL);
+	}
+	waitpid(pid, NULL, 0);
+	EQ(vdi_client_get_configuration(client, 0, &config), VD_E_ABORT);
+	OK(vdi_client_abort_info(client, &info));
+	EQ(info.reason, VDI_REASON_DIED);
+	EQ(info.role, VDI_ROLE_SECONDARY);
+	EQ(info.pid, pid);
+	client_down(client);
+}
+
+static void test_secondary_dies(void **state)
+{
+	struct peer peer = spawn(client_secondary_dies);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct job job;
+
+	(void)state;
+	OK(job_send(device, &job, VDC_Flush, NULL, 0));
+	EQ(run_to_end(server), VD_E_ABORT);
+	EQ(job.cmd.completionCode, ERROR_OPERATION_ABORTED);
+	join(&peer);
+	server_down(server);
+}
+
+/* A child made while the set is in use may do what it likes. */
+static void client_forks(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd = get_a(device, VDC_Write), *other;
+	struct VDConfig config;
+	pid_t pid = fork();
+	char text[128];
+	int status;
+
+	if (!pid) {
+		EQ(vdi_client_get_command(device, 0, &other), VD_E_PROTOCOL);
+		EQ(vdi_client_complete_command(device, cmd, 0, 0, 0),
+		   VD_E_PROTOCOL);
+		EQ(vdi_client_get_configuration(client, 0, &config),
+		   VD_E_PROTOCOL);
+		EQ(vdi_client_signal_abort(client, 0, NULL), VD_E_PROTOCOL);
+		vdi_client_message(client, text, sizeof(text));
+		TRUE(strlen(text) > 0);
+		TRUE(filled(cmd->buffer, cmd->size, 0));
+		EQ(vdi_client_close(client), VD_E_PROTOCOL);
+		vdi_client_free(client);
+		_exit(0);
+	}
+	EQ(waitpid(pid, &status, 0), pid);
+	EQ(status, 0);
+	done(device, cmd, 0, PIECE);
+	expect_close(device);
+	client_down(client);
+}
+
+static void test_fork(void **state)
+{
+	struct peer peer = spawn(client_forks);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	uint8_t *buf = buffer(server, PIECE);
+	struct job job;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	fill(buf, PIECE, 0);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		in_child = true;
+		EQ(job_send(device, &job, VDC_Write, buf, PIECE),
+		   VD_E_PROTOCOL);
+		EQ(job.ran, 1);
+		EQ(vdi_server_run_completions(server, 0, NULL),
+		   VD_E_PROTOCOL);
+		EQ(vdi_server_close_device(device), VD_E_PROTOCOL);
+		EQ(vdi_server_close(server), VD_E_PROTOCOL);
+		vdi_server_free(server);
+		_exit(0);
+	}
+	EQ(waitpid(pid, &status, 0), pid);
+	EQ(status, 0);
+	EQ(ask(server, device, VDC_Write, buf, PIECE), 0);
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+/* --------------------------------------------------------------------- poll */
+
+static void client_polls(int fd)
+{
+	struct VDConfig config = { .deviceCount = 1 };
+	struct vdi_client *client = new_client();
+	struct vdi_client_device *device;
+	struct VDC_Command *cmd;
+	struct pollfd p = { .events = POLLIN };
+	int n = 0, code;
+
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	p.fd = vdi_client_fd(client);
+	EQ(poll(&p, 1, 0), 0);
+	tell(fd, 'c');
+	EQ(poll(&p, 1, WAIT), 1);
+	OK(vdi_client_get_configuration(client, 0, &config));
+	device = client_open(client, 0);
+	p.fd = vdi_client_device_fd(device);
+	for (;;) {
+		code = vdi_client_get_command(device, 0, &cmd);
+		if (code == VD_E_CLOSE)
+			break;
+		if (code == VD_E_TIMEOUT) {
+			EQ(poll(&p, 1, WAIT), 1);
+			continue;
+		}
+		OK(code);
+		done(device, cmd, 0, 0);
+		n++;
+	}
+	EQ(n, 100);
+	client_down(client);
+}
+
+static void test_poll(void **state)
+{
+	struct peer peer = spawn(client_polls);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct pollfd p = { .fd = vdi_server_fd(server), .events = POLLIN };
+	struct job job;
+	int i, code;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		OK(job_send(device, &job, VDC_Flush, NULL, 0));
+		while (!job.ran) {
+			code = vdi_server_run_completions(server, 0, NULL);
+			if (code == VD_E_TIMEOUT)
+				EQ(poll(&p, 1, WAIT), 1);
+			else
+				OK(code);
+		}
+		if (!(i % 10))
+			nap(2);
+	}
+	OK(vdi_server_close_device(device));
+	server_down(server);
+	join(&peer);
+}
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+static void test_signal(void **state)
+{
+	struct sigaction action = { .sa_handler = on_signal }, old;
+	struct peer peer = spawn(client_idle);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	unsigned int count = 7;
+
+	(void)state;
+	sigaction(SIGALRM, &action, &old);
+	alarm(1);
+	OK(vdi_server_run_completions(server, WAIT, &count));
+	EQ(count, 0);
+	EQ(signals, 1);
+	sigaction(SIGALRM, &old, NULL);
+	alarm(LIMIT);
+	OK(vdi_server_close_device(device));
+	server_down(server);
+	join(&peer);
+}
+
+/* ------------------------------------------------------------ hostile peers */
+
+/* A client that opens its device raw, and breaks the rules there. */
+static struct vdi_channel raw_open(int set_fd)
+{
+	struct vdi_set set;
+	struct vdi_channel ch;
+
+	vdi_set_init(&set);
+	set.fd = set_fd;
+	strcpy(set.name, set_name);
+	OK(vdi_channel_open(&set, set_name, &ch));
+	return ch;
+}
+
+static int evil;
+
+static void client_evil(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_channel ch = raw_open(vdi_client_fd(client));
+	struct vdiset_completion done = { 0 };
+	struct vdiset_command cmd;
+
+	while (!vdi_ring_ready(&ch.ring))
+		nap(1);
+	EQ(vdi_ring_get_command(&ch.ring, &cmd), VDI_RING_OK);
+	done.tag = cmd.tag;
+	switch (evil) {
+	case 0:
+		done.bytes = PIECE + 1;
+		break;
+	case 1:
+		done.tag = 31 - cmd.tag;
+		break;
+	case 2:
+		done.tag = UINT32_MAX;
+		break;
+	case 3:
+		done.reserved = 1;
+		break;
+	case 4:
+		ch.ring.own->tail = 1000;
+		break;
+	}
+	if (evil != 4)
+		vdi_ring_put_completion(&ch.ring, &done);
+	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
+	hear(fd, 'x');
+	_exit(0);
+}
+
+static void test_evil_client(void **state)
+{
+	(void)state;
+	for (evil = 0; evil < 5; evil++) {
+		struct peer peer = spawn(client_evil);
+		struct vdi_server *server = server_up(&peer, &plain);
+		struct vdi_server_device *device = server_open(server, 0);
+		struct vdi_abort_info info;
+		struct job job;
+
+		OK(job_send(device, &job, VDC_Write, buffer(server, PIECE),
+			    PIECE));
+		EQ(vdi_server_run_completions(server, WAIT, NULL),
+		   VD_E_ABORT);
+		EQ(job.ran, 1);
+		EQ(job.cmd.completionCode, ERROR_OPERATION_ABORTED);
+		OK(vdi_server_abort_info(server, &info));
+		EQ(info.reason, VDI_REASON_PROTOCOL);
+		EQ(info.role, VDI_ROLE_SERVER);
+		TRUE(strlen(info.text) > 10);
+		tell(peer.fd, 'x');
+		join(&peer);
+		server_down(server);
+		new_name();
+	}
+}
+
+static void client_honest(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct vdi_abort_info info;
+	struct VDC_Command *cmd;
+	int code;
+
+	do
+		code = vdi_client_get_command(device, WAIT, &cmd);
+	while (!code);
+	EQ(code, VD_E_ABORT);
+	OK(vdi_client_abort_info(client, &info));
+	EQ(info.reason, VDI_REASON_PROTOCOL);
+	TRUE(strlen(info.text) > 10);
+	EQ(info.role, VDI_ROLE_PRIMARY);
+	client_down(client);
+}
+
+static void break_rules(struct vdiset_command *cmd, uint64_t area)
+{
+	switch (evil) {
+	case 0:
+		cmd->tag = 32;
+		break;
+	case 1:
+		cmd->size = -1;
+		break;
+	case 2:
+		cmd->size = MIB + 1;
+		break;
+	case 3:
+		cmd->buffer = area;
+		break;
+	case 4:
+		cmd->buffer = UINT64_MAX - 511;
+		break;
+	case 5:
+		cmd->buffer = 513;
+		break;
+	case 6:
+		cmd->buffer = VDISET_NO_BUFFER;
+		break;
+	case 7:
+		cmd->reserved = 1;
+		break;
+	case 8:
+		cmd->code = VDC_Complete;
+		cmd->buffer = VDISET_NO_BUFFER;
+		break;
+	case 9:		/* twice the same tag */
+		break;
+	case 10:
+		cmd->buffer = area - 512;
+		break;
+	}
+}
+
+static void test_evil_server(void **state)
+{
+	(void)state;
+	for (evil = 0; evil < 12; evil++) {
+		struct peer peer = spawn(client_honest);
+		struct vdi_server *server = server_up(&peer, &plain);
+		struct vdi_channel ch = raw_open(vdi_server_fd(server));
+		struct vdiset_command cmd = {
+			.code = VDC_Write, .size = PIECE,
+		};
+
+		if (evil == 11) {
+			ch.ring.own->tail = 1U << 31;
+		} else {
+			break_rules(&cmd, 8 * (uint64_t)PIECE);
+			vdi_ring_put_command(&ch.ring, &cmd);
+			if (evil == 9)
+				vdi_ring_put_command(&ch.ring, &cmd);
+		}
+		vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
+		join(&peer);
+		EQ(vdi_server_run_completions(server, -1, NULL), VD_E_ABORT);
+		vdi_channel_release(&ch, false);
+		server_down(server);
+		new_name();
+	}
+}
+
+/* --------------------------------------------------------------------- cost */
+
+static void client_null(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd;
+
+	while (!vdi_client_get_command(device, -1, &cmd))
+		done(device, cmd, 0, 0);
+	client_down(client);
+}
+
+static void measure(unsigned int in_flight, long rounds)
+{
+	struct peer peer = spawn(client_null);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	unsigned int i, count;
+	struct job job[32];
+	int64_t start;
+	long n = 0;
+
+	for (i = 0; i < in_flight; i++)
+		job[i].ran = 1;
+	start = now_ms();
+	while (n < rounds) {
+		for (i = 0; i < in_flight; i++) {
+			if (!job[i].ran)
+				continue;
+			OK(job_send(device, &job[i], VDC_Flush, NULL, 0));
+			n++;
+		}
+		OK(vdi_server_run_completions(server, WAIT, &count));
+	}
+	start = now_ms() - start;
+	print_message("# %2u in flight: %ld commands in %ld ms, %ld ns each\n",
+		      in_flight, n, (long)start, (long)start * 1000000 / n);
+	OK(vdi_server_close_device(device));
+	run_out(server);
+	server_down(server);
+	join(&peer);
+}
+
+static void test_cost(void **state)
+{
+	(void)state;
+	measure(1, 10000);
+	new_name();
+	measure(4, 40000);
+	new_name();
+	measure(32, 200000);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	new_name();
+	alarm(LIMIT);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	while (child_count)
+		kill(children[--child_count], SIGKILL);
+	return 0;
+}
+
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(test_ ## name, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(no_set),
+		TEST(create),
+		TEST(server_states),
+		TEST(names),
+		TEST(instance),
+		TEST(buffers),
+		TEST(growth),
+		TEST(no_memory),
+		TEST(backup_1),
+		TEST(backup_4),
+		TEST(backup_64),
+		TEST(restore_1),
+		TEST(restore_4),
+		TEST(restore_64),
+		TEST(queue),
+		TEST(threads),
+		TEST(outputs),
+		TEST(io_error),
+		TEST(io_error_threads),
+		TEST(io_error_close),
+		TEST(client_aborts),
+		TEST(server_aborts),
+		TEST(abort_configuration),
+		TEST(client_dies),
+		TEST(server_dies),
+		TEST(server_timeout),
+		TEST(client_closes_early),
+		TEST(server_closes_early),
+		TEST(close_outstanding),
+		TEST(close_with_agent),
+		TEST(agent_first),
+		TEST(close_unused),
+		TEST(reuse),
+		TEST(secondaries),
+		TEST(secondary_dies),
+		TEST(fork),
+		TEST(poll),
+		TEST(signal),
+		TEST(evil_client),
+		TEST(evil_server),
+		TEST(cost),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

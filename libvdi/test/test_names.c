@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * test_names.c - names and texts
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <libvdi.h>
+
+#include "../names.h"
+
+static void test_sets(void **state)
+{
+	char buf[VDI_NAME_BUF], longest[VDI_NAME_BUF + 1];
+
+	(void)state;
+	assert_int_equal(vdi_name_of_set(NULL, "a", buf), NOERROR);
+	assert_string_equal(buf, "a");
+	assert_int_equal(vdi_name_of_set("", "a", buf), NOERROR);
+	assert_string_equal(buf, "a");
+	assert_int_equal(vdi_name_of_set("I", "a", buf), NOERROR);
+	assert_string_equal(buf, "I\\a");
+	assert_int_equal(vdi_name_of_set(NULL, NULL, buf), VD_E_INVALID);
+	assert_int_equal(vdi_name_of_set(NULL, "", buf), VD_E_INVALID);
+	assert_int_equal(vdi_name_of_set(NULL, "a\\b", buf), VD_E_INVALID);
+	assert_int_equal(vdi_name_of_set("I\\J", "a", buf), VD_E_INVALID);
+
+	memset(longest, 'x', sizeof(longest));
+	longest[256] = '\0';
+	assert_int_equal(vdi_name_of_set(NULL, longest, buf), VD_E_INVALID);
+	longest[255] = '\0';
+	assert_int_equal(vdi_name_of_set(NULL, longest, buf), NOERROR);
+	assert_int_equal(vdi_name_of_set("I", longest, buf), VD_E_INVALID);
+	longest[253] = '\0';
+	assert_int_equal(vdi_name_of_set("I", longest, buf), NOERROR);
+	assert_int_equal(strlen(buf), 255);
+}
+
+static void test_devices(void **state)
+{
+	(void)state;
+	assert_string_equal(vdi_name_of_device("I\\a", "a"), "I\\a");
+	assert_string_equal(vdi_name_of_device("I\\a", "I"), "I");
+	assert_string_equal(vdi_name_of_device("a", "a"), "a");
+	assert_string_equal(vdi_name_of_device("a", "b"), "b");
+	assert_string_equal(vdi_name_of_device("", "b"), "b");
+}
+
+static void test_texts(void **state)
+{
+	(void)state;
+	assert_string_equal(vdi_strerror(VD_E_ABORT),
+			    "VD_E_ABORT: the set is aborted");
+	assert_non_null(vdi_strerror(12345));
+	assert_string_equal(vdi_command_name(VDC_Write), "VDC_Write");
+	assert_string_equal(vdi_command_name(VDC_Complete), "VDC_Complete");
+	assert_non_null(vdi_command_name(-1));
+	assert_non_null(strstr(vdi_completion_name(112), "ERROR_DISK_FULL: "));
+	assert_non_null(vdi_completion_name(99999));
+	assert_string_equal(vdi_version(), "0.1.0");
+}
+
+static void test_describe(void **state)
+{
+	struct vdi_abort_info info = {
+		.reason = VDI_REASON_SIGNAL, .role = VDI_ROLE_OBSERVER,
+		.pid = 17, .comm = "vdi", .text = "text",
+	};
+	char buf[256], small[8];
+	int reason;
+
+	(void)state;
+	vdi_abort_describe(&info, buf, sizeof(buf));
+	assert_string_equal(buf, "aborted by vdi (pid 17, observer): text");
+	vdi_abort_describe(&info, small, sizeof(small));
+	assert_string_equal(small, "aborted");
+	vdi_abort_describe(&info, NULL, 0);
+	strcpy(info.text, "a\033[31mb\nc\x7f\xc2\x9b" "d\xc3\xa9");
+	strcpy(info.comm, "x\r");
+	vdi_abort_describe(&info, buf, sizeof(buf));
+	assert_string_equal(buf, "aborted by x? (pid 17, observer): "
+			    "a?[31mb?c???d\xc3\xa9");
+	memset(info.text, 'y', sizeof(info.text));	/* no NUL */
+	memset(info.comm, 'y', sizeof(info.comm));
+	vdi_abort_describe(&info, buf, sizeof(buf));
+	info.text[0] = '\0';
+	for (reason = 0; reason < 8; reason++) {
+		info.reason = reason;
+		vdi_abort_describe(&info, buf, sizeof(buf));
+		assert_true(strlen(buf) > 5);
+	}
+	vdi_abort_describe(NULL, buf, sizeof(buf));
+	assert_string_equal(buf, "not aborted");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_describe),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * test_ring.c - rings: two threads, wrapping, hostile indices
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <vditypes.h>
+
+#include "../ring.h"
+
+/* Both sides of a device in ordinary memory. */
+struct pair {
+	void *server_mem;
+	void *client_mem;
+	struct vdi_ring server;
+	struct vdi_ring client;
+};
+
+static void pair_init(struct pair *pair, uint32_t depth, uint32_t start)
+{
+	size_t size = (vdi_ring_region_size(depth) + 63) & ~63UL;
+	struct vdiset_region *region;
+
+	pair->server_mem = aligned_alloc(64, size);
+	pair->client_mem = aligned_alloc(64, size);
+	memset(pair->server_mem, 0, size);
+	memset(pair->client_mem, 0, size);
+	region = pair->server_mem;
+	region->tail = region->head = start;
+	region = pair->client_mem;
+	region->tail = region->head = start;
+	vdi_ring_init(&pair->server, pair->server_mem, pair->client_mem,
+		      depth);
+	vdi_ring_init(&pair->client, pair->client_mem, pair->server_mem,
+		      depth);
+	pair->server.tail = pair->server.head = start;
+	pair->client.tail = pair->client.head = start;
+}
+
+static void pair_free(struct pair *pair)
+{
+	free(pair->server_mem);
+	free(pair->client_mem);
+}
+
+static void put_n(struct vdi_ring *ring, uint32_t from, uint32_t n)
+{
+	struct vdiset_command cmd = { 0 };
+
+	for (; n--; from++) {
+		cmd.position = from;
+		cmd.tag = from % 7;
+		assert_int_equal(vdi_ring_put_command(ring, &cmd),
+				 VDI_RING_OK);
+	}
+}
+
+static void get_n(struct vdi_ring *ring, uint32_t from, uint32_t n)
+{
+	struct vdiset_command cmd;
+
+	for (; n--; from++) {
+		assert_true(vdi_ring_ready(ring));
+		assert_int_equal(vdi_ring_get_command(ring, &cmd),
+				 VDI_RING_OK);
+		assert_int_equal(cmd.position, from);
+		assert_int_equal(cmd.tag, from % 7);
+	}
+}
+
+static void test_fill_and_wrap(void **state)
+{
+	static const uint32_t starts[] = { 0, 5, UINT32_MAX - 3 };
+	struct vdiset_command cmd;
+	struct pair pair;
+	uint32_t depth;
+	size_t i;
+
+	(void)state;
+	for (depth = 1; depth <= VDISET_MAX_DEPTH; depth *= 4) {
+		for (i = 0; i < 3; i++) {
+			pair_init(&pair, depth, starts[i]);
+			assert_false(vdi_ring_ready(&pair.client));
+			assert_int_equal(vdi_ring_get_command(&pair.client,
+							      &cmd),
+					 VDI_RING_EMPTY);
+			put_n(&pair.server, 0, depth);
+			/* one more than fits: only a broken head allows it */
+			assert_int_equal(vdi_ring_put_command(&pair.server,
+							      &cmd),
+					 VDI_RING_BROKEN);
+			get_n(&pair.client, 0, depth);
+			put_n(&pair.server, 9, 1);
+			get_n(&pair.client, 9, 1);
+			assert_false(vdi_ring_ready(&pair.client));
+			pair_free(&pair);
+		}
+	}
+}
+
+/* Whatever the peer writes, nothing is read beyond the ring. */
+static void test_hostile_indices(void **state)
+{
+	static const uint32_t bad[] = { 9, 100, 1U << 31 };
+	struct vdiset_completion done;
+	struct vdiset_command cmd = { 0 };
+	struct vdiset_region *client;
+	struct pair pair;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		pair_init(&pair, 8, 0);
+		client = pair.client_mem;
+		client->tail = bad[i];
+		assert_true(vdi_ring_ready(&pair.server));
+		assert_int_equal(vdi_ring_get_completion(&pair.server, &done),
+				 VDI_RING_BROKEN);
+		/* and a refusal moves nothing */
+		assert_int_equal(pair.server.head, 0);
+		client->tail = 8;
+		assert_int_equal(vdi_ring_get_completion(&pair.server, &done),
+				 VDI_RING_OK);
+		client->head = bad[i];
+		assert_int_equal(vdi_ring_put_command(&pair.server, &cmd),
+				 VDI_RING_BROKEN);
+		assert_int_equal(pair.server.tail, 0);
+		pair_free(&pair);
+	}
+}
+
+/* The own words in shared memory are never read back. */
+static void test_own_words(void **state)
+{
+	struct vdiset_region *server;
+	struct pair pair;
+
+	(void)state;
+	pair_init(&pair, 4, 0);
+	server = pair.server_mem;
+	put_n(&pair.server, 0, 1);
+	server->tail = 77;
+	put_n(&pair.server, 1, 1);
+	assert_int_equal(server->tail, 2);
+	get_n(&pair.client, 0, 2);
+	pair_free(&pair);
+}
+
+static void test_kick(void **state)
+{
+	struct pair pair;
+	uint32_t e;
+
+	(void)state;
+	pair_init(&pair, 4, 0);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
+	e = vdi_ring_next_episode(0);
+	assert_true(e > 1);
+	vdi_ring_set_wakeup(&pair.client, e);
+	assert_int_equal(vdi_ring_own_wakeup(&pair.client), e);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), e);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), e);
+	vdi_ring_was_kicked(&pair.server, e);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
+	vdi_ring_set_wakeup(&pair.client, vdi_ring_next_episode(e));
+	assert_true(vdi_ring_wants_kick(&pair.server));
+	/* a peer without episodes is kicked always */
+	vdi_ring_set_wakeup(&pair.client, 1);
+	vdi_ring_was_kicked(&pair.server, 1);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), 1);
+	assert_int_equal(vdi_ring_next_episode(UINT32_MAX), 2);
+	pair_free(&pair);
+}
+
+static void test_command_check(void **state)
+{
+	const struct vdi_ring_limits limits = {
+		.depth = 8, .max_transfer = 65536,
+	};
+	const struct vdiset_command good = {
+		.code = VDC_Write, .tag = 7, .size = 65536, .buffer = 4096,
+	};
+	struct vdiset_command cmd = good;
+
+	(void)state;
+	assert_null(vdi_command_check(&cmd, &limits));
+	cmd.tag = 8;
+	assert_non_null(vdi_command_check(&cmd, &limits));
+	cmd = good, cmd.size = 65537;
+	assert_non_null(vdi_command_check(&cmd, &limits));
+	cmd = good, cmd.size = -1;
+	assert_non_null(vdi_command_check(&cmd, &limits));
+	cmd = good, cmd.reserved = 1;
+	assert_non_null(vdi_command_check(&cmd, &limits));
+	cmd = good, cmd.buffer = VDISET_NO_BUFFER;
+	assert_non_null(vdi_command_check(&cmd, &limits));
+	cmd.size = 0;
+	assert_null(vdi_command_check(&cmd, &limits));
+	cmd.code = VDC_SkipMarks, cmd.size = -5;
+	assert_null(vdi_command_check(&cmd, &limits));
+	cmd.buffer = 0;
+	assert_non_null(vdi_command_check(&cmd, &limits));
+	cmd.code = VDC_Complete, cmd.size = 0, cmd.buffer = VDISET_NO_BUFFER;
+	assert_non_null(vdi_command_check(&cmd, &limits));
+}
+
+static void test_completion_check(void **state)
+{
+	struct vdiset_completion done = { .bytes = 512 };
+
+	(void)state;
+	assert_null(vdi_completion_check(&done, VDC_Read, 512));
+	assert_non_null(vdi_completion_check(&done, VDC_Read, 511));
+	assert_null(vdi_completion_check(&done, VDC_Flush, 0));
+	done.bytes = 1ULL << 32;
+	assert_non_null(vdi_completion_check(&done, VDC_Flush, 0));
+	done.bytes = 0, done.reserved = 1;
+	assert_non_null(vdi_completion_check(&done, VDC_Read, 512));
+
+	assert_false(vdi_completion_is_error(VDC_Write, 512, 0, 100));
+	assert_true(vdi_completion_is_error(VDC_Write, 512, 112, 512));
+	assert_false(vdi_completion_is_error(VDC_Write, 512, 1100, 512));
+	assert_true(vdi_completion_is_error(VDC_Write, 512, 1100, 511));
+	assert_false(vdi_completion_is_error(VDC_WriteMark, 0, 1100, 0));
+	assert_true(vdi_completion_is_error(VDC_Read, 512, 38, 0));
+}
+
+static void test_spin(void **state)
+{
+	struct vdi_spin spin;
+	int i;
+
+	(void)state;
+	vdi_spin_init(&spin, false);
+	vdi_spin_won(&spin);
+	assert_int_equal(spin.budget, 0);
+	vdi_spin_lost(&spin);
+	assert_int_equal(spin.budget, 0);
+	vdi_spin_init(&spin, true);
+	for (i = 0; i < 50; i++)
+		vdi_spin_won(&spin);
+	assert_int_equal(spin.budget, spin.max);
+	for (i = 0; i < 50; i++)
+		vdi_spin_lost(&spin);
+	assert_true(spin.budget > 0 && spin.budget < spin.max / 8);
+}
+
+#define ROUNDS	200000
+
+/* The client of the stress: returns every command as a completion. */
+static void *echo(void *arg)
+{
+	struct vdi_ring *ring = arg;
+	struct vdiset_completion done = { 0 };
+	struct vdiset_command cmd;
+	uint32_t n = 0;
+
+	while (n < ROUNDS) {
+		if (vdi_ring_get_command(ring, &cmd) != VDI_RING_OK) {
+			sched_yield();
+			continue;
+		}
+		assert_int_equal(cmd.position, n);
+		done.tag = cmd.tag;
+		done.position = -cmd.position;
+		assert_int_equal(vdi_ring_put_completion(ring, &done),
+				 VDI_RING_OK);
+		n++;
+	}
+	return NULL;
+}
+
+static void test_two_threads(void **state)
+{
+	struct vdiset_completion done;
+	struct vdiset_command cmd = { 0 };
+	uint32_t sent = 0, got = 0;
+	struct pair pair;
+	pthread_t thread;
+
+	(void)state;
+	pair_init(&pair, 16, UINT32_MAX - 1000);
+	pthread_create(&thread, NULL, echo, &pair.client);
+	while (got < ROUNDS) {
+		while (sent < ROUNDS && sent - got < 16) {
+			cmd.tag = sent % 16;
+			cmd.position = sent++;
+			assert_int_equal(vdi_ring_put_command(&pair.server,
+							      &cmd),
+					 VDI_RING_OK);
+		}
+		if (vdi_ring_get_completion(&pair.server, &done)) {
+			sched_yield();
+			continue;
+		}
+		assert_int_equal(done.position, -(int64_t)got);
+		assert_int_equal(done.tag, got % 16);
+		got++;
+	}
+	pthread_join(thread, NULL);
+	pair_free(&pair);
+}
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed;
+}
+
+/* A peer that writes whatever it likes, wherever it may. */
+static void *scribble(void *arg)
+{
+	struct vdiset_region *region = arg;
+	uint64_t *entries = (uint64_t *)(region + 1);
+	uint32_t seed = 1, r, i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		r = next_random(&seed) >> 8;
+		__atomic_store_n(&region->tail, r % 3 ? i : r,
+				 __ATOMIC_RELAXED);
+		__atomic_store_n(&region->head, r % 5 ? i : r,
+				 __ATOMIC_RELAXED);
+		__atomic_store_n(&region->need_wakeup, r, __ATOMIC_RELAXED);
+		__atomic_store_n(&entries[r % 32], r, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&region->need_wakeup, 0xdeadU, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void test_scribbler(void **state)
+{
+	struct vdiset_completion done;
+	struct vdiset_command cmd = { 0 };
+	struct pair pair;
+	pthread_t thread;
+
+	(void)state;
+	pair_init(&pair, 8, 0);
+	pthread_create(&thread, NULL, scribble, pair.client_mem);
+	while (vdi_ring_wants_kick(&pair.server) != 0xdeadU) {
+		vdi_ring_get_completion(&pair.server, &done);
+		vdi_completion_check(&done, VDC_Read, 512);
+		vdi_ring_put_command(&pair.server, &cmd);
+		vdi_ring_count(&pair.server, 1);
+		vdi_ring_was_kicked(&pair.server, 7);
+	}
+	pthread_join(thread, NULL);
+	pair_free(&pair);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fill_and_wrap),
+		cmocka_unit_test(test_hostile_indices),
+		cmocka_unit_test(test_own_words),
+		cmocka_unit_test(test_kick),
+		cmocka_unit_test(test_command_check),
+		cmocka_unit_test(test_completion_check),
+		cmocka_unit_test(test_spin),
+		cmocka_unit_test(test_two_threads),
+		cmocka_unit_test(test_scribbler),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
