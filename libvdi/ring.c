@@ -62,7 +62,7 @@ static enum vdi_ring_result put(struct vdi_ring *ring, const void *entry)
 {
 	const word_t *from = entry;
 	word_t *to = own_entry(ring, ring->tail);
-	uint32_t head;
+	uint32_t head, tail;
 	int i;
 
 	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE); /* (F) */
@@ -71,8 +71,9 @@ static enum vdi_ring_result put(struct vdi_ring *ring, const void *entry)
 
 	for (i = 0; i < ENTRY_WORDS; i++)
 		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
-	ring->tail++;
-	__atomic_store_n(&ring->own->tail, ring->tail, __ATOMIC_RELEASE); /* (A) */
+	tail = ring->tail + 1;
+	__atomic_store_n(&ring->tail, tail, __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->own->tail, tail, __ATOMIC_RELEASE); /* (A) */
 	return VDI_RING_OK;
 }
 
@@ -138,19 +139,32 @@ void vdi_ring_barrier(void)
  * After put and barrier (C): 0, or the peer sleeps and must be kicked; then
  * report the value with vdi_ring_was_kicked().
  *
- * One kick per sleep is enough, but a flag says nothing about which sleep it
- * belongs to. So libvdi stores a new number above 1 for each (an "episode");
- * a number that was kicked before needs no second kick: whoever read it had
- * published before the peer began its next episode, whose look at the rings
- * after (D) then finds the entry. A peer that stores just 1 is kicked always.
+ * One kick per sleep is enough, but a flag does not say which sleep it belongs
+ * to. So libvdi stores a new number above 1 for each (an "episode"), which
+ * lasts until the peer takes something from the ring. A number that was
+ * kicked needs no second kick: whoever reads it has published before the peer
+ * can begin its next episode, and the peer's look at the ring after (D) finds
+ * the entry.
+ *
+ * That holds only if the first kick ends the sleep, which it does not when the
+ * peer has taken all there was before it fell asleep: the kernel then finds
+ * nothing new and lets it sleep on. Then there is no need to kick either. The
+ * head read here is that of this episode, or later: the peer stores it before
+ * the number.
+ *
+ * A peer that stores just 1 is always kicked.
  */
 uint32_t vdi_ring_wants_kick(const struct vdi_ring *ring)
 {
-	uint32_t episode;
+	uint32_t episode, head;
 
-	episode = __atomic_load_n(&ring->peer->need_wakeup, __ATOMIC_RELAXED);
-	if (episode > 1 &&
-	    episode == __atomic_load_n(&ring->kicked, __ATOMIC_RELAXED))
+	episode = __atomic_load_n(&ring->peer->need_wakeup, __ATOMIC_ACQUIRE);
+	if (episode <= 1)
+		return episode;
+	if (episode == __atomic_load_n(&ring->kicked, __ATOMIC_RELAXED))
+		return 0;
+	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE);
+	if (head == __atomic_load_n(&ring->tail, __ATOMIC_RELAXED))
 		return 0;
 	return episode;
 }
@@ -163,7 +177,7 @@ void vdi_ring_was_kicked(struct vdi_ring *ring, uint32_t episode)
 /* The caller's own flag; barrier (D) and a look at the rings must follow. */
 void vdi_ring_set_wakeup(struct vdi_ring *ring, uint32_t episode)
 {
-	__atomic_store_n(&ring->own->need_wakeup, episode, __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->own->need_wakeup, episode, __ATOMIC_RELEASE);
 }
 
 uint32_t vdi_ring_own_wakeup(const struct vdi_ring *ring)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -164,6 +165,10 @@ static void test_kick(void **state)
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
 	e = vdi_ring_next_episode(0);
 	assert_true(e > 1);
+	/* all there is was taken: a kick would not end the sleep */
+	vdi_ring_set_wakeup(&pair.client, e);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
+	put_n(&pair.server, 0, 1);
 	vdi_ring_set_wakeup(&pair.client, e);
 	assert_int_equal(vdi_ring_own_wakeup(&pair.client), e);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), e);
@@ -315,6 +320,99 @@ static uint32_t next_random(uint32_t *seed)
 	return *seed;
 }
 
+/*
+ * Sleeping as in the kernel: queued first, then the tail is compared, and a
+ * kick that finds nothing new lets the sleeper sleep on.
+ */
+static pthread_mutex_t queue = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t kicks = PTHREAD_COND_INITIALIZER;
+
+static void sleep_on(struct vdi_ring *ring, uint32_t *episode)
+{
+	struct timespec until;
+
+	*episode = vdi_ring_next_episode(*episode);
+	vdi_ring_set_wakeup(ring, *episode);
+	vdi_ring_barrier();
+	if (vdi_ring_ready(ring))
+		return;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 20;
+	pthread_mutex_lock(&queue);
+	while (!vdi_ring_ready(ring))
+		assert_int_equal(pthread_cond_timedwait(&kicks, &queue,
+							&until), 0);
+	pthread_mutex_unlock(&queue);
+}
+
+static void tell(struct vdi_ring *ring, uint32_t *seed)
+{
+	uint32_t episode;
+
+	if (next_random(seed) >> 30 == 0)
+		sched_yield();		/* the peer gets far ahead */
+	vdi_ring_barrier();
+	episode = vdi_ring_wants_kick(ring);
+	if (!episode)
+		return;
+	pthread_mutex_lock(&queue);
+	pthread_cond_broadcast(&kicks);
+	pthread_mutex_unlock(&queue);
+	if (next_random(seed) >> 30 == 0)
+		sched_yield();
+	vdi_ring_was_kicked(ring, episode);
+}
+
+static void *sleepy_client(void *arg)
+{
+	struct vdi_ring *ring = arg;
+	struct vdiset_completion done = { 0 };
+	struct vdiset_command cmd;
+	uint32_t n = 0, episode = 0, seed = 3;
+
+	while (n < ROUNDS / 4) {
+		if (vdi_ring_get_command(ring, &cmd) == VDI_RING_EMPTY) {
+			sleep_on(ring, &episode);
+			continue;
+		}
+		vdi_ring_set_wakeup(ring, 0);
+		done.tag = cmd.tag;
+		vdi_ring_put_completion(ring, &done);
+		tell(ring, &seed);
+		n++;
+	}
+	return NULL;
+}
+
+/* No wake-up is lost, though most kicks are saved. */
+static void test_sleepers(void **state)
+{
+	uint32_t sent = 0, got = 0, episode = 0, seed = 4, depth;
+	struct vdiset_completion done;
+	struct vdiset_command cmd = { 0 };
+	struct pair pair;
+	pthread_t thread;
+
+	(void)state;
+	for (depth = 1; depth <= 16; depth *= 4, sent = got = 0) {
+		pair_init(&pair, depth, 0);
+		pthread_create(&thread, NULL, sleepy_client, &pair.client);
+		while (got < ROUNDS / 4) {
+			while (sent < ROUNDS / 4 && sent - got < depth) {
+				sent++;
+				vdi_ring_put_command(&pair.server, &cmd);
+				tell(&pair.server, &seed);
+			}
+			if (vdi_ring_get_completion(&pair.server, &done))
+				sleep_on(&pair.server, &episode);
+			else
+				got++, vdi_ring_set_wakeup(&pair.server, 0);
+		}
+		pthread_join(thread, NULL);
+		pair_free(&pair);
+	}
+}
+
 /* A peer that writes whatever it likes, wherever it may. */
 static void *scribble(void *arg)
 {
@@ -367,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_completion_check),
 		cmocka_unit_test(test_spin),
 		cmocka_unit_test(test_two_threads),
+		cmocka_unit_test(test_sleepers),
 		cmocka_unit_test(test_scribbler),
 	};
 
