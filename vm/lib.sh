@@ -244,6 +244,13 @@ kernel_fetch() {
 		sed -i -e 's|/usr/src/|$(vdiset-src)/|' \
 			-e '1i vdiset-src := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)' "$m"
 	done
+	# Recent headers want this script before they let sparse run, and are
+	# packaged without it.
+	for m in "$tmp"/tree/usr/lib/linux-kbuild-*/scripts; do
+		[ ! -e "$m/checker-valid.sh" ] || continue
+		printf '#!/bin/sh\necho 1\n' > "$m/checker-valid.sh"
+		chmod +x "$m/checker-valid.sh"
+	done
 	for m in "$tmp/tree/boot/vmlinuz-$rel" "$tmp/tree/usr/lib/modules/$rel/vmlinuz"; do
 		if [ -f "$m" ]; then mv "$m" "$tmp/tree/vmlinuz"; fi
 	done
