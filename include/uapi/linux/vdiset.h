@@ -1,0 +1,832 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * vdiset: virtual device sets, the kernel's part of the Virtual Device
+ * Interface (VDI) between a database and its backup program.
+ */
+#ifndef _UAPI_LINUX_VDISET_H
+#define _UAPI_LINUX_VDISET_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * DOC: overview
+ *
+ * A *virtual device set* has one primary client (the backup program, which
+ * creates it), at most one server (the database, which attaches to it), any
+ * number of secondary clients (further processes of the backup program) and
+ * observers (tools that look at it and may abort it). It holds 1 to 64
+ * *devices*; the server sends commands on a device, a client executes and
+ * completes them. The data of the commands lies in one buffer *area* that
+ * all parties but observers may map.
+ *
+ * The kernel owns names, access, the life cycle, memory, sleeping and waking,
+ * abort and the death of a peer. It never looks at a command or at data.
+ *
+ * Files: open("/dev/vdiset") gives a *set file* bound to nothing. CREATE or
+ * ATTACH binds it, once and for good, to one set in one role. OPEN_DEVICE on a
+ * set file gives a *device file*. The process that binds a set file, or opens
+ * a device file, is the party: when it closes its last descriptor of that file
+ * (by close(2), exec or its own end) without the orderly calls below, the set
+ * is aborted with %VDISET_REASON_DIED, whoever else inherited or was passed
+ * the descriptor.
+ *
+ * Life of a set::
+ *
+ *   CREATE         ATTACH (server)   CONFIGURE          END_CONFIG
+ *     -> CREATED  ->  CONNECTED  ->  CONFIGURABLE  ->  INITIALIZING
+ *        first OPEN_DEVICE      last DEVICE_CLOSE (server)
+ *     ->      ACTIVE        ->  TERMINATED
+ *   and from each of these but TERMINATED, by ABORT, by the death of a party
+ *   or by CLOSE before the end:  ABORTED
+ *
+ * A name is taken from CREATE until the set is TERMINATED or ABORTED.
+ */
+
+/**
+ * DOC: rules of the ioctls
+ *
+ * The argument is a pointer to the structure named with the request. Its first
+ * member, size, is the size the caller was compiled with. A longer structure
+ * than the kernel knows is accepted when the surplus is zero (else %E2BIG), a
+ * shorter one when it holds at least the members of the first version (else
+ * %EINVAL). Members called out_* are written by the kernel, reserved members
+ * and unknown flags must be zero. Names are 1 to 255 bytes, any value but NUL
+ * (%EINVAL, %ENAMETOOLONG); the kernel gives them no meaning.
+ *
+ * Errors of every request (an error leaves everything as it was):
+ *
+ * - %ENOTTY: no such request on this kind of file
+ * - %EFAULT: the structure, or memory it points to, cannot be accessed
+ * - %EINVAL, %E2BIG: see above; or a value outside its range
+ * - %ENOTCONN: the set file is bound to no set
+ * - %EPERM: the role of this file may not do this
+ * - %EBADFD: not in this state of the set or device (VD_E_PROTOCOL)
+ * - %ECANCELED: the set is aborted (VD_E_ABORT); STATUS tells by whom
+ * - %ENOMEM: no memory
+ *
+ * Further errors are listed with each request. All sizes are in bytes, all
+ * time spans in nanoseconds; a negative time-out waits for ever, 0 polls.
+ */
+
+/**
+ * DOC: rings
+ *
+ * Each device has two rings of the same power-of-two depth: commands, produced
+ * by the server, and completions, produced by the client. A side owns one
+ * region, which it alone can write, and sees the other's read-only:
+ *
+ * - server region: command tail, completion head, the command entries
+ * - client region: completion tail, command head, the completion entries
+ *
+ * So in both regions &vdiset_region.tail is that of the ring the owner
+ * produces and &vdiset_region.head that of the ring it consumes. Indices are
+ * free running 32-bit counts, an entry lies at index modulo depth. The server
+ * keeps at most depth commands outstanding (sent and not yet completed), which
+ * is why neither ring can overflow.
+ *
+ * Order of accesses, producer (P) and consumer (C) of one ring::
+ *
+ *   P  write entry                     C  load-acquire tail       (B)
+ *   P  store-release tail      (A)     C  copy entry, use the copy
+ *   P  full barrier            (C)     C  store-release head      (E)
+ *   P  if C's need_wakeup: kick
+ *   P  load-acquire head       (F)     and before sleeping:
+ *      before it reuses a slot         C  store need_wakeup = 1
+ *                                      C  full barrier            (D)
+ *                                      C  load-acquire tail; when it moved,
+ *                                         do not sleep
+ *                                      C  DEVICE_WAIT or WAIT
+ *                                      C  store need_wakeup = 0
+ *
+ * A pairs with B: an entry is complete before its index is seen. C pairs with
+ * D: either the producer sees need_wakeup or the consumer sees the new tail.
+ * E pairs with F: a slot is not reused before it was copied. The kernel
+ * queues the sleeper before it compares the tail with the one the caller has
+ * seen (G), and a kick wakes after the tail was stored (H), so no wake-up is
+ * lost between D and the sleep.
+ *
+ * Neither side trusts the other: keep own copies of the indices you write,
+ * read each foreign word once, check tail - head <= depth, copy an entry
+ * before validating it. A violation is answered by ABORT with
+ * %VDISET_REASON_PROTOCOL.
+ */
+
+#define VDISET_VERSION		1
+#define VDISET_DEVICE_PATH	"/dev/vdiset"
+
+#define VDISET_MAX_DEVICES	64
+#define VDISET_DEFAULT_DEPTH	32
+#define VDISET_MAX_DEPTH	1024
+#define VDISET_NAME_MAX		255
+#define VDISET_TEXT_SIZE	128
+#define VDISET_COMM_SIZE	16
+
+/**
+ * enum vdiset_set_state - state of a set
+ * @VDISET_STATE_CREATED: created, no server yet
+ * @VDISET_STATE_CONNECTED: the server is attached
+ * @VDISET_STATE_CONFIGURABLE: the server has fixed features and sizes and may
+ *	ask for buffers
+ * @VDISET_STATE_INITIALIZING: buffers and rings exist, devices may be opened
+ * @VDISET_STATE_ACTIVE: a device is or was open
+ * @VDISET_STATE_TERMINATED: the server has closed every device in order
+ * @VDISET_STATE_ABORTED: aborted; final
+ */
+enum vdiset_set_state {
+	VDISET_STATE_CREATED = 1,
+	VDISET_STATE_CONNECTED = 2,
+	VDISET_STATE_CONFIGURABLE = 3,
+	VDISET_STATE_INITIALIZING = 4,
+	VDISET_STATE_ACTIVE = 5,
+	VDISET_STATE_TERMINATED = 6,
+	VDISET_STATE_ABORTED = 7
+};
+
+/**
+ * enum vdiset_device_state - state of a device
+ * @VDISET_DEVICE_IDLE: not opened by the server yet
+ * @VDISET_DEVICE_OPEN: opened by the server
+ * @VDISET_DEVICE_CLOSED: closed by the server in order
+ */
+enum vdiset_device_state {
+	VDISET_DEVICE_IDLE = 0,
+	VDISET_DEVICE_OPEN = 1,
+	VDISET_DEVICE_CLOSED = 2
+};
+
+/**
+ * enum vdiset_role - what a set file is in its set
+ * @VDISET_ROLE_PRIMARY: created the set
+ * @VDISET_ROLE_SECONDARY: further client process
+ * @VDISET_ROLE_SERVER: the database
+ * @VDISET_ROLE_OBSERVER: may look at the set and, with write access, abort it;
+ *	its own end means nothing to the set
+ */
+enum vdiset_role {
+	VDISET_ROLE_PRIMARY = 1,
+	VDISET_ROLE_SECONDARY = 2,
+	VDISET_ROLE_SERVER = 3,
+	VDISET_ROLE_OBSERVER = 4
+};
+
+/**
+ * enum vdiset_reason - why a set was aborted
+ * @VDISET_REASON_SIGNAL: SignalAbort
+ * @VDISET_REASON_PROTOCOL: the peer broke the rules of the rings
+ * @VDISET_REASON_TIMEOUT: the peer was silent for too long
+ * @VDISET_REASON_CLOSED: a party called CLOSE before the normal end (only the
+ *	kernel gives this reason)
+ * @VDISET_REASON_DIED: a party went away without CLOSE (only the kernel gives
+ *	this reason)
+ */
+enum vdiset_reason {
+	VDISET_REASON_SIGNAL = 1,
+	VDISET_REASON_PROTOCOL = 2,
+	VDISET_REASON_TIMEOUT = 3,
+	VDISET_REASON_CLOSED = 4,
+	VDISET_REASON_DIED = 5
+};
+
+/**
+ * struct vdiset_config - configuration of a set, the fields of VDConfig
+ * @device_count: number of devices, 1 to %VDISET_MAX_DEVICES
+ * @features: VDF_* bits; as requested by the client until CONFIGURE, then as
+ *	fixed by the server
+ * @prefix_zone_size: set by the client
+ * @alignment: set by the client, then by the server
+ * @soft_file_mark_block_size: set by the client
+ * @eom_warning_size: set by the client
+ * @server_timeout: set by the client, milliseconds
+ * @block_size: set by the server
+ * @max_io_depth: depth of the rings, once they exist
+ * @max_transfer_size: set by the server
+ * @buffer_area_size: size of the whole area, once it exists
+ *
+ * Only @device_count, @max_io_depth and @buffer_area_size mean anything to the
+ * kernel; the other fields are carried between the sides, which check them.
+ */
+struct vdiset_config {
+	__u32 device_count;
+	__u32 features;
+	__u32 prefix_zone_size;
+	__u32 alignment;
+	__u32 soft_file_mark_block_size;
+	__u32 eom_warning_size;
+	__u32 server_timeout;
+	__u32 block_size;
+	__u32 max_io_depth;
+	__u32 max_transfer_size;
+	__aligned_u64 buffer_area_size;
+};
+
+/**
+ * struct vdiset_peer - a party, as seen by the caller
+ * @role: enum vdiset_role; 0 when there is no such party
+ * @pid: process id in the caller's pid namespace, 0 when it has none there
+ * @uid: effective user id at the time it joined, in the caller's namespace
+ * @gid: effective group id, likewise
+ * @comm: command name of the process when it joined, NUL-terminated
+ */
+struct vdiset_peer {
+	__u32 role;
+	__u32 pid;
+	__u32 uid;
+	__u32 gid;
+	char comm[VDISET_COMM_SIZE];
+};
+
+/**
+ * struct vdiset_abort_record - who ended a set, and why; the first one wins
+ * @time_ns: CLOCK_REALTIME
+ * @reason: enum vdiset_reason; 0 when the set is not aborted
+ * @code: number given with ABORT, for the program's own use
+ * @by: the party
+ * @text: text given with ABORT, NUL-terminated, not validated further
+ */
+struct vdiset_abort_record {
+	__aligned_u64 time_ns;
+	__u32 reason;
+	__u32 code;
+	struct vdiset_peer by;
+	char text[VDISET_TEXT_SIZE];
+};
+
+#define VDISET_IOC_TYPE		0xD5
+
+/**
+ * struct vdiset_info - ioctl(VDISET_INFO), any file
+ * @size: sizeof(struct vdiset_info)
+ * @flags: 0
+ * @out_version: %VDISET_VERSION of the module
+ * @out_max_devices: devices in one set
+ * @out_max_depth: largest ring depth
+ * @out_default_depth: ring depth when CONFIGURE asks for 0
+ * @out_max_sets: limit: sets of one user
+ * @out_sets: sets that exist
+ * @out_features: 0; bits for what later versions add
+ * @out_max_set_bytes: limit: area of one set
+ * @out_max_user_bytes: limit: areas of one user
+ * @out_max_total_bytes: limit: all areas
+ * @out_total_bytes: all areas that exist
+ */
+struct vdiset_info {
+	__u32 size;
+	__u32 flags;
+	__u32 out_version;
+	__u32 out_max_devices;
+	__u32 out_max_depth;
+	__u32 out_default_depth;
+	__u32 out_max_sets;
+	__u32 out_sets;
+	__aligned_u64 out_features;
+	__aligned_u64 out_max_set_bytes;
+	__aligned_u64 out_max_user_bytes;
+	__aligned_u64 out_max_total_bytes;
+	__aligned_u64 out_total_bytes;
+};
+#define VDISET_INFO		_IO(VDISET_IOC_TYPE, 0x00)
+
+/**
+ * struct vdiset_create - ioctl(VDISET_CREATE), unbound set file
+ * @size: sizeof(struct vdiset_create)
+ * @flags: 0
+ * @name: pointer to the name
+ * @name_len: its length; 0 = a set without a name, joined by passing a file
+ * @mode: who may join: the nine permission bits, applied as to a file. Read
+ *	lets a process see the set (LIST, observer's STATUS), write lets it
+ *	join and abort
+ * @uid: owner, or -1 = the caller's effective user id
+ * @gid: group, or -1 = the caller's effective group id
+ * @reserved: 0
+ * @config: device_count and the client's other fields; block_size,
+ *	max_io_depth, max_transfer_size and buffer_area_size must be 0
+ * @out_id: number of the set, never used again
+ *
+ * The caller becomes primary client; the first device has the name of the set.
+ * An owner other than the caller, or a group the caller is not in, takes
+ * CAP_CHOWN.
+ *
+ * Errors: %EISCONN the file is bound already; %EEXIST the name is in use;
+ * %EPERM uid or gid not permitted; %EDQUOT the user has too many sets.
+ */
+struct vdiset_create {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 name;
+	__u32 name_len;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 reserved[2];
+	struct vdiset_config config;
+	__aligned_u64 out_id;
+};
+#define VDISET_CREATE		_IO(VDISET_IOC_TYPE, 0x01)
+
+/* flags of struct vdiset_attach: how the set is named; exactly one */
+#define VDISET_ATTACH_BY_NAME	(1U << 0)
+#define VDISET_ATTACH_BY_ID	(1U << 1)
+#define VDISET_ATTACH_BY_FD	(1U << 2)
+
+/**
+ * struct vdiset_attach - ioctl(VDISET_ATTACH), unbound set file
+ * @size: sizeof(struct vdiset_attach)
+ * @flags: one VDISET_ATTACH_BY_*
+ * @role: %VDISET_ROLE_SERVER, %VDISET_ROLE_SECONDARY or %VDISET_ROLE_OBSERVER
+ * @fd: BY_FD: a bound set file; holding it is the permission. Else 0
+ * @id: BY_ID: number of the set. Else 0
+ * @name: BY_NAME: pointer to the name. Else 0
+ * @name_len: BY_NAME: its length. Else 0
+ * @reserved: 0
+ * @out_id: number of the set
+ *
+ * Errors: %EISCONN the file is bound already; %ENOENT there is no such set, or
+ * the caller may not know of it; %EACCES the caller may see the set but not
+ * join it; %EBADF, %EINVAL @fd is no file, no bound set file; %EBUSY the set
+ * has or had a server; %EAGAIN secondary: the set is not configured yet;
+ * %EPIPE the set has terminated.
+ */
+struct vdiset_attach {
+	__u32 size;
+	__u32 flags;
+	__u32 role;
+	__s32 fd;
+	__aligned_u64 id;
+	__aligned_u64 name;
+	__u32 name_len;
+	__u32 reserved;
+	__aligned_u64 out_id;
+};
+#define VDISET_ATTACH		_IO(VDISET_IOC_TYPE, 0x02)
+
+/* flags of struct vdiset_get_config */
+#define VDISET_CONFIG_WAIT	(1U << 0)
+
+/**
+ * struct vdiset_get_config - ioctl(VDISET_GET_CONFIG), set file
+ * @size: sizeof(struct vdiset_get_config)
+ * @flags: VDISET_CONFIG_WAIT: wait until the server has ended configuration
+ * @timeout_ns: longest wait; 0 without VDISET_CONFIG_WAIT
+ * @out_config: the configuration, as requested or as fixed
+ * @out_state: enum vdiset_set_state it belongs to
+ * @reserved: 0
+ *
+ * Errors: %ETIMEDOUT; %EINTR a signal came.
+ */
+struct vdiset_get_config {
+	__u32 size;
+	__u32 flags;
+	__s64 timeout_ns __attribute__((aligned(8)));
+	struct vdiset_config out_config;
+	__u32 out_state;
+	__u32 reserved;
+};
+#define VDISET_GET_CONFIG	_IO(VDISET_IOC_TYPE, 0x03)
+
+/**
+ * struct vdiset_configure - ioctl(VDISET_CONFIGURE), server
+ * @size: sizeof(struct vdiset_configure)
+ * @flags: 0
+ * @features: VDF_* bits
+ * @block_size: block size
+ * @alignment: alignment of buffers
+ * @max_transfer_size: largest transfer
+ * @depth: entries of each ring, rounded up to a power of two; at most
+ *	%VDISET_MAX_DEPTH; 0 = %VDISET_DEFAULT_DEPTH
+ * @reserved: 0
+ *
+ * CONNECTED -> CONFIGURABLE. Kept for GET_CONFIG, not interpreted.
+ */
+struct vdiset_configure {
+	__u32 size;
+	__u32 flags;
+	__u32 features;
+	__u32 block_size;
+	__u32 alignment;
+	__u32 max_transfer_size;
+	__u32 depth;
+	__u32 reserved;
+};
+#define VDISET_CONFIGURE	_IO(VDISET_IOC_TYPE, 0x04)
+
+/**
+ * struct vdiset_name_device - ioctl(VDISET_NAME_DEVICE), server
+ * @size: sizeof(struct vdiset_name_device)
+ * @flags: 0
+ * @name: pointer to the name
+ * @name_len: its length
+ * @index: the device, 0 to device_count - 1
+ *
+ * Gives a device its name before anybody opens it; legal in CONFIGURABLE. A
+ * device that is not named here takes the first unknown name it is opened by.
+ *
+ * Errors: %EEXIST another device has the name; %EBUSY the device has another
+ * name.
+ */
+struct vdiset_name_device {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 name;
+	__u32 name_len;
+	__u32 index;
+};
+#define VDISET_NAME_DEVICE	_IO(VDISET_IOC_TYPE, 0x05)
+
+/**
+ * struct vdiset_request_buffers - ioctl(VDISET_REQUEST_BUFFERS), server
+ * @size: sizeof(struct vdiset_request_buffers)
+ * @flags: 0
+ * @bytes: bytes to add to the area, not 0; rounded up to whole pages
+ * @out_area_size: size the area has, or will have after END_CONFIG
+ *
+ * In CONFIGURABLE the requests are added up for END_CONFIG; in INITIALIZING
+ * and ACTIVE the area grows at once, and what is mapped stays where it is.
+ * Memory is allocated and charged to the caller's memory cgroup by the call.
+ *
+ * Errors: %ENOMEM no memory, or over the limit of the set or of all sets (no
+ * process is killed for it); %EDQUOT over the limit of the user; %EINTR a
+ * signal came while memory was allocated.
+ */
+struct vdiset_request_buffers {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 bytes;
+	__aligned_u64 out_area_size;
+};
+#define VDISET_REQUEST_BUFFERS	_IO(VDISET_IOC_TYPE, 0x06)
+
+/**
+ * struct vdiset_end_config - ioctl(VDISET_END_CONFIG), server
+ * @size: sizeof(struct vdiset_end_config)
+ * @flags: 0
+ * @out_config: the configuration as the client will see it
+ *
+ * Allocates rings and area; CONFIGURABLE -> INITIALIZING, which GET_CONFIG of
+ * the clients waits for. On %ENOMEM or %EDQUOT the set stays CONFIGURABLE and
+ * all earlier REQUEST_BUFFERS are forgotten; on %EINTR (a signal came while
+ * memory was allocated) nothing has changed and the call may be repeated.
+ */
+struct vdiset_end_config {
+	__u32 size;
+	__u32 flags;
+	struct vdiset_config out_config;
+};
+#define VDISET_END_CONFIG	_IO(VDISET_IOC_TYPE, 0x07)
+
+/**
+ * struct vdiset_open_device - ioctl(VDISET_OPEN_DEVICE), server and clients
+ * @size: sizeof(struct vdiset_open_device)
+ * @flags: 0
+ * @name: pointer to the name of the device
+ * @name_len: its length
+ * @out_fd: the device file, close-on-exec
+ * @out_index: which device of the set it is
+ * @out_depth: entries of each ring
+ * @out_ro_size: size of the read-only mapping at %VDISET_MMAP_RO
+ * @out_rw_size: size of the read-write mapping at %VDISET_MMAP_RW
+ * @out_peer_offset: offset of the peer's region in the read-only mapping
+ * @reserved: 0
+ *
+ * Each device is opened at most once by the server and once by one client. A
+ * client may still open a device that the server has closed.
+ *
+ * Errors: %ENOENT no device has this name and all are named; %EBUSY this side
+ * has opened the device before; %ENOSPC this side has opened every device;
+ * %EMFILE, %ENFILE too many open files.
+ */
+struct vdiset_open_device {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 name;
+	__u32 name_len;
+	__s32 out_fd;
+	__u32 out_index;
+	__u32 out_depth;
+	__u32 out_ro_size;
+	__u32 out_rw_size;
+	__u32 out_peer_offset;
+	__u32 reserved;
+};
+#define VDISET_OPEN_DEVICE	_IO(VDISET_IOC_TYPE, 0x08)
+
+/* flags of struct vdiset_wait and struct vdiset_device_wait; not none */
+#define VDISET_WAIT_KICK	(1U << 0)
+#define VDISET_WAIT_SLEEP	(1U << 1)
+
+/**
+ * struct vdiset_wait - ioctl(VDISET_WAIT), server: all devices at once
+ * @size: sizeof(struct vdiset_wait)
+ * @flags: VDISET_WAIT_KICK: wake the clients of the devices in @kick;
+ *	VDISET_WAIT_SLEEP: then wait until any client kicks
+ * @timeout_ns: longest wait; 0 without VDISET_WAIT_SLEEP
+ * @kick: bit n = device n; 0 without VDISET_WAIT_KICK
+ * @seen: @out_events of the last call, at first 0
+ * @out_events: counts the clients' kicks; written on success only
+ *
+ * Sleeps only while the count equals @seen, so a kick between two calls is not
+ * missed. Returns 0 also when the set has TERMINATED meanwhile: then look at
+ * the devices' rings a last time.
+ *
+ * Errors: %ETIMEDOUT; %EINTR a signal came; %EPIPE the set has TERMINATED and
+ * the caller has seen every kick.
+ */
+struct vdiset_wait {
+	__u32 size;
+	__u32 flags;
+	__s64 timeout_ns __attribute__((aligned(8)));
+	__aligned_u64 kick;
+	__u32 seen;
+	__u32 out_events;
+};
+#define VDISET_WAIT		_IO(VDISET_IOC_TYPE, 0x09)
+
+/**
+ * struct vdiset_abort - ioctl(VDISET_ABORT), bound set file or device file
+ * @size: sizeof(struct vdiset_abort)
+ * @flags: 0
+ * @reason: %VDISET_REASON_SIGNAL, %VDISET_REASON_PROTOCOL or
+ *	%VDISET_REASON_TIMEOUT
+ * @code: any number, kept in the record
+ * @text: a short explanation for the others, NUL-terminated
+ *
+ * Legal in every state. The first abort is recorded, moves the set to ABORTED
+ * and wakes every waiter of the set in every process, which then return
+ * %ECANCELED; the call itself waits for nobody. Later ones change nothing and
+ * succeed, as does aborting a TERMINATED set.
+ *
+ * Errors: %EACCES an observer without write access.
+ */
+struct vdiset_abort {
+	__u32 size;
+	__u32 flags;
+	__u32 reason;
+	__u32 code;
+	char text[VDISET_TEXT_SIZE];
+};
+#define VDISET_ABORT		_IO(VDISET_IOC_TYPE, 0x0a)
+
+/**
+ * struct vdiset_status - ioctl(VDISET_STATUS), bound set file or device file
+ * @size: sizeof(struct vdiset_status)
+ * @flags: 0
+ * @out_id: number of the set
+ * @out_age_ns: time since CREATE
+ * @out_state: enum vdiset_set_state
+ * @out_role: enum vdiset_role of this file
+ * @out_mode: permission bits
+ * @out_uid: owner
+ * @out_gid: group
+ * @out_secondaries: secondary clients that are attached
+ * @out_client_devices: devices a client has opened
+ * @out_server_devices: devices the server has opened
+ * @out_config: the configuration
+ * @out_primary: primary client; role 0 when it has gone
+ * @out_server: server; role 0 when there is none (any more)
+ * @out_abort: why the set was aborted
+ * @out_name_len: length of the name
+ * @out_name: the name, then zeros
+ *
+ * Works in every state, also after CLOSE.
+ */
+struct vdiset_status {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 out_id;
+	__aligned_u64 out_age_ns;
+	__u32 out_state;
+	__u32 out_role;
+	__u32 out_mode;
+	__u32 out_uid;
+	__u32 out_gid;
+	__u32 out_secondaries;
+	__u32 out_client_devices;
+	__u32 out_server_devices;
+	struct vdiset_config out_config;
+	struct vdiset_peer out_primary;
+	struct vdiset_peer out_server;
+	struct vdiset_abort_record out_abort;
+	__u32 out_name_len;
+	char out_name[VDISET_NAME_MAX + 1];
+	__u32 reserved;
+};
+#define VDISET_STATUS		_IO(VDISET_IOC_TYPE, 0x0b)
+
+/**
+ * struct vdiset_device_status - ioctl(VDISET_DEVICE_STATUS), bound set file
+ * @size: sizeof(struct vdiset_device_status)
+ * @flags: 0
+ * @index: the device, 0 to device_count - 1
+ * @out_state: enum vdiset_device_state
+ * @out_client: the client that has it open; role 0 when none
+ * @out_server: the server, when it has it open; role 0 when not
+ * @out_commands: commands sent, as the server says
+ * @out_completions: commands completed, as the client says
+ * @out_bytes: bytes transferred, as the client says
+ * @out_name_len: length of the name, 0 when it has none yet
+ * @out_name: the name, then zeros
+ * @reserved: 0
+ */
+struct vdiset_device_status {
+	__u32 size;
+	__u32 flags;
+	__u32 index;
+	__u32 out_state;
+	struct vdiset_peer out_client;
+	struct vdiset_peer out_server;
+	__aligned_u64 out_commands;
+	__aligned_u64 out_completions;
+	__aligned_u64 out_bytes;
+	__u32 out_name_len;
+	char out_name[VDISET_NAME_MAX + 1];
+	__u32 reserved;
+};
+#define VDISET_DEVICE_STATUS	_IO(VDISET_IOC_TYPE, 0x0c)
+
+/**
+ * struct vdiset_list - ioctl(VDISET_LIST), any set file
+ * @size: sizeof(struct vdiset_list)
+ * @flags: 0
+ * @cursor: in: 0, or the number the last call gave; out: the number of the next
+ *	set that the caller may see
+ *
+ * Errors: %ENOENT there are no more.
+ */
+struct vdiset_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 cursor;
+};
+#define VDISET_LIST		_IO(VDISET_IOC_TYPE, 0x0d)
+
+/**
+ * struct vdiset_close - ioctl(VDISET_CLOSE), bound set file
+ * @size: sizeof(struct vdiset_close)
+ * @flags: 0
+ *
+ * The orderly end of a party, to be followed by close(2). Orderly for the
+ * primary client and the server once the set has TERMINATED, for a secondary
+ * client when each device it opened was closed by the server, for an observer
+ * always; then what follows (death included) means nothing to the set. Called
+ * too early it aborts the set with %VDISET_REASON_CLOSED and fails with
+ * %EBUSY; on a set aborted before, it succeeds. In both cases the party has
+ * left all the same. A second call gives %EBADFD.
+ */
+struct vdiset_close {
+	__u32 size;
+	__u32 flags;
+};
+#define VDISET_CLOSE		_IO(VDISET_IOC_TYPE, 0x0e)
+
+/**
+ * struct vdiset_device_wait - ioctl(VDISET_DEVICE_WAIT), device file
+ * @size: sizeof(struct vdiset_device_wait)
+ * @flags: VDISET_WAIT_KICK: wake the other side of the device;
+ *	VDISET_WAIT_SLEEP: then wait until the peer's tail is not @seen
+ * @timeout_ns: longest wait; 0 without VDISET_WAIT_SLEEP
+ * @seen: value of the peer's tail up to which the caller has fetched
+ * @reserved: 0
+ *
+ * What is in the ring comes before the end of the device: after DEVICE_CLOSE
+ * the call succeeds until the tail is @seen, then it gives %EPIPE.
+ *
+ * Errors: %ETIMEDOUT; %EINTR a signal came; %EPIPE the device was closed.
+ */
+struct vdiset_device_wait {
+	__u32 size;
+	__u32 flags;
+	__s64 timeout_ns __attribute__((aligned(8)));
+	__u32 seen;
+	__u32 reserved;
+};
+#define VDISET_DEVICE_WAIT	_IO(VDISET_IOC_TYPE, 0x20)
+
+/**
+ * struct vdiset_device_close - ioctl(VDISET_DEVICE_CLOSE), server's device file
+ * @size: sizeof(struct vdiset_device_close)
+ * @flags: 0
+ *
+ * The server's orderly end of a device. When it was the last of the set's
+ * devices the set becomes TERMINATED.
+ *
+ * Errors: %EPIPE closed before.
+ */
+struct vdiset_device_close {
+	__u32 size;
+	__u32 flags;
+};
+#define VDISET_DEVICE_CLOSE	_IO(VDISET_IOC_TYPE, 0x21)
+
+/**
+ * DOC: poll
+ *
+ * Device file: %EPOLLIN when the peer's tail differs from the head the caller
+ * has published; %EPOLLHUP when the server has closed the device; %EPOLLERR
+ * and %EPOLLHUP when the set is aborted. Set need_wakeup before polling, as
+ * before a wait: only a kick wakes a poller.
+ *
+ * Set file: %EPOLLIN for a client once the set is configured, for the server
+ * when any device has a completion to fetch; %EPOLLHUP when the set has
+ * TERMINATED; %EPOLLERR and %EPOLLHUP when it is aborted.
+ */
+
+/**
+ * DOC: mappings
+ *
+ * All mappings are MAP_SHARED and not executable.
+ *
+ * Set file, server and clients, from INITIALIZING on: the area at offset
+ * %VDISET_MMAP_AREA, any page-aligned part of it, readable and writable. It
+ * stays valid until munmap(2), whatever becomes of the set and of the file,
+ * and can be used for O_DIRECT, io_uring fixed buffers, futexes and mlock(2).
+ *
+ * Device file: at %VDISET_MMAP_RO, whole, read-only for ever: one page that
+ * begins with struct vdiset_state_page, then the peer's region; at
+ * %VDISET_MMAP_RW, whole: the own region. These are not inherited by fork(2).
+ *
+ * Errors of mmap(2): %EINVAL not shared, or not exactly the offset and length
+ * asked for here; %EACCES write or execute access where there is none; %EBADFD
+ * the set has no area yet; %ENOTCONN, %EPERM as for the ioctls.
+ */
+#define VDISET_MMAP_AREA	0x0
+#define VDISET_MMAP_RO		0x0
+#define VDISET_MMAP_RW		0x10000000
+
+/**
+ * struct vdiset_state_page - what the kernel tells a device's two sides
+ * @set_state: enum vdiset_set_state; reading it costs no system call
+ * @device_state: enum vdiset_device_state
+ * @depth: entries of each ring
+ * @reserved: 0
+ * @area_size: present size of the area, a multiple of the page size
+ */
+struct vdiset_state_page {
+	__u32 set_state;
+	__u32 device_state;
+	__u32 depth;
+	__u32 reserved;
+	__aligned_u64 area_size;
+};
+
+/**
+ * struct vdiset_region - head of a side's region; its ring's entries follow
+ * @tail: next entry the owner will produce
+ * @head: next entry the owner will consume
+ * @need_wakeup: not 0: the owner sleeps or is about to, kick it
+ * @operations: server: commands sent; client: commands completed
+ * @bytes: client: bytes transferred; server: bytes asked for
+ *
+ * One cache line each for what is written at different times. The last two
+ * are shown to the user, nothing depends on them.
+ */
+struct vdiset_region {
+	__u32 tail;
+	__u32 reserved0[15];
+	__u32 head;
+	__u32 reserved1[15];
+	__u32 need_wakeup;
+	__u32 reserved2[15];
+	__aligned_u64 operations;
+	__aligned_u64 bytes;
+	__u32 reserved3[12];
+};
+
+#define VDISET_NO_BUFFER	(~0ULL)
+
+/**
+ * struct vdiset_command - entry of the command ring
+ * @code: VDC_* command code
+ * @tag: chosen by the server, less than the depth, not in use by another
+ *	outstanding command
+ * @size: size of the transfer, or what the command defines
+ * @reserved: 0
+ * @position: input of positioning commands
+ * @buffer: offset in the area of the first data byte, %VDISET_NO_BUFFER when
+ *	the command has none
+ */
+struct vdiset_command {
+	__u32 code;
+	__u32 tag;
+	__s32 size;
+	__u32 reserved;
+	__s64 position __attribute__((aligned(8)));
+	__aligned_u64 buffer;
+};
+
+/**
+ * struct vdiset_completion - entry of the completion ring
+ * @tag: that of the command
+ * @code: completion code, a Win32 error number
+ * @bytes: bytes transferred
+ * @position: output of positioning commands
+ * @reserved: 0
+ */
+struct vdiset_completion {
+	__u32 tag;
+	__u32 code;
+	__aligned_u64 bytes;
+	__s64 position __attribute__((aligned(8)));
+	__aligned_u64 reserved;
+};
+
+#endif /* _UAPI_LINUX_VDISET_H */
