@@ -463,8 +463,9 @@ struct vdiset_request_buffers {
  * @out_config: the configuration as the client will see it
  *
  * Allocates rings and area; CONFIGURABLE -> INITIALIZING, which GET_CONFIG of
- * the clients waits for. On %ENOMEM, %EDQUOT or %EINTR the set stays
- * CONFIGURABLE and all earlier REQUEST_BUFFERS are forgotten.
+ * the clients waits for. On %ENOMEM or %EDQUOT the set stays CONFIGURABLE and
+ * all earlier REQUEST_BUFFERS are forgotten; on %EINTR (a signal came while
+ * memory was allocated) nothing has changed and the call may be repeated.
  */
 struct vdiset_end_config {
 	__u32 size;

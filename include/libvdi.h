@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libvdi.h - the Virtual Device Interface in C, for both sides
+ *
+ * Every function that returns int gives NOERROR or a VD_E_* code of
+ * vdierror.h; vdi_client_message() and vdi_server_message() say in words what
+ * went wrong. Codes common to all calls, not repeated below:
+ *
+ *   VD_E_INVALID     an argument is NULL or out of range
+ *   VD_E_PROTOCOL    the call is out of order
+ *   VD_E_ABORT       the set is aborted; see vdi_*_abort_info()
+ *   VD_E_MEMORY      out of memory
+ *   VD_E_UNEXPECTED  the system refused something; the message tells what
+ *
+ * Time-outs are milliseconds; negative waits for ever, 0 polls.
+ *
+ * Threads: a set may be used from any thread. A device is for one thread at a
+ * time on each side (one caller of get_command; send_command is serialised),
+ * but commands may be completed from any thread. Callers of close must have
+ * stopped using the set's devices and buffers in their other threads.
+ *
+ * Processes: the process that creates or joins a set is a party of it. Its end
+ * without close aborts the set, even where a forked child still has the
+ * descriptors; a child cannot go on using the objects of its parent.
+ */
+#ifndef LIBVDI_H
+#define LIBVDI_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <vdierror.h>
+#include <vditypes.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VDI_TEXT_SIZE	128	/* of an abort's text, with the NUL */
+#define VDI_COMM_SIZE	16	/* of a command name, with the NUL */
+
+struct vdi_client;		/* client's view of a set, primary or secondary */
+struct vdi_client_device;
+struct vdi_server;		/* server's view of a set */
+struct vdi_server_device;
+
+/* Who ended a set, and why. */
+struct vdi_abort_info {
+	uint32_t reason;		/* VDI_REASON_*, 0 = not aborted */
+	uint32_t code;			/* given by the aborting program */
+	uint32_t role;			/* VDI_ROLE_* of who did it */
+	pid_t pid;			/* 0 = in another pid namespace */
+	uid_t uid;
+	int64_t time_ns;		/* CLOCK_REALTIME */
+	char comm[VDI_COMM_SIZE];	/* command name */
+	char text[VDI_TEXT_SIZE];	/* given by the aborting program */
+};
+
+enum vdi_reason {
+	VDI_REASON_SIGNAL	= 1,	/* SignalAbort */
+	VDI_REASON_PROTOCOL	= 2,	/* the peer broke the protocol */
+	VDI_REASON_TIMEOUT	= 3,	/* the peer was silent too long */
+	VDI_REASON_CLOSED	= 4,	/* closed before the normal end */
+	VDI_REASON_DIED		= 5	/* the process went away */
+};
+
+enum vdi_role {
+	VDI_ROLE_PRIMARY	= 1,
+	VDI_ROLE_SECONDARY	= 2,
+	VDI_ROLE_SERVER		= 3,
+	VDI_ROLE_OBSERVER	= 4
+};
+
+/* Who may join a set; start from VDI_ACCESS_DEFAULT. */
+struct vdi_access {
+	uint32_t mode;		/* permission bits: r = see, w = join, abort */
+	uid_t uid;		/* owner; (uid_t)-1 = the caller */
+	gid_t gid;		/* group; (gid_t)-1 = the caller's */
+};
+#define VDI_ACCESS_DEFAULT	{ 0600, (uid_t)-1, (gid_t)-1 }
+
+/* ------------------------------------------------------------------ text */
+
+/* Static text "VD_E_ABORT: the set is aborted" for a return code. */
+const char *vdi_strerror(int code);
+/* Static name "VDC_Write" of a command code. */
+const char *vdi_command_name(int command);
+/* Static text "ERROR_DISK_FULL: ..." of a completion code. */
+const char *vdi_completion_name(int code);
+/*
+ * One line "aborted by vdi (pid 17, observer): text" for people, always
+ * NUL-terminated; control characters in foreign text are replaced.
+ */
+void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
+			size_t size);
+/* Version of the library, "0.1.0". */
+const char *vdi_version(void);
+
+/* ---------------------------------------------------------------- module */
+
+/*
+ * Make /dev/vdiset available: load the module through libkmod when it is not
+ * there and the caller may. Returns NOERROR, VD_E_SECURITY (no permission) or
+ * VD_E_UNEXPECTED, and then in buf what to do about it. The create, join and
+ * open calls do this by themselves.
+ */
+int vdi_load_module(char *buf, size_t size);
+
+/* ---------------------------------------------------------------- client */
+
+/* A client object in state "does not exist". VD_E_MEMORY. */
+int vdi_client_new(struct vdi_client **out);
+/* Closes the set when it is open, and frees the object. NULL is allowed. */
+void vdi_client_free(struct vdi_client *client);
+
+/*
+ * Create / CreateEx: create the set `name` of `instance` (NULL = default; see
+ * _VIRTUAL_SERVER_NAME_) as primary client. `access` may be NULL for
+ * VDI_ACCESS_DEFAULT. `config`: deviceCount and the client's other fields; the
+ * server's must be 0.
+ *   VD_E_NOTSUPPORTED  a field of config is invalid
+ *   VD_E_PROTOCOL      this object has a set, or the name is in use
+ *   VD_E_SECURITY      no access to /dev/vdiset, or access not permitted
+ */
+int vdi_client_create(struct vdi_client *client, const char *instance,
+		      const char *name, const struct VDConfig *config,
+		      const struct vdi_access *access);
+/*
+ * OpenInSecondary(Ex): join a configured set from a further process.
+ *   VD_E_PROTOCOL  no such set (or not for this user), or not configured yet
+ */
+int vdi_client_open_in_secondary(struct vdi_client *client,
+				 const char *instance, const char *name);
+/* The same by a descriptor of the set that another party passed. */
+int vdi_client_open_in_secondary_fd(struct vdi_client *client, int fd);
+/*
+ * GetConfiguration: wait until the server has configured the set.
+ *   VD_E_TIMEOUT  not in time; call again
+ */
+int vdi_client_get_configuration(struct vdi_client *client,
+				 int64_t timeout_ms, struct VDConfig *config);
+/*
+ * OpenDevice. The first device has the name of the set. *out is NULL on error;
+ * the device belongs to the client and ends with its close.
+ *   VD_E_OPEN      every device is open already
+ *   VD_E_PROTOCOL  not configured yet, or this device is open already
+ *   VD_E_INVALID   no device has this name
+ */
+int vdi_client_open_device(struct vdi_client *client, const char *name,
+			   struct vdi_client_device **out);
+/*
+ * GetCommand. *cmd belongs to the library and is valid until its completion;
+ * cmd->buffer until then is the caller's. Several commands may be held.
+ *   VD_E_TIMEOUT  none came in time
+ *   VD_E_CLOSE    the server has closed the device: normal end
+ */
+int vdi_client_get_command(struct vdi_client_device *device,
+			   int64_t timeout_ms, struct VDC_Command **cmd);
+/*
+ * CompleteCommand, in any order, from any thread. The peer is told at the
+ * latest by the next vdi_client_get_command() that would wait.
+ *   VD_E_INVALID  cmd is not a command held from this device
+ */
+int vdi_client_complete_command(struct vdi_client_device *device,
+				struct VDC_Command *cmd, int completion_code,
+				uint32_t bytes_transferred, int64_t position);
+/* GetBufferHandle / MapBufferHandle: name a buffer to another client process. */
+int vdi_client_get_buffer_handle(struct vdi_client *client,
+				 const uint8_t *buffer, uint32_t *handle);
+int vdi_client_map_buffer_handle(struct vdi_client *client, uint32_t handle,
+				 uint8_t **buffer);
+/* SignalAbort; text (NULL = none) and code go to everybody's abort_info. */
+int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
+			    const char *text);
+/*
+ * Close: give up everything of the set, then the object may create again.
+ *   VD_E_OPEN  before the normal end: the set was aborted by it, and resources
+ *              are released all the same
+ */
+int vdi_client_close(struct vdi_client *client);
+/* Descriptor of the set, for poll(2) and for passing on; -1 when none. */
+int vdi_client_fd(const struct vdi_client *client);
+/* Descriptor of the device; poll(2) is meaningful only while not in a call. */
+int vdi_client_device_fd(const struct vdi_client_device *device);
+/* NOERROR with *info filled; reason 0 when the set is not aborted. */
+int vdi_client_abort_info(struct vdi_client *client,
+			  struct vdi_abort_info *info);
+/* Explanation of the last failure of a call on this object, "" when none. */
+void vdi_client_message(struct vdi_client *client, char *buf, size_t size);
+
+/* ---------------------------------------------------------------- server */
+
+int vdi_server_new(struct vdi_server **out);
+void vdi_server_free(struct vdi_server *server);
+
+/*
+ * Open: connect to the set `name` of `instance`.
+ *   VD_E_INVALID  there is no such set, or not for this user
+ *   VD_E_BUSY     the set has a server
+ */
+int vdi_server_open(struct vdi_server *server, const char *instance,
+		    const char *name);
+int vdi_server_open_fd(struct vdi_server *server, int fd);
+/* GetConfiguration: what the client asks for; later, what was fixed. */
+int vdi_server_get_configuration(struct vdi_server *server,
+				 struct VDConfig *config);
+/* Commands to keep outstanding on a device (0 = default 32, up to 1024), by
+ * calling before BeginConfiguration. An extension. */
+int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth);
+/*
+ * BeginConfiguration. features: the client's, plus WriteMedia, ReadMedia,
+ * CompleteEnabled; block_size 0 = 512; alignment 0 = block_size;
+ * max_transfer_size 0 = 64 KiB.
+ *   VD_E_NOTSUPPORTED  a value out of its range or not possible together
+ */
+int vdi_server_begin_configuration(struct vdi_server *server,
+				   uint32_t features, uint32_t block_size,
+				   uint32_t alignment,
+				   uint32_t max_transfer_size,
+				   int64_t timeout_ms);
+/* Name device `index` before anybody opens it. An extension. */
+int vdi_server_name_device(struct vdi_server *server, unsigned int index,
+			   const char *name);
+/* RequestBuffers: announce `count` buffers of `size` data bytes. */
+int vdi_server_request_buffers(struct vdi_server *server, uint32_t size,
+			       uint32_t alignment, uint32_t count);
+/* QueryAvailableBuffers: how many of that shape can be allocated now. */
+int vdi_server_query_available_buffers(struct vdi_server *server,
+				       uint32_t size, uint32_t alignment,
+				       uint32_t *count);
+/* EndConfiguration; VD_E_MEMORY leaves the set Configurable, no buffers. */
+int vdi_server_end_configuration(struct vdi_server *server);
+/* AllocateBuffer; VD_E_MEMORY when none is left. */
+int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,
+			       uint32_t size, uint32_t alignment);
+int vdi_server_free_buffer(struct vdi_server *server, uint8_t *buffer,
+			   uint32_t size);
+/* IsSharedBuffer: 1 when the address lies in the set's area, else 0. */
+int vdi_server_is_shared_buffer(struct vdi_server *server,
+				const uint8_t *buffer);
+/*
+ * OpenDevice.
+ *   VD_E_OPEN      every device is open
+ *   VD_E_PROTOCOL  this device is open already
+ *   VD_E_INVALID   no device has this name
+ */
+int vdi_server_open_device(struct vdi_server *server, const char *name,
+			   struct vdi_server_device **out);
+/*
+ * SendCommand. The block is the caller's and must live until its completion
+ * routine has run: by the completion agent, or, when sending fails with one of
+ * these, by the sending thread before the call returns:
+ *   VD_E_QUEUE_FULL  maxIODepth commands are outstanding      (1450)
+ *   VD_E_IO_ERROR    in IO-ERROR, and this is not ClearError  (1117)
+ *   VD_E_PROTOCOL    the device is not open                   (6)
+ *   VD_E_ABORT       the set is aborted                       (995)
+ * VD_E_INVALID (no routine, buffer not of this set) runs nothing. The peer is
+ * told of the command when it sleeps, at once.
+ */
+int vdi_server_send_command(struct vdi_server_device *device,
+			    struct VDS_Command *cmd);
+/*
+ * CloseDevice. Commands still outstanding are completed first; the client then
+ * sees VD_E_CLOSE.
+ *   VD_E_CLOSE  closed already
+ */
+int vdi_server_close_device(struct vdi_server_device *device);
+/*
+ * ExecuteCompletionAgent: run completion routines on this thread until every
+ * device is closed and nothing is outstanding (NOERROR), or until an abort, or
+ * close from another thread, after all outstanding commands were completed
+ * with 995 (VD_E_ABORT).
+ */
+int vdi_server_execute_completion_agent(struct vdi_server *server);
+/*
+ * One step of the agent, for servers with a single thread: run the routines of
+ * what is complete; when nothing is, wait for the first. An extension.
+ * *count (NULL allowed) = routines run; 0 with NOERROR: a signal came.
+ *   VD_E_TIMEOUT  nothing completed in time
+ *   VD_E_CLOSE    every device is closed, nothing is outstanding
+ *   VD_E_ABORT    all outstanding commands were completed with 995
+ *   VD_E_BUSY     another thread runs the agent
+ */
+int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
+			       unsigned int *count);
+int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
+			    const char *text);
+/*
+ * Close: release everything in every case.
+ *   VD_E_PROTOCOL  devices were open: the set was aborted by it and what was
+ *                  outstanding was completed with 995
+ */
+int vdi_server_close(struct vdi_server *server);
+int vdi_server_fd(const struct vdi_server *server);
+int vdi_server_abort_info(struct vdi_server *server,
+			  struct vdi_abort_info *info);
+void vdi_server_message(struct vdi_server *server, char *buf, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBVDI_H */

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * config.c - from CONNECTED to INITIALIZING: what the set looks like
+ *
+ * The kernel keeps the configuration for both sides; what it means is for them
+ * to check. What is the kernel's own is the depth of the rings and the size of
+ * the area.
+ */
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/overflow.h>
+
+#include "vdiset.h"
+
+int vdiset_get_config_ioctl(struct vdiset_call *call)
+{
+	struct vdiset_get_config *args = &call->args->get_config;
+	struct vdiset_set *set = call->party->set;
+	int rc = 0;
+
+	if ((args->flags & ~VDISET_CONFIG_WAIT) || args->reserved)
+		return -EINVAL;
+	if (!(args->flags & VDISET_CONFIG_WAIT) && args->timeout_ns)
+		return -EINVAL;
+
+	if (args->flags & VDISET_CONFIG_WAIT) {
+		rc = vdiset_wait_configured(set, args->timeout_ns);
+		if (rc)
+			return rc;
+	}
+	spin_lock(&set->lock);
+	args->out_config = set->config;
+	args->out_state = set->state;
+	if (call->party->left)
+		rc = -EBADFD;
+	else if (set->state == VDISET_STATE_ABORTED)
+		rc = -ECANCELED;
+	spin_unlock(&set->lock);
+	return rc;
+}
+
+/* May the server change the set now? Its state must be one of @states. */
+static int vdiset_check_state(const struct vdiset_party *party, u32 states)
+{
+	const struct vdiset_set *set = party->set;
+
+	lockdep_assert_held(&set->lock);
+
+	if (party->left)
+		return -EBADFD;
+	if (!(states & (1U << set->state)))
+		return vdiset_state_error(set, set->state);
+	return 0;
+}
+
+int vdiset_configure_ioctl(struct vdiset_call *call)
+{
+	const struct vdiset_configure *args = &call->args->configure;
+	struct vdiset_set *set = call->party->set;
+	u32 depth = args->depth ?: VDISET_DEFAULT_DEPTH;
+	int rc;
+
+	if (args->flags || args->reserved || depth > VDISET_MAX_DEPTH)
+		return -EINVAL;
+
+	spin_lock(&set->lock);
+	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONNECTED);
+	if (!rc) {
+		set->config.features = args->features;
+		set->config.block_size = args->block_size;
+		set->config.alignment = args->alignment;
+		set->config.max_transfer_size = args->max_transfer_size;
+		set->config.max_io_depth = roundup_pow_of_two(depth);
+		vdiset_set_enter(set, VDISET_STATE_CONFIGURABLE);
+	}
+	spin_unlock(&set->lock);
+	return rc;
+}
+
+static int vdiset_name_device(struct vdiset_device *device, const char *name,
+			      u32 len)
+{
+	struct vdiset_device *other;
+
+	other = vdiset_device_find(device->set, name, len);
+	if (other == device)
+		return 0;
+	if (other)
+		return -EEXIST;
+	if (device->name_len)
+		return -EBUSY;
+	memcpy(device->name, name, len);
+	device->name_len = len;
+	return 0;
+}
+
+int vdiset_name_device_ioctl(struct vdiset_call *call)
+{
+	const struct vdiset_name_device *args = &call->args->name_device;
+	struct vdiset_set *set = call->party->set;
+	char name[VDISET_NAME_MAX + 1];
+	u32 index = args->index;
+	int rc;
+
+	if (args->flags || index >= set->config.device_count)
+		return -EINVAL;
+	index = array_index_nospec(index, set->config.device_count);
+	rc = vdiset_copy_name(name, args->name, args->name_len);
+	if (rc)
+		return rc;
+
+	spin_lock(&set->lock);
+	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONFIGURABLE);
+	if (!rc)
+		rc = vdiset_name_device(&set->device[index], name,
+					args->name_len);
+	spin_unlock(&set->lock);
+	return rc;
+}
+
+int vdiset_request_buffers_ioctl(struct vdiset_call *call)
+{
+	struct vdiset_request_buffers *args = &call->args->request_buffers;
+	struct vdiset_set *set = call->party->set;
+	bool grow;
+	u64 total;
+	int rc;
+
+	if (args->flags || !args->bytes)
+		return -EINVAL;
+
+	/* a fatal signal must not wait for another thread's allocation */
+	if (mutex_lock_killable(&set->config_lock))
+		return -EINTR;
+	spin_lock(&set->lock);
+	rc = vdiset_check_state(call->party,
+				1U << VDISET_STATE_CONFIGURABLE |
+				1U << VDISET_STATE_INITIALIZING |
+				1U << VDISET_STATE_ACTIVE);
+	grow = set->state != VDISET_STATE_CONFIGURABLE;
+	spin_unlock(&set->lock);
+	if (rc)
+		goto out;
+
+	if (grow) {
+		rc = vdiset_area_grow(set, args->bytes);
+		args->out_area_size = READ_ONCE(set->config.buffer_area_size);
+	} else if (check_add_overflow(set->requested, args->bytes, &total) ||
+		   total > S64_MAX - SZ_2M) {
+		rc = -ENOMEM;
+	} else {
+		set->requested = total;
+		args->out_area_size = vdiset_area_round(set, total);
+	}
+out:
+	mutex_unlock(&set->config_lock);
+	return rc;
+}
+
+/* Allocate what the set needs to become INITIALIZING. */
+static int vdiset_build(struct vdiset_set *set, u32 depth)
+{
+	int rc;
+
+	rc = vdiset_devices_alloc(set, depth);
+	if (rc || !set->requested)
+		return rc;
+	rc = vdiset_area_grow(set, set->requested);
+	if (rc)
+		vdiset_devices_free(set);
+	return rc;
+}
+
+int vdiset_end_config_ioctl(struct vdiset_call *call)
+{
+	struct vdiset_end_config *args = &call->args->end_config;
+	struct vdiset_set *set = call->party->set;
+	u32 depth;
+	int rc;
+
+	if (args->flags)
+		return -EINVAL;
+
+	if (mutex_lock_killable(&set->config_lock))
+		return -EINTR;
+	spin_lock(&set->lock);
+	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONFIGURABLE);
+	depth = set->config.max_io_depth;
+	spin_unlock(&set->lock);
+	if (rc)
+		goto out;
+
+	rc = vdiset_build(set, depth);
+	if (rc) {
+		if (rc != -EINTR)
+			set->requested = 0;
+		goto out;
+	}
+
+	/* an abort may have come while memory was allocated */
+	spin_lock(&set->lock);
+	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONFIGURABLE);
+	if (!rc)
+		vdiset_set_enter(set, VDISET_STATE_INITIALIZING);
+	args->out_config = set->config;
+	spin_unlock(&set->lock);
+	if (!rc)
+		vdiset_wake(&set->wait);
+out:
+	mutex_unlock(&set->config_lock);
+	return rc;
+}

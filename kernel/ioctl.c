@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ioctl.c - the tables of requests, and how arguments are copied
+ */
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "vdiset.h"
+
+struct vdiset_request {
+	unsigned int cmd;
+	u32 size;
+	u32 min_size;
+	u32 roles;
+	int (*handler)(struct vdiset_call *call);
+};
+
+/* Which roles a request is for: bits, or one of the two special values. */
+#define VDISET_ROLE_BIT(role)	(1U << (role))
+#define VDISET_ANY_FILE		0U	/* also an unbound one */
+#define VDISET_BOUND		(~0U)
+#define VDISET_SERVER_ONLY	VDISET_ROLE_BIT(VDISET_ROLE_SERVER)
+#define VDISET_PARTIES		(~VDISET_ROLE_BIT(VDISET_ROLE_OBSERVER))
+
+/*
+ * @last is the last member of the first version of the structure: what a
+ * caller must at least bring.
+ */
+#define VDISET_REQUEST(_cmd, _type, _last, _roles, _handler)		\
+	{								\
+		.cmd = (_cmd),						\
+		.size = sizeof(struct _type) +				\
+			BUILD_BUG_ON_ZERO(offsetof(struct _type, size)),\
+		.min_size = offsetofend(struct _type, _last),		\
+		.roles = (_roles),					\
+		.handler = (_handler),					\
+	}
+
+static const struct vdiset_request vdiset_file_requests[] = {
+	VDISET_REQUEST(VDISET_INFO, vdiset_info, out_total_bytes,
+		       VDISET_ANY_FILE, vdiset_info_ioctl),
+	VDISET_REQUEST(VDISET_CREATE, vdiset_create, out_id,
+		       VDISET_ANY_FILE, vdiset_create_ioctl),
+	VDISET_REQUEST(VDISET_ATTACH, vdiset_attach, out_id,
+		       VDISET_ANY_FILE, vdiset_attach_ioctl),
+	VDISET_REQUEST(VDISET_GET_CONFIG, vdiset_get_config, reserved,
+		       VDISET_BOUND, vdiset_get_config_ioctl),
+	VDISET_REQUEST(VDISET_CONFIGURE, vdiset_configure, reserved,
+		       VDISET_SERVER_ONLY, vdiset_configure_ioctl),
+	VDISET_REQUEST(VDISET_NAME_DEVICE, vdiset_name_device, index,
+		       VDISET_SERVER_ONLY, vdiset_name_device_ioctl),
+	VDISET_REQUEST(VDISET_REQUEST_BUFFERS, vdiset_request_buffers,
+		       out_area_size, VDISET_SERVER_ONLY,
+		       vdiset_request_buffers_ioctl),
+	VDISET_REQUEST(VDISET_END_CONFIG, vdiset_end_config, out_config,
+		       VDISET_SERVER_ONLY, vdiset_end_config_ioctl),
+	VDISET_REQUEST(VDISET_OPEN_DEVICE, vdiset_open_device, reserved,
+		       VDISET_PARTIES, vdiset_open_device_ioctl),
+	VDISET_REQUEST(VDISET_WAIT, vdiset_wait, out_events,
+		       VDISET_SERVER_ONLY, vdiset_wait_ioctl),
+	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
+		       VDISET_BOUND, vdiset_abort_ioctl),
+	VDISET_REQUEST(VDISET_STATUS, vdiset_status, reserved,
+		       VDISET_BOUND, vdiset_status_ioctl),
+	VDISET_REQUEST(VDISET_DEVICE_STATUS, vdiset_device_status, reserved,
+		       VDISET_BOUND, vdiset_device_status_ioctl),
+	VDISET_REQUEST(VDISET_LIST, vdiset_list, cursor,
+		       VDISET_ANY_FILE, vdiset_list_ioctl),
+	VDISET_REQUEST(VDISET_CLOSE, vdiset_close, flags,
+		       VDISET_BOUND, vdiset_close_ioctl),
+};
+
+static const struct vdiset_request vdiset_device_requests[] = {
+	VDISET_REQUEST(VDISET_DEVICE_WAIT, vdiset_device_wait, reserved,
+		       VDISET_BOUND, vdiset_device_wait_ioctl),
+	VDISET_REQUEST(VDISET_DEVICE_CLOSE, vdiset_device_close, flags,
+		       VDISET_SERVER_ONLY, vdiset_device_close_ioctl),
+	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
+		       VDISET_BOUND, vdiset_abort_ioctl),
+	VDISET_REQUEST(VDISET_STATUS, vdiset_status, reserved,
+		       VDISET_BOUND, vdiset_status_ioctl),
+	VDISET_REQUEST(VDISET_INFO, vdiset_info, out_total_bytes,
+		       VDISET_ANY_FILE, vdiset_info_ioctl),
+};
+
+/* Copy the answer out; what is longer than we know stays as it is. */
+int vdiset_respond(const struct vdiset_call *call)
+{
+	if (copy_to_user(call->uargs, call->args,
+			 min(call->usize, call->ksize)))
+		return -EFAULT;
+	return 0;
+}
+
+int vdiset_copy_name(char *name, u64 uname, u32 len)
+{
+	if (!len)
+		return -EINVAL;
+	if (len > VDISET_NAME_MAX)
+		return -ENAMETOOLONG;
+	if (copy_from_user(name, u64_to_user_ptr(uname), len))
+		return -EFAULT;
+	if (memchr(name, '\0', len))
+		return -EINVAL;
+	name[len] = '\0';
+	return 0;
+}
+
+static int vdiset_check_role(const struct vdiset_request *request,
+			     const struct vdiset_party *party)
+{
+	if (request->roles == VDISET_ANY_FILE)
+		return 0;
+	if (!party)
+		return -ENOTCONN;
+	if (!(request->roles & VDISET_ROLE_BIT(party->who.role)))
+		return -EPERM;
+	return 0;
+}
+
+static int vdiset_run(const struct vdiset_request *request,
+		      struct vdiset_call *call)
+{
+	int rc;
+
+	if (get_user(call->usize, (u32 __user *)call->uargs))
+		return -EFAULT;
+	if (call->usize < request->min_size)
+		return -EINVAL;
+	if (call->usize > PAGE_SIZE)
+		return -E2BIG;
+	rc = copy_struct_from_user(call->args, request->size, call->uargs,
+				   call->usize);
+	if (rc)
+		return rc;
+	/* the size counts that was checked, not what may stand there now */
+	call->args->size = call->usize;
+	call->ksize = request->size;
+
+	rc = vdiset_check_role(request, call->party);
+	if (rc)
+		return rc;
+	rc = request->handler(call);
+	if (rc)
+		return rc == VDISET_RESPONDED ? 0 : rc;
+	return vdiset_respond(call);
+}
+
+static long vdiset_dispatch(const struct vdiset_request *requests,
+			    unsigned int count, unsigned int cmd,
+			    struct vdiset_call *call)
+{
+	union vdiset_args args;
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		if (requests[i].cmd != cmd)
+			continue;
+		call->args = &args;
+		return vdiset_run(&requests[i], call);
+	}
+	return -ENOTTY;
+}
+
+long vdiset_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct vdiset_file *file = filp->private_data;
+	struct vdiset_call call = {
+		.file = file,
+		.party = smp_load_acquire(&file->party),
+		.uargs = (void __user *)arg,
+	};
+
+	return vdiset_dispatch(vdiset_file_requests,
+			       ARRAY_SIZE(vdiset_file_requests), cmd, &call);
+}
+
+long vdiset_device_ioctl(struct file *filp, unsigned int cmd,
+			 unsigned long arg)
+{
+	struct vdiset_device_file *file = filp->private_data;
+	struct vdiset_call call = {
+		.device_file = file,
+		.party = file->party,
+		.uargs = (void __user *)arg,
+	};
+
+	return vdiset_dispatch(vdiset_device_requests,
+			       ARRAY_SIZE(vdiset_device_requests), cmd, &call);
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * limits.c - how many sets a user may have, and how much memory areas may take
+ *
+ * Sets are counted for the user that creates them, areas for the user whose
+ * server asks for them. Memory is charged to memory cgroups besides (see
+ * area.c); these limits hold where no cgroup does.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+
+#include "vdiset.h"
+
+static unsigned int max_sets = 256;
+module_param(max_sets, uint, 0644);
+MODULE_PARM_DESC(max_sets, "Sets that one user may have at a time (256)");
+
+static unsigned long max_set_mb;
+module_param(max_set_mb, ulong, 0644);
+MODULE_PARM_DESC(max_set_mb, "Buffer area of one set, in MiB (a quarter of the memory)");
+
+static unsigned long max_user_mb;
+module_param(max_user_mb, ulong, 0644);
+MODULE_PARM_DESC(max_user_mb, "Buffer areas of one user, in MiB (a quarter of the memory)");
+
+static unsigned long max_total_mb;
+module_param(max_total_mb, ulong, 0644);
+MODULE_PARM_DESC(max_total_mb, "Buffer areas of all users, in MiB (half of the memory)");
+
+struct vdiset_account {
+	struct list_head node;
+	kuid_t uid;
+	unsigned int users;	/* sets that point here */
+	unsigned int sets;
+	u64 bytes;
+};
+
+static DEFINE_SPINLOCK(vdiset_limits_lock);
+static LIST_HEAD(vdiset_accounts);
+static u64 vdiset_total_bytes;
+
+void vdiset_limits_init(void)
+{
+	unsigned long mb = totalram_pages() >> (20 - PAGE_SHIFT);
+
+	if (!max_set_mb)
+		max_set_mb = max(mb / 4, 1UL);
+	if (!max_user_mb)
+		max_user_mb = max(mb / 4, 1UL);
+	if (!max_total_mb)
+		max_total_mb = max(mb / 2, 1UL);
+}
+
+/* An administrator may change the parameters at any time. */
+static u64 vdiset_limit(const unsigned long *mb)
+{
+	return min_t(u64, READ_ONCE(*mb), S64_MAX >> 20) << 20;
+}
+
+static struct vdiset_account *vdiset_account_find(kuid_t uid)
+{
+	struct vdiset_account *account;
+
+	lockdep_assert_held(&vdiset_limits_lock);
+
+	list_for_each_entry(account, &vdiset_accounts, node) {
+		if (uid_eq(account->uid, uid)) {
+			account->users++;
+			return account;
+		}
+	}
+	return NULL;
+}
+
+/* The account of @uid, made when there is none; NULL without memory. */
+struct vdiset_account *vdiset_account_get(kuid_t uid)
+{
+	struct vdiset_account *account, *fresh;
+
+	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	if (!fresh)
+		return NULL;
+	fresh->uid = uid;
+	fresh->users = 1;
+
+	spin_lock(&vdiset_limits_lock);
+	account = vdiset_account_find(uid);
+	if (!account) {
+		list_add(&fresh->node, &vdiset_accounts);
+		account = fresh;
+		fresh = NULL;
+	}
+	spin_unlock(&vdiset_limits_lock);
+
+	kfree(fresh);
+	return account;
+}
+
+void vdiset_account_put(struct vdiset_account *account)
+{
+	spin_lock(&vdiset_limits_lock);
+	if (--account->users == 0)
+		list_del(&account->node);
+	else
+		account = NULL;
+	spin_unlock(&vdiset_limits_lock);
+	kfree(account);
+}
+
+int vdiset_charge_set(struct vdiset_account *account)
+{
+	int rc = 0;
+
+	spin_lock(&vdiset_limits_lock);
+	if (account->sets >= READ_ONCE(max_sets))
+		rc = -EDQUOT;
+	else
+		account->sets++;
+	spin_unlock(&vdiset_limits_lock);
+	return rc;
+}
+
+void vdiset_uncharge_set(struct vdiset_account *account)
+{
+	spin_lock(&vdiset_limits_lock);
+	account->sets--;
+	spin_unlock(&vdiset_limits_lock);
+}
+
+/* Does @used + @bytes stay within the limit? */
+static bool vdiset_fits(u64 used, u64 bytes, const unsigned long *mb)
+{
+	u64 sum;
+
+	return !check_add_overflow(used, bytes, &sum) &&
+	       sum <= vdiset_limit(mb);
+}
+
+/* Charge @bytes for an area that has @size now. */
+int vdiset_charge_area(struct vdiset_account *account, u64 size, u64 bytes)
+{
+	int rc = 0;
+
+	spin_lock(&vdiset_limits_lock);
+	if (!vdiset_fits(size, bytes, &max_set_mb) ||
+	    !vdiset_fits(vdiset_total_bytes, bytes, &max_total_mb)) {
+		rc = -ENOMEM;
+	} else if (!vdiset_fits(account->bytes, bytes, &max_user_mb)) {
+		rc = -EDQUOT;
+	} else {
+		account->bytes += bytes;
+		vdiset_total_bytes += bytes;
+	}
+	spin_unlock(&vdiset_limits_lock);
+	return rc;
+}
+
+void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes)
+{
+	spin_lock(&vdiset_limits_lock);
+	account->bytes -= bytes;
+	vdiset_total_bytes -= bytes;
+	spin_unlock(&vdiset_limits_lock);
+}
+
+void vdiset_limits_tell(struct vdiset_info *info)
+{
+	info->out_max_sets = READ_ONCE(max_sets);
+	info->out_max_set_bytes = vdiset_limit(&max_set_mb);
+	info->out_max_user_bytes = vdiset_limit(&max_user_mb);
+	info->out_max_total_bytes = vdiset_limit(&max_total_mb);
+	spin_lock(&vdiset_limits_lock);
+	info->out_total_bytes = vdiset_total_bytes;
+	spin_unlock(&vdiset_limits_lock);
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * main.c - the module, /dev/vdiset and set files
+ */
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "vdiset.h"
+
+static int vdiset_open(struct inode *inode, struct file *filp)
+{
+	struct vdiset_file *file;
+
+	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+	if (!file)
+		return -ENOMEM;
+	mutex_init(&file->bind_lock);
+	filp->private_data = file;
+	return nonseekable_open(inode, filp);
+}
+
+/* Called by each close(2) of a descriptor, and when a file table goes. */
+static int vdiset_flush(struct file *filp, fl_owner_t id)
+{
+	struct vdiset_file *file = filp->private_data;
+	struct vdiset_party *party = smp_load_acquire(&file->party);
+
+	if (party && vdiset_owner_leaves(filp, id, party->owner))
+		vdiset_party_died(party);
+	return 0;
+}
+
+static int vdiset_release(struct inode *inode, struct file *filp)
+{
+	struct vdiset_file *file = filp->private_data;
+
+	if (file->party) {
+		vdiset_party_died(file->party);
+		vdiset_party_put(file->party);
+	}
+	mutex_destroy(&file->bind_lock);
+	kfree(file);
+	return 0;
+}
+
+/* The party that may map the area, or an error. */
+static struct vdiset_party *vdiset_mapper(struct file *filp)
+{
+	struct vdiset_file *file = filp->private_data;
+	struct vdiset_party *party = smp_load_acquire(&file->party);
+
+	if (!party)
+		return ERR_PTR(-ENOTCONN);
+	if (party->who.role == VDISET_ROLE_OBSERVER)
+		return ERR_PTR(-EPERM);
+	return party;
+}
+
+static int vdiset_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct vdiset_party *party = vdiset_mapper(filp);
+
+	if (IS_ERR(party))
+		return PTR_ERR(party);
+	return vdiset_area_mmap(party->set, vma);
+}
+
+static unsigned long vdiset_get_unmapped_area(struct file *filp,
+					      unsigned long addr,
+					      unsigned long len,
+					      unsigned long pgoff,
+					      unsigned long flags)
+{
+	struct vdiset_party *party = vdiset_mapper(filp);
+
+	if (IS_ERR(party))
+		return PTR_ERR(party);
+	return vdiset_area_get_unmapped(party->set, addr, len, pgoff, flags);
+}
+
+const struct file_operations vdiset_file_fops = {
+	.owner			= THIS_MODULE,
+	.open			= vdiset_open,
+	.flush			= vdiset_flush,
+	.release		= vdiset_release,
+	.unlocked_ioctl		= vdiset_file_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
+	.poll			= vdiset_file_poll,
+	.mmap			= vdiset_mmap,
+	.get_unmapped_area	= vdiset_get_unmapped_area,
+	.show_fdinfo		= vdiset_file_show_fdinfo,
+};
+
+/*
+ * Anybody may open the device: what a process may do is decided per set, by
+ * its owner and mode, and bounded by the limits.
+ */
+static struct miscdevice vdiset_misc = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "vdiset",
+	.mode	= 0666,
+	.fops	= &vdiset_file_fops,
+};
+
+static int __init vdiset_init(void)
+{
+	int rc;
+
+	vdiset_limits_init();
+	rc = vdiset_area_init();
+	if (rc)
+		return rc;
+	rc = misc_register(&vdiset_misc);
+	if (rc)
+		goto err_area;
+	return 0;
+
+err_area:
+	vdiset_area_exit();
+	return rc;
+}
+
+/* Every file holds the module, so there is no set left. */
+static void __exit vdiset_exit(void)
+{
+	misc_deregister(&vdiset_misc);
+	vdiset_area_exit();
+}
+
+module_init(vdiset_init);
+module_exit(vdiset_exit);
+
+MODULE_DESCRIPTION("Virtual device sets: a database's backup stream in shared memory");
+MODULE_AUTHOR("The vdiset developers");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");
+MODULE_ALIAS("devname:vdiset");

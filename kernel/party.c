@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * party.c - who takes part in a set, and how it leaves
+ *
+ * A party is one process in one role. It leaves once: in order, by CLOSE, or
+ * by giving up its file: close(2), exec with close-on-exec, exit, a deadly
+ * signal. The latter is seen in the flush file operation, not in release:
+ * release waits for every other holder of the file (forked children, mappings
+ * of rings, descriptors in flight), flush names the file table that gives it
+ * up. So a child that inherited the descriptors cannot hide the death of its
+ * parent.
+ */
+#include <linux/fdtable.h>
+#include <linux/slab.h>
+
+#include "vdiset.h"
+
+/* The calling process in @role. Ends with vdiset_identity_put(). */
+void vdiset_identity_get(struct vdiset_identity *who, u32 role)
+{
+	who->role = role;
+	who->pid = get_pid(task_tgid(current));
+	who->uid = current_euid();
+	who->gid = current_egid();
+	get_task_comm(who->comm, current->group_leader);
+}
+
+void vdiset_identity_copy(struct vdiset_identity *to,
+			  const struct vdiset_identity *from)
+{
+	*to = *from;
+	get_pid(to->pid);
+}
+
+void vdiset_identity_put(struct vdiset_identity *who)
+{
+	put_pid(who->pid);
+	who->pid = NULL;
+}
+
+/* Put it in the terms of the calling process's namespaces. */
+void vdiset_identity_tell(const struct vdiset_identity *who,
+			  struct vdiset_peer *peer)
+{
+	memset(peer, 0, sizeof(*peer));
+	if (!who->role)
+		return;
+	peer->role = who->role;
+	peer->pid = pid_vnr(who->pid);
+	peer->uid = from_kuid_munged(current_user_ns(), who->uid);
+	peer->gid = from_kgid_munged(current_user_ns(), who->gid);
+	strscpy(peer->comm, who->comm, sizeof(peer->comm));
+}
+
+struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
+				      bool may_write)
+{
+	struct vdiset_party *party;
+
+	party = kzalloc(sizeof(*party), GFP_KERNEL_ACCOUNT);
+	if (!party)
+		return NULL;
+	kref_init(&party->ref);
+	kref_get(&set->ref);
+	party->set = set;
+	party->owner = current->files;
+	party->may_write = may_write;
+	vdiset_identity_get(&party->who, role);
+	return party;
+}
+
+struct vdiset_party *vdiset_party_get(struct vdiset_party *party)
+{
+	kref_get(&party->ref);
+	return party;
+}
+
+static void vdiset_party_free(struct kref *ref)
+{
+	struct vdiset_party *party = container_of(ref, struct vdiset_party,
+						  ref);
+
+	vdiset_identity_put(&party->who);
+	vdiset_set_put(party->set);
+	kfree(party);
+}
+
+void vdiset_party_put(struct vdiset_party *party)
+{
+	kref_put(&party->ref, vdiset_party_free);
+}
+
+enum vdiset_side vdiset_party_side(const struct vdiset_party *party)
+{
+	return party->who.role == VDISET_ROLE_SERVER ? VDISET_SERVER :
+						       VDISET_CLIENT;
+}
+
+static int vdiset_is_file(const void *wanted, struct file *file,
+			  unsigned int fd)
+{
+	return file == wanted;
+}
+
+/**
+ * vdiset_owner_leaves - does this flush end the owner's hold on the file?
+ * @file: the file being flushed
+ * @id: the file table it is flushed from
+ * @owner: the file table of the party
+ *
+ * A table that is not the caller's own is being torn down as a whole (exit).
+ * From the own table one descriptor was taken before the flush; another one
+ * (dup) means that the owner still holds the file.
+ */
+bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner)
+{
+	if (id != owner)
+		return false;
+	if (current->files != id)
+		return true;
+	return !iterate_fd(current->files, 0, vdiset_is_file, file);
+}
+
+/* Take the party off the set's books. True unless it had left before. */
+static bool vdiset_party_leave(struct vdiset_party *party)
+{
+	struct vdiset_set *set = party->set;
+
+	lockdep_assert_held(&set->lock);
+
+	if (party->left)
+		return false;
+	party->left = true;
+
+	switch (party->who.role) {
+	case VDISET_ROLE_PRIMARY:
+		set->primary = NULL;
+		break;
+	case VDISET_ROLE_SERVER:
+		set->server = NULL;
+		break;
+	case VDISET_ROLE_SECONDARY:
+		set->secondaries--;
+		break;
+	}
+	return true;
+}
+
+/**
+ * vdiset_party_died - a party has gone without CLOSE
+ * @party: the party; nothing happens when it has left already
+ *
+ * Aborts the set unless it has ended or the party was only looking on.
+ */
+void vdiset_party_died(struct vdiset_party *party)
+{
+	struct vdiset_set *set = party->set;
+	bool aborted = false;
+
+	spin_lock(&set->lock);
+	if (vdiset_party_leave(party) &&
+	    party->who.role != VDISET_ROLE_OBSERVER)
+		aborted = vdiset_abort_locked(set, VDISET_REASON_DIED,
+					      &party->who);
+	spin_unlock(&set->lock);
+
+	if (aborted)
+		vdiset_abort_wake(set);
+}
+
+/* Has the server closed every device that this client has open? */
+static bool vdiset_devices_done(const struct vdiset_party *party)
+{
+	const struct vdiset_set *set = party->set;
+	u32 i;
+
+	for (i = 0; i < set->config.device_count; i++) {
+		if (set->device[i].user[VDISET_CLIENT] == party &&
+		    set->device[i].state != VDISET_DEVICE_CLOSED)
+			return false;
+	}
+	return true;
+}
+
+/* May the party leave now without ending the set? */
+static bool vdiset_party_done(const struct vdiset_party *party)
+{
+	u32 state = party->set->state;
+
+	if (state == VDISET_STATE_TERMINATED || state == VDISET_STATE_ABORTED)
+		return true;
+	switch (party->who.role) {
+	case VDISET_ROLE_OBSERVER:
+		return true;
+	case VDISET_ROLE_SECONDARY:
+		return vdiset_devices_done(party);
+	default:
+		return false;
+	}
+}
+
+int vdiset_close_ioctl(struct vdiset_call *call)
+{
+	struct vdiset_party *party = call->party;
+	struct vdiset_set *set = party->set;
+	bool aborted = false;
+	int rc = 0;
+
+	if (call->args->close.flags)
+		return -EINVAL;
+
+	spin_lock(&set->lock);
+	if (!vdiset_party_leave(party)) {
+		rc = -EBADFD;
+	} else if (!vdiset_party_done(party)) {
+		aborted = vdiset_abort_locked(set, VDISET_REASON_CLOSED,
+					      &party->who);
+		rc = -EBUSY;
+	}
+	spin_unlock(&set->lock);
+
+	if (aborted)
+		vdiset_abort_wake(set);
+	return rc;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * vdiset.h - objects and functions inside vdiset.ko
+ *
+ * Objects and who keeps them alive:
+ *
+ *   set file, device file  --ref-->  party  --ref-->  set
+ *   set file, device file  --ref-->  set
+ *   mappings of rings      --pin-->  device file, and each ring page
+ *   mappings of the area   --pin-->  the shmem file, nothing of ours
+ *
+ * The set goes with the last file. A party (one process in one role) leaves
+ * once: by CLOSE, or when its process gives up the file (see party.c).
+ *
+ * Locks, outer first:
+ *
+ *   file->bind_lock (mutex)    binding one set file
+ *   vdiset_table_lock (mutex)  the list of sets, names, ids
+ *   set->config_lock (mutex)   CONFIGURE .. END_CONFIG and growth; held while
+ *                              memory is allocated
+ *   set->lock (spinlock)       all else in the set: state, parties, devices,
+ *                              abort record; abort takes only this one
+ *   vdiset_limits_lock         the accounts of limits.c
+ *
+ * set->state and device->state are written under set->lock and may be read
+ * without it; who sleeps looks at them in its wait condition.
+ */
+#ifndef VDISET_H
+#define VDISET_H
+
+#include <linux/atomic.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/vdiset.h>
+
+/* The two sides of a device; also the index of a region's owner. */
+enum vdiset_side {
+	VDISET_SERVER,
+	VDISET_CLIENT,
+	VDISET_SIDES
+};
+
+static inline enum vdiset_side vdiset_peer_side(enum vdiset_side side)
+{
+	return side == VDISET_SERVER ? VDISET_CLIENT : VDISET_SERVER;
+}
+
+/* Who a party is, for other parties to be told. Owns a reference to @pid. */
+struct vdiset_identity {
+	u32 role;
+	struct pid *pid;
+	kuid_t uid;
+	kgid_t gid;
+	char comm[TASK_COMM_LEN];
+};
+
+/**
+ * struct vdiset_party - a process that takes part in a set
+ * @ref: held by its set file and device files
+ * @set: holds a reference
+ * @who: its identity; constant
+ * @owner: file table of the process when it joined. Only compared: the table
+ *	may be gone, but then it has flushed the party's files before
+ * @may_write: may abort; all but observers have it
+ * @left: has left the set, in order or not; under set->lock
+ */
+struct vdiset_party {
+	struct kref ref;
+	struct vdiset_set *set;
+	struct vdiset_identity who;
+	fl_owner_t owner;
+	bool may_write;
+	bool left;
+};
+
+/* private_data of a set file. @party is set once, by CREATE or ATTACH. */
+struct vdiset_file {
+	struct mutex bind_lock;
+	struct vdiset_party *party;
+};
+
+/* A side's region, page by page: it is mapped, never used as a whole here. */
+struct vdiset_pages {
+	struct page **page;
+	unsigned int count;
+};
+
+/**
+ * struct vdiset_device - a slot of the set
+ * @set: its set
+ * @index: its number
+ * @state: enum vdiset_device_state
+ * @name_len: 0 while it has no name
+ * @name: its name
+ * @opened: whether a side has ever opened it
+ * @user: who has it open; NULL before and after
+ * @wait: where each side sleeps
+ * @state_page: the page both sides read and only the kernel writes
+ * @region: the regions, by owner
+ */
+struct vdiset_device {
+	struct vdiset_set *set;
+	u32 index;
+	u32 state;
+	u32 name_len;
+	char name[VDISET_NAME_MAX + 1];
+	bool opened[VDISET_SIDES];
+	struct vdiset_party *user[VDISET_SIDES];
+	wait_queue_head_t wait[VDISET_SIDES];
+	struct page *state_page;
+	struct vdiset_pages region[VDISET_SIDES];
+};
+
+/* private_data of a device file. */
+struct vdiset_device_file {
+	struct vdiset_party *party;
+	struct vdiset_device *device;	/* NULL until it is claimed */
+	enum vdiset_side side;
+	fl_owner_t owner;
+};
+
+/**
+ * struct vdiset_set - a virtual device set
+ * @ref: held by parties and, for the time of a call, by look-ups
+ * @node: in the list of sets, under vdiset_table_lock, ordered by @id
+ * @id: number, never used again
+ * @name_len: 0 = no name
+ * @name: name
+ * @uid: owner
+ * @gid: group
+ * @mode: permission bits
+ * @cred: of the creator: its user namespace decides who is privileged
+ * @account: limits account of the creator, charged with one set
+ * @created: CLOCK_BOOTTIME
+ * @config_lock: see above
+ * @requested: bytes announced for END_CONFIG; under @config_lock
+ * @area: the buffer area's file, set once; under @config_lock until
+ *	INITIALIZING, constant then
+ * @area_account: limits account charged with the area; under @config_lock
+ * @lock: see above
+ * @state: enum vdiset_set_state
+ * @config: configuration; buffer_area_size is the size that may be mapped
+ * @primary: NULL when it has left
+ * @server: NULL before it comes and when it has left
+ * @secondaries: number attached
+ * @closed: number of devices the server has closed
+ * @abort: record, @abort_by names the party
+ * @abort_by: who aborted; role 0 while nobody did
+ * @events: kicks of the clients, for WAIT
+ * @wait: who waits for a change of @state
+ * @server_wait: who waits for @events
+ * @device: config.device_count of them
+ */
+struct vdiset_set {
+	struct kref ref;
+	struct list_head node;
+	u64 id;
+	u32 name_len;
+	char name[VDISET_NAME_MAX + 1];
+	kuid_t uid;
+	kgid_t gid;
+	u32 mode;
+	const struct cred *cred;
+	struct vdiset_account *account;
+	u64 created;
+
+	struct mutex config_lock;
+	u64 requested;
+	struct file *area;
+	struct vdiset_account *area_account;
+
+	spinlock_t lock;
+	u32 state;
+	struct vdiset_config config;
+	struct vdiset_party *primary;
+	struct vdiset_party *server;
+	unsigned int secondaries;
+	unsigned int closed;
+	struct vdiset_abort_record abort;
+	struct vdiset_identity abort_by;
+
+	atomic_t events;
+	wait_queue_head_t wait;
+	wait_queue_head_t server_wait;
+
+	struct vdiset_device device[];
+};
+
+/* The arguments of an ioctl, copied in and out by ioctl.c. */
+union vdiset_args {
+	u32 size;
+	struct vdiset_info info;
+	struct vdiset_create create;
+	struct vdiset_attach attach;
+	struct vdiset_get_config get_config;
+	struct vdiset_configure configure;
+	struct vdiset_name_device name_device;
+	struct vdiset_request_buffers request_buffers;
+	struct vdiset_end_config end_config;
+	struct vdiset_open_device open_device;
+	struct vdiset_wait wait;
+	struct vdiset_abort abort;
+	struct vdiset_status status;
+	struct vdiset_device_status device_status;
+	struct vdiset_list list;
+	struct vdiset_close close;
+	struct vdiset_device_wait device_wait;
+	struct vdiset_device_close device_close;
+};
+
+/**
+ * struct vdiset_call - an ioctl under way
+ * @file: set file it came by, or NULL
+ * @device_file: device file it came by, or NULL
+ * @party: the file's party; NULL on an unbound set file
+ * @args: kernel copy of the argument
+ * @uargs: the caller's structure
+ * @usize: its size
+ * @ksize: size the kernel knows
+ */
+struct vdiset_call {
+	struct vdiset_file *file;
+	struct vdiset_device_file *device_file;
+	struct vdiset_party *party;
+	union vdiset_args *args;
+	void __user *uargs;
+	u32 usize;
+	u32 ksize;
+};
+
+/* A handler's result: the answer is copied out already, or there is none. */
+#define VDISET_RESPONDED	1
+
+/* ioctl.c */
+long vdiset_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+long vdiset_device_ioctl(struct file *file, unsigned int cmd,
+			 unsigned long arg);
+int vdiset_respond(const struct vdiset_call *call);
+int vdiset_copy_name(char *name, u64 uname, u32 len);
+
+/* main.c */
+extern const struct file_operations vdiset_file_fops;
+
+/* set.c */
+extern struct mutex vdiset_table_lock;
+extern struct list_head vdiset_table;
+extern unsigned int vdiset_table_count;
+void vdiset_set_put(struct vdiset_set *set);
+void vdiset_set_enter(struct vdiset_set *set, u32 state);
+u32 vdiset_set_access(const struct vdiset_set *set);
+int vdiset_state_error(const struct vdiset_set *set, u32 state);
+int vdiset_create_ioctl(struct vdiset_call *call);
+int vdiset_attach_ioctl(struct vdiset_call *call);
+
+/* party.c */
+void vdiset_identity_get(struct vdiset_identity *who, u32 role);
+void vdiset_identity_copy(struct vdiset_identity *to,
+			  const struct vdiset_identity *from);
+void vdiset_identity_put(struct vdiset_identity *who);
+void vdiset_identity_tell(const struct vdiset_identity *who,
+			  struct vdiset_peer *peer);
+struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
+				      bool may_write);
+struct vdiset_party *vdiset_party_get(struct vdiset_party *party);
+void vdiset_party_put(struct vdiset_party *party);
+enum vdiset_side vdiset_party_side(const struct vdiset_party *party);
+bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner);
+void vdiset_party_died(struct vdiset_party *party);
+int vdiset_close_ioctl(struct vdiset_call *call);
+
+/* config.c */
+int vdiset_get_config_ioctl(struct vdiset_call *call);
+int vdiset_configure_ioctl(struct vdiset_call *call);
+int vdiset_name_device_ioctl(struct vdiset_call *call);
+int vdiset_request_buffers_ioctl(struct vdiset_call *call);
+int vdiset_end_config_ioctl(struct vdiset_call *call);
+
+/* area.c */
+int vdiset_area_init(void);
+void vdiset_area_exit(void);
+u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes);
+int vdiset_area_grow(struct vdiset_set *set, u64 bytes);
+void vdiset_area_free(struct vdiset_set *set);
+int vdiset_area_mmap(struct vdiset_set *set, struct vm_area_struct *vma);
+unsigned long vdiset_area_get_unmapped(struct vdiset_set *set,
+				       unsigned long addr, unsigned long len,
+				       unsigned long pgoff, unsigned long flags);
+
+/* limits.c */
+void vdiset_limits_init(void);
+struct vdiset_account *vdiset_account_get(kuid_t uid);
+void vdiset_account_put(struct vdiset_account *account);
+int vdiset_charge_set(struct vdiset_account *account);
+void vdiset_uncharge_set(struct vdiset_account *account);
+int vdiset_charge_area(struct vdiset_account *account, u64 size, u64 bytes);
+void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes);
+void vdiset_limits_tell(struct vdiset_info *info);
+
+/* device.c */
+int vdiset_devices_alloc(struct vdiset_set *set, u32 depth);
+void vdiset_devices_free(struct vdiset_set *set);
+struct vdiset_device *vdiset_device_find(struct vdiset_set *set,
+					 const char *name, u32 len);
+struct vdiset_region *vdiset_device_region(const struct vdiset_device *device,
+					   enum vdiset_side side);
+void vdiset_device_publish(struct vdiset_device *device);
+int vdiset_open_device_ioctl(struct vdiset_call *call);
+int vdiset_device_close_ioctl(struct vdiset_call *call);
+
+/* wait.c */
+void vdiset_wake(wait_queue_head_t *wait);
+int vdiset_wait_ioctl(struct vdiset_call *call);
+int vdiset_device_wait_ioctl(struct vdiset_call *call);
+int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns);
+__poll_t vdiset_file_poll(struct file *file, poll_table *table);
+__poll_t vdiset_device_poll(struct file *file, poll_table *table);
+
+/* abort.c */
+bool vdiset_abort_locked(struct vdiset_set *set, u32 reason,
+			 const struct vdiset_identity *by);
+void vdiset_abort_wake(struct vdiset_set *set);
+int vdiset_abort_ioctl(struct vdiset_call *call);
+
+/* status.c */
+int vdiset_info_ioctl(struct vdiset_call *call);
+int vdiset_status_ioctl(struct vdiset_call *call);
+int vdiset_device_status_ioctl(struct vdiset_call *call);
+int vdiset_list_ioctl(struct vdiset_call *call);
+void vdiset_file_show_fdinfo(struct seq_file *m, struct file *file);
+void vdiset_device_show_fdinfo(struct seq_file *m, struct file *file);
+
+#endif /* VDISET_H */

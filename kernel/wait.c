@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * wait.c - sleeping and waking
+ *
+ * A sleeper is queued before it evaluates its condition (barrier G of the
+ * uAPI's ring rules, in prepare_to_wait), a kick looks at the queue after a
+ * full barrier (H, in wq_has_sleeper). So a condition made true before the
+ * kick is seen by the sleeper, or the sleeper by the kick.
+ *
+ * Shared indices are read here only to decide whether to sleep.
+ */
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+#include <linux/wait.h>
+
+#include "vdiset.h"
+
+/* Results of a condition besides an error. */
+#define VDISET_SLEEP	0
+#define VDISET_READY	1
+
+/* Everybody: no waiter is exclusive, and abort must reach them all. */
+void vdiset_wake(wait_queue_head_t *wait)
+{
+	if (wq_has_sleeper(wait))
+		wake_up_all(wait);
+}
+
+static ktime_t vdiset_timeout(s64 ns)
+{
+	return ns < 0 ? KTIME_MAX : ns_to_ktime(ns);
+}
+
+/**
+ * vdiset_sleep - wait for a condition
+ * @wait: the queue
+ * @ns: longest wait, negative for ever
+ * @condition: gives VDISET_SLEEP, VDISET_READY or an error
+ *
+ * Gives 0, the error of @condition, -ETIMEDOUT or -EINTR. A macro, as
+ * wait_event() is: @condition is evaluated again after each wake-up.
+ *
+ * A signal gives EINTR also where the handler asks for restarts: a database
+ * must get the chance to look at what the signal was for, and a relative
+ * time-out would start anew.
+ */
+#define vdiset_sleep(wait, ns, condition)				\
+({									\
+	int __rc = (condition);						\
+	int __woken = 0;						\
+									\
+	if (__rc == VDISET_SLEEP && (ns) != 0)				\
+		__woken = wait_event_interruptible_hrtimeout(wait,	\
+				(__rc = (condition)) != VDISET_SLEEP,	\
+				vdiset_timeout(ns));			\
+	if (__rc == VDISET_READY)					\
+		__rc = 0;						\
+	else if (__rc == VDISET_SLEEP)					\
+		__rc = __woken == -ERESTARTSYS ? -EINTR : -ETIMEDOUT;	\
+	__rc;								\
+})
+
+static int vdiset_configured(const struct vdiset_set *set)
+{
+	u32 state = smp_load_acquire(&set->state);
+
+	if (state == VDISET_STATE_ABORTED)
+		return -ECANCELED;
+	return state >= VDISET_STATE_INITIALIZING ? VDISET_READY :
+						    VDISET_SLEEP;
+}
+
+int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns)
+{
+	return vdiset_sleep(set->wait, timeout_ns, vdiset_configured(set));
+}
+
+/* The state comes first: after the last event there is none. */
+static int vdiset_server_ready(struct vdiset_set *set, u32 seen)
+{
+	u32 state = smp_load_acquire(&set->state);
+
+	if (state == VDISET_STATE_ABORTED)
+		return -ECANCELED;
+	if ((u32)atomic_read(&set->events) != seen)
+		return VDISET_READY;
+	return state == VDISET_STATE_TERMINATED ? -EPIPE : VDISET_SLEEP;
+}
+
+static bool vdiset_has_tail(u32 state)
+{
+	return state == VDISET_STATE_ACTIVE ||
+	       state == VDISET_STATE_TERMINATED;
+}
+
+/* The device's state comes first: what is in the ring precedes its end. */
+static int vdiset_device_ready(const struct vdiset_device *device,
+			       enum vdiset_side side, u32 seen)
+{
+	const struct vdiset_region *peer =
+		vdiset_device_region(device, vdiset_peer_side(side));
+	u32 state = smp_load_acquire(&device->state);
+
+	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
+		return -ECANCELED;
+	if (READ_ONCE(peer->tail) != seen)
+		return VDISET_READY;
+	return state == VDISET_DEVICE_CLOSED ? -EPIPE : VDISET_SLEEP;
+}
+
+/* Wake whoever waits on @side of the device, or for all its devices. */
+static void vdiset_kick(struct vdiset_device *device, enum vdiset_side side)
+{
+	vdiset_wake(&device->wait[side]);
+	if (side == VDISET_SERVER) {
+		atomic_inc(&device->set->events);
+		vdiset_wake(&device->set->server_wait);
+	}
+}
+
+static int vdiset_check_wait(u32 flags, s64 timeout_ns)
+{
+	if (!flags || (flags & ~(VDISET_WAIT_KICK | VDISET_WAIT_SLEEP)))
+		return -EINVAL;
+	if (!(flags & VDISET_WAIT_SLEEP) && timeout_ns)
+		return -EINVAL;
+	return 0;
+}
+
+static void vdiset_kick_clients(struct vdiset_set *set, u64 kick)
+{
+	u32 i;
+
+	for (i = 0; kick; i++, kick >>= 1) {
+		if (kick & 1)
+			vdiset_kick(&set->device[i], VDISET_CLIENT);
+	}
+}
+
+int vdiset_wait_ioctl(struct vdiset_call *call)
+{
+	struct vdiset_wait *args = &call->args->wait;
+	struct vdiset_set *set = call->party->set;
+	u32 state = smp_load_acquire(&set->state);
+	int rc;
+
+	rc = vdiset_check_wait(args->flags, args->timeout_ns);
+	if (rc)
+		return rc;
+	if (args->kick && !(args->flags & VDISET_WAIT_KICK))
+		return -EINVAL;
+	if (set->config.device_count < 64 &&
+	    args->kick >> set->config.device_count)
+		return -EINVAL;
+	if (state < VDISET_STATE_INITIALIZING || READ_ONCE(call->party->left))
+		return vdiset_state_error(set, state);
+
+	vdiset_kick_clients(set, args->kick);
+	if (args->flags & VDISET_WAIT_SLEEP) {
+		rc = vdiset_sleep(set->server_wait, args->timeout_ns,
+				  vdiset_server_ready(set, args->seen));
+	} else if (state == VDISET_STATE_ABORTED) {
+		rc = -ECANCELED;
+	}
+	args->out_events = atomic_read(&set->events);
+	return rc;
+}
+
+int vdiset_device_wait_ioctl(struct vdiset_call *call)
+{
+	const struct vdiset_device_wait *args = &call->args->device_wait;
+	struct vdiset_device *device = call->device_file->device;
+	enum vdiset_side side = call->device_file->side;
+	int rc;
+
+	rc = vdiset_check_wait(args->flags, args->timeout_ns);
+	if (rc)
+		return rc;
+	if (args->reserved)
+		return -EINVAL;
+
+	if (args->flags & VDISET_WAIT_KICK)
+		vdiset_kick(device, vdiset_peer_side(side));
+	if (args->flags & VDISET_WAIT_SLEEP)
+		rc = vdiset_sleep(device->wait[side], args->timeout_ns,
+				  vdiset_device_ready(device, side,
+						      args->seen));
+	else if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
+		rc = -ECANCELED;
+	return rc ?: VDISET_RESPONDED;
+}
+
+/* Is there something in the ring that @side consumes? */
+static bool vdiset_device_pending(const struct vdiset_device *device,
+				  enum vdiset_side side)
+{
+	const struct vdiset_region *own = vdiset_device_region(device, side);
+	const struct vdiset_region *peer =
+		vdiset_device_region(device, vdiset_peer_side(side));
+
+	return READ_ONCE(peer->tail) != READ_ONCE(own->head);
+}
+
+static bool vdiset_any_pending(const struct vdiset_set *set)
+{
+	u32 i;
+
+	for (i = 0; i < set->config.device_count; i++) {
+		if (vdiset_device_pending(&set->device[i], VDISET_SERVER))
+			return true;
+	}
+	return false;
+}
+
+static __poll_t vdiset_poll_state(u32 state)
+{
+	if (state == VDISET_STATE_ABORTED)
+		return EPOLLERR | EPOLLHUP;
+	if (state == VDISET_STATE_TERMINATED)
+		return EPOLLHUP;
+	return 0;
+}
+
+__poll_t vdiset_file_poll(struct file *filp, poll_table *table)
+{
+	struct vdiset_file *file = filp->private_data;
+	struct vdiset_party *party = smp_load_acquire(&file->party);
+	struct vdiset_set *set;
+	__poll_t mask;
+	u32 state;
+
+	if (!party)
+		return EPOLLERR;
+	set = party->set;
+	poll_wait(filp, &set->wait, table);
+	if (party->who.role == VDISET_ROLE_SERVER)
+		poll_wait(filp, &set->server_wait, table);
+
+	state = smp_load_acquire(&set->state);
+	mask = vdiset_poll_state(state);
+	switch (party->who.role) {
+	case VDISET_ROLE_PRIMARY:
+	case VDISET_ROLE_SECONDARY:
+		if (vdiset_configured(set) == VDISET_READY)
+			mask |= EPOLLIN | EPOLLRDNORM;
+		break;
+	case VDISET_ROLE_SERVER:
+		if (vdiset_has_tail(state) && vdiset_any_pending(set))
+			mask |= EPOLLIN | EPOLLRDNORM;
+		break;
+	}
+	return mask;
+}
+
+__poll_t vdiset_device_poll(struct file *filp, poll_table *table)
+{
+	const struct vdiset_device_file *file = filp->private_data;
+	struct vdiset_device *device = file->device;
+	__poll_t mask = 0;
+
+	poll_wait(filp, &device->wait[file->side], table);
+
+	if (smp_load_acquire(&device->set->state) == VDISET_STATE_ABORTED)
+		return EPOLLERR | EPOLLHUP;
+	if (smp_load_acquire(&device->state) == VDISET_DEVICE_CLOSED)
+		mask |= EPOLLHUP;
+	if (vdiset_device_pending(device, file->side))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	return mask;
+}

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
+#
+# What vm/run and vm/build-module share: the cache of kernels and build
+# environments, all of it taken from the Debian archive the host's own apt
+# is set up for.
+#
+# $VDISET_CACHE/kernels/NAME          link to the newest RELEASE fetched for it
+# $VDISET_CACHE/kernels/RELEASE/      unpacked packages, vmlinuz, initrd
+# $VDISET_CACHE/tools/SUITE/          build environment (debootstrap)
+#
+# Nothing appears under its final name before it is complete.
+
+VM=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+TREE=${VM%/*}
+if [ "$(id -u)" = 0 ]; then
+	CACHE=${VDISET_CACHE:-/var/cache/vdiset}
+else
+	CACHE=${VDISET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vdiset}
+fi
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Failures of the machinery, as opposed to those of the command it runs.
+EXIT_TIMEOUT=124
+EXIT_VM=125
+
+me=${0##*/}
+
+die() {
+	printf '%s: %s\n' "$me" "$*" >&2
+	exit "$EXIT_VM"
+}
+
+note() {
+	printf '%s: %s\n' "$me" "$*" >&2
+}
+
+# A line in the style of the kernel's own build.
+say() {
+	[ -n "${QUIET:-}" ] || printf '  %-7s %s\n' "$1" "$2" >&2
+}
+
+need() {
+	local p
+	for p; do
+		command -v "$p" >/dev/null || PATH=$PATH:/usr/sbin:/sbin command -v "$p" >/dev/null ||
+			die "$p is missing: run 'make deps' as root"
+	done
+}
+
+# kernel_row NAME: set K_NAME, K_SUITE, K_TOOLS, K_CC from the table
+kernel_row() {
+	local want=${1:-}
+	while read -r K_NAME K_SUITE K_TOOLS K_CC; do
+		case $K_NAME in ''|'#'*) continue ;; esac
+		if [ -z "$want" ] || [ "$want" = "$K_NAME" ] || [[ $want == "$K_NAME".* ]]; then
+			return 0
+		fi
+	done < "$VM/kernels"
+	die "unknown kernel '$want' (see vm/run --list)"
+}
+
+# Everything that writes to the cache runs under this lock; two runs started
+# at once then fetch a kernel once.
+cache_lock() {
+	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" 2>/dev/null || [ ! -w "$CACHE" ]; then
+		die "cannot write to the cache, $CACHE (set VDISET_CACHE)"
+	fi
+	exec {CACHE_FD}> "$CACHE/.lock"
+	flock "$CACHE_FD"
+	# Left by a run that was killed: its lock is gone, so it is not at work.
+	rm -rf "$CACHE"/kernels/.tmp.* "$CACHE"/tools/.tmp.*
+}
+
+cache_unlock() {
+	exec {CACHE_FD}>&-
+}
+
+# fetching KIND FUNCTION: call FUNCTION with a directory in the cache that is
+# gone afterwards, however it ends
+fetching() {
+	(
+		dir=$CACHE/$1/.tmp.$$
+		trap 'rm -rf "$dir"' EXIT
+		trap 'exit 130' INT
+		trap 'exit 143' TERM HUP
+		mkdir "$dir"
+		"$2" "$dir"
+	)
+}
+
+# debian_mirrors: set MIRROR, and SECURITY when the host uses one, from apt's
+# settings.  The release information (origin, label) is only there after an
+# apt-get update; without it the entry's name has to do.
+# shellcheck disable=SC2016 # $(ORIGIN) and the like are apt's, not the shell's
+debian_mirrors() {
+	local origin label uri release
+	MIRROR='' SECURITY=''
+	while IFS='|' read -r origin label uri release; do
+		case $origin/$label in
+		Debian/Debian) : "${MIRROR:=$uri}" ;;
+		Debian/Debian-Security) : "${SECURITY:=$uri}" ;;
+		'$(ORIGIN)'/*)
+			case $release/$uri in
+			*-security/*debian-security*) : "${SECURITY:=$uri}" ;;
+			*/*debian-security*) ;;
+			*/*/debian/|*/*/debian) : "${MIRROR:=$uri}" ;;
+			esac ;;
+		esac
+	done < <(
+		for opt in yes no; do
+			apt-get indextargets -o "APT::Get::IndexTargets::ReleaseInfo=$opt" \
+				--format '$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)' \
+				'Identifier: Packages' 'Component: main' 2>/dev/null || :
+		done)
+	[ -n "$MIRROR" ] || die "apt knows no main archive of Debian: cannot tell where to fetch from"
+	MIRROR=${MIRROR%/} SECURITY=${SECURITY%/}
+}
+
+# private_apt DIR SUITE: give apt lists of its own, for one suite, in DIR.
+# The host's sources, lists and pins stay as they are; its proxy and
+# time-out settings apply.
+private_apt() {
+	local dir=$1 suite=$2 opt
+	debian_mirrors
+	[ -r "$KEYRING" ] || die "$KEYRING is missing: run 'make deps' as root"
+	mkdir -p "$dir"/{lists,cache/archives}/partial
+	: > "$dir/status"
+	{
+		echo "deb [signed-by=$KEYRING] $MIRROR $suite main"
+		case $suite in
+		*-backports) ;;
+		*) [ -z "$SECURITY" ] || echo "deb [signed-by=$KEYRING] $SECURITY $suite-security main" ;;
+		esac
+	} > "$dir/sources.list"
+	APT_OPTS=()
+	for opt in "Dir::Etc::sourcelist=$dir/sources.list" Dir::Etc::sourceparts=/dev/null \
+		Dir::Etc::preferences=/dev/null Dir::Etc::preferencesparts=/dev/null \
+		"Dir::State::Lists=$dir/lists" "Dir::State::status=$dir/status" \
+		"Dir::Cache=$dir/cache" APT::Sandbox::User=root \
+		APT::Architecture=amd64 Acquire::Languages=none Acquire::Retries=3; do
+		APT_OPTS+=(-o "$opt")
+	done
+	say APT "$suite"
+	apt-get "${APT_OPTS[@]}" -qq update >&2 || die "apt cannot reach the Debian archive for $suite"
+}
+
+# depends PACKAGE...: the packages of the linux source these depend on, and
+# themselves
+depends() {
+	local -A seen=()
+	local todo=("$@") p d
+	while [ ${#todo[@]} -gt 0 ]; do
+		p=${todo[0]}
+		todo=("${todo[@]:1}")
+		[ -z "${seen[$p]:-}" ] || continue
+		seen[$p]=1
+		echo "$p"
+		while read -r d; do
+			case $d in
+			linux-base|linux-compiler-*|linux-initramfs-tool|linux-*-dbg) ;;
+			linux-*[0-9]*) todo+=("$d") ;;
+			esac
+		done < <(apt-cache "${APT_OPTS[@]}" depends --no-recommends --no-suggests \
+			--no-conflicts --no-breaks --no-replaces --no-enhances "$p" |
+			sed -n 's/^[ |]*Depends: //p')
+	done
+}
+
+# newest_image NAME: the release of the newest linux-image of the suite that
+# belongs to NAME.  The metapackage says it; the suite may have moved on
+# while still holding older ones.
+newest_image() {
+	local name=$1 meta
+	meta=$(apt-cache "${APT_OPTS[@]}" depends --no-recommends linux-image-amd64 |
+		sed -n 's/^ *Depends: linux-image-\(.*-amd64\)$/\1/p' | head -n 1)
+	case $meta in
+	"$name".*) echo "$meta"; return ;;
+	esac
+	apt-cache "${APT_OPTS[@]}" pkgnames "linux-image-$name." | sed 's/^linux-image-//' |
+		grep -E '^[0-9.]+([-+][a-z0-9]+)*-amd64$' | grep -vE -- '-(cloud|rt)-' | sort -V | tail -n 1
+}
+
+# kernel_get NAME: have it in the cache; set K_* and K_REL, K_DIR
+kernel_get() {
+	kernel_row "$1"
+	K_DIR=$CACHE/kernels/$K_NAME
+	if [ ! -e "$K_DIR/complete" ]; then
+		need apt-get dpkg-deb flock depmod
+		cache_lock
+		[ -e "$K_DIR/complete" ] || fetching kernels kernel_fetch
+		cache_unlock
+	fi
+	K_DIR=$(readlink -f "$K_DIR")
+	K_REL=${K_DIR##*/}
+}
+
+kernel_fetch() {
+	local tmp=$1 rel pkgs deb m
+	mkdir -p "$tmp/debs" "$tmp/tree/usr/lib"
+	private_apt "$tmp/apt" "$K_SUITE"
+	rel=$(newest_image "$K_NAME")
+	[ -n "$rel" ] || die "$K_SUITE has no $K_NAME kernel any more: see vm/kernels"
+	mapfile -t pkgs < <(depends "linux-image-$rel" "linux-headers-$rel")
+	say FETCH "$rel"
+	(cd "$tmp/debs" && apt-get "${APT_OPTS[@]}" -qq download "${pkgs[@]}" >&2) ||
+		die "cannot fetch the packages of $rel into $CACHE"
+	say UNPACK "$rel"
+	# One place for all of it, whether the packages use /lib or /usr/lib.
+	ln -s usr/lib "$tmp/tree/lib"
+	for deb in "$tmp"/debs/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" |
+			tar -x --keep-directory-symlink --no-same-owner -C "$tmp/tree" ||
+			die "cannot unpack ${deb##*/} into $CACHE"
+		rm -f "$deb"
+	done
+	# The headers name their own place; here it is another.
+	for m in "$tmp"/tree/usr/src/linux-headers-*/Makefile; do
+		grep -qE '^(include|KBUILD_OUTPUT=) ?/usr/src/' "$m" || continue
+		# shellcheck disable=SC2016
+		sed -i -e 's|/usr/src/|$(vdiset-src)/|' \
+			-e '1i vdiset-src := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)' "$m"
+	done
+	for m in "$tmp/tree/boot/vmlinuz-$rel" "$tmp/tree/usr/lib/modules/$rel/vmlinuz"; do
+		if [ -f "$m" ]; then mv "$m" "$tmp/tree/vmlinuz"; fi
+	done
+	[ -f "$tmp/tree/vmlinuz" ] || die "no kernel image in the packages of $rel"
+	depmod -b "$tmp/tree" "$rel" 2>/dev/null || die "depmod failed for $rel"
+	[ -s "$tmp/tree/usr/lib/modules/$rel/modules.dep.bin" ] || die "depmod failed for $rel"
+	touch "$tmp/tree/complete"
+	rm -rf "${CACHE:?}/kernels/$rel"
+	mv "$tmp/tree" "$CACHE/kernels/$rel"
+	ln -sfn "$rel" "$CACHE/kernels/$K_NAME"
+}
+
+# tools_get: the environment that builds modules for K_*; sets TOOLS to its
+# root, empty for the host itself
+tools_get() {
+	local host
+	# shellcheck disable=SC1091
+	host=$(. /etc/os-release; echo "${VERSION_CODENAME:-}")
+	TOOLS=
+	if [ "$host" = "$K_TOOLS" ] && command -v "x86_64-linux-gnu-$K_CC" >/dev/null; then
+		return 0
+	fi
+	TOOLS=$CACHE/tools/$K_TOOLS
+	[ ! -e "$TOOLS/complete" ] || return 0
+	[ "$(id -u)" = 0 ] || die "the build environment for $K_NAME ($K_TOOLS) can only be made by root"
+	need debootstrap flock
+	cache_lock
+	[ -e "$TOOLS/complete" ] || fetching tools tools_fetch
+	cache_unlock
+}
+
+tools_fetch() {
+	local tmp=$1 proxy
+	debian_mirrors
+	say STRAP "$K_TOOLS"
+	# debootstrap does not read apt's settings.
+	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
+	if ! http_proxy=${proxy:-${http_proxy:-}} debootstrap --variant=minbase --arch=amd64 \
+		--keyring="$KEYRING" --include="$K_CC,make,libc6-dev,binutils,libelf-dev,libssl-dev,kmod,pahole,sparse" \
+		"$K_TOOLS" "$tmp/root" "$MIRROR" > "$tmp/log" 2>&1; then
+		tail -n 20 "$tmp/log" >&2
+		die "debootstrap of $K_TOOLS into $CACHE failed"
+	fi
+	rm -rf "$tmp"/root/var/cache/apt/archives/*.deb "$tmp"/root/var/lib/apt/lists/*
+	touch "$tmp/root/complete"
+	mv "$tmp/root" "$TOOLS"
+}
