@@ -528,13 +528,20 @@ int vd_put(struct vd_dev *d, const void *entry)
 	return ret == 1 ? vd_kick(d) : ret;
 }
 
+/* Has the peer, or the kernel, ended it? Costs no system call. */
+static bool vd_over(const struct vd_dev *d)
+{
+	return d->state->device_state == VDISET_DEVICE_CLOSED ||
+	       d->state->set_state >= VDISET_STATE_TERMINATED;
+}
+
 int vd_get(struct vd_dev *d, void *entry, unsigned int spins,
 	   int64_t timeout_ns)
 {
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < spins; i++) {
+	for (i = 0; i < spins && !vd_over(d); i++) {
 		ret = vd_consume(d, entry);
 		if (ret != -EAGAIN)
 			return ret;

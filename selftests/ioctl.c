@@ -123,6 +123,10 @@ TEST_F(request, result_cannot_be_written)
 	EXPECT_EQ(-EFAULT, vd_ioctl(self->fd, variant->request, p));
 	EXPECT_EQ(variant->state, vd_state(self->s.primary));
 	EXPECT_EQ(0, good_call(self, variant));
+	/* the pages of the failed request must not be in the sum */
+	if (variant->request == VDISET_REQUEST_BUFFERS) {
+		EXPECT_EQ(4096, self->arg.request_buffers.out_area_size);
+	}
 }
 
 TEST_F(request, other_kind_of_file)

@@ -239,15 +239,19 @@ TEST_F(life, name_in_use)
 
 TEST_F(life, name_free_after_abort)
 {
+	int fd = vd_open();
+
 	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 4096, VDISET_STATE_INITIALIZING));
 	ASSERT_EQ(0, vd_abort(self->s.server, VDISET_REASON_SIGNAL, 0, ""));
 	/* while both parties still hold the old set */
-	EXPECT_EQ(-ENOENT, vd_attach(self->fd, VDISET_ROLE_OBSERVER,
-				     self->s.name));
 	EXPECT_EQ(0, vd_create(self->fd, self->s.name, 1));
+	/* and the name means the new one */
+	EXPECT_EQ(0, vd_attach(fd, VDISET_ROLE_SERVER, self->s.name));
+	EXPECT_EQ(vd_set_id(self->fd), vd_set_id(fd));
 	EXPECT_NE(self->s.id, vd_set_id(self->fd));
 	EXPECT_EQ(VDISET_STATE_ABORTED, vd_state(self->s.primary));
-	EXPECT_EQ(VDISET_STATE_CREATED, vd_state(self->fd));
+	EXPECT_EQ(VDISET_STATE_CONNECTED, vd_state(self->fd));
+	close(fd);
 }
 
 TEST_F(life, name_free_after_termination)
@@ -355,7 +359,7 @@ TEST_F(life, attach_after_the_end)
 	ASSERT_EQ(0, close_all(self));
 	EXPECT_EQ(-EPIPE, vd_attach_id(fd, VDISET_ROLE_SECONDARY, self->s.id));
 	EXPECT_EQ(-EPIPE, vd_attach_fd(fd, VDISET_ROLE_SECONDARY, self->s.primary));
-	EXPECT_EQ(-ENOENT, vd_attach(fd, VDISET_ROLE_SECONDARY, self->s.name));
+	EXPECT_EQ(-ENOTCONN, vd_state(fd));
 	close(fd);
 }
 

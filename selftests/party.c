@@ -29,7 +29,7 @@ static void party_main(struct vd_party *me, int orders, int answers)
 struct vd_party *vd_party_start(const char *comm)
 {
 	struct vd_party *p = vd_shared(sizeof(*p));
-	pid_t test = getpid();
+	pid_t test = getpid(), pid;
 	int in[2], out[2];
 
 	if (!p || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
@@ -38,10 +38,11 @@ struct vd_party *vd_party_start(const char *comm)
 	p->to_party = in[1];
 	p->to_test = out[0];
 	fflush(NULL);
-	p->pid = fork();
-	if (p->pid < 0)
+	/* not into p->pid: that is shared, and the child has another answer */
+	pid = fork();
+	if (pid < 0)
 		return NULL;
-	if (!p->pid) {
+	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != test)
 			_exit(1);
@@ -49,6 +50,7 @@ struct vd_party *vd_party_start(const char *comm)
 		alarm(120);
 		party_main(p, in[0], out[1]);
 	}
+	p->pid = pid;
 	close(in[0]);
 	close(out[1]);
 	return p;
@@ -196,7 +198,7 @@ static void *sleeper_main(void *arg)
 	atomic_store(&s->tid, syscall(SYS_gettid));
 	switch (s->kind) {
 	case VD_SLEEP_DEVICE_WAIT:
-		ret = vd_device_wait(s->fd, VDISET_WAIT_SLEEP, -1, 0);
+		ret = vd_device_wait(s->fd, VDISET_WAIT_SLEEP, -1, s->seen);
 		break;
 	case VD_SLEEP_SET_WAIT:
 		ret = vd_set_wait(s->fd, VDISET_WAIT_SLEEP, -1, 0, &seen);
@@ -226,6 +228,7 @@ long vd_p_sleeper(struct vd_party *me, long kind, long index)
 
 	memset(s, 0, sizeof(*s));
 	s->kind = kind;
+	s->seen = device ? me->dev[index].head : 0;
 	s->fd = device ? me->dev[index].fd : me->set;
 	if (pthread_create(&thread, NULL, sleeper_main, s))
 		return -EAGAIN;

@@ -171,6 +171,7 @@ enum vd_sleep {
 struct vd_sleeper {
 	enum vd_sleep kind;
 	int fd;
+	uint32_t seen;
 	_Atomic int tid;	/* set just before it goes to sleep */
 	_Atomic int done;
 	int ret;		/* 0 or -errno; poll: revents */
