@@ -419,17 +419,25 @@ static bool at_end(struct source *s)
 	return !s->size || damaged(s, "goes on after the backup");
 }
 
-/* As root the files have their old owner; the directory follows them. */
+/* As root the files have their old owner; the directories follow them. */
 static bool adopt_owner(struct restore *r)
 {
 	struct stat st;
+	int i;
 
 	if (geteuid() != 0)
 		return true;
 	if (stat("PG_VERSION", &st))
 		return damaged(&r->source, "has no data directory in it");
-	return !chown(".", st.st_uid, st.st_gid) ||
-	       fail_path(r, "change the owner of", r->partial);
+	if (chown(".", st.st_uid, st.st_gid))
+		return fail_path(r, "change the owner of", r->partial);
+	for (i = 0; i < r->tablespaces; i++) {
+		const char *path = r->tablespace[i].path;
+
+		if (chown(path, st.st_uid, st.st_gid))
+			return fail_path(r, "change the owner of", path);
+	}
+	return true;
 }
 
 static bool publish(struct restore *r)
