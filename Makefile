@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+
+VERSION := $(shell cat VERSION)
+PREFIX ?= /usr/local
+KERNELS ?= 6.1 7.3
+# VM=0 leaves the virtual machine out: demo and check use /dev/vdiset here
+VM ?= 1
+export PREFIX DESTDIR VM
+
+# V=1 shows the commands.
+Q := $(if $(filter 1,$(V)),,@)
+MAKE_IN := $(Q)+$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory
+
+# in the order they need each other
+PARTS := $(patsubst %/Makefile,%,$(wildcard libvdi/Makefile tools/Makefile postgres/Makefile))
+TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
+RELEASE := $(shell uname -r)
+
+.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check
+.PHONY: install dkms-install clean distclean
+
+all: $(PARTS)
+
+help:
+	@echo 'all              the library, the tools, the PostgreSQL target (the default)'
+	@echo 'modules          vdiset.ko for the running kernel, $(RELEASE)'
+	@echo 'deps             install what the build and the tests need (root)'
+	@echo 'demo             a backup and a restore, in a virtual machine'
+	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS)'
+	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
+	@echo 'modules_install  vdiset.ko to /lib/modules/$(RELEASE)'
+	@echo 'dkms-install     vdiset.ko through dkms, for every kernel to come'
+	@echo 'clean            remove what was built'
+	@echo 'distclean        and everything else below build/'
+	@echo
+	@echo 'demo and check run deps first; with VM=0 they use this kernel and its /dev/vdiset.'
+	@echo 'V=1 shows the commands.  vm/run --help tells how to run anything else.'
+
+deps:
+	$(Q)vm/deps check
+
+# each needs those before it
+tools postgres: $(filter libvdi,$(PARTS))
+postgres: $(filter tools,$(PARTS))
+$(PARTS) $(TESTS):
+	$(MAKE_IN) -C $@
+
+modules:
+	$(Q)vm/build-module --host
+
+modules_install: modules
+	$(Q)install -D -m 644 build/module/host/kernel/vdiset.ko \
+		$(DESTDIR)/lib/modules/$(RELEASE)/updates/vdiset.ko
+	$(Q)$(if $(DESTDIR),:,depmod -a $(RELEASE))
+
+# VM=0 without the module would test nothing
+load: $(if $(wildcard /dev/vdiset),,modules)
+	$(Q)test -e /dev/vdiset || insmod build/module/host/kernel/vdiset.ko
+
+# Sub-makes, so that deps has run before anything looks for what it installs.
+demo: deps
+	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
+	$(Q)$(if $(filter 0,$(VM)),,vm/run -- )postgres/demo
+
+check: deps
+	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
+	$(Q)selftests/check $(KERNELS)
+
+install: all
+	$(Q)for part in $(PARTS); do \
+		$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $$part install || exit; \
+	done
+	$(Q)install -D -m 644 include/uapi/linux/vdiset.h $(DESTDIR)$(PREFIX)/include/linux/vdiset.h
+
+dkms-install: SRC = $(DESTDIR)/usr/src/vdiset-$(VERSION)
+dkms-install:
+	$(Q)command -v dkms > /dev/null || { echo 'dkms is missing: apt-get install dkms' >&2; exit 1; }
+	$(Q)rm -rf $(SRC)
+	$(Q)for f in dkms.conf $$(find kernel include/uapi -name '*.[ch]' ! -name '*.mod.c' -o -name Kbuild); do \
+		install -D -m 644 $$f $(SRC)/$$f || exit; \
+	done
+	$(Q)$(if $(DESTDIR),:,dkms install --force vdiset/$(VERSION))
+
+clean:
+	$(Q)for part in $(PARTS) $(TESTS); do \
+		$(MAKE) -s --no-print-directory -C $$part clean || exit; \
+	done
+	$(Q)rm -rf build/module build/selftests build/check
+
+distclean: clean
+	$(Q)rm -rf build

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Reads KTAP as selftests/run prints it and counts the innermost results.
+# Shows one line per program, and all there is about a failure.  At the end:
+# the line "passed failed skipped" into the file COUNTS.
+#
+#   LABEL   what to call this run
+#   STATUS  file that will hold the exit status of what produced the input
+#
+# A program counts as one failure more when its own results do not say that
+# it failed, yet it did: it died, gave no plan, or stopped short of it.
+
+function fail(text) {
+	failed++
+	print "  FAIL    " LABEL ": " text
+}
+
+function forget(	i) {
+	for (i in ran)
+		delete ran[i]
+	p = f = s = 0
+	plan = -1
+	said = ""
+}
+
+BEGIN {
+	forget()
+	passed = failed = skipped = 0
+	outer = -1
+}
+
+{
+	sub(/\r$/, "")
+	match($0, /^ */)
+	depth = RLENGTH
+	line = substr($0, depth + 1)
+}
+
+line ~ /^1\.\.[0-9]+/ {
+	split(substr(line, 4), w, " ")
+	if (depth == 0)
+		outer = w[1] + 0
+	else if (depth == 2)
+		plan = w[1] + 0
+	if (depth == 2 && line ~ /# SKIP/ && w[1] == 0)
+		s++
+	next
+}
+
+# A result of a program, or of a part of it.
+depth > 0 && line ~ /^(not )?ok( |$)/ {
+	# Those deeper since the last one at this depth were its parts; it
+	# counts itself only without any, or when none of them accounts for it.
+	below = bad = 0
+	for (i in ran)
+		if (i + 0 > depth) {
+			below += ran[i]
+			bad += wrong[i]
+			delete ran[i]
+			delete wrong[i]
+		}
+	ran[depth]++
+	if (line ~ /^not ok/)
+		wrong[depth]++
+	if (depth == 2)
+		results++
+	if (below && (line ~ /^ok/ || bad)) {
+		said = ""
+		next
+	}
+	if (line ~ /^(not )?ok[^#]*#[ \t]*[Ss][Kk][Ii][Pp]/)
+		s++
+	else if (line ~ /^ok/)
+		p++
+	else {
+		f++
+		if (line !~ /# TODO/)
+			printf "%s", said
+		print "          " line
+	}
+	said = ""
+	next
+}
+
+# The line for the whole program.
+depth == 0 && line ~ /^(not )?ok [0-9]+ / {
+	name = line
+	sub(/^(not )?ok [0-9]+ (- )?(selftests: )?(vdiset: )?/, "", name)
+	why = name
+	sub(/ *#.*/, "", name)
+	if (!sub(/^[^#]*# */, "", why))
+		why = ""
+	programs++
+	passed += p
+	skipped += s
+	failed += f
+	text = ""
+	if (p + f + s == 0 && line ~ /^ok/ && line ~ /# SKIP/)
+		skipped++
+	else if (line ~ /^not ok/ && f == 0) {
+		printf "%s", said
+		fail(name " failed: " (why ? why : "says so at its end"))
+		text = "!"
+	} else if (plan < 0)
+		text = "no plan"
+	else if (results < plan)
+		text = "only " results + 0 " of " plan " results"
+	if (text != "" && text != "!")
+		fail(name ": " text)
+	printf "  %-7s %s: %s: %d passed", (f || text != "" ? "FAIL" : "TEST"), LABEL, name, p
+	if (f)
+		printf ", %d failed", f
+	if (s)
+		printf ", %d skipped", s
+	printf "\n"
+	fflush()
+	results = 0
+	for (i in wrong)
+		delete wrong[i]
+	forget()
+	next
+}
+
+# Anything else may explain the next failure; keep the end of it.
+{
+	if (length(said) > 20000)
+		said = substr(said, length(said) - 10000)
+	said = said "          " line "\n"
+}
+
+END {
+	status = 0
+	if ((getline status < STATUS) <= 0)
+		status = "unknown"
+	if (p + f + s) {
+		# The last program never came to its end.
+		passed += p
+		failed += f
+		skipped += s
+	}
+	if (status != 0 && status != 1 || programs != outer) {
+		printf "%s", said
+		if (status == 124)
+			why = "the time was up"
+		else if (status == 125)
+			why = "the virtual machine failed"
+		else if (programs != outer)
+			why = programs + 0 " of " (outer < 0 ? "?" : outer) " programs ran"
+		else
+			why = "exit status " status
+		fail(why)
+	} else if (status != 0 && failed == 0)
+		fail("exit status " status)
+	print passed, failed, skipped > COUNTS
+}
