@@ -2,7 +2,8 @@
 /*
  * database.c - the server of a set, with a single thread
  */
-#include <signal.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +170,9 @@ static void completed(struct VDS_Command *cmd)
 
 	slot->busy = false;
 	slot->db->outstanding[slot->device]--;
+	if (cmd->completionCode == ERROR_HANDLE_EOF ||
+	    cmd->completionCode == ERROR_NO_DATA_DETECTED)
+		slot->db->ended[slot->device] = true;
 }
 
 bool db_step(struct database *db)
@@ -180,6 +184,29 @@ bool db_step(struct database *db)
 	if (rc == NOERROR || rc == VD_E_TIMEOUT)
 		return !interrupted(db);
 	return db_fail_for(db, rc, "waiting for the backup program");
+}
+
+bool db_poll(struct database *db, int fd, short events)
+{
+	struct pollfd fds[] = {
+		{ .fd = fd, .events = events },
+		{ .fd = vdi_server_fd(db->server) },
+	};
+
+	for (;;) {
+		int n = poll(fds, 2, TICK_MS);
+
+		if (interrupted(db))
+			return false;
+		if (n < 0 && errno != EINTR)
+			return db_fail(db, EXIT_FAILED, "poll: %s",
+				       strerror(errno));
+		if (n > 0 && fds[1].revents)
+			return db_fail_for(db, VD_E_ABORT, "the stream");
+		if (n > 0)
+			return true;
+		vdi_progress_show(&db->progress, db->verb, db->bytes, 0);
+	}
 }
 
 bool db_send(struct database *db, struct slot *slot, unsigned int device,

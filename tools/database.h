@@ -33,6 +33,7 @@ struct database {
 	struct VDConfig config;
 	struct vdi_server_device *device[VDI_MAX_DEVICES];
 	unsigned int outstanding[VDI_MAX_DEVICES];
+	bool ended[VDI_MAX_DEVICES];	/* a read met the end of the data */
 	struct slot *slots;
 	uint64_t bytes;			/* of the stream, for progress */
 	struct vdi_progress progress;
@@ -54,6 +55,11 @@ bool db_send(struct database *db, struct slot *slot, unsigned int device,
 	     int code, uint32_t size);
 /* Let completions come; sleeps until there is one. */
 bool db_step(struct database *db);
+/*
+ * Wait until input or output is ready, as poll(2); an abort of the set ends the
+ * wait, so that a stream that stands still does not hide it.
+ */
+bool db_poll(struct database *db, int fd, short events);
 /* Wait until nothing is outstanding. */
 bool db_drain(struct database *db);
 /* One command without data on every device, all completed with success. */

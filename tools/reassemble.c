@@ -50,7 +50,7 @@ static bool next_read(struct restored *r, unsigned int device)
 
 	reader->next = (reader->next + 1) % reader->count;
 	reader->offset = 0;
-	if (reader->eof)
+	if (r->db->ended[device])
 		return true;
 	return db_send(r->db, slot, device, VDC_Read, r->db->max_transfer);
 }
@@ -78,15 +78,13 @@ static bool peek(struct restored *r, unsigned int device, const uint8_t **data,
 		}
 		code = slot->cmd.completionCode;
 		if (code != ERROR_SUCCESS && !is_end(code)) {
-			if (reader->eof)
+			if (r->db->ended[device])
 				return cut_off(r, device);
 			return db_fail(r->db, EXIT_FAILED,
 				       "reading from '%s': %s",
 				       vdi_names_get(&r->db->names, device),
 				       vdi_completion_name(code));
 		}
-		if (is_end(code))
-			reader->eof = true;
 		*data = slot->buffer + reader->offset;
 		*length = slot->cmd.bytesTransferred - reader->offset;
 		if (*length)

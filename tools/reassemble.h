@@ -16,7 +16,6 @@ struct reader {
 	unsigned int count;	/* number of slots */
 	unsigned int next;	/* oldest read, as number from first */
 	uint32_t offset;	/* bytes of it used up */
-	bool eof;		/* no further reads */
 };
 
 struct restored {

@@ -3,6 +3,7 @@
  * serve_backup.c - standard input, striped over the devices of a set
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -17,11 +18,11 @@ static bool read_input(struct database *db, uint8_t *data, size_t size,
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n = read(STDIN_FILENO, data + done, size - done);
+		ssize_t n;
 
-		if (vdi_signal_received())
-			return db_fail(db, EXIT_INTERRUPTED, "interrupted (%s)",
-				       strsignal(vdi_signal_received()));
+		if (!db_poll(db, STDIN_FILENO, POLLIN))
+			return false;
+		n = read(STDIN_FILENO, data + done, size - done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

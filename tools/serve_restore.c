@@ -3,6 +3,7 @@
  * serve_restore.c - the devices of a set, put together on standard output
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,11 +12,11 @@
 static bool write_output(struct database *db, const uint8_t *data, size_t size)
 {
 	while (size) {
-		ssize_t n = write(STDOUT_FILENO, data, size);
+		ssize_t n;
 
-		if (vdi_signal_received())
-			return db_fail(db, EXIT_INTERRUPTED, "interrupted (%s)",
-				       strsignal(vdi_signal_received()));
+		if (!db_poll(db, STDOUT_FILENO, POLLOUT))
+			return false;
+		n = write(STDOUT_FILENO, data, size);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

@@ -7,7 +7,7 @@
 # is set up for.
 #
 # $VDISET_CACHE/kernels/NAME          link to the newest RELEASE fetched for it
-# $VDISET_CACHE/kernels/RELEASE/      unpacked packages, vmlinuz, initrd
+# $VDISET_CACHE/kernels/RELEASE/      unpacked packages, vmlinuz, vmlinux
 # $VDISET_CACHE/tools/SUITE/          build environment (debootstrap)
 #
 # Nothing appears under its final name before it is complete.
