@@ -169,14 +169,23 @@ TEST_F(ring, mprotect)
 	EXPECT_EQ(1, self->other->peer->tail);
 }
 
+/*
+ * EACCES is the module's answer; where the file lies on a file system without
+ * execution the kernel says EPERM before it asks (7.3: all anonymous inodes).
+ */
+static bool no_exec(int fd, size_t len, int prot, off_t offset)
+{
+	int ret = map_errno(fd, len, prot | PROT_EXEC, MAP_SHARED, offset);
+
+	return ret == -EACCES || ret == -EPERM;
+}
+
 TEST_F(ring, not_executable)
 {
-	EXPECT_EQ(-EACCES, map_errno(self->d->fd, self->d->ro_size,
-				     PROT_READ | PROT_EXEC, MAP_SHARED,
-				     VDISET_MMAP_RO));
-	EXPECT_EQ(-EACCES, map_errno(self->d->fd, self->d->rw_size,
-				     RW | PROT_EXEC, MAP_SHARED,
-				     VDISET_MMAP_RW));
+	EXPECT_TRUE(no_exec(self->d->fd, self->d->ro_size, PROT_READ,
+			    VDISET_MMAP_RO));
+	EXPECT_TRUE(no_exec(self->d->fd, self->d->rw_size, RW,
+			    VDISET_MMAP_RW));
 }
 
 TEST_F(ring, not_private)
@@ -399,8 +408,7 @@ TEST_F(area, not_private_not_executable)
 
 	EXPECT_EQ(-EINVAL, map_errno(self->fd, AREA, RW, MAP_PRIVATE, 0));
 	EXPECT_EQ(-EINVAL, map_errno(self->fd, AREA, PROT_READ, MAP_PRIVATE, 0));
-	EXPECT_EQ(-EACCES, map_errno(self->fd, AREA, RW | PROT_EXEC,
-				     MAP_SHARED, 0));
+	EXPECT_TRUE(no_exec(self->fd, AREA, RW, VDISET_MMAP_AREA));
 	p = mmap(NULL, AREA, RW, MAP_SHARED, self->fd, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(-1, mprotect(p, AREA, PROT_READ | PROT_EXEC));

@@ -152,7 +152,7 @@ TEST_F(poll, woken_by_configuration)
 	ASSERT_EQ(0, vd_end_config(self->s.server));
 	pthread_join(p.thread, NULL);
 	EXPECT_EQ(POLLIN, p.ret);
-	EXPECT_GT(ABORT_BOUND, p.when - t);
+	EXPECT_GT(SEC, p.when - t);
 }
 
 TEST_F(poll, woken_by_kick)
@@ -208,7 +208,8 @@ TEST_F(poll, woken_by_abort)
 	for (i = 0; i < 3; i++) {
 		pthread_join(p[i].thread, NULL);
 		EXPECT_EQ(END, p[i].ret & END);
-		EXPECT_GT(ABORT_BOUND, p[i].when - t);
+		/* how soon is abort.c's question */
+		EXPECT_GT(SEC, p[i].when - t);
 	}
 }
 

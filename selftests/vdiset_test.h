@@ -38,6 +38,14 @@
 /* The contract's bound for everybody to have noticed an abort or a death. */
 #define ABORT_BOUND	(100 * MS)
 
+/*
+ * The clock of an emulated guest runs on while its host does something else.
+ * Who is late, but only that, gets two more chances: what is slow by itself is
+ * slow each time, and who is not woken at all fails at once. Every miss is
+ * printed.
+ */
+#define VD_ATTEMPTS	3
+
 /* "For ever" in tests that expect to be woken; a lost wake-up must show. */
 #define LONG_WAIT	(20 * SEC)
 
