@@ -150,8 +150,9 @@ int vdiset_request_buffers_ioctl(struct vdiset_call *call)
 		   total > S64_MAX - SZ_2M) {
 		rc = -ENOMEM;
 	} else {
-		set->requested = total;
-		args->out_area_size = vdiset_area_round(set, total);
+		/* what the caller is told is where its next request begins */
+		set->requested = vdiset_area_round(set, total);
+		args->out_area_size = set->requested;
 	}
 out:
 	mutex_unlock(&set->config_lock);

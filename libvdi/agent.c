@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * agent.c - the server's completion agent
+ */
+#include <errno.h>
+
+#include "server.h"
+
+#define NS_PER_MS	INT64_C(1000000)
+
+/* Become the agent; false when another thread is, and not to be waited for. */
+bool vdi_server_claim_agent(struct vdi_server *server, bool wait)
+{
+	if (wait)
+		pthread_mutex_lock(&server->agent);
+	else if (pthread_mutex_trylock(&server->agent))
+		return false;
+	__atomic_store_n(&server->agent_thread, pthread_self(),
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&server->agent_runs, true, __ATOMIC_RELEASE);
+	return true;
+}
+
+void vdi_server_leave_agent(struct vdi_server *server)
+{
+	__atomic_store_n(&server->agent_runs, false, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&server->agent);
+}
+
+/* Called from a completion routine? */
+bool vdi_server_in_agent(const struct vdi_server *server)
+{
+	return __atomic_load_n(&server->agent_runs, __ATOMIC_ACQUIRE) &&
+	       pthread_equal(pthread_self(),
+			     __atomic_load_n(&server->agent_thread,
+					     __ATOMIC_RELAXED));
+}
+
+/* ------------------------------------------------------------------- scan */
+
+/*
+ * Run the routines of what is complete on one device; what comes in meanwhile
+ * is for the next round, lest one device keeps the others waiting.
+ */
+static int scan_device(struct vdi_server_device *device, unsigned int *count)
+{
+	uint32_t left = device->ch.ring.depth;
+	struct VDS_Command *cmd;
+	bool some = false;
+	int code;
+
+	while (left-- && vdi_ring_ready(&device->ch.ring)) {
+		code = vdi_server_device_take(device, &cmd);
+		if (code)
+			return code;
+		if (!cmd)
+			break;
+		some = true;
+		++*count;
+		cmd->completionRoutine(cmd);
+	}
+	if (some)
+		vdi_server_device_finish_close(device);
+	return NOERROR;
+}
+
+static int scan(struct vdi_server *server, unsigned int *count)
+{
+	uint32_t i, n = server->config.device_count;
+	struct vdi_server_device *device;
+	int code;
+
+	for (i = 0; i < n; i++) {
+		device = vdi_server_device_at(server,
+					      (server->rotate + i) % n);
+		code = device ? scan_device(device, count) : NOERROR;
+		if (code)
+			return code;
+	}
+	server->rotate = (server->rotate + 1) % n;
+	return NOERROR;
+}
+
+/* Give back what is outstanding after an abort. */
+unsigned int vdi_server_drain(struct vdi_server *server)
+{
+	struct vdi_server_device *device;
+	struct VDS_Command *cmd;
+	unsigned int count = 0;
+	uint32_t i;
+
+	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
+		device = vdi_server_device_at(server, i);
+		while (device && (cmd = vdi_server_device_drain(device))) {
+			count++;
+			cmd->completionRoutine(cmd);
+		}
+	}
+	return count;
+}
+
+/* ------------------------------------------------------------------- wait */
+
+static bool aborted(const struct vdi_server *server)
+{
+	const struct vdi_server_device *device;
+
+	device = __atomic_load_n(&server->first_opened, __ATOMIC_ACQUIRE);
+	return device && vdi_channel_aborted(&device->ch);
+}
+
+/* Is there any reason not to sleep? */
+static bool ready(const struct vdi_server *server)
+{
+	const struct vdi_server_device *device;
+	uint32_t i;
+
+	if (aborted(server))
+		return true;
+	for (i = 0; i < server->config.device_count; i++) {
+		device = vdi_server_device_at(server, i);
+		if (device && vdi_ring_ready(&device->ch.ring))
+			return true;
+	}
+	return false;
+}
+
+/* The budget counts looks at a ring. */
+static bool spin(struct vdi_server *server)
+{
+	uint32_t step = server->config.device_count;
+	uint32_t i;
+
+	for (i = 0; i < server->spin.budget; i += step) {
+		if (ready(server)) {
+			vdi_spin_won(&server->spin);
+			return true;
+		}
+		vdi_cpu_relax();
+	}
+	vdi_spin_lost(&server->spin);
+	return false;
+}
+
+/* One sleep is one episode on all devices; see vdi_ring_wants_kick(). */
+static void arm(struct vdi_server *server)
+{
+	struct vdi_server_device *device;
+	uint32_t i;
+
+	server->episode = vdi_ring_next_episode(server->episode);
+	__atomic_store_n(&server->armed, true, __ATOMIC_RELAXED);
+	for (i = 0; i < server->config.device_count; i++) {
+		device = vdi_server_device_at(server, i);
+		if (device && !vdi_ring_own_wakeup(&device->ch.ring))
+			vdi_ring_set_wakeup(&device->ch.ring, server->episode);
+	}
+}
+
+static void disarm(struct vdi_server *server)
+{
+	struct vdi_server_device *device;
+	uint32_t i;
+
+	if (!__atomic_load_n(&server->armed, __ATOMIC_RELAXED) ||
+	    !__atomic_exchange_n(&server->armed, false, __ATOMIC_ACQ_REL))
+		return;
+	for (i = 0; i < server->config.device_count; i++) {
+		device = vdi_server_device_at(server, i);
+		if (device && vdi_ring_own_wakeup(&device->ch.ring))
+			vdi_ring_set_wakeup(&device->ch.ring, 0);
+	}
+}
+
+static bool outstanding(const struct vdi_server *server)
+{
+	const struct vdi_server_device *device;
+	uint32_t i;
+
+	for (i = 0; i < server->config.device_count; i++) {
+		device = vdi_server_device_at(server, i);
+		if (device && __atomic_load_n(&device->outstanding,
+					      __ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * serverTimeOut: abort when two intervals went by with commands outstanding
+ * and none completed. Others may send while the agent sleeps, so that it looks
+ * once per interval; time-outs end between two and three intervals. Gives the
+ * longest sleep, negative = any.
+ */
+static int64_t watch_silence(struct vdi_server *server)
+{
+	int64_t interval = server->config.server_timeout * NS_PER_MS;
+	int64_t now, left;
+
+	if (!interval)
+		return -1;
+	if (!outstanding(server)) {
+		server->silent_since = 0;
+		return interval;
+	}
+	now = vdi_now_ns();
+	if (!server->silent_since)
+		server->silent_since = now;
+	left = server->silent_since + 2 * interval - now;
+	if (left > 0)
+		return left;
+	vdi_set_abort(&server->set, VDISET_REASON_TIMEOUT, 0,
+		      "no completion in two intervals of serverTimeOut");
+	return 0;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+	if (a < 0)
+		return b;
+	return b < 0 || a < b ? a : b;
+}
+
+/* 0 or -errno. */
+static int doze(struct vdi_server *server, int64_t timeout_ns)
+{
+	struct vdiset_wait wait = {
+		.size = sizeof(wait),
+		.flags = VDISET_WAIT_SLEEP,
+		.timeout_ns = timeout_ns,
+		.seen = server->seen,
+	};
+	int err;
+
+	err = vdi_set_ioctl(&server->set, VDISET_WAIT, &wait);
+	if (!err)
+		server->seen = wait.out_events;
+	return err;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+static int finish(struct vdi_server *server, unsigned int *count)
+{
+	*count += vdi_server_drain(server);
+	return vdi_set_fail_abort(&server->set);
+}
+
+/*
+ * Sleep. NOERROR = look again, VD_E_BUSY = a signal came; else the end of the
+ * step. The flags stay set after a time-out: the caller may poll(2) then.
+ */
+static int sleep_for_completions(struct vdi_server *server,
+				 struct vdi_deadline *deadline)
+{
+	int64_t left, limit;
+	int err;
+
+	arm(server);
+	vdi_ring_barrier();	/* (D) */
+	limit = watch_silence(server);
+	if (ready(server) || vdi_server_all_closed(server))
+		return NOERROR;
+	left = vdi_deadline_left(deadline);
+	if (!left)
+		return vdi_set_fail_text(&server->set, VD_E_TIMEOUT,
+					 "nothing completed in time");
+	err = doze(server, sooner(left, limit));
+	switch (err) {
+	case 0:
+	case -ETIMEDOUT:
+		return NOERROR;
+	case -EINTR:
+		return VD_E_BUSY;
+	case -EPIPE:	/* terminated: closed by us, or by another thread */
+		return VD_E_CLOSE;
+	case -ECANCELED:
+		return VD_E_ABORT;
+	default:
+		if (__atomic_load_n(&server->closing, __ATOMIC_ACQUIRE))
+			return VD_E_ABORT;
+		return vdi_set_fail_errno(&server->set, err,
+					  "wait for completions");
+	}
+}
+
+static int wait_for_completions(struct vdi_server *server,
+				struct vdi_deadline *deadline)
+{
+	if (deadline->timeout_ns && server->spin.budget) {
+		disarm(server);
+		if (spin(server))
+			return NOERROR;
+	}
+	return sleep_for_completions(server, deadline);
+}
+
+/* One step, by the agent. */
+static int step(struct vdi_server *server, int64_t timeout_ms,
+		unsigned int *count)
+{
+	struct vdi_deadline deadline;
+	int code;
+
+	*count = 0;
+	vdi_deadline_init(&deadline, timeout_ms);
+	for (;;) {
+		if (aborted(server))
+			return finish(server, count);
+		code = scan(server, count);
+		if (code)
+			return finish(server, count);
+		if (*count) {
+			disarm(server);
+			server->silent_since = 0;
+			return NOERROR;
+		}
+		if (vdi_server_all_closed(server))
+			return VD_E_CLOSE;
+		code = wait_for_completions(server, &deadline);
+		if (code == VD_E_BUSY)
+			return NOERROR;
+		if (code == VD_E_ABORT)
+			return finish(server, count);
+		if (code)
+			return code;
+	}
+}
+
+static int may_run(struct vdi_server *server)
+{
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "run completions");
+	if (!vdi_server_claim_agent(server, false))
+		return vdi_set_fail(&server->set, VD_E_BUSY,
+				    "the completion agent is running");
+	if (server->phase == VDI_SERVER_READY)
+		return NOERROR;
+	vdi_server_leave_agent(server);
+	return vdi_server_fail_order(server, "run completions");
+}
+
+int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
+			       unsigned int *count)
+{
+	unsigned int n = 0;
+	int code;
+
+	if (count)
+		*count = 0;
+	if (!server)
+		return VD_E_INVALID;
+	code = may_run(server);
+	if (code)
+		return code;
+	code = step(server, timeout_ms, &n);
+	vdi_server_leave_agent(server);
+	if (count)
+		*count = n;
+	return code;
+}
+
+int vdi_server_execute_completion_agent(struct vdi_server *server)
+{
+	unsigned int count;
+	int code;
+
+	if (!server)
+		return VD_E_INVALID;
+	code = may_run(server);
+	if (code)
+		return code;
+	do
+		code = step(server, -1, &count);
+	while (code == NOERROR);
+	vdi_server_leave_agent(server);
+	return code == VD_E_CLOSE ? NOERROR : code;
+}

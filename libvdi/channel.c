@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * channel.c - a device file with its mapped rings, of either side
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "channel.h"
+
+static void *map(int fd, off_t offset, size_t size, int prot)
+{
+	void *at = mmap(NULL, size, prot, MAP_SHARED, fd, offset);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static bool sane(const struct vdiset_open_device *dev)
+{
+	size_t region = vdi_ring_region_size(dev->out_depth);
+
+	return dev->out_depth && dev->out_depth <= VDISET_MAX_DEPTH &&
+	       !(dev->out_depth & (dev->out_depth - 1)) &&
+	       dev->out_index < VDISET_MAX_DEVICES &&
+	       dev->out_rw_size >= region && dev->out_ro_size >= region &&
+	       dev->out_peer_offset >= sizeof(struct vdiset_state_page) &&
+	       dev->out_peer_offset <= dev->out_ro_size - region;
+}
+
+static int map_rings(struct vdi_channel *ch,
+		     const struct vdiset_open_device *dev)
+{
+	if (!sane(dev))
+		return -EPROTO;
+	ch->ro_size = dev->out_ro_size;
+	ch->rw_size = dev->out_rw_size;
+	ch->ro = map(ch->fd, VDISET_MMAP_RO, ch->ro_size, PROT_READ);
+	if (!ch->ro)
+		return -errno;
+	ch->rw = map(ch->fd, VDISET_MMAP_RW, ch->rw_size,
+		     PROT_READ | PROT_WRITE);
+	if (!ch->rw)
+		return -errno;
+	ch->state = ch->ro;
+	vdi_ring_init(&ch->ring, ch->rw,
+		      (const char *)ch->ro + dev->out_peer_offset,
+		      dev->out_depth);
+	return 0;
+}
+
+static int fail_open(struct vdi_set *set, int err, const char *name)
+{
+	switch (err) {
+	case -ENOENT:
+		return vdi_set_fail(set, VD_E_INVALID,
+				    "no device has the name %s", name);
+	case -EBUSY:
+		return vdi_set_fail(set, VD_E_PROTOCOL,
+				    "device %s is or was open", name);
+	case -ENOSPC:
+		return vdi_set_fail_text(set, VD_E_OPEN,
+					 "every device is open");
+	default:
+		return vdi_set_fail_errno(set, err, "open device");
+	}
+}
+
+/*
+ * Opening a device cannot be taken back: where the rings cannot be mapped,
+ * the set is aborted, since nobody else could serve the device.
+ */
+int vdi_channel_open(struct vdi_set *set, const char *name,
+		     struct vdi_channel *ch)
+{
+	const char *kernel_name = vdi_name_of_device(set->name, name);
+	struct vdiset_open_device dev = {
+		.size = sizeof(dev),
+		.name = (uintptr_t)kernel_name,
+		.name_len = strlen(kernel_name),
+	};
+	int err, code;
+
+	memset(ch, 0, sizeof(*ch));
+	ch->fd = -1;
+	err = vdi_set_ioctl(set, VDISET_OPEN_DEVICE, &dev);
+	if (err)
+		return fail_open(set, err, name);
+
+	ch->fd = dev.out_fd;
+	ch->index = dev.out_index;
+	err = map_rings(ch, &dev);
+	if (err) {
+		vdi_set_abort(set, VDISET_REASON_SIGNAL, 0,
+			      "the rings of a device cannot be mapped");
+		code = vdi_set_fail_errno(set, err, "map the rings");
+		vdi_channel_release(ch, false);
+		return code;
+	}
+	return NOERROR;
+}
+
+/*
+ * A forked child has the descriptor, but not the mappings of the rings; what
+ * it mapped since may be at their addresses.
+ */
+void vdi_channel_release(struct vdi_channel *ch, bool foreign)
+{
+	if (ch->ro && !foreign)
+		munmap(ch->ro, ch->ro_size);
+	if (ch->rw && !foreign)
+		munmap(ch->rw, ch->rw_size);
+	if (ch->fd >= 0)
+		close(ch->fd);
+	ch->ro = NULL;
+	ch->rw = NULL;
+	ch->fd = -1;
+}
+
+bool vdi_channel_aborted(const struct vdi_channel *ch)
+{
+	return __atomic_load_n(&ch->state->set_state, __ATOMIC_ACQUIRE) ==
+	       VDISET_STATE_ABORTED;
+}
+
+/* Closed by the server; what is in the rings comes first. */
+bool vdi_channel_closed(const struct vdi_channel *ch)
+{
+	return __atomic_load_n(&ch->state->device_state, __ATOMIC_ACQUIRE) ==
+	       VDISET_DEVICE_CLOSED;
+}
+
+uint64_t vdi_channel_area_size(const struct vdi_channel *ch)
+{
+	return __atomic_load_n(&ch->state->area_size, __ATOMIC_ACQUIRE);
+}
+
+/* Kick, sleep or both; sleeps while there is nothing to get. 0 or -errno. */
+int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
+		     int64_t timeout_ns)
+{
+	struct vdiset_device_wait wait = {
+		.size = sizeof(wait),
+		.flags = flags,
+		.timeout_ns = flags & VDISET_WAIT_SLEEP ? timeout_ns : 0,
+		.seen = flags & VDISET_WAIT_SLEEP ? ch->ring.head : 0,
+	};
+
+	return ioctl(ch->fd, VDISET_DEVICE_WAIT, &wait) < 0 ? -errno : 0;
+}
+
+/* After something was put: kick the peer if it sleeps. From any thread. */
+void vdi_channel_tell(struct vdi_channel *ch)
+{
+	uint32_t episode;
+
+	vdi_ring_barrier();	/* (C) */
+	episode = vdi_ring_wants_kick(&ch->ring);
+	if (!episode)
+		return;
+	/* an abort has woken the peer already, and is seen by the next call */
+	vdi_channel_wait(ch, VDISET_WAIT_KICK, 0);
+	vdi_ring_was_kicked(&ch->ring, episode);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* channel.h - a device file with its mapped rings, of either side */
+#ifndef VDI_CHANNEL_H
+#define VDI_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring.h"
+#include "set.h"
+
+struct vdi_channel {
+	int fd;
+	uint32_t index;			/* which device of the set */
+	void *ro;
+	void *rw;
+	size_t ro_size;
+	size_t rw_size;
+	const struct vdiset_state_page *state;
+	struct vdi_ring ring;
+};
+
+int vdi_channel_open(struct vdi_set *set, const char *name,
+		     struct vdi_channel *ch);
+void vdi_channel_release(struct vdi_channel *ch, bool foreign);
+
+bool vdi_channel_aborted(const struct vdi_channel *ch);
+bool vdi_channel_closed(const struct vdi_channel *ch);
+uint64_t vdi_channel_area_size(const struct vdi_channel *ch);
+int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
+		     int64_t timeout_ns);
+void vdi_channel_tell(struct vdi_channel *ch);
+
+#endif /* VDI_CHANNEL_H */

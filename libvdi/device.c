@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * device.c - the server's devices: opening, sending, completing, closing
+ *
+ * The server's part of IO-ERROR is here; the whole is told in client.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "server.h"
+
+/* ---------------------------------------------------------------- opening */
+
+struct vdi_server_device *vdi_server_device_at(const struct vdi_server *server,
+					       uint32_t index)
+{
+	return __atomic_load_n(&server->devices[index], __ATOMIC_ACQUIRE);
+}
+
+/* Has the set terminated? */
+bool vdi_server_all_closed(const struct vdi_server *server)
+{
+	return server->config.device_count &&
+	       __atomic_load_n(&server->closed, __ATOMIC_ACQUIRE) ==
+	       server->config.device_count;
+}
+
+static int init_requests(struct vdi_server_device *device, uint32_t depth)
+{
+	uint32_t i;
+
+	device->requests = calloc(depth, sizeof(*device->requests));
+	device->free_tags = calloc(depth, sizeof(*device->free_tags));
+	if (!device->requests || !device->free_tags)
+		return -ENOMEM;
+	for (i = 0; i < depth; i++)
+		device->free_tags[i] = depth - 1 - i;
+	device->free_count = depth;
+	return 0;
+}
+
+static void free_memory(struct vdi_server_device *device)
+{
+	free(device->requests);
+	free(device->free_tags);
+	free(device);
+}
+
+static struct vdi_server_device *new_device(struct vdi_server *server,
+					    const struct vdi_channel *ch)
+{
+	struct vdi_server_device *device = calloc(1, sizeof(*device));
+
+	if (!device)
+		return NULL;
+	device->server = server;
+	device->ch = *ch;
+	if (init_requests(device, ch->ring.depth)) {
+		free_memory(device);
+		return NULL;
+	}
+	pthread_mutex_init(&device->lock, NULL);
+	return device;
+}
+
+void vdi_server_device_free(struct vdi_server_device *device, bool foreign)
+{
+	vdi_channel_release(&device->ch, foreign);
+	if (!foreign)
+		pthread_mutex_destroy(&device->lock);
+	free_memory(device);
+}
+
+/*
+ * An agent may be asleep and not know of this device: the client is to kick
+ * from the first completion on, until an agent clears the flag.
+ */
+static void publish(struct vdi_server *server,
+		    struct vdi_server_device *device)
+{
+	vdi_ring_set_wakeup(&device->ch.ring, 1);
+	__atomic_store_n(&server->devices[device->ch.index], device,
+			 __ATOMIC_RELEASE);
+	__atomic_store_n(&server->armed, true, __ATOMIC_RELEASE);
+	if (!server->first_opened)
+		__atomic_store_n(&server->first_opened, device,
+				 __ATOMIC_RELEASE);
+	server->opened++;
+}
+
+static int open_device(struct vdi_server *server, const char *name,
+		       struct vdi_server_device **out)
+{
+	struct vdi_channel ch;
+	int code;
+
+	code = vdi_channel_open(&server->set, name, &ch);
+	if (code)
+		return code;
+	*out = server->devices[ch.index] ? NULL : new_device(server, &ch);
+	if (!*out) {
+		vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, 0,
+			      "no memory for a device");
+		vdi_channel_release(&ch, false);
+		return vdi_set_fail(&server->set, VD_E_MEMORY, "no memory");
+	}
+	publish(server, *out);
+	return NOERROR;
+}
+
+int vdi_server_open_device(struct vdi_server *server, const char *name,
+			   struct vdi_server_device **out)
+{
+	int code;
+
+	if (!server || !out)
+		return VD_E_INVALID;
+	*out = NULL;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "open device");
+	if (vdi_name_check(name))
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "open device: the name is invalid");
+	pthread_mutex_lock(&server->lock);
+	if (server->phase == VDI_SERVER_READY)
+		code = open_device(server, name, out);
+	else
+		code = vdi_server_fail_order(server, "open device");
+	pthread_mutex_unlock(&server->lock);
+	return code;
+}
+
+/* ---------------------------------------------------------------- sending */
+
+/* May this command carry a buffer though it moves no data? Nobody knows. */
+static bool undocumented(int32_t code)
+{
+	return code == VDC_FileInfoBegin || code == VDC_FileInfoEnd ||
+	       code == VDC_GetError || code < VDC_Read || code > VDC_Complete;
+}
+
+static const char *set_buffer(const struct vdi_server_device *device,
+			      const struct VDS_Command *cmd,
+			      struct vdiset_command *entry)
+{
+	const struct vdi_server *server = device->server;
+	uint64_t offset;
+
+	entry->buffer = VDISET_NO_BUFFER;
+	if (!vdi_command_has_data(entry->code) &&
+	    !(undocumented(cmd->commandCode) && cmd->buffer))
+		return NULL;
+	if (cmd->size < 0)
+		return "send: the size is negative";
+	if (!cmd->buffer)
+		return cmd->size ? "send: there is no buffer" : NULL;
+	if (!vdi_area_offset(&server->set.area, cmd->buffer,
+			     server->config.prefix_zone_size, cmd->size,
+			     &offset))
+		return "send: the buffer is not one of this set";
+	entry->buffer = offset;
+	if (offset % server->config.alignment)
+		return "send: the buffer is not aligned";
+	return NULL;
+}
+
+/* What the client's library would take for a violation is not sent. */
+static const char *make_entry(const struct vdi_server_device *device,
+			      const struct VDS_Command *cmd,
+			      struct vdiset_command *entry)
+{
+	const struct vdiset_config *config = &device->server->config;
+	const struct vdi_ring_limits limits = {
+		.depth = device->ch.ring.depth,
+		.max_transfer = config->max_transfer_size,
+		.features = config->features,
+	};
+	const char *wrong;
+
+	*entry = (struct vdiset_command){
+		.code = cmd->commandCode,
+		.size = cmd->size,
+		.position = cmd->inPosition,
+	};
+	wrong = set_buffer(device, cmd, entry);
+	return wrong ? wrong : vdi_command_check(entry, &limits);
+}
+
+static int may_send(const struct vdi_server_device *device, uint32_t command)
+{
+	if (device->drained || vdi_channel_aborted(&device->ch))
+		return VD_E_ABORT;
+	if (device->state != VDI_DEVICE_OPEN)
+		return VD_E_PROTOCOL;
+	if (device->io_error && command != VDC_ClearError)
+		return VD_E_IO_ERROR;
+	if (!device->free_count)
+		return VD_E_QUEUE_FULL;
+	return NOERROR;
+}
+
+static void set_outstanding(struct vdi_server_device *device, uint32_t n)
+{
+	__atomic_store_n(&device->outstanding, n, __ATOMIC_RELAXED);
+}
+
+static void take_tag(struct vdi_server_device *device,
+		     struct vdiset_command *entry, struct VDS_Command *cmd)
+{
+	struct vdi_request *request;
+
+	entry->tag = device->free_tags[--device->free_count];
+	request = &device->requests[entry->tag];
+	request->cmd = cmd;
+	request->code = entry->code;
+	request->size = entry->size;
+	set_outstanding(device, device->outstanding + 1);
+}
+
+static void give_tag(struct vdi_server_device *device, uint32_t tag)
+{
+	device->requests[tag].cmd = NULL;
+	device->free_tags[device->free_count++] = tag;
+	set_outstanding(device, device->outstanding - 1);
+}
+
+/* With the lock held. */
+static int enqueue(struct vdi_server_device *device,
+		   struct vdiset_command *entry, struct VDS_Command *cmd)
+{
+	int code = may_send(device, entry->code);
+
+	if (code)
+		return code;
+	take_tag(device, entry, cmd);
+	if (vdi_ring_put_command(&device->ch.ring, entry)) {
+		give_tag(device, entry->tag);
+		return vdi_set_violation(&device->server->set, "the client's "
+					 "head of commands is impossible");
+	}
+	vdi_ring_count(&device->ch.ring,
+		       vdi_command_has_data(entry->code) ? entry->size : 0);
+	return NOERROR;
+}
+
+static int completion_of(int code)
+{
+	switch (code) {
+	case VD_E_QUEUE_FULL:
+		return ERROR_NO_SYSTEM_RESOURCES;
+	case VD_E_IO_ERROR:
+		return ERROR_IO_DEVICE;
+	case VD_E_PROTOCOL:
+		return ERROR_INVALID_HANDLE;
+	default:
+		return ERROR_OPERATION_ABORTED;
+	}
+}
+
+/* A command that cannot be sent still gets its routine, on this thread. */
+static int refuse(struct vdi_set *set, struct VDS_Command *cmd, int code)
+{
+	if (code == VD_E_ABORT)
+		vdi_set_fail_abort(set);
+	else
+		vdi_set_fail_text(set, code, vdi_strerror(code));
+	cmd->completionCode = completion_of(code);
+	cmd->bytesTransferred = 0;
+	cmd->outPosition = 0;
+	cmd->completionRoutine(cmd);
+	return code;
+}
+
+int vdi_server_send_command(struct vdi_server_device *device,
+			    struct VDS_Command *cmd)
+{
+	struct vdiset_command entry;
+	struct vdi_set *set;
+	const char *wrong;
+	int code;
+
+	if (!device || !cmd || !cmd->completionRoutine)
+		return VD_E_INVALID;
+	set = &device->server->set;
+	if (!vdi_set_exists(set))
+		return refuse(set, cmd, VD_E_PROTOCOL);
+	wrong = make_entry(device, cmd, &entry);
+	if (wrong)
+		return vdi_set_fail_text(set, VD_E_INVALID, wrong);
+
+	pthread_mutex_lock(&device->lock);
+	code = enqueue(device, &entry, cmd);
+	pthread_mutex_unlock(&device->lock);
+	if (code)
+		return refuse(set, cmd, code);
+	/* the command may be completed by now: it is not ours any more */
+	vdi_channel_tell(&device->ch);
+	return NOERROR;
+}
+
+/* ------------------------------------------------------------- completing */
+
+static int check(const struct vdi_server_device *device,
+		 const struct vdiset_completion *done, const char **wrong)
+{
+	const struct vdi_request *request;
+
+	if (done->tag >= device->ch.ring.depth ||
+	    !device->requests[done->tag].cmd) {
+		*wrong = "completion with a tag that is not outstanding";
+		return -1;
+	}
+	request = &device->requests[done->tag];
+	*wrong = vdi_completion_check(done, request->code, request->size);
+	return *wrong ? -1 : 0;
+}
+
+/* With the lock held; the completion was checked. */
+static struct VDS_Command *settle(struct vdi_server_device *device,
+				  const struct vdiset_completion *done)
+{
+	const struct vdi_request *request = &device->requests[done->tag];
+	struct VDS_Command *cmd = request->cmd;
+
+	cmd->completionCode = done->code;
+	cmd->bytesTransferred = done->bytes;
+	cmd->outPosition = done->position;
+	if (vdi_completion_is_error(request->code, request->size, done->code,
+				    done->bytes))
+		device->io_error = true;
+	else if (request->code == VDC_ClearError)
+		device->io_error = false;
+	give_tag(device, done->tag);
+	return cmd;
+}
+
+/*
+ * The agent: fetch one completion. *@cmd is the command whose routine is to
+ * run, NULL when there is none. VD_E_ABORT when the client broke the rules.
+ */
+int vdi_server_device_take(struct vdi_server_device *device,
+			   struct VDS_Command **cmd)
+{
+	struct vdiset_completion done;
+	const char *wrong = "the client's tail of completions is impossible";
+
+	*cmd = NULL;
+	switch (vdi_ring_get_completion(&device->ch.ring, &done)) {
+	case VDI_RING_OK:
+		break;
+	case VDI_RING_EMPTY:
+		return NOERROR;
+	default:
+		return vdi_set_violation(&device->server->set, wrong);
+	}
+	pthread_mutex_lock(&device->lock);
+	if (!check(device, &done, &wrong))
+		*cmd = settle(device, &done);
+	pthread_mutex_unlock(&device->lock);
+	return *cmd ? NOERROR : vdi_set_violation(&device->server->set, wrong);
+}
+
+/* After an abort: give one outstanding command back; NULL = no more. */
+struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
+{
+	struct VDS_Command *cmd = NULL;
+	uint32_t tag;
+
+	pthread_mutex_lock(&device->lock);
+	device->drained = true;
+	for (tag = 0; device->outstanding && !cmd; tag++)
+		cmd = device->requests[tag].cmd;
+	if (cmd) {
+		give_tag(device, tag - 1);
+		cmd->completionCode = ERROR_OPERATION_ABORTED;
+		cmd->bytesTransferred = 0;
+		cmd->outPosition = 0;
+	}
+	pthread_mutex_unlock(&device->lock);
+	return cmd;
+}
+
+/* ---------------------------------------------------------------- closing */
+
+/* With the lock held and nothing outstanding. */
+static int close_now(struct vdi_server_device *device)
+{
+	struct vdiset_device_close end = { .size = sizeof(end) };
+	struct vdi_server *server = device->server;
+
+	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
+		return vdi_set_fail_errno(&server->set, errno, "close device");
+	device->state = VDI_DEVICE_CLOSED;
+	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
+	return NOERROR;
+}
+
+static int close_device(struct vdi_server_device *device)
+{
+	struct vdi_set *set = &device->server->set;
+
+	if (vdi_channel_aborted(&device->ch))
+		return vdi_set_fail_abort(set);
+	if (device->state != VDI_DEVICE_OPEN)
+		return vdi_set_fail(set, VD_E_CLOSE, "the device is closed");
+	if (!device->outstanding)
+		return close_now(device);
+	device->state = VDI_DEVICE_CLOSING;
+	return NOERROR;
+}
+
+int vdi_server_close_device(struct vdi_server_device *device)
+{
+	int code;
+
+	if (!device)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&device->server->set))
+		return vdi_server_fail_order(device->server, "close device");
+	pthread_mutex_lock(&device->lock);
+	code = close_device(device);
+	pthread_mutex_unlock(&device->lock);
+	return code;
+}
+
+/* The agent has run the last routine of a device that was to be closed. */
+void vdi_server_device_finish_close(struct vdi_server_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	if (device->state == VDI_DEVICE_CLOSING && !device->outstanding)
+		close_now(device);
+	pthread_mutex_unlock(&device->lock);
+}

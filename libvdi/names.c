@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * names.c - names of sets and devices, and texts for codes
+ *
+ * The kernel knows a set of an instance as "instance\name". It is no instance
+ * to the kernel, just a name; no name of the interface has a backslash.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <libvdi.h>
+
+#include "names.h"
+
+/* VD_E_INVALID unless @name can be the name of a set or device. */
+int vdi_name_check(const char *name)
+{
+	size_t len;
+
+	if (!name)
+		return VD_E_INVALID;
+	len = strnlen(name, VDI_NAME_BUF);
+	if (!len || len > VDISET_NAME_MAX || strchr(name, '\\'))
+		return VD_E_INVALID;
+	return NOERROR;
+}
+
+int vdi_name_of_set(const char *instance, const char *name,
+		    char buf[VDI_NAME_BUF])
+{
+	int len;
+
+	if (vdi_name_check(name))
+		return VD_E_INVALID;
+	if (!instance || !*instance) {
+		strcpy(buf, name);
+		return NOERROR;
+	}
+	if (vdi_name_check(instance))
+		return VD_E_INVALID;
+	len = snprintf(buf, VDI_NAME_BUF, "%s\\%s", instance, name);
+	return len > VDISET_NAME_MAX ? VD_E_INVALID : NOERROR;
+}
+
+const char *vdi_name_without_instance(const char *kernel_name)
+{
+	const char *slash = strrchr(kernel_name, '\\');
+
+	return slash ? slash + 1 : kernel_name;
+}
+
+/* The first device has the set's name: to the kernel, that of its set. */
+const char *vdi_name_of_device(const char *kernel_name, const char *name)
+{
+	if (*kernel_name &&
+	    !strcmp(vdi_name_without_instance(kernel_name), name))
+		return kernel_name;
+	return name;
+}
+
+const char *vdi_role_name(uint32_t role)
+{
+	switch (role) {
+	case VDI_ROLE_PRIMARY:
+		return "primary client";
+	case VDI_ROLE_SECONDARY:
+		return "secondary client";
+	case VDI_ROLE_SERVER:
+		return "server";
+	case VDI_ROLE_OBSERVER:
+		return "observer";
+	default:
+		return "unknown party";
+	}
+}
+
+#define NAMED(code, text)	case code: return #code ": " text
+
+const char *vdi_strerror(int code)
+{
+	switch (code) {
+	NAMED(NOERROR, "success");
+	NAMED(VD_E_NOTOPEN, "the object is not open");
+	NAMED(VD_E_TIMEOUT, "the wait ran out");
+	NAMED(VD_E_ABORT, "the set is aborted");
+	NAMED(VD_E_SECURITY, "access denied");
+	NAMED(VD_E_INVALID, "a parameter is invalid");
+	NAMED(VD_E_INSTANCE_NAME, "the instance name is invalid");
+	NAMED(VD_E_NOTSUPPORTED, "the configuration is not supported");
+	NAMED(VD_E_MEMORY, "out of memory");
+	NAMED(VD_E_UNEXPECTED, "internal error");
+	NAMED(VD_E_PROTOCOL, "the call is out of order");
+	NAMED(VD_E_OPEN, "devices are open");
+	NAMED(VD_E_CLOSE, "the device is closed");
+	NAMED(VD_E_BUSY, "the resource is busy");
+	NAMED(VD_E_QUEUE_FULL, "the device's queue is full");
+	NAMED(VD_E_IO_ERROR, "the device is in IO-ERROR");
+	default:
+		return "unknown return code";
+	}
+}
+
+#undef NAMED
+#define NAMED(code)		case code: return #code
+
+const char *vdi_command_name(int command)
+{
+	switch (command) {
+	NAMED(VDC_Read);
+	NAMED(VDC_Write);
+	NAMED(VDC_ClearError);
+	NAMED(VDC_Rewind);
+	NAMED(VDC_WriteMark);
+	NAMED(VDC_SkipMarks);
+	NAMED(VDC_SkipBlocks);
+	NAMED(VDC_Load);
+	NAMED(VDC_GetPosition);
+	NAMED(VDC_SetPosition);
+	NAMED(VDC_Discard);
+	NAMED(VDC_Flush);
+	NAMED(VDC_Snapshot);
+	NAMED(VDC_MountSnapshot);
+	NAMED(VDC_PrepareToFreeze);
+	NAMED(VDC_FileInfoBegin);
+	NAMED(VDC_FileInfoEnd);
+	NAMED(VDC_GetError);
+	NAMED(VDC_Complete);
+	default:
+		return "unknown command";
+	}
+}
+
+#undef NAMED
+#define NAMED(code, text)	case code: return #code ": " text
+
+const char *vdi_completion_name(int code)
+{
+	switch (code) {
+	NAMED(ERROR_SUCCESS, "success");
+	NAMED(ERROR_INVALID_HANDLE, "the device is not open");
+	NAMED(ERROR_ARENA_TRASHED, "control blocks were destroyed");
+	NAMED(ERROR_HANDLE_EOF, "end of the data");
+	NAMED(ERROR_HANDLE_DISK_FULL, "the disk is full");
+	NAMED(ERROR_NOT_SUPPORTED, "the command is not supported");
+	NAMED(ERROR_DISK_FULL, "there is no room left");
+	NAMED(ERROR_OPERATION_ABORTED, "the operation was aborted");
+	NAMED(ERROR_END_OF_MEDIA, "near the end of the medium");
+	NAMED(ERROR_FILEMARK_DETECTED, "a file mark was met");
+	NAMED(ERROR_BEGINNING_OF_MEDIA, "beginning of the medium");
+	NAMED(ERROR_NO_DATA_DETECTED, "no more data on the medium");
+	NAMED(ERROR_NO_MEDIA_IN_DRIVE, "no medium in the drive");
+	NAMED(ERROR_IO_DEVICE, "input or output error");
+	NAMED(ERROR_EOM_OVERFLOW, "past the end of the medium");
+	NAMED(ERROR_NO_SYSTEM_RESOURCES, "the queue is full");
+	default:
+		return "unknown completion code";
+	}
+}
+
+/* Foreign text may be shown on a terminal: no control characters. */
+static void clean(char *text)
+{
+	unsigned char *c = (unsigned char *)text;
+
+	for (; *c; c++) {
+		if (*c < 0x20 || *c == 0x7f)
+			*c = '?';
+		else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+			c[0] = c[1] = '?';
+	}
+}
+
+static const char *what_happened(uint32_t reason)
+{
+	switch (reason) {
+	case VDI_REASON_SIGNAL:
+		return "aborted by";
+	case VDI_REASON_PROTOCOL:
+		return "protocol violation found by";
+	case VDI_REASON_TIMEOUT:
+		return "silence of the other side, found by";
+	case VDI_REASON_CLOSED:
+		return "closed before the end by";
+	case VDI_REASON_DIED:
+		return "unexpected end of";
+	default:
+		return "ended by";
+	}
+}
+
+void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
+			size_t size)
+{
+	char comm[VDI_COMM_SIZE], text[VDI_TEXT_SIZE];
+
+	if (!buf || !size)
+		return;
+	if (!info || !info->reason) {
+		snprintf(buf, size, "not aborted");
+		return;
+	}
+	snprintf(comm, sizeof(comm), "%.*s", VDI_COMM_SIZE - 1, info->comm);
+	snprintf(text, sizeof(text), "%.*s", VDI_TEXT_SIZE - 1, info->text);
+	clean(comm);
+	clean(text);
+	snprintf(buf, size, "%s %s (pid %ld, %s)%s%s",
+		 what_happened(info->reason), comm, (long)info->pid,
+		 vdi_role_name(info->role), *text ? ": " : "", text);
+}
+
+const char *vdi_version(void)
+{
+	return VDI_VERSION;
+}

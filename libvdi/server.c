@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * server.c - the server's side: sets, buffers
+ *
+ * Devices and commands are in device.c, the completion agent in agent.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "server.h"
+
+/* ------------------------------------------------------------------- sets */
+
+int vdi_server_new(struct vdi_server **out)
+{
+	struct vdi_server *server;
+
+	if (!out)
+		return VD_E_INVALID;
+	*out = NULL;
+	server = calloc(1, sizeof(*server));
+	if (!server)
+		return VD_E_MEMORY;
+	vdi_set_init(&server->set);
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_mutex_init(&server->agent, NULL);
+	*out = server;
+	return NOERROR;
+}
+
+void vdi_server_free(struct vdi_server *server)
+{
+	bool foreign;
+
+	if (!server)
+		return;
+	foreign = vdi_set_foreign(&server->set);
+	vdi_server_close(server);
+	if (!foreign) {
+		vdi_set_fini(&server->set);
+		pthread_mutex_destroy(&server->lock);
+		pthread_mutex_destroy(&server->agent);
+	}
+	free(server);
+}
+
+int vdi_server_fail_order(struct vdi_server *server, const char *what)
+{
+	return vdi_set_fail_order(&server->set, what);
+}
+
+static int fail_attach(struct vdi_server *server, int err)
+{
+	struct vdi_set *set = &server->set;
+
+	switch (err) {
+	case -ENOENT:
+	case -EACCES:
+	case -EPIPE:
+		return vdi_set_fail(set, VD_E_INVALID,
+				    "there is no such set for this user");
+	case -EBUSY:
+		return vdi_set_fail(set, VD_E_BUSY,
+				    "the set has or had a server");
+	case -EBADF:
+		return vdi_set_fail(set, VD_E_INVALID,
+				    "the descriptor is not that of a set");
+	default:
+		return vdi_set_fail_errno(set, err, "connect");
+	}
+}
+
+static int attach(struct vdi_server *server, const char *name, int fd)
+{
+	int err, code;
+
+	code = vdi_set_open(&server->set);
+	if (code)
+		return code;
+	err = vdi_set_attach(&server->set, VDISET_ROLE_SERVER, name, fd);
+	if (err) {
+		code = fail_attach(server, err);
+		vdi_set_release(&server->set);
+		return code;
+	}
+	vdi_spin_init(&server->spin, server->set.several_cpus);
+	server->phase = VDI_SERVER_CONNECTED;
+	return NOERROR;
+}
+
+int vdi_server_open(struct vdi_server *server, const char *instance,
+		    const char *name)
+{
+	char full[VDI_NAME_BUF];
+
+	if (!server)
+		return VD_E_INVALID;
+	if (server->set.alive)
+		return vdi_server_fail_order(server, "open");
+	if (vdi_name_of_set(instance, name, full))
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "open: the name is invalid");
+	return attach(server, full, -1);
+}
+
+int vdi_server_open_fd(struct vdi_server *server, int fd)
+{
+	if (!server || fd < 0)
+		return VD_E_INVALID;
+	if (server->set.alive)
+		return vdi_server_fail_order(server, "open");
+	return attach(server, NULL, fd);
+}
+
+int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
+			    const char *text)
+{
+	if (!server)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "abort");
+	return vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, code, text);
+}
+
+static void release(struct vdi_server *server, bool foreign)
+{
+	int i;
+
+	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
+		if (server->devices[i])
+			vdi_server_device_free(server->devices[i], foreign);
+		server->devices[i] = NULL;
+	}
+	vdi_alloc_destroy(&server->alloc);
+	memset(&server->config, 0, sizeof(server->config));
+	server->phase = VDI_SERVER_NONE;
+	server->area_size = 0;
+	server->first_opened = NULL;
+	server->opened = 0;
+	server->closed = 0;
+	server->closing = false;
+	server->armed = false;
+	server->seen = 0;
+	server->silent_since = 0;
+	vdi_set_release(&server->set);
+}
+
+/*
+ * The order matters: leaving the set first wakes an agent in another thread,
+ * and the agent has completed what was outstanding when it lets go.
+ */
+int vdi_server_close(struct vdi_server *server)
+{
+	bool active;
+	int err;
+
+	if (!server)
+		return VD_E_INVALID;
+	if (vdi_set_foreign(&server->set)) {
+		release(server, true);
+		return VD_E_PROTOCOL;
+	}
+	if (!vdi_set_exists(&server->set) || vdi_server_in_agent(server))
+		return vdi_server_fail_order(server, "close");
+
+	__atomic_store_n(&server->closing, true, __ATOMIC_RELEASE);
+	err = vdi_set_close(&server->set);
+	vdi_server_claim_agent(server, true);
+	vdi_server_drain(server);
+	active = server->opened;
+	release(server, false);
+	vdi_server_leave_agent(server);
+
+	if (err == -EBUSY && !active)	/* nobody lost anything */
+		return NOERROR;
+	if (err == -EBUSY)
+		return vdi_set_fail(&server->set, VD_E_PROTOCOL, "closed with "
+				    "devices open: the set is aborted");
+	return err ? vdi_set_fail_errno(&server->set, err, "close") : NOERROR;
+}
+
+int vdi_server_fd(const struct vdi_server *server)
+{
+	return server ? server->set.fd : -1;
+}
+
+int vdi_server_abort_info(struct vdi_server *server,
+			  struct vdi_abort_info *info)
+{
+	if (!server || !info)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "abort information");
+	return vdi_set_abort_info(&server->set, info);
+}
+
+void vdi_server_message(struct vdi_server *server, char *buf, size_t size)
+{
+	vdi_set_message(server ? &server->set : NULL, buf, size);
+}
+
+/* ---------------------------------------------------------- configuration */
+
+static int read_config(struct vdi_server *server, struct vdiset_config *config)
+{
+	struct vdiset_get_config get;
+	const char *wrong = NULL;
+	int err;
+
+	err = vdi_set_get_config(&server->set, 0, 0, &get);
+	if (err)
+		return vdi_set_fail_errno(&server->set, err,
+					  "read the configuration");
+	*config = get.out_config;
+	if (get.out_state == VDISET_STATE_CONNECTED)
+		wrong = vdi_config_check_request(config);
+	return wrong ? vdi_set_violation(&server->set, wrong) : NOERROR;
+}
+
+int vdi_server_get_configuration(struct vdi_server *server,
+				 struct VDConfig *config)
+{
+	struct vdiset_config now;
+	int code;
+
+	if (!server || !config)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "get configuration");
+	code = read_config(server, &now);
+	if (!code)
+		vdi_config_from_kernel(&now, config);
+	return code;
+}
+
+int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth)
+{
+	if (!server)
+		return VD_E_INVALID;
+	if (vdi_set_foreign(&server->set) ||
+	    server->phase > VDI_SERVER_CONNECTED)
+		return vdi_server_fail_order(server, "set the queue depth");
+	if (depth > VDISET_MAX_DEPTH)
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "the queue depth is above %d",
+				    VDISET_MAX_DEPTH);
+	server->depth = depth;
+	return NOERROR;
+}
+
+static int configure(struct vdi_server *server, struct vdiset_configure *wish)
+{
+	struct vdiset_config request;
+	const char *wrong;
+	int code, err;
+
+	if (server->phase != VDI_SERVER_CONNECTED)
+		return vdi_server_fail_order(server, "begin configuration");
+	code = read_config(server, &request);
+	if (code)
+		return code;
+	wrong = vdi_config_fix(&request, wish);
+	if (wrong)
+		return vdi_set_fail_text(&server->set, VD_E_NOTSUPPORTED,
+					 wrong);
+	err = vdi_set_ioctl(&server->set, VDISET_CONFIGURE, wish);
+	if (err)
+		return vdi_set_fail_errno(&server->set, err,
+					  "begin configuration");
+	server->config = request;
+	vdi_alloc_init(&server->alloc, request.prefix_zone_size,
+		       wish->alignment);
+	server->phase = VDI_SERVER_CONFIGURABLE;
+	return NOERROR;
+}
+
+/* The time-out has no meaning: no client can declare buffers of its own. */
+int vdi_server_begin_configuration(struct vdi_server *server,
+				   uint32_t features, uint32_t block_size,
+				   uint32_t alignment,
+				   uint32_t max_transfer_size,
+				   int64_t timeout_ms)
+{
+	struct vdiset_configure wish = {
+		.size = sizeof(wish),
+		.features = features,
+		.block_size = block_size,
+		.alignment = alignment,
+		.max_transfer_size = max_transfer_size,
+	};
+	int code;
+
+	(void)timeout_ms;
+	if (!server)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "begin configuration");
+	wish.depth = server->depth;
+	pthread_mutex_lock(&server->lock);
+	code = configure(server, &wish);
+	pthread_mutex_unlock(&server->lock);
+	return code;
+}
+
+int vdi_server_name_device(struct vdi_server *server, unsigned int index,
+			   const char *name)
+{
+	struct vdiset_name_device args = { .size = sizeof(args) };
+	int err;
+
+	if (!server)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "name a device");
+	if (vdi_name_check(name))
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "name a device: the name is invalid");
+	name = vdi_name_of_device(server->set.name, name);
+	args.name = (uintptr_t)name;
+	args.name_len = strlen(name);
+	args.index = index;
+	err = vdi_set_ioctl(&server->set, VDISET_NAME_DEVICE, &args);
+	switch (err) {
+	case 0:
+		return NOERROR;
+	case -EEXIST:
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "another device has this name");
+	case -EBUSY:
+		return vdi_set_fail(&server->set, VD_E_PROTOCOL,
+				    "the device has another name");
+	default:
+		return vdi_set_fail_errno(&server->set, err, "name a device");
+	}
+}
+
+static int finish_configuration(struct vdi_server *server)
+{
+	struct vdiset_end_config end = { .size = sizeof(end) };
+	int err, code;
+
+	if (server->phase != VDI_SERVER_CONFIGURABLE)
+		return vdi_server_fail_order(server, "end configuration");
+	err = vdi_set_ioctl_quiet(&server->set, VDISET_END_CONFIG, &end);
+	if (err) {
+		if (err != -EBADFD) {	/* the requests are forgotten */
+			vdi_alloc_destroy(&server->alloc);
+			server->area_size = 0;
+		}
+		return vdi_set_fail_errno(&server->set, err,
+					  "allocate the buffers");
+	}
+	server->config = end.out_config;
+	server->area_size = end.out_config.buffer_area_size;
+	code = vdi_set_map_area(&server->set, server->area_size);
+	if (code) {	/* there is no way back to Configurable */
+		vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, 0,
+			      "the server cannot map the buffers");
+		return code;
+	}
+	server->phase = VDI_SERVER_READY;
+	return NOERROR;
+}
+
+int vdi_server_end_configuration(struct vdi_server *server)
+{
+	int code;
+
+	if (!server)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "end configuration");
+	pthread_mutex_lock(&server->lock);
+	code = finish_configuration(server);
+	pthread_mutex_unlock(&server->lock);
+	return code;
+}
+
+/* ---------------------------------------------------------------- buffers */
+
+static int add_buffers(struct vdi_server *server, uint64_t bytes)
+{
+	struct vdiset_request_buffers req = { .size = sizeof(req) };
+	uint64_t page = sysconf(_SC_PAGESIZE);
+	int err;
+
+	req.bytes = (bytes + page - 1) & ~(page - 1);
+	err = vdi_set_ioctl_quiet(&server->set, VDISET_REQUEST_BUFFERS, &req);
+	if (err)
+		return vdi_set_fail_errno(&server->set, err,
+					  "request buffers");
+	server->area_size = req.out_area_size;
+	if (server->phase != VDI_SERVER_READY)
+		return NOERROR;
+	return vdi_set_map_area(&server->set, req.out_area_size);
+}
+
+static int announce(struct vdi_server *server, uint32_t size,
+		    uint32_t alignment, uint32_t count)
+{
+	struct vdi_slots *slots;
+	uint64_t bytes;
+	int err, code;
+
+	if (server->phase < VDI_SERVER_CONFIGURABLE ||
+	    vdi_server_all_closed(server))
+		return vdi_server_fail_order(server, "request buffers");
+	err = vdi_alloc_announce(&server->alloc, size, alignment, count,
+				 server->area_size, &slots, &bytes);
+	if (err)
+		return vdi_set_fail_errno(&server->set, err,
+					  "request buffers");
+	code = add_buffers(server, bytes);
+	if (code)
+		vdi_alloc_discard(slots);
+	else
+		vdi_alloc_commit(&server->alloc, slots);
+	return code;
+}
+
+int vdi_server_request_buffers(struct vdi_server *server, uint32_t size,
+			       uint32_t alignment, uint32_t count)
+{
+	int code;
+
+	if (!server)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "request buffers");
+	pthread_mutex_lock(&server->lock);
+	code = announce(server, size, alignment, count);
+	pthread_mutex_unlock(&server->lock);
+	return code;
+}
+
+/* Without a system call where a device is open: part of the steady flow. */
+static bool aborted(struct vdi_server *server)
+{
+	const struct vdi_server_device *device;
+	struct vdi_abort_info info;
+
+	device = __atomic_load_n(&server->first_opened, __ATOMIC_ACQUIRE);
+	if (device)
+		return vdi_channel_aborted(&device->ch);
+	return !vdi_set_abort_info(&server->set, &info) && info.reason;
+}
+
+int vdi_server_query_available_buffers(struct vdi_server *server,
+				       uint32_t size, uint32_t alignment,
+				       uint32_t *count)
+{
+	uint64_t n;
+	int code = NOERROR;
+
+	if (!server || !count)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "query buffers");
+	if (aborted(server))
+		return vdi_set_fail_abort(&server->set);
+	pthread_mutex_lock(&server->lock);
+	if (server->phase < VDI_SERVER_CONFIGURABLE ||
+	    vdi_server_all_closed(server)) {
+		code = vdi_server_fail_order(server, "query buffers");
+	} else {
+		n = vdi_alloc_available(&server->alloc, size, alignment);
+		*count = n > UINT32_MAX ? UINT32_MAX : n;
+	}
+	pthread_mutex_unlock(&server->lock);
+	return code;
+}
+
+static int get_buffer(struct vdi_server *server, uint8_t **buffer,
+		      uint32_t size, uint32_t alignment)
+{
+	uint64_t offset;
+	int err;
+
+	if (server->phase != VDI_SERVER_READY || vdi_server_all_closed(server))
+		return vdi_server_fail_order(server, "allocate a buffer");
+	err = vdi_alloc_get(&server->alloc, size, alignment, &offset);
+	if (err == -EINVAL)
+		return vdi_set_fail(&server->set, VD_E_INVALID, "allocate a "
+				    "buffer: bad size or alignment");
+	if (err)
+		return vdi_set_fail(&server->set, VD_E_MEMORY,
+				    "no buffer of %u bytes is left", size);
+	*buffer = vdi_area_address(&server->set.area, offset,
+				   server->alloc.prefix, size);
+	return NOERROR;
+}
+
+int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,
+			       uint32_t size, uint32_t alignment)
+{
+	int code;
+
+	if (!server || !buffer)
+		return VD_E_INVALID;
+	*buffer = NULL;
+	if (!vdi_set_exists(&server->set))
+		return vdi_server_fail_order(server, "allocate a buffer");
+	if (aborted(server))
+		return vdi_set_fail_abort(&server->set);
+	pthread_mutex_lock(&server->lock);
+	code = get_buffer(server, buffer, size, alignment);
+	pthread_mutex_unlock(&server->lock);
+	return code;
+}
+
+int vdi_server_free_buffer(struct vdi_server *server, uint8_t *buffer,
+			   uint32_t size)
+{
+	uint64_t offset;
+	int err;
+
+	if (!server || !buffer)
+		return VD_E_INVALID;
+	if (!vdi_set_exists(&server->set) ||
+	    server->phase != VDI_SERVER_READY)
+		return vdi_server_fail_order(server, "free a buffer");
+	if (!vdi_area_offset(&server->set.area, buffer, 0, size, &offset))
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "free: not a buffer of this set");
+	pthread_mutex_lock(&server->lock);
+	err = vdi_alloc_put(&server->alloc, offset, size);
+	pthread_mutex_unlock(&server->lock);
+	return err ? vdi_set_fail(&server->set, VD_E_INVALID, "free: not "
+				  "allocated, or with another size") : NOERROR;
+}
+
+int vdi_server_is_shared_buffer(struct vdi_server *server,
+				const uint8_t *buffer)
+{
+	uint64_t offset;
+
+	return server && buffer && vdi_set_exists(&server->set) &&
+	       vdi_area_offset(&server->set.area, buffer, 0, 1, &offset);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * server.h - the server's set and devices, shared by server.c, device.c and
+ * agent.c
+ *
+ * Locks, in this order; completion routines run with none but agent:
+ *
+ *	agent		held by whoever runs the completion agent
+ *	server->lock	configuration, allocator, opening of devices
+ *	device->lock	sending, and what completes
+ */
+#ifndef VDI_SERVER_H
+#define VDI_SERVER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libvdi.h>
+
+#include "alloc.h"
+#include "channel.h"
+#include "config.h"
+#include "set.h"
+
+enum vdi_server_phase {
+	VDI_SERVER_NONE,
+	VDI_SERVER_CONNECTED,
+	VDI_SERVER_CONFIGURABLE,
+	VDI_SERVER_READY	/* configured; the kernel knows the rest */
+};
+
+struct vdi_server {
+	struct vdi_set set;
+
+	pthread_mutex_t lock;		/* what follows */
+	enum vdi_server_phase phase;
+	uint32_t depth;			/* wish, 0 = default */
+	struct vdiset_config config;
+	struct vdi_alloc alloc;
+	uint64_t area_size;		/* as announced, then as it is */
+
+	/* written once each under the lock, read by anyone */
+	struct vdi_server_device *devices[VDISET_MAX_DEVICES];
+	struct vdi_server_device *first_opened;
+	uint32_t opened;
+	uint32_t closed;		/* in order */
+	bool closing;			/* vdi_server_close() was called */
+
+	pthread_mutex_t agent;		/* what follows */
+	pthread_t agent_thread;
+	bool agent_runs;
+	bool armed;			/* some need_wakeup may be set */
+	uint32_t episode;
+	uint32_t seen;			/* events of VDISET_WAIT */
+	uint32_t rotate;		/* where the next scan begins */
+	int64_t silent_since;		/* commands wait and none completes */
+	struct vdi_spin spin;
+};
+
+/* A command that was sent and not completed; cmd NULL = the tag is free. */
+struct vdi_request {
+	struct VDS_Command *cmd;
+	uint32_t code;
+	int32_t size;
+};
+
+enum vdi_server_device_state {
+	VDI_DEVICE_OPEN,
+	VDI_DEVICE_CLOSING,		/* waits for what is outstanding */
+	VDI_DEVICE_CLOSED
+};
+
+struct vdi_server_device {
+	struct vdi_server *server;
+	struct vdi_channel ch;		/* ring.head: the agent's */
+
+	pthread_mutex_t lock;		/* what follows */
+	enum vdi_server_device_state state;
+	bool drained;			/* by an abort: nothing can be sent */
+	bool io_error;
+	uint32_t outstanding;		/* read by anyone */
+	uint32_t free_count;
+	uint32_t *free_tags;		/* a stack */
+	struct vdi_request *requests;	/* by tag */
+};
+
+int vdi_server_fail_order(struct vdi_server *server, const char *what);
+bool vdi_server_all_closed(const struct vdi_server *server);
+struct vdi_server_device *vdi_server_device_at(const struct vdi_server *server,
+					       uint32_t index);
+
+void vdi_server_device_free(struct vdi_server_device *device, bool foreign);
+int vdi_server_device_take(struct vdi_server_device *device,
+			   struct VDS_Command **cmd);
+struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device);
+void vdi_server_device_finish_close(struct vdi_server_device *device);
+
+bool vdi_server_claim_agent(struct vdi_server *server, bool wait);
+void vdi_server_leave_agent(struct vdi_server *server);
+bool vdi_server_in_agent(const struct vdi_server *server);
+unsigned int vdi_server_drain(struct vdi_server *server);
+
+#endif /* VDI_SERVER_H */

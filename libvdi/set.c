@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * set.c - what clients and servers have in common
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "module.h"
+#include "ring.h"
+#include "set.h"
+
+/* ------------------------------------------------------------------- time */
+
+int64_t vdi_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+void vdi_deadline_init(struct vdi_deadline *deadline, int64_t timeout_ms)
+{
+	deadline->end_ns = 0;
+	if (timeout_ms < 0 ||
+	    __builtin_mul_overflow(timeout_ms, INT64_C(1000000),
+				   &deadline->timeout_ns))
+		deadline->timeout_ns = -1;
+}
+
+/* Nanoseconds left, negative = for ever. Starts the clock when first asked. */
+int64_t vdi_deadline_left(struct vdi_deadline *deadline)
+{
+	int64_t now;
+
+	if (deadline->timeout_ns <= 0)
+		return deadline->timeout_ns;
+	now = vdi_now_ns();
+	if (!deadline->end_ns &&
+	    __builtin_add_overflow(now, deadline->timeout_ns,
+				   &deadline->end_ns)) {
+		deadline->timeout_ns = -1;
+		return -1;
+	}
+	return deadline->end_ns > now ? deadline->end_ns - now : 0;
+}
+
+/* --------------------------------------------------------------- messages */
+
+int vdi_set_fail_text(struct vdi_set *set, int code, const char *text)
+{
+	return vdi_set_fail(set, code, "%s", text);
+}
+
+/* Keep a message and give back @code. */
+int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
+{
+	va_list args;
+
+	if (vdi_set_foreign(set))	/* the lock may be held for ever */
+		return code;
+	va_start(args, format);
+	pthread_mutex_lock(&set->message_lock);
+	vsnprintf(set->message, sizeof(set->message), format, args);
+	pthread_mutex_unlock(&set->message_lock);
+	va_end(args);
+	return code;
+}
+
+void vdi_set_message(struct vdi_set *set, char *buf, size_t size)
+{
+	if (!buf || !size)
+		return;
+	*buf = '\0';
+	if (!set)
+		return;
+	if (vdi_set_foreign(set)) {
+		snprintf(buf, size, "this process is not the one that opened "
+			 "the set");
+		return;
+	}
+	pthread_mutex_lock(&set->message_lock);
+	snprintf(buf, size, "%s", set->message);
+	pthread_mutex_unlock(&set->message_lock);
+}
+
+int vdi_set_fail_abort(struct vdi_set *set)
+{
+	struct vdi_abort_info info;
+	char text[VDI_MESSAGE_SIZE];
+
+	if (vdi_set_abort_info(set, &info) || !info.reason)
+		return vdi_set_fail(set, VD_E_ABORT, "the set is aborted");
+	vdi_abort_describe(&info, text, sizeof(text));
+	return vdi_set_fail_text(set, VD_E_ABORT, text);
+}
+
+/* The call is out of order; in an aborted set, any call but close is. */
+int vdi_set_fail_order(struct vdi_set *set, const char *what)
+{
+	struct vdi_abort_info info;
+
+	if (vdi_set_foreign(set))
+		return VD_E_PROTOCOL;
+	if (!vdi_set_exists(set))
+		return vdi_set_fail(set, VD_E_PROTOCOL, "%s: there is no set",
+				    what);
+	if (!vdi_set_abort_info(set, &info) && info.reason)
+		return vdi_set_fail_abort(set);
+	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: not in this state of "
+			    "the set", what);
+}
+
+static int code_of_errno(int err)
+{
+	switch (err) {
+	case EBADFD:
+	case ENOTCONN:
+		return VD_E_PROTOCOL;
+	case EINVAL:
+	case ENAMETOOLONG:
+		return VD_E_INVALID;
+	case ENOMEM:
+	case EDQUOT:
+		return VD_E_MEMORY;
+	case EACCES:
+	case EPERM:
+		return VD_E_SECURITY;
+	case ETIMEDOUT:
+		return VD_E_TIMEOUT;
+	case EPIPE:
+		return VD_E_CLOSE;
+	case EBUSY:
+		return VD_E_BUSY;
+	default:
+		return VD_E_UNEXPECTED;
+	}
+}
+
+static const char *text_of_errno(int err)
+{
+	switch (err) {
+	case EBADFD:
+		return "not in this state of the set";
+	case ETIMEDOUT:
+		return "the time is over";
+	case EPIPE:
+		return "closed by the server";
+	case EDQUOT:
+		return "over the limit of the user";
+	default:
+		return strerror(err);
+	}
+}
+
+/* The general meaning of an errno; @err may be negative. */
+int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what)
+{
+	if (err < 0)
+		err = -err;
+	if (err == ECANCELED)
+		return vdi_set_fail_abort(set);
+	return vdi_set_fail(set, code_of_errno(err), "%s: %s", what,
+			    text_of_errno(err));
+}
+
+/* ------------------------------------------------------------- life cycle */
+
+void vdi_set_init(struct vdi_set *set)
+{
+	memset(set, 0, sizeof(*set));
+	set->fd = -1;
+	pthread_mutex_init(&set->message_lock, NULL);
+	vdi_area_init(&set->area);
+}
+
+void vdi_set_fini(struct vdi_set *set)
+{
+	pthread_mutex_destroy(&set->message_lock);
+	pthread_mutex_destroy(&set->area.lock);
+}
+
+/*
+ * A page that a forked child finds empty tells the process of a party from
+ * its children without asking for the process id in every call.
+ */
+static uint32_t *map_alive(void)
+{
+	uint32_t *alive;
+
+	alive = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (alive == MAP_FAILED)
+		return NULL;
+	if (madvise(alive, sysconf(_SC_PAGESIZE), MADV_WIPEONFORK)) {
+		munmap(alive, sysconf(_SC_PAGESIZE));
+		return NULL;
+	}
+	*alive = 1;
+	return alive;
+}
+
+static int open_node(struct vdi_set *set)
+{
+	char text[VDI_MESSAGE_SIZE];
+	int code;
+
+	set->fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
+	if (set->fd >= 0)
+		return NOERROR;
+	if (errno == ENOENT || errno == ENODEV || errno == ENXIO) {
+		code = vdi_module_load(text, sizeof(text));
+		if (code)
+			return vdi_set_fail_text(set, code, text);
+		set->fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
+	}
+	return set->fd >= 0 ? NOERROR :
+		vdi_set_fail_errno(set, errno, VDISET_DEVICE_PATH);
+}
+
+/* A fresh file, bound to nothing yet. */
+int vdi_set_open(struct vdi_set *set)
+{
+	int code;
+
+	set->alive = map_alive();
+	if (!set->alive)
+		return vdi_set_fail_text(set, VD_E_MEMORY, "out of memory");
+	code = open_node(set);
+	if (code) {
+		vdi_set_release(set);
+		return code;
+	}
+	set->several_cpus = vdi_several_cpus();
+	return NOERROR;
+}
+
+/* Descriptors and memory of this process; a child may do that, too. */
+void vdi_set_release(struct vdi_set *set)
+{
+	vdi_area_unmap(&set->area);
+	if (set->fd >= 0)
+		close(set->fd);
+	set->fd = -1;
+	if (set->alive)
+		munmap(set->alive, sysconf(_SC_PAGESIZE));
+	set->alive = NULL;
+	set->name[0] = '\0';
+}
+
+/* Is there a set, and may this process use it? */
+bool vdi_set_exists(const struct vdi_set *set)
+{
+	return set->alive && *set->alive;
+}
+
+/* Is this a forked child's copy of a set? */
+bool vdi_set_foreign(const struct vdi_set *set)
+{
+	return set->alive && !*set->alive;
+}
+
+/* ----------------------------------------------------------------- ioctls */
+
+/* 0 or -errno. */
+int vdi_set_ioctl(const struct vdi_set *set, unsigned long request, void *arg)
+{
+	return ioctl(set->fd, request, arg) < 0 ? -errno : 0;
+}
+
+/* The same without signals, for calls that allocate and are not repeatable. */
+int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
+			void *arg)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = vdi_set_ioctl(set, request, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
+static int learn_name(struct vdi_set *set)
+{
+	struct vdiset_status status = { .size = sizeof(status) };
+	int err;
+
+	err = vdi_set_ioctl(set, VDISET_STATUS, &status);
+	if (err)
+		return err;
+	if (status.out_name_len > VDISET_NAME_MAX)
+		return -EPROTO;
+	memcpy(set->name, status.out_name, status.out_name_len);
+	set->name[status.out_name_len] = '\0';
+	return 0;
+}
+
+/* Join the set @name, or with @name NULL that of @fd. 0 or -errno. */
+int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
+		   int fd)
+{
+	struct vdiset_attach attach = {
+		.size = sizeof(attach),
+		.flags = VDISET_ATTACH_BY_FD,
+		.role = role,
+		.fd = fd,
+	};
+	int err;
+
+	if (name) {
+		attach.flags = VDISET_ATTACH_BY_NAME;
+		attach.fd = 0;
+		attach.name = (uintptr_t)name;
+		attach.name_len = strlen(name);
+	}
+	err = vdi_set_ioctl(set, VDISET_ATTACH, &attach);
+	if (err)
+		return err;
+	return learn_name(set);
+}
+
+int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,
+		       int64_t timeout_ns, struct vdiset_get_config *get)
+{
+	memset(get, 0, sizeof(*get));
+	get->size = sizeof(*get);
+	get->flags = flags;
+	get->timeout_ns = timeout_ns;
+	return vdi_set_ioctl(set, VDISET_GET_CONFIG, get);
+}
+
+int vdi_set_map_area(struct vdi_set *set, uint64_t size)
+{
+	int err = vdi_area_map(&set->area, set->fd, size);
+
+	return err ? vdi_set_fail_errno(set, err, "cannot map the buffers") :
+		     NOERROR;
+}
+
+/* The orderly end; -EBUSY when it was not, and the set is aborted by it. */
+int vdi_set_close(struct vdi_set *set)
+{
+	struct vdiset_close end = { .size = sizeof(end) };
+
+	return vdi_set_ioctl(set, VDISET_CLOSE, &end);
+}
+
+/* ------------------------------------------------------------------ abort */
+
+int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
+		  const char *text)
+{
+	struct vdiset_abort end = {
+		.size = sizeof(end),
+		.reason = reason,
+		.code = code,
+	};
+	int err;
+
+	if (text)
+		snprintf(end.text, sizeof(end.text), "%s", text);
+	err = vdi_set_ioctl(set, VDISET_ABORT, &end);
+	return err ? vdi_set_fail_errno(set, err, "abort") : NOERROR;
+}
+
+/* The peer broke the rules: nothing of it is to be believed any more. */
+int vdi_set_violation(struct vdi_set *set, const char *text)
+{
+	vdi_set_abort(set, VDISET_REASON_PROTOCOL, 0, text);
+	return vdi_set_fail_abort(set);
+}
+
+int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info)
+{
+	struct vdiset_status status = { .size = sizeof(status) };
+	const struct vdiset_abort_record *record = &status.out_abort;
+
+	if (vdi_set_ioctl(set, VDISET_STATUS, &status))
+		return VD_E_UNEXPECTED;
+	memset(info, 0, sizeof(*info));
+	info->reason = record->reason;
+	info->code = record->code;
+	info->role = record->by.role;
+	info->pid = record->by.pid;
+	info->uid = record->by.uid;
+	info->time_ns = record->time_ns;
+	memcpy(info->comm, record->by.comm, VDI_COMM_SIZE - 1);
+	memcpy(info->text, record->text, VDI_TEXT_SIZE - 1);
+	return NOERROR;
+}

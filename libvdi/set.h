@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * set.h - what clients and servers have in common: a file of /dev/vdiset, the
+ * mapped area, the meaning of errno, the last message
+ */
+#ifndef VDI_SET_H
+#define VDI_SET_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libvdi.h>
+#include <linux/vdiset.h>
+
+#include "area.h"
+#include "names.h"
+
+#define VDI_MESSAGE_SIZE	384
+
+struct vdi_set {
+	int fd;				/* -1 = no set */
+	uint32_t *alive;		/* reads 0 in a forked child */
+	bool several_cpus;
+	char name[VDI_NAME_BUF];	/* as the kernel knows it */
+	struct vdi_area area;
+	pthread_mutex_t message_lock;
+	char message[VDI_MESSAGE_SIZE];
+};
+
+/* A moment to give up, from a time-out in milliseconds. */
+struct vdi_deadline {
+	int64_t timeout_ns;		/* negative = never */
+	int64_t end_ns;			/* 0 = the clock was not read yet */
+};
+
+void vdi_set_init(struct vdi_set *set);
+void vdi_set_fini(struct vdi_set *set);
+int vdi_set_open(struct vdi_set *set);
+void vdi_set_release(struct vdi_set *set);
+bool vdi_set_exists(const struct vdi_set *set);
+bool vdi_set_foreign(const struct vdi_set *set);
+
+int vdi_set_ioctl(const struct vdi_set *set, unsigned long request, void *arg);
+int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
+			void *arg);
+int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
+		   int fd);
+int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,
+		       int64_t timeout_ns, struct vdiset_get_config *get);
+int vdi_set_map_area(struct vdi_set *set, uint64_t size);
+int vdi_set_close(struct vdi_set *set);
+
+int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
+		  const char *text);
+int vdi_set_violation(struct vdi_set *set, const char *text);
+int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info);
+
+int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int vdi_set_fail_text(struct vdi_set *set, int code, const char *text);
+int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what);
+int vdi_set_fail_abort(struct vdi_set *set);
+int vdi_set_fail_order(struct vdi_set *set, const char *what);
+void vdi_set_message(struct vdi_set *set, char *buf, size_t size);
+
+int64_t vdi_now_ns(void);
+void vdi_deadline_init(struct vdi_deadline *deadline, int64_t timeout_ms);
+int64_t vdi_deadline_left(struct vdi_deadline *deadline);
+
+#endif /* VDI_SET_H */

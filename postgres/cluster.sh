@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# cluster.sh - a throw-away PostgreSQL cluster, for the demo and the tests
+#
+# shellcheck disable=SC2154 # $work, $top
+#
+# Sourced with $work, a directory of its own, and $top, the built tree. The
+# server runs as the user postgres and listens on a socket in $work.
+
+pg_user=postgres
+pg_port=54329
+pg_bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+pg_data=$work/data
+
+as_postgres() {
+	runuser -u $pg_user -- env PGHOST="$work" PGPORT=$pg_port \
+		PGDATABASE="${PGDATABASE:-postgres}" LC_ALL=C.UTF-8 "$@"
+}
+
+sql() {
+	as_postgres "$pg_bin/psql" -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"
+}
+
+# More lines of postgresql.conf come from standard input.
+pg_create() {
+	chown $pg_user "$work"
+	as_postgres "$pg_bin/initdb" -D "$pg_data" -A trust --no-sync > "$work/initdb.log" || return
+	{
+		echo "shared_preload_libraries = '$top/build/postgres/vdiset.so'"
+		echo "listen_addresses = ''"
+		echo "unix_socket_directories = '$work'"
+		echo "port = $pg_port"
+		# nothing here need survive a power cut
+		echo 'fsync = off'
+		cat
+	} >> "$pg_data/postgresql.conf"
+}
+
+pg_start() {
+	as_postgres "$pg_bin/pg_ctl" -D "$pg_data" -w -t 300 -s -l "$work/server.log" start ||
+		{ tail -n 20 "$work/server.log" >&2; return 1; }
+}
+
+pg_stop() { # MODE
+	[ ! -f "$pg_data/postmaster.pid" ] ||
+		as_postgres "$pg_bin/pg_ctl" -D "$pg_data" -w -t 300 -s -m "${1:-fast}" stop
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * target.c - the base-backup target "vdiset"
+ *
+ *   pg_basebackup --target=vdiset:NAME[,devices=N] -X fetch
+ *
+ * The server process streams the backup (every tablespace's archive and the
+ * manifest) into the buffers of the virtual device set NAME. Load it by
+ * shared_preload_libraries.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "utils/guc.h"
+#include "port/pg_bswap.h"
+
+#include "bbsink.h"
+#include "records.h"
+#include "writer.h"
+
+PG_MODULE_MAGIC;
+
+void _PG_init(void);
+
+static int connect_timeout;
+static int max_transfer_size;
+static int buffer_count;
+
+struct vdiset_sink {
+	bbsink base;			/* first */
+	struct vdiset_writer *writer;
+};
+
+static void put_record(bbsink *sink, enum record_type type, const void *payload,
+		       size_t length)
+{
+	struct vdiset_writer *writer = ((struct vdiset_sink *)sink)->writer;
+	struct record_header header = {
+		.magic = htole32(RECORD_MAGIC),
+		.type = htole32(type),
+		.length = htole64(length),
+	};
+
+	vdiset_writer_put(writer, &header, sizeof(header));
+	if (length)
+		vdiset_writer_put(writer, payload, length);
+}
+
+static void sink_begin_backup(bbsink *sink)
+{
+	struct record_begin begin = {
+		.version = htole32(1),
+		.pg_version = htole32(PG_VERSION_NUM),
+		.system_id = htole64(GetSystemIdentifier()),
+	};
+
+	bbsink_forward_begin_backup(sink);
+	put_record(sink, RECORD_BEGIN_BACKUP, &begin, sizeof(begin));
+}
+
+/* Where the tablespace of the archive that begins lies; "" = data directory. */
+static const char *tablespace_path(const bbsink *sink)
+{
+	const bbsink_state *state = sink->bbs_state;
+	const tablespaceinfo *ti = list_nth(state->tablespaces,
+					    state->tablespace_num);
+
+	return ti->path ? ti->path : "";
+}
+
+static void sink_begin_archive(bbsink *sink, const char *archive_name)
+{
+	const char *path = tablespace_path(sink);
+	size_t name_size = strlen(archive_name) + 1;
+	size_t path_size = strlen(path) + 1;
+	char *payload = palloc(name_size + path_size);
+
+	memcpy(payload, archive_name, name_size);
+	memcpy(payload + name_size, path, path_size);
+	put_record(sink, RECORD_BEGIN_ARCHIVE, payload, name_size + path_size);
+	pfree(payload);
+	bbsink_forward_begin_archive(sink, archive_name);
+}
+
+static void sink_archive_contents(bbsink *sink, size_t len)
+{
+	put_record(sink, RECORD_DATA, sink->bbs_buffer, len);
+	bbsink_forward_archive_contents(sink, len);
+}
+
+static void sink_end_archive(bbsink *sink)
+{
+	put_record(sink, RECORD_END_ARCHIVE, NULL, 0);
+	bbsink_forward_end_archive(sink);
+}
+
+static void sink_begin_manifest(bbsink *sink)
+{
+	put_record(sink, RECORD_BEGIN_MANIFEST, NULL, 0);
+	bbsink_forward_begin_manifest(sink);
+}
+
+static void sink_manifest_contents(bbsink *sink, size_t len)
+{
+	put_record(sink, RECORD_DATA, sink->bbs_buffer, len);
+	bbsink_forward_manifest_contents(sink, len);
+}
+
+static void sink_end_manifest(bbsink *sink)
+{
+	put_record(sink, RECORD_END_MANIFEST, NULL, 0);
+	bbsink_forward_end_manifest(sink);
+}
+
+/* The client is told of success only after the backup program has agreed. */
+static void sink_end_backup(bbsink *sink, XLogRecPtr endptr, TimeLineID endtli)
+{
+	struct record_end end = {
+		.end_lsn = htole64(endptr),
+		.end_timeline = htole32(endtli),
+	};
+
+	put_record(sink, RECORD_END_BACKUP, &end, sizeof(end));
+	vdiset_writer_finish(((struct vdiset_sink *)sink)->writer);
+	bbsink_forward_end_backup(sink, endptr, endtli);
+}
+
+/* Runs at the end of every backup, good or bad. */
+static void sink_cleanup(bbsink *sink)
+{
+	vdiset_writer_abandon(((struct vdiset_sink *)sink)->writer,
+			      "the backup failed in the database; see its log");
+	bbsink_forward_cleanup(sink);
+}
+
+static const bbsink_ops sink_ops = {
+	.begin_backup = sink_begin_backup,
+	.begin_archive = sink_begin_archive,
+	.archive_contents = sink_archive_contents,
+	.end_archive = sink_end_archive,
+	.begin_manifest = sink_begin_manifest,
+	.manifest_contents = sink_manifest_contents,
+	.end_manifest = sink_end_manifest,
+	.end_backup = sink_end_backup,
+	.cleanup = sink_cleanup,
+};
+
+static void take_option(struct vdiset_options *options, const char *option)
+{
+	static const char devices[] = "devices=";
+	char *end;
+	long value;
+
+	if (strncmp(option, devices, strlen(devices)))
+		ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("target \"vdiset\" has no option \"%s\"", option),
+			errhint("The target detail is NAME[,devices=N]."));
+	value = strtol(option + strlen(devices), &end, 10);
+	if (end == option + strlen(devices) || *end || value < 1 || value > 64)
+		ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("the number of devices is 1 to 64, not \"%s\"",
+			       option + strlen(devices)));
+	options->devices = value;
+}
+
+static void *check_detail(char *target, char *detail)
+{
+	struct vdiset_options *options = palloc0(sizeof(*options));
+	char *rest, *option;
+
+	rest = detail ? pstrdup(detail) : NULL;
+	options->set = rest ? strsep(&rest, ",") : NULL;
+	if (!options->set || !*options->set)
+		ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("target \"%s\" needs the name of a virtual device set",
+			       target),
+			errhint("Use --target=%s:NAME[,devices=N].", target));
+	while ((option = strsep(&rest, ",")) != NULL)
+		take_option(options, option);
+	return options;
+}
+
+static bbsink *get_sink(bbsink *next_sink, void *detail_arg)
+{
+	struct vdiset_options *options = detail_arg;
+	struct vdiset_sink *sink = palloc0(sizeof(*sink));
+
+	/* bbs_ops is const in the server's declaration */
+	*((const bbsink_ops **)&sink->base.bbs_ops) = &sink_ops;
+	sink->base.bbs_next = next_sink;
+
+	options->connect_timeout = connect_timeout;
+	options->max_transfer_size = max_transfer_size;
+	options->buffer_count = buffer_count;
+	/* now, before the checkpoint: a missing set is to be known at once */
+	sink->writer = vdiset_writer_open(options);
+	return &sink->base;
+}
+
+/* The interface wants multiples of 64 KiB. */
+static bool check_transfer_size(int *newval, void **extra, GucSource source)
+{
+	if (*newval % 64 == 0)
+		return true;
+	GUC_check_errdetail("The size must be a multiple of 64 kB.");
+	return false;
+}
+
+void _PG_init(void)
+{
+	DefineCustomIntVariable("vdiset.connect_timeout",
+		"Time to wait for the backup program's device set.", NULL,
+		&connect_timeout, 10, 0, 86400, PGC_SIGHUP, GUC_UNIT_S,
+		NULL, NULL, NULL);
+	DefineCustomIntVariable("vdiset.max_transfer_size",
+		"Size of one transfer, a multiple of 64 kB.", NULL,
+		&max_transfer_size, 1024, 64, 4096, PGC_SIGHUP, GUC_UNIT_KB,
+		check_transfer_size, NULL, NULL);
+	DefineCustomIntVariable("vdiset.buffer_count",
+		"Number of buffers; 0 means four for each device.", NULL,
+		&buffer_count, 0, 0, 65536, PGC_SIGHUP, 0,
+		NULL, NULL, NULL);
+	MarkGUCPrefixReserved("vdiset");
+	BaseBackupAddTarget("vdiset", check_detail, get_sink);
+}

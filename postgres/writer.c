@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * writer.c - the server process's side of a set: a stream over its devices
+ *
+ * A server process has one thread, so completions are run between sends. Every
+ * wait is short and followed by a look at interrupts and at the connection: a
+ * cancelled backup, or one whose client has gone, ends at once.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "port.h"
+#include "storage/ipc.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
+#include "utils/timestamp.h"
+
+#include <libvdi.h>
+
+#include "../tools/stream.h"
+#include "writer.h"
+
+/* From libpq/libpq.h, which would want the headers of Kerberos. */
+extern bool pq_check_connection(void);
+
+#define BLOCK_SIZE	4096
+#define WAIT_MS		500	/* between two looks at interrupts */
+#define MAX_DEVICES	64
+
+struct vdiset_slot {
+	struct VDS_Command cmd;
+	struct vdiset_writer *writer;
+	int device;
+	bool busy;
+	uint8_t *buffer;
+};
+
+struct vdiset_writer {
+	struct vdiset_options options;
+	struct vdi_server *server;
+	struct VDConfig config;
+	struct stream_shape shape;
+	struct vdi_server_device *device[MAX_DEVICES];
+	uint32_t outstanding[MAX_DEVICES];
+	int nslots;
+	struct vdiset_slot *slots;
+	struct vdiset_slot *current;	/* being filled */
+	uint32_t filled;		/* bytes of its payload */
+	uint64_t number;		/* of its chunk */
+};
+
+/*
+ * The set this process serves, for the exit callback: a FATAL error ends the
+ * process without running any clean-up of ours.
+ */
+static struct vdiset_writer *active_writer;
+
+static void at_exit(int code, Datum arg)
+{
+	if (active_writer)
+		vdiset_writer_abandon(active_writer,
+				      "the database ended the backup's process");
+}
+
+static void register_exit(void)
+{
+	static bool registered;
+
+	if (!registered)
+		before_shmem_exit(at_exit, (Datum)0);
+	registered = true;
+}
+
+static void pg_attribute_noreturn()
+fail(struct vdiset_writer *writer, int code, const char *doing)
+{
+	struct vdi_abort_info info;
+	char text[256];
+
+	if (code == VD_E_ABORT &&
+	    vdi_server_abort_info(writer->server, &info) == NOERROR &&
+	    info.reason) {
+		vdi_abort_describe(&info, text, sizeof(text));
+		ereport(ERROR,
+			errcode(ERRCODE_OPERATOR_INTERVENTION),
+			errmsg("backup to virtual device set \"%s\": %s",
+			       writer->options.set, text));
+	}
+	vdi_server_message(writer->server, text, sizeof(text));
+	ereport(ERROR,
+		errcode(ERRCODE_CONNECTION_FAILURE),
+		errmsg("virtual device set \"%s\": %s: %s",
+		       writer->options.set, doing,
+		       *text ? text : vdi_strerror(code)));
+}
+
+/* Has whoever asked for the backup gone? The server itself would not look. */
+static void check_client(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (MyProcPort && whereToSendOutput == DestRemote &&
+	    !pq_check_connection()) {
+		ClientConnectionLost = true;
+		InterruptPending = true;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void step(struct vdiset_writer *writer)
+{
+	int rc = vdi_server_run_completions(writer->server, WAIT_MS, NULL);
+
+	if (rc == VD_E_TIMEOUT)
+		check_client();
+	else if (rc != NOERROR)
+		fail(writer, rc, "waiting");
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void completed(struct VDS_Command *cmd)
+{
+	struct vdiset_slot *slot = cmd->completionContext;
+
+	slot->busy = false;
+	slot->writer->outstanding[slot->device]--;
+}
+
+static void check_slot(struct vdiset_writer *writer,
+		       const struct vdiset_slot *slot)
+{
+	const struct VDS_Command *cmd = &slot->cmd;
+
+	if (cmd->completionCode == ERROR_SUCCESS &&
+	    (cmd->commandCode != VDC_Write ||
+	     cmd->bytesTransferred == (uint32_t)cmd->size))
+		return;
+	ereport(ERROR,
+		errcode(ERRCODE_IO_ERROR),
+		errmsg("virtual device set \"%s\": device %d: %s: %s",
+		       writer->options.set, slot->device,
+		       vdi_command_name(cmd->commandCode),
+		       cmd->completionCode ?
+		       vdi_completion_name(cmd->completionCode) :
+		       "short write"));
+}
+
+static void send(struct vdiset_writer *writer, struct vdiset_slot *slot,
+		 int device, int code, uint32_t size)
+{
+	int rc;
+
+	while (writer->outstanding[device] >= writer->config.maxIODepth)
+		step(writer);
+	slot->cmd = (struct VDS_Command){
+		.commandCode = code,
+		.size = size,
+		.buffer = slot->buffer,
+		.completionRoutine = completed,
+		.completionContext = slot,
+	};
+	slot->writer = writer;
+	slot->device = device;
+	slot->busy = true;
+	writer->outstanding[device]++;
+	rc = vdi_server_send_command(writer->device[device], &slot->cmd);
+	if (rc == VD_E_INVALID)	/* the one failure that completes nothing */
+		completed(&slot->cmd);
+	if (rc != NOERROR)
+		fail(writer, rc, vdi_command_name(code));
+}
+
+static void drain(struct vdiset_writer *writer)
+{
+	uint32_t i;
+
+	for (i = 0; i < writer->shape.devices; i++) {
+		while (writer->outstanding[i])
+			step(writer);
+	}
+}
+
+/* A buffer that is free; what was done with it must have gone well. */
+static struct vdiset_slot *get_slot(struct vdiset_writer *writer)
+{
+	int i;
+
+	for (;;) {
+		for (i = 0; i < writer->nslots; i++) {
+			struct vdiset_slot *slot = &writer->slots[i];
+
+			if (slot->busy)
+				continue;
+			check_slot(writer, slot);
+			return slot;
+		}
+		step(writer);
+	}
+}
+
+static void send_chunk(struct vdiset_writer *writer, struct vdiset_slot *slot,
+		       uint64_t number, int device, uint32_t flags,
+		       uint32_t payload)
+{
+	uint32_t size = stream_finish_chunk(&writer->shape, slot->buffer,
+					    number, device, flags, payload);
+
+	send(writer, slot, device, VDC_Write, size);
+}
+
+static void send_current(struct vdiset_writer *writer)
+{
+	struct vdiset_slot *slot = writer->current;
+
+	writer->current = NULL;
+	send_chunk(writer, slot, writer->number,
+		   writer->number % writer->shape.devices, 0, writer->filled);
+	writer->number++;
+	writer->filled = 0;
+}
+
+void vdiset_writer_put(struct vdiset_writer *writer, const void *data,
+		       size_t length)
+{
+	uint32_t room = writer->config.maxTransferSize - BLOCK_SIZE;
+
+	while (length) {
+		size_t part = Min(length, room - writer->filled);
+
+		if (!writer->current)
+			writer->current = get_slot(writer);
+		memcpy(writer->current->buffer + BLOCK_SIZE + writer->filled,
+		       data, part);
+		data = (const char *)data + part;
+		length -= part;
+		writer->filled += part;
+		if (writer->filled == room)
+			send_current(writer);
+	}
+}
+
+/* One command without data on every device. */
+static void send_all(struct vdiset_writer *writer, int code)
+{
+	struct vdiset_slot *slots;
+	uint32_t i;
+
+	slots = palloc0(writer->shape.devices * sizeof(*slots));
+	for (i = 0; i < writer->shape.devices; i++)
+		send(writer, &slots[i], i, code, 0);
+	drain(writer);
+	for (i = 0; i < writer->shape.devices; i++)
+		check_slot(writer, &slots[i]);
+	pfree(slots);
+}
+
+static void close_set(struct vdiset_writer *writer)
+{
+	uint32_t i;
+	int rc = NOERROR;
+
+	for (i = 0; rc == NOERROR && i < writer->shape.devices; i++)
+		rc = vdi_server_close_device(writer->device[i]);
+	if (rc == NOERROR)
+		rc = vdi_server_close(writer->server);
+	if (rc != NOERROR)
+		fail(writer, rc, "closing");
+	vdi_server_free(writer->server);
+	writer->server = NULL;
+	active_writer = NULL;
+}
+
+void vdiset_writer_finish(struct vdiset_writer *writer)
+{
+	uint32_t i;
+	int j;
+
+	if (writer->filled)
+		send_current(writer);
+	for (i = 0; i < writer->shape.devices; i++)
+		send_chunk(writer, get_slot(writer), writer->number, i,
+			   STREAM_END, 0);
+	drain(writer);
+	for (j = 0; j < writer->nslots; j++)
+		check_slot(writer, &writer->slots[j]);
+	send_all(writer, VDC_Flush);
+	if (writer->config.features & VDF_CompleteEnabled)
+		send_all(writer, VDC_Complete);
+	close_set(writer);
+}
+
+void vdiset_writer_abandon(struct vdiset_writer *writer, const char *why)
+{
+	if (!writer->server)
+		return;
+	vdi_server_signal_abort(writer->server, 1, why);
+	vdi_server_free(writer->server);
+	writer->server = NULL;
+	active_writer = NULL;
+}
+
+/* The backup program may come a little later than we do. */
+static void open_set(struct vdiset_writer *writer)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+			(int64)writer->options.connect_timeout * 1000);
+	char text[256];
+	int rc;
+
+	for (;;) {
+		rc = vdi_server_open(writer->server, NULL, writer->options.set);
+		if (rc == NOERROR)
+			return;
+		if (rc != VD_E_INVALID)
+			fail(writer, rc, "connecting");
+		check_client();
+		if (GetCurrentTimestamp() >= until)
+			break;
+		pg_usleep(100 * 1000);
+	}
+	vdi_server_message(writer->server, text, sizeof(text));
+	ereport(ERROR,
+		errcode(ERRCODE_CONNECTION_FAILURE),
+		errmsg("virtual device set \"%s\" is not there for this server",
+		       writer->options.set),
+		errdetail("%s", *text ? text : vdi_strerror(rc)),
+		errhint("Start the backup program first (vdi backup), and let the server's operating-system user join the set (--group or --owner)."));
+}
+
+static void configure(struct vdiset_writer *writer)
+{
+	const struct vdiset_options *options = &writer->options;
+	struct vdi_server *server = writer->server;
+	struct VDConfig *config = &writer->config;
+	uint32_t features;
+	int rc;
+
+	rc = vdi_server_get_configuration(server, config);
+	if (rc != NOERROR)
+		fail(writer, rc, "configuration");
+	if (options->devices && (uint32_t)options->devices !=
+	    config->deviceCount)
+		ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("virtual device set \"%s\" has %u devices, not %d",
+			       options->set, config->deviceCount,
+			       options->devices));
+	writer->nslots = options->buffer_count ? options->buffer_count :
+						 4 * config->deviceCount;
+	writer->shape.devices = config->deviceCount;
+	writer->shape.block_size = BLOCK_SIZE;
+
+	features = config->features | VDF_WriteMedia;
+	if (features & VDF_RequestComplete)
+		features |= VDF_CompleteEnabled;
+	rc = vdi_server_begin_configuration(server, features, BLOCK_SIZE, 0,
+					    options->max_transfer_size * 1024,
+					    -1);
+	if (rc == NOERROR)
+		rc = vdi_server_request_buffers(server,
+				options->max_transfer_size * 1024, 0,
+				writer->nslots);
+	if (rc == NOERROR)
+		rc = vdi_server_end_configuration(server);
+	if (rc == NOERROR)
+		rc = vdi_server_get_configuration(server, config);
+	if (rc != NOERROR)
+		fail(writer, rc, "configuration");
+}
+
+static void open_devices(struct vdiset_writer *writer)
+{
+	uint32_t i;
+	int j, rc;
+
+	for (i = 0; i < writer->shape.devices; i++) {
+		char *name = i ? psprintf("%s%u", writer->options.set, i) :
+				 pstrdup(writer->options.set);
+
+		rc = vdi_server_open_device(writer->server, name,
+					    &writer->device[i]);
+		if (rc != NOERROR)
+			fail(writer, rc, name);
+		pfree(name);
+	}
+	writer->slots = palloc0(writer->nslots * sizeof(*writer->slots));
+	for (j = 0; j < writer->nslots; j++) {
+		rc = vdi_server_allocate_buffer(writer->server,
+						&writer->slots[j].buffer,
+						writer->config.maxTransferSize,
+						0);
+		if (rc != NOERROR)
+			fail(writer, rc, "buffers");
+	}
+}
+
+static void connect_set(struct vdiset_writer *writer)
+{
+	int rc = vdi_server_new(&writer->server);
+
+	if (rc != NOERROR)
+		ereport(ERROR,
+			errcode(ERRCODE_OUT_OF_MEMORY),
+			errmsg("virtual device set: %s", vdi_strerror(rc)));
+	active_writer = writer;
+	register_exit();
+	if (!pg_strong_random(&writer->shape.id, sizeof(writer->shape.id)))
+		ereport(ERROR,
+			errcode(ERRCODE_INTERNAL_ERROR),
+			errmsg("could not generate a random stream identifier"));
+	open_set(writer);
+	configure(writer);
+	open_devices(writer);
+}
+
+struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options)
+{
+	struct vdiset_writer *writer = palloc0(sizeof(*writer));
+
+	writer->options = *options;
+	PG_TRY();
+	{
+		connect_set(writer);
+	}
+	PG_CATCH();
+	{
+		/* nobody owns it yet */
+		vdiset_writer_abandon(writer,
+				      "the database could not use the set; see its log");
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return writer;
+}

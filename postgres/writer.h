@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * writer.h - the server process's side of a set: a stream over its devices
+ *
+ * All functions report failure by ereport(ERROR); the owner then calls
+ * vdiset_writer_abandon() from its clean-up.
+ */
+#ifndef VDISET_WRITER_H
+#define VDISET_WRITER_H
+
+#include "postgres.h"
+
+/* What BASE_BACKUP's target detail and the settings say. */
+struct vdiset_options {
+	char *set;			/* name of the set */
+	int devices;			/* required number, 0 = any */
+	int connect_timeout;		/* seconds to wait for the set, 0 = none */
+	int max_transfer_size;		/* KiB */
+	int buffer_count;		/* 0 = four per device */
+};
+
+struct vdiset_writer;
+
+/* Connect, configure, open all devices. Lives in the current memory context. */
+struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options);
+/* Append to the stream; returns when the data is in shared buffers. */
+void vdiset_writer_put(struct vdiset_writer *writer, const void *data,
+		       size_t length);
+/* The stream is whole: have it made durable and confirmed, close the set. */
+void vdiset_writer_finish(struct vdiset_writer *writer);
+/* Give up unless finished; aborts the set. May be called twice. */
+void vdiset_writer_abandon(struct vdiset_writer *writer, const char *why);
+
+#endif /* VDISET_WRITER_H */

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Abort: whoever calls it, everybody returns within the bound, and all see the
+ * same record of it.
+ */
+#define _GNU_SOURCE
+#include "vdiset_test.h"
+#include "kselftest_harness.h"
+
+#define END	(POLLERR | POLLHUP)
+
+/*
+ * A crowd: 16 devices, 64 sleepers in five processes
+ */
+enum who { PRIMARY, SERVER, FIRST, SECOND, OBSERVER, N_PARTIES };
+
+#define DEVICES	16
+
+FIXTURE(crowd) {
+	struct vd_party *p[N_PARTIES];
+	struct vd_sleeper *s[128];
+	int n;
+	int fd;
+};
+
+FIXTURE_VARIANT(crowd) {
+	enum who by;
+	int role;
+};
+
+FIXTURE_VARIANT_ADD(crowd, by_primary) { PRIMARY, VDISET_ROLE_PRIMARY };
+FIXTURE_VARIANT_ADD(crowd, by_secondary) { SECOND, VDISET_ROLE_SECONDARY };
+FIXTURE_VARIANT_ADD(crowd, by_server) { SERVER, VDISET_ROLE_SERVER };
+FIXTURE_VARIANT_ADD(crowd, by_observer) { OBSERVER, VDISET_ROLE_OBSERVER };
+
+static const char *const comm[N_PARTIES] = {
+	"vd-primary", "vd-server", "vd-first", "vd-second", "vd-observer"
+};
+
+FIXTURE_SETUP(crowd)
+{
+	char name[64];
+	int i;
+
+	vd_name(name, "crowd");
+	for (i = 0; i < N_PARTIES; i++) {
+		self->p[i] = vd_party_start(comm[i]);
+		ASSERT_NE(NULL, self->p[i]);
+		strcpy(self->p[i]->name, name);
+	}
+	ASSERT_EQ(0, vd_party_call(self->p[PRIMARY], vd_p_create, DEVICES, 0));
+	ASSERT_EQ(0, vd_party_call(self->p[SERVER], vd_p_attach,
+				   VDISET_ROLE_SERVER, 0));
+	ASSERT_EQ(0, vd_party_call(self->p[OBSERVER], vd_p_attach,
+				   VDISET_ROLE_OBSERVER, 0));
+	self->fd = vd_open();
+	ASSERT_EQ(0, vd_attach(self->fd, VDISET_ROLE_OBSERVER, name));
+}
+
+FIXTURE_TEARDOWN(crowd)
+{
+	int i;
+
+	for (i = 0; i < N_PARTIES; i++)
+		vd_party_kill(self->p[i]);
+	close(self->fd);
+}
+
+static int sleep_in(FIXTURE_DATA(crowd) *self, enum who who,
+		    enum vd_sleep kind, int index)
+{
+	struct vd_sleeper *s = vd_party_sleep(self->p[who], kind, index);
+
+	if (!s)
+		return -1;
+	self->s[self->n++] = s;
+	return 0;
+}
+
+/* Everybody up to ACTIVE, each device open on both sides. */
+static int all_active(FIXTURE_DATA(crowd) *self)
+{
+	static const enum who client[DEVICES] = {
+		PRIMARY, PRIMARY, PRIMARY, PRIMARY, PRIMARY, PRIMARY,
+		FIRST, FIRST, FIRST, FIRST, FIRST,
+		SECOND, SECOND, SECOND, SECOND, SECOND
+	};
+	long ret;
+	int i;
+
+	ret = vd_party_call(self->p[SERVER], vd_p_configure, 4, 0);
+	if (!ret)
+		ret = vd_party_call(self->p[SERVER], vd_p_end_config, 65536, 0);
+	for (i = FIRST; !ret && i <= SECOND; i++)
+		ret = vd_party_call(self->p[i], vd_p_attach,
+				    VDISET_ROLE_SECONDARY, 0);
+	for (i = 0; !ret && i < DEVICES; i++) {
+		ret = vd_party_call(self->p[SERVER], vd_p_open_device, i, 0);
+		if (!ret)
+			ret = vd_party_call(self->p[client[i]],
+					    vd_p_open_device, i, 0);
+	}
+	for (i = 0; !ret && i < DEVICES; i++) {
+		ret = sleep_in(self, client[i], VD_SLEEP_DEVICE_WAIT, i);
+		if (!ret)
+			ret = sleep_in(self, client[i], VD_SLEEP_POLL_DEVICE, i);
+		if (!ret)
+			ret = sleep_in(self, SERVER, VD_SLEEP_DEVICE_WAIT, i);
+	}
+	for (i = 0; !ret && i < 4; i++) {
+		ret = sleep_in(self, SERVER, VD_SLEEP_SET_WAIT, 0);
+		if (!ret)
+			ret = sleep_in(self, SERVER, VD_SLEEP_POLL_SET, 0);
+	}
+	for (i = 0; !ret && i < 2; i++)
+		ret = sleep_in(self, SERVER, VD_SLEEP_POLL_DEVICE, i);
+	for (i = PRIMARY; !ret && i < N_PARTIES; i++)
+		if (i != SERVER)
+			ret = sleep_in(self, i, VD_SLEEP_POLL_SET, 0);
+	for (i = 0; !ret && i < 2; i++)
+		ret = sleep_in(self, OBSERVER, VD_SLEEP_POLL_SET, 0);
+	return ret;
+}
+
+/* The time from t to the last return; negative: one did not, or wrongly. */
+static int64_t last_return(FIXTURE_DATA(crowd) *self, int64_t t)
+{
+	int64_t worst = 0;
+	int i;
+
+	for (i = 0; i < self->n; i++) {
+		struct vd_sleeper *s = self->s[i];
+		bool polls = s->kind == VD_SLEEP_POLL_SET ||
+			     s->kind == VD_SLEEP_POLL_DEVICE;
+
+		if (!vd_sleeper_join(s, 5 * SEC)) {
+			fprintf(stderr, "# sleeper %d (kind %d) still sleeps\n",
+				i, s->kind);
+			return -1;
+		}
+		if (polls ? (s->ret & END) != END : s->ret != -ECANCELED) {
+			fprintf(stderr, "# sleeper %d (kind %d) got %d\n", i,
+				s->kind, s->ret);
+			return -2;
+		}
+		if (s->when - t > worst)
+			worst = s->when - t;
+	}
+	return worst;
+}
+
+static int same_record(FIXTURE_DATA(crowd) *self, enum who who, int reason,
+		       int role)
+{
+	struct vdiset_abort_record first = { 0 };
+	int i;
+
+	for (i = 0; i < N_PARTIES; i++) {
+		struct vdiset_status *st = &self->p[i]->out.status;
+
+		if (self->p[i]->set < 0)
+			continue;
+		if (vd_party_call(self->p[i], vd_p_status, 0, 0))
+			return -1;
+		if (st->out_state != VDISET_STATE_ABORTED ||
+		    st->out_abort.reason != (unsigned int)reason ||
+		    st->out_abort.by.role != (unsigned int)role ||
+		    st->out_abort.by.pid != (unsigned int)self->p[who]->pid ||
+		    strcmp(st->out_abort.by.comm, comm[who]))
+			return -2;
+		if (!first.reason)
+			first = st->out_abort;
+		if (memcmp(&first, &st->out_abort, sizeof(first)))
+			return -3;
+	}
+	return 0;
+}
+
+TEST_F_TIMEOUT(crowd, active, 60)
+{
+	struct vdiset_status st;
+	int64_t t, took;
+
+	ASSERT_EQ(0, all_active(self));
+	ASSERT_EQ(64, self->n);
+	t = vd_now();
+	ASSERT_EQ(0, vd_party_call(self->p[variant->by], vd_p_abort,
+				   VDISET_REASON_TIMEOUT, 4711));
+	took = last_return(self, t);
+	EXPECT_LE(0, took);
+	EXPECT_GE(ABORT_BOUND, took) TH_LOG("%lld us", (long long)took / 1000);
+	EXPECT_EQ(0, same_record(self, variant->by, VDISET_REASON_TIMEOUT,
+				 variant->role));
+	ASSERT_EQ(0, vd_status(self->fd, &st));
+	EXPECT_EQ(4711, st.out_abort.code);
+	EXPECT_STREQ("by a party", st.out_abort.text);
+	TH_LOG("%d sleepers in %lld us", self->n, (long long)took / 1000);
+}
+
+TEST_F_TIMEOUT(crowd, configuring, 60)
+{
+	int64_t t, took;
+	int i;
+
+	if (variant->by == SECOND)
+		SKIP(return, "no secondaries before the end of configuration");
+	ASSERT_EQ(0, vd_party_call(self->p[SERVER], vd_p_configure, 4, 0));
+	for (i = 0; i < 8; i++) {
+		ASSERT_EQ(0, sleep_in(self, PRIMARY, VD_SLEEP_GET_CONFIG, 0));
+		ASSERT_EQ(0, sleep_in(self, PRIMARY, VD_SLEEP_POLL_SET, 0));
+		ASSERT_EQ(0, sleep_in(self, SERVER, VD_SLEEP_POLL_SET, 0));
+		ASSERT_EQ(0, sleep_in(self, OBSERVER, VD_SLEEP_GET_CONFIG, 0));
+	}
+	t = vd_now();
+	ASSERT_EQ(0, vd_party_call(self->p[variant->by], vd_p_abort,
+				   VDISET_REASON_SIGNAL, 1));
+	took = last_return(self, t);
+	EXPECT_LE(0, took);
+	EXPECT_GE(ABORT_BOUND, took) TH_LOG("%lld us", (long long)took / 1000);
+	EXPECT_EQ(0, same_record(self, variant->by, VDISET_REASON_SIGNAL,
+				 variant->role));
+}
+
+/* All of them at once: one wins, the others succeed. */
+TEST_F_TIMEOUT(crowd, all_at_once, 60)
+{
+	struct vdiset_status st;
+	int i, winner = -1;
+
+	ASSERT_EQ(0, all_active(self));
+	for (i = 0; i < N_PARTIES; i++) {
+		ASSERT_EQ(0, vd_party_post(self->p[(i + variant->by) % N_PARTIES],
+					   vd_p_abort, VDISET_REASON_PROTOCOL,
+					   (i + variant->by) % N_PARTIES));
+	}
+	for (i = 0; i < N_PARTIES; i++) {
+		EXPECT_EQ(0, vd_party_finish(self->p[i], 5 * SEC));
+	}
+	ASSERT_EQ(0, vd_status(self->fd, &st));
+	for (i = 0; i < N_PARTIES; i++)
+		if ((pid_t)st.out_abort.by.pid == self->p[i]->pid)
+			winner = i;
+	/* number and party of the record come from the same call */
+	EXPECT_EQ(winner, st.out_abort.code);
+	EXPECT_LE(0, last_return(self, vd_now()));
+}
+
+/*
+ * The record, and what is still possible afterwards
+ */
+FIXTURE(abort) {
+	struct vd_set s;
+	struct vd_dev c, d;
+};
+
+FIXTURE_VARIANT(abort) {
+	int state;
+};
+
+FIXTURE_VARIANT_ADD(abort, created) { VDISET_STATE_CREATED };
+FIXTURE_VARIANT_ADD(abort, connected) { VDISET_STATE_CONNECTED };
+FIXTURE_VARIANT_ADD(abort, configurable) { VDISET_STATE_CONFIGURABLE };
+FIXTURE_VARIANT_ADD(abort, initializing) { VDISET_STATE_INITIALIZING };
+FIXTURE_VARIANT_ADD(abort, active) { VDISET_STATE_ACTIVE };
+FIXTURE_VARIANT_ADD(abort, terminated) { VDISET_STATE_TERMINATED };
+
+FIXTURE_SETUP(abort)
+{
+	int state = variant->state;
+
+	self->c.fd = self->d.fd = -1;
+	if (state > VDISET_STATE_INITIALIZING)
+		state = VDISET_STATE_INITIALIZING;
+	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 65536, state));
+	if (variant->state < VDISET_STATE_ACTIVE)
+		return;
+	ASSERT_EQ(0, vd_set_open_device(&self->s, self->s.primary, 0, &self->c));
+	ASSERT_EQ(0, vd_set_open_device(&self->s, self->s.server, 0, &self->d));
+	if (variant->state == VDISET_STATE_TERMINATED) {
+		ASSERT_EQ(0, vd_device_close(self->d.fd));
+	}
+}
+
+FIXTURE_TEARDOWN(abort)
+{
+	vd_dev_release(&self->c);
+	vd_dev_release(&self->d);
+	vd_set_down(&self->s);
+}
+
+static uint64_t realtime(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * SEC + ts.tv_nsec;
+}
+
+TEST_F(abort, first_wins)
+{
+	bool over = variant->state == VDISET_STATE_TERMINATED;
+	int fd = variant->state > VDISET_STATE_CREATED ? self->s.server :
+							 self->s.primary;
+	struct vdiset_status st, later;
+	uint64_t before = realtime();
+
+	EXPECT_EQ(0, vd_abort(fd, VDISET_REASON_PROTOCOL, 0xfffffffe,
+			      "because \xff\x01"));
+	EXPECT_EQ(0, vd_abort(self->s.primary, VDISET_REASON_SIGNAL, 3, "no"));
+	EXPECT_EQ(0, vd_abort(fd, VDISET_REASON_TIMEOUT, 3, "no"));
+	ASSERT_EQ(0, vd_status(self->s.primary, &st));
+	if (over) {
+		EXPECT_EQ(VDISET_STATE_TERMINATED, st.out_state);
+		EXPECT_EQ(0, st.out_abort.reason);
+		EXPECT_EQ(0, st.out_abort.by.role);
+		return;
+	}
+	EXPECT_EQ(VDISET_STATE_ABORTED, st.out_state);
+	EXPECT_EQ(VDISET_REASON_PROTOCOL, st.out_abort.reason);
+	EXPECT_EQ(0xfffffffe, st.out_abort.code);
+	EXPECT_STREQ("because \xff\x01", st.out_abort.text);
+	EXPECT_EQ(fd == self->s.server ? VDISET_ROLE_SERVER : VDISET_ROLE_PRIMARY,
+		  st.out_abort.by.role);
+	EXPECT_EQ(getpid(), st.out_abort.by.pid);
+	EXPECT_EQ(geteuid(), st.out_abort.by.uid);
+	EXPECT_LE(before, st.out_abort.time_ns);
+	EXPECT_GE(realtime(), st.out_abort.time_ns);
+	/* the end of the parties adds nothing */
+	EXPECT_EQ(0, vd_close(self->s.primary));
+	ASSERT_EQ(0, vd_status(self->s.primary, &later));
+	EXPECT_EQ(0, memcmp(&st.out_abort, &later.out_abort,
+			    sizeof(st.out_abort)));
+}
+
+/* The neighbours go on. */
+TEST_F(abort, only_this_set)
+{
+	struct vd_set other;
+
+	ASSERT_EQ(0, vd_set_up(&other, 1, 4, 4096, VDISET_STATE_INITIALIZING));
+	EXPECT_EQ(0, vd_abort(self->s.primary, VDISET_REASON_SIGNAL, 0, ""));
+	EXPECT_EQ(VDISET_STATE_INITIALIZING, vd_state(other.server));
+	vd_set_down(&other);
+}
+
+/*
+ * In ACTIVE
+ */
+FIXTURE(aborted) {
+	struct vd_set s;
+	struct vd_dev c, d;
+};
+
+FIXTURE_SETUP(aborted)
+{
+	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 65536,
+			       VDISET_STATE_INITIALIZING));
+	ASSERT_EQ(0, vd_set_open_device(&self->s, self->s.primary, 0, &self->c));
+	ASSERT_EQ(0, vd_set_open_device(&self->s, self->s.server, 0, &self->d));
+}
+
+FIXTURE_TEARDOWN(aborted)
+{
+	vd_dev_release(&self->c);
+	vd_dev_release(&self->d);
+	vd_set_down(&self->s);
+}
+
+TEST_F(aborted, afterwards)
+{
+	uint32_t seen = 0;
+	char *p;
+
+	p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 self->s.primary, VDISET_MMAP_AREA);
+	ASSERT_NE(MAP_FAILED, p);
+	p[0] = 1;
+	ASSERT_EQ(0, vd_abort(self->c.fd, VDISET_REASON_SIGNAL, 0, ""));
+	EXPECT_EQ(VDISET_STATE_ABORTED, self->c.state->set_state);
+	EXPECT_EQ(VDISET_STATE_ABORTED, self->d.state->set_state);
+	EXPECT_EQ(-ECANCELED, vd_device_wait(self->c.fd, VDISET_WAIT_SLEEP, -1, 0));
+	EXPECT_EQ(-ECANCELED, vd_device_wait(self->d.fd, VDISET_WAIT_KICK, 0, 0));
+	/* also when there is something in the ring */
+	self->c.own->tail = 1;
+	EXPECT_EQ(-ECANCELED, vd_device_wait(self->d.fd, VDISET_WAIT_SLEEP, 0, 0));
+	EXPECT_EQ(-ECANCELED, vd_set_wait(self->s.server, VDISET_WAIT_SLEEP, -1,
+					  0, &seen));
+	EXPECT_EQ(-ECANCELED, vd_device_close(self->d.fd));
+	EXPECT_EQ(-ECANCELED, vd_request_buffers(self->s.server, 4096, NULL));
+	EXPECT_EQ(-ECANCELED, vd_open_device(self->s.primary, "x", NULL));
+	EXPECT_EQ(1, p[0]);
+	p[65535] = 2;
+	EXPECT_EQ(2, p[65535]);
+}
+
+/* A set file and both kinds of device file do it alike. */
+TEST_F(aborted, through_a_device_file)
+{
+	struct vdiset_status st;
+
+	EXPECT_EQ(0, vd_abort(self->d.fd, VDISET_REASON_PROTOCOL, 9, "bad ring"));
+	ASSERT_EQ(0, vd_status(self->c.fd, &st));
+	EXPECT_EQ(VDISET_ROLE_PRIMARY, st.out_role);
+	EXPECT_EQ(VDISET_ROLE_SERVER, st.out_abort.by.role);
+	EXPECT_EQ(9, st.out_abort.code);
+}
+
+struct race {
+	_Atomic int go;
+	int fd;
+};
+
+static void *race_main(void *arg)
+{
+	struct race *r = arg;
+
+	while (!atomic_load(&r->go))
+		;
+	vd_abort(r->fd, VDISET_REASON_SIGNAL, 0, "race");
+	return NULL;
+}
+
+/* Whatever the server is doing, it is done or refused, never half done. */
+TEST_F_TIMEOUT(aborted, races_with_the_server, 60)
+{
+	int i, ret;
+
+	for (i = 0; i < 100; i++) {
+		struct vdiset_open_device o;
+		struct race r = { 0 };
+		struct vd_set s;
+		pthread_t thread;
+
+		ASSERT_EQ(0, vd_set_up(&s, 2, 4, 0, VDISET_STATE_CONFIGURABLE));
+		r.fd = s.primary;
+		pthread_create(&thread, NULL, race_main, &r);
+		ASSERT_EQ(0, vd_request_buffers(s.server, (i % 8 + 1) * MIB, NULL));
+		atomic_store(&r.go, 1);
+		ret = vd_end_config(s.server);
+		EXPECT_TRUE(ret == 0 || ret == -ECANCELED) TH_LOG("%d", ret);
+		ret = vd_open_device(s.server, "a", &o);
+		if (ret >= 0) {
+			ret = vd_device_close(o.out_fd);
+			EXPECT_TRUE(ret == 0 || ret == -ECANCELED)
+				TH_LOG("%d", ret);
+			close(o.out_fd);
+		} else {
+			EXPECT_EQ(-ECANCELED, ret);
+		}
+		ret = vd_request_buffers(s.server, MIB, NULL);
+		EXPECT_TRUE(ret == 0 || ret == -ECANCELED) TH_LOG("%d", ret);
+		pthread_join(thread, NULL);
+		EXPECT_EQ(VDISET_STATE_ABORTED, vd_state(s.primary));
+		vd_set_down(&s);
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Access: owner, group and mode of a set, for a process of another user. Root
+ * runs this; parties give their rights away.
+ */
+#define _GNU_SOURCE
+#include <grp.h>
+#include "vdiset_test.h"
+#include "kselftest_harness.h"
+
+#define NOBODY	65534
+#define ALICE	50001	/* ids need no names */
+#define STAFF	50010
+
+/* uid a, gid b; no further groups */
+static long become(struct vd_party *me, long uid, long gid)
+{
+	(void)me;
+	if (setgroups(0, NULL) || setresgid(gid, gid, gid) ||
+	    setresuid(uid, uid, uid))
+		return -errno;
+	return 0;
+}
+
+static long attach_by_name(struct vd_party *me, long role, long unused)
+{
+	int ret;
+
+	(void)unused;
+	me->set = vd_open();
+	ret = vd_attach(me->set, role, me->name);
+	if (ret)
+		close(me->set);
+	return ret;
+}
+
+static long attach_by_id(struct vd_party *me, long role, long id)
+{
+	int ret;
+
+	me->set = vd_open();
+	ret = vd_attach_id(me->set, role, id);
+	if (ret)
+		close(me->set);
+	return ret;
+}
+
+static long lists(struct vd_party *me, long id, long unused)
+{
+	int fd = vd_open();
+	int ret = vd_listed(fd, id);
+
+	(void)me;
+	(void)unused;
+	close(fd);
+	return ret;
+}
+
+/*
+ * Who sees and who joins: {owner, member of the group, other} x mode
+ */
+enum is { OWNER, MEMBER, OTHER };
+
+FIXTURE(mode) {
+	int fd;
+	uint64_t id;
+	struct vd_party *p;
+};
+
+FIXTURE_VARIANT(mode) {
+	enum is is;
+	unsigned int mode;
+	bool sees;
+	bool joins;
+};
+
+#define MODE(name, ...) FIXTURE_VARIANT_ADD(mode, name) { __VA_ARGS__ }
+
+MODE(owner_0600, OWNER, 0600, true, true);
+MODE(owner_0400, OWNER, 0400, true, false);
+MODE(owner_0000, OWNER, 0000, false, false);
+/* as with files: the owner's bits count for the owner, not the best ones */
+MODE(owner_0066, OWNER, 0066, false, false);
+MODE(member_0660, MEMBER, 0660, true, true);
+MODE(member_0640, MEMBER, 0640, true, false);
+MODE(member_0600, MEMBER, 0600, false, false);
+MODE(member_0606, MEMBER, 0606, false, false);
+MODE(other_0666, OTHER, 0666, true, true);
+MODE(other_0664, OTHER, 0664, true, false);
+MODE(other_0660, OTHER, 0660, false, false);
+MODE(other_0600, OTHER, 0600, false, false);
+/* the x bits are permission bits, and give nothing */
+MODE(other_0711, OTHER, 0711, false, false);
+
+FIXTURE_SETUP(mode)
+{
+	struct vdiset_create c = {
+		.size = sizeof(c), .mode = variant->mode,
+		.uid = ALICE, .gid = STAFF, .config.device_count = 1,
+	};
+
+	if (geteuid())
+		SKIP(return, "not root");
+	self->p = vd_party_start("vd-other");
+	ASSERT_NE(NULL, self->p);
+	c.name = (uintptr_t)vd_name(self->p->name, "mode");
+	c.name_len = strlen(self->p->name);
+	self->fd = vd_open();
+	ASSERT_EQ(0, vd_ioctl(self->fd, VDISET_CREATE, &c));
+	self->id = c.out_id;
+	ASSERT_EQ(0, vd_party_call(self->p, become,
+				   variant->is == OWNER ? ALICE : NOBODY,
+				   variant->is == MEMBER ? STAFF : NOBODY));
+}
+
+FIXTURE_TEARDOWN(mode)
+{
+	if (self->p)
+		vd_party_kill(self->p);
+	close(self->fd);
+}
+
+TEST_F(mode, join)
+{
+	int want = variant->joins ? 0 : variant->sees ? -EACCES : -ENOENT;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	EXPECT_EQ(want, vd_party_call(self->p, attach_by_name,
+				      VDISET_ROLE_SERVER, 0));
+	EXPECT_EQ(variant->joins ? VDISET_STATE_CONNECTED : VDISET_STATE_CREATED,
+		  vd_state(self->fd));
+}
+
+TEST_F(mode, join_by_number)
+{
+	int want = variant->joins ? 0 : variant->sees ? -EACCES : -ENOENT;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	EXPECT_EQ(want, vd_party_call(self->p, attach_by_id,
+				      VDISET_ROLE_SERVER, self->id));
+}
+
+TEST_F(mode, list)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	EXPECT_EQ(variant->sees, vd_party_call(self->p, lists, self->id, 0));
+	/* root sees it in any case */
+	EXPECT_EQ(1, vd_listed(self->fd, self->id));
+}
+
+/* Read lets an observer look, write lets it abort. */
+TEST_F(mode, observe)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	EXPECT_EQ(variant->sees ? 0 : -ENOENT,
+		  vd_party_call(self->p, attach_by_name,
+				VDISET_ROLE_OBSERVER, 0));
+	if (!variant->sees)
+		return;
+	EXPECT_EQ(0, vd_party_call(self->p, vd_p_status, 0, 0));
+	EXPECT_EQ(ALICE, self->p->out.status.out_uid);
+	EXPECT_EQ(STAFF, self->p->out.status.out_gid);
+	EXPECT_EQ(variant->mode, self->p->out.status.out_mode);
+	EXPECT_EQ(variant->joins ? 0 : -EACCES,
+		  vd_party_call(self->p, vd_p_abort, VDISET_REASON_SIGNAL, 0));
+	EXPECT_EQ(variant->joins ? VDISET_STATE_ABORTED : VDISET_STATE_CREATED,
+		  vd_state(self->fd));
+}
+
+/*
+ * CREATE for others, and the rest
+ */
+FIXTURE(access) {
+	struct vd_party *p;
+	int fd;
+};
+
+FIXTURE_SETUP(access)
+{
+	if (geteuid())
+		SKIP(return, "not root");
+	self->fd = vd_open();
+	self->p = vd_party_start("vd-nobody");
+	ASSERT_NE(NULL, self->p);
+	vd_name(self->p->name, "access");
+}
+
+FIXTURE_TEARDOWN(access)
+{
+	if (self->p)
+		vd_party_kill(self->p);
+	close(self->fd);
+}
+
+static long create_for(struct vd_party *me, long uid, long gid)
+{
+	struct vdiset_create c = {
+		.size = sizeof(c), .mode = 0600, .uid = uid, .gid = gid,
+		.config.device_count = 1,
+	};
+	int ret;
+
+	me->set = vd_open();
+	ret = vd_ioctl(me->set, VDISET_CREATE, &c);
+	if (!ret)
+		ret = vd_status(me->set, &me->out.status);
+	close(me->set);
+	return ret;
+}
+
+TEST_F(access, create_for_another)
+{
+	struct vdiset_status *st;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	st = &self->p->out.status;
+	EXPECT_EQ(0, vd_party_call(self->p, create_for, ALICE, STAFF));
+	EXPECT_EQ(ALICE, st->out_uid);
+	EXPECT_EQ(STAFF, st->out_gid);
+	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
+	EXPECT_EQ(-EPERM, vd_party_call(self->p, create_for, ALICE, -1));
+	EXPECT_EQ(-EPERM, vd_party_call(self->p, create_for, 0, -1));
+	EXPECT_EQ(-EPERM, vd_party_call(self->p, create_for, -1, STAFF));
+	EXPECT_EQ(-EPERM, vd_party_call(self->p, create_for, -1, 0));
+	/* what one has may be named */
+	EXPECT_EQ(0, vd_party_call(self->p, create_for, NOBODY, NOBODY));
+	EXPECT_EQ(0, vd_party_call(self->p, create_for, -1, -1));
+	EXPECT_EQ(NOBODY, st->out_uid);
+	EXPECT_EQ(NOBODY, st->out_gid);
+}
+
+static long member_becomes(struct vd_party *me, long uid, long gid)
+{
+	gid_t g = gid;
+
+	(void)me;
+	if (setgroups(1, &g) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(uid, uid, uid))
+		return -errno;
+	return 0;
+}
+
+/* A further group is one's own as well: to give to, and to join by. */
+TEST_F(access, supplementary_group)
+{
+	struct vdiset_create c = {
+		.size = sizeof(c), .mode = 0060, .uid = ALICE, .gid = STAFF,
+		.config.device_count = 1,
+	};
+
+	if (!self->p)
+		SKIP(return, "not root");
+	c.name = (uintptr_t)self->p->name;
+	c.name_len = strlen(self->p->name);
+	ASSERT_EQ(0, vd_ioctl(self->fd, VDISET_CREATE, &c));
+	ASSERT_EQ(0, vd_party_call(self->p, member_becomes, NOBODY, STAFF));
+	EXPECT_EQ(0, vd_party_call(self->p, create_for, -1, STAFF));
+	EXPECT_EQ(0, vd_party_call(self->p, attach_by_name,
+				   VDISET_ROLE_SERVER, 0));
+}
+
+static int shared_file = -1;
+
+static long attach_by_fd(struct vd_party *me, long role, long unused)
+{
+	(void)unused;
+	me->set = vd_open();
+	return vd_attach_fd(me->set, role, shared_file);
+}
+
+/* Holding the file is the permission, whatever the mode says. */
+TEST_F(access, by_file)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	vd_party_kill(self->p);
+	ASSERT_EQ(0, vd_create_mode(self->fd, NULL, 1, 0));
+	shared_file = self->fd;
+	/* started now, so that it inherits the file */
+	self->p = vd_party_start("vd-holder");
+	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
+	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_id,
+					 VDISET_ROLE_SERVER, vd_set_id(self->fd)));
+	EXPECT_EQ(0, vd_party_call(self->p, attach_by_fd,
+				   VDISET_ROLE_SERVER, 0));
+	EXPECT_EQ(VDISET_STATE_CONNECTED, vd_state(self->fd));
+}
+
+/* The rights count at the time of joining, not later. */
+static long attach_then_become(struct vd_party *me, long uid, long gid)
+{
+	long ret = attach_by_name(me, VDISET_ROLE_SERVER, 0);
+
+	return ret ? ret : become(me, uid, gid);
+}
+
+TEST_F(access, kept_once_joined)
+{
+	struct vdiset_status st;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_create(self->fd, self->p->name, 1));
+	ASSERT_EQ(0, vd_party_call(self->p, attach_then_become, NOBODY, NOBODY));
+	EXPECT_EQ(0, vd_party_call(self->p, vd_p_configure, 4, 0));
+	EXPECT_EQ(0, vd_party_call(self->p, vd_p_end_config, 4096, 0));
+	ASSERT_EQ(0, vd_status(self->fd, &st));
+	EXPECT_EQ(0, st.out_server.uid);
+	EXPECT_EQ(0, vd_party_call(self->p, vd_p_abort, VDISET_REASON_SIGNAL, 0));
+}
+
+/* A name somebody else has is in use, though one may not know by whom. */
+TEST_F(access, hidden_name_is_taken)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_create(self->fd, self->p->name, 1));
+	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
+	EXPECT_EQ(-EEXIST, vd_party_call(self->p, vd_p_create, 1, 0));
+}
+
+static long try_parameter(struct vd_party *me, long unused, long unused2)
+{
+	(void)me;
+	(void)unused;
+	(void)unused2;
+	return vd_write_file("/sys/module/vdiset/parameters/max_sets", "1");
+}
+
+TEST_F(access, limits_are_roots)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
+	EXPECT_EQ(-EACCES, vd_party_call(self->p, try_parameter, 0, 0));
+}
+
+/* A whole set between two users that share a group. */
+static long run_server(struct vd_party *me, long unused, long unused2)
+{
+	struct vdiset_completion done;
+	long ret = attach_by_name(me, VDISET_ROLE_SERVER, 0);
+
+	(void)unused;
+	(void)unused2;
+	if (!ret)
+		ret = vd_p_configure(me, 4, 0);
+	if (!ret)
+		ret = vd_p_end_config(me, 4096, 0);
+	if (!ret)
+		ret = vd_p_open_device(me, 0, 0);
+	if (!ret)
+		ret = vd_p_send(me, 0, 0);
+	if (!ret)
+		ret = vd_get(&me->dev[0], &done, 0, 5 * SEC);
+	return ret;
+}
+
+TEST_F(access, two_users)
+{
+	struct vdiset_completion done = { .tag = 0 };
+	struct vdiset_status st;
+	struct vdiset_command cmd;
+	struct vd_party *server;
+	struct vd_dev dev;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	server = self->p;
+	ASSERT_EQ(0, setresgid(STAFF, STAFF, STAFF));
+	ASSERT_EQ(0, vd_party_call(server, become, NOBODY, STAFF));
+	ASSERT_EQ(0, setresuid(ALICE, ALICE, ALICE));
+	ASSERT_EQ(0, vd_create_mode(self->fd, server->name, 1, 0660));
+	ASSERT_EQ(0, vd_party_post(server, run_server, 0, 0));
+	ASSERT_EQ(0, vd_get_config(self->fd, VDISET_CONFIG_WAIT, 5 * SEC, NULL));
+	ASSERT_EQ(0, vd_dev_open(&dev, self->fd, server->name));
+	ASSERT_EQ(0, vd_get(&dev, &cmd, 0, 5 * SEC));
+	ASSERT_EQ(0, vd_put(&dev, &done));
+	EXPECT_EQ(0, vd_party_finish(server, 5 * SEC));
+	ASSERT_EQ(0, vd_status(self->fd, &st));
+	EXPECT_EQ(ALICE, st.out_primary.uid);
+	EXPECT_EQ(NOBODY, st.out_server.uid);
+	EXPECT_EQ(STAFF, st.out_server.gid);
+	EXPECT_EQ(0, vd_party_call(server, vd_p_device_close, 0, 0));
+	EXPECT_EQ(VDISET_STATE_TERMINATED, vd_state(self->fd));
+	vd_dev_release(&dev);
+	/* root's child now: it ends with this process */
+}
+
+TEST_HARNESS_MAIN

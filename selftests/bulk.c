@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * 4 GiB through eight devices, sixteen commands in flight on each, and the
+ * memory back afterwards. Slow processors make it long: hence a program of its
+ * own, so that its time-out is no other test's.
+ */
+#define _GNU_SOURCE
+#include "traffic.h"
+#include "kselftest_harness.h"
+
+/* Other things in the guest take and give memory meanwhile. */
+#define SLACK_KB	(48 * 1024)
+
+FIXTURE(bulk) {
+	long available;
+	long shmem;
+	int sets;
+};
+
+FIXTURE_VARIANT(bulk) {
+	struct vd_traffic t;
+};
+
+FIXTURE_VARIANT_ADD(bulk, four_gib) {
+	.t = {
+		.devices = 8, .depth = 16, .inflight = 16,
+		.bytes = 256 * KIB, .commands = 4096ULL * MIB / (256 * KIB) / 8,
+		.spins = 50,
+	},
+};
+FIXTURE_VARIANT_ADD(bulk, one_gib_one_server_thread) {
+	.t = {
+		.devices = 8, .depth = 16, .inflight = 16,
+		.bytes = MIB, .commands = 1024 / 8, .one_thread = true,
+	},
+};
+
+FIXTURE_SETUP(bulk)
+{
+	/* once small, so that what is kept from a first use is there before */
+	struct vd_traffic t = variant->t;
+	struct vd_run run;
+
+	t.commands = t.inflight;
+	ASSERT_EQ(0, vd_traffic_run(&t, &run));
+	self->sets = vd_sets();
+	self->available = vd_meminfo("MemAvailable");
+	self->shmem = vd_meminfo("Shmem");
+}
+
+FIXTURE_TEARDOWN(bulk)
+{
+	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
+}
+
+TEST_F_TIMEOUT(bulk, sums_agree_and_memory_is_back, 500)
+{
+	int64_t end;
+	struct vd_run run;
+
+	ASSERT_EQ(0, vd_traffic_run(&variant->t, &run));
+	EXPECT_EQ(run.server_total, run.client_total);
+	TH_LOG("%llu MiB in %lld ms",
+	       (unsigned long long)variant->t.devices * variant->t.commands *
+	       variant->t.bytes / MIB, (long long)(run.ns / MS));
+	/* freed pages may rest on per-CPU lists for a moment */
+	end = vd_now() + 3 * SEC;
+	while (vd_now() < end &&
+	       (vd_meminfo("Shmem") > self->shmem + 1024 ||
+		vd_meminfo("MemAvailable") < self->available - SLACK_KB))
+		vd_sleep_ms(50);
+	EXPECT_LE(vd_meminfo("Shmem"), self->shmem + 1024);
+	EXPECT_GE(vd_meminfo("MemAvailable"), self->available - SLACK_KB);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Limits: what one user may have, what there may be at all, the memory cgroup,
+ * and memory that is not there. Over a limit there is an error, and nothing
+ * else: no process is killed, nothing is kept.
+ */
+#define _GNU_SOURCE
+#include <grp.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/vfs.h>
+#include "vdiset_test.h"
+#include "kselftest_harness.h"
+
+#define PARAMETERS	"/sys/module/vdiset/parameters/"
+#define NOBODY		65534
+
+enum { MAX_SETS, MAX_SET_MB, MAX_USER_MB, MAX_TOTAL_MB, N_PARAMS };
+
+static const char *const param[N_PARAMS] = {
+	PARAMETERS "max_sets", PARAMETERS "max_set_mb",
+	PARAMETERS "max_user_mb", PARAMETERS "max_total_mb",
+};
+
+FIXTURE(limit) {
+	char old[N_PARAMS][32];
+	struct vd_set s[8];
+	int fd;
+	uint64_t bytes;
+	int sets;
+	struct vd_party *other;
+};
+
+static int set_param(int which, unsigned long value)
+{
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), "%lu", value);
+	return vd_write_file(param[which], buf);
+}
+
+static struct vdiset_info get_info(void)
+{
+	struct vdiset_info info = { .size = sizeof(info) };
+	int fd = vd_open();
+
+	vd_ioctl(fd, VDISET_INFO, &info);
+	close(fd);
+	return info;
+}
+
+FIXTURE_SETUP(limit)
+{
+	struct vdiset_info info = get_info();
+	int i;
+
+	for (i = 0; i < 8; i++)
+		self->s[i].primary = self->s[i].server = -1;
+	self->bytes = info.out_total_bytes;
+	self->sets = info.out_sets;
+	if (geteuid())
+		SKIP(return, "not root");
+	for (i = 0; i < N_PARAMS; i++) {
+		ASSERT_LT(0, vd_read_file(param[i], self->old[i],
+					  sizeof(self->old[i])))
+			TH_LOG("%s", param[i]);
+	}
+	self->fd = vd_open();
+}
+
+FIXTURE_TEARDOWN(limit)
+{
+	int i;
+
+	if (self->other)
+		vd_party_kill(self->other);
+	for (i = 0; i < 8; i++)
+		vd_set_down(&self->s[i]);
+	close(self->fd);
+	for (i = 0; i < N_PARAMS; i++)
+		if (self->old[i][0])
+			vd_write_file(param[i], self->old[i]);
+	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
+	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+}
+
+/* Asks in CONFIGURABLE and ends configuration: the limit shows in either. */
+static int area(struct vd_set *s, uint64_t bytes)
+{
+	int ret = vd_request_buffers(s->server, bytes, NULL);
+
+	return ret ? ret : vd_end_config(s->server);
+}
+
+TEST_F(limit, told_by_info)
+{
+	struct vdiset_info info;
+	struct stat st;
+	int i;
+
+	for (i = 0; i < N_PARAMS; i++) {
+		ASSERT_EQ(0, stat(param[i], &st));
+		EXPECT_EQ(0644, st.st_mode & 0777);
+	}
+	ASSERT_EQ(0, set_param(MAX_SETS, 77));
+	ASSERT_EQ(0, set_param(MAX_SET_MB, 3));
+	ASSERT_EQ(0, set_param(MAX_USER_MB, 5));
+	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 7));
+	info = get_info();
+	EXPECT_EQ(77, info.out_max_sets);
+	EXPECT_EQ(3 * MIB, info.out_max_set_bytes);
+	EXPECT_EQ(5 * MIB, info.out_max_user_bytes);
+	EXPECT_EQ(7 * MIB, info.out_max_total_bytes);
+	EXPECT_GT(0, vd_write_file(param[MAX_SETS], "many"));
+}
+
+TEST_F(limit, sets_of_a_user)
+{
+	int fd[4], i;
+
+	ASSERT_EQ(0, set_param(MAX_SETS, 3));
+	for (i = 0; i < 3; i++) {
+		fd[i] = vd_open();
+		EXPECT_EQ(0, vd_create(fd[i], NULL, 1));
+	}
+	fd[3] = vd_open();
+	EXPECT_EQ(-EDQUOT, vd_create(fd[3], NULL, 1));
+	EXPECT_EQ(-ENOTCONN, vd_state(fd[3]));
+	close(fd[0]);
+	EXPECT_EQ(0, vd_create(fd[3], NULL, 1));
+	close(fd[1]);
+	close(fd[2]);
+	close(fd[3]);
+}
+
+static long be_nobody(struct vd_party *me, long unused, long unused2)
+{
+	(void)me;
+	(void)unused;
+	(void)unused2;
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		return -errno;
+	return 0;
+}
+
+static long both_roles(struct vd_party *me, long bytes, long unused)
+{
+	static struct vd_set s;
+	int ret = vd_set_up(&s, 1, 4, 0, VDISET_STATE_CONFIGURABLE);
+
+	(void)unused;
+	me->set = s.primary;
+	return ret ? ret : area(&s, bytes);
+}
+
+TEST_F(limit, sets_of_another_user)
+{
+	ASSERT_EQ(0, set_param(MAX_SETS, 1));
+	ASSERT_EQ(0, vd_create(self->fd, NULL, 1));
+	self->other = vd_party_start("vd-nobody");
+	ASSERT_EQ(0, vd_party_call(self->other, be_nobody, 0, 0));
+	strcpy(self->other->name, "nobody's");
+	EXPECT_EQ(0, vd_party_call(self->other, vd_p_create, 1, 0));
+	strcpy(self->other->name, "nobody's second");
+	EXPECT_EQ(-EDQUOT, vd_party_call(self->other, vd_p_create, 1, 0));
+}
+
+TEST_F(limit, area_of_a_set)
+{
+	struct vd_set *s = &self->s[0];
+	uint64_t size;
+
+	ASSERT_EQ(0, set_param(MAX_SET_MB, 1));
+	ASSERT_EQ(0, vd_set_up(s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
+	EXPECT_EQ(-ENOMEM, area(s, MIB + 1));
+	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
+	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+	ASSERT_EQ(0, area(s, MIB - 4096));
+	/* growth is measured by the same limit */
+	EXPECT_EQ(-ENOMEM, vd_request_buffers(s->server, 8192, NULL));
+	EXPECT_EQ(0, vd_request_buffers(s->server, 4096, &size));
+	EXPECT_EQ(MIB, size);
+	EXPECT_EQ(-ENOMEM, vd_request_buffers(s->server, 1, NULL));
+	EXPECT_EQ(self->bytes + MIB, get_info().out_total_bytes);
+}
+
+/* A sum that passes request by request, and fails in END_CONFIG at the latest */
+TEST_F(limit, sum_of_requests)
+{
+	struct vd_set *s = &self->s[0];
+	struct vdiset_get_config g;
+	int ret = 0, i;
+
+	ASSERT_EQ(0, set_param(MAX_SET_MB, 1));
+	ASSERT_EQ(0, vd_set_up(s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
+	for (i = 0; !ret && i < 3; i++)
+		ret = vd_request_buffers(s->server, 512 * KIB, NULL);
+	if (!ret)
+		ret = vd_end_config(s->server);
+	EXPECT_EQ(-ENOMEM, ret);
+	ASSERT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
+	/* when END_CONFIG refused it, all requests are forgotten */
+	if (i == 3) {
+		ASSERT_EQ(0, area(s, 4096));
+		ASSERT_EQ(0, vd_get_config(s->primary, 0, 0, &g));
+		EXPECT_EQ(4096, g.out_config.buffer_area_size);
+	}
+}
+
+TEST_F(limit, areas_of_a_user)
+{
+	int i;
+
+	ASSERT_EQ(0, set_param(MAX_USER_MB, 2 + self->bytes / MIB));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, vd_set_up(&self->s[i], 1, 4, 0,
+				       VDISET_STATE_CONFIGURABLE));
+	}
+	EXPECT_EQ(0, area(&self->s[0], MIB));
+	EXPECT_EQ(0, area(&self->s[1], MIB));
+	EXPECT_EQ(-EDQUOT, area(&self->s[2], 4096));
+	/* nobody has an account of his own */
+	self->other = vd_party_start("vd-nobody");
+	ASSERT_EQ(0, vd_party_call(self->other, be_nobody, 0, 0));
+	EXPECT_EQ(0, vd_party_call(self->other, both_roles, 2 * MIB, 0));
+	/* it inherited the files of the set that is to go */
+	vd_party_kill(self->other);
+	vd_set_down(&self->s[0]);
+	EXPECT_EQ(0, area(&self->s[2], MIB));
+}
+
+TEST_F(limit, all_areas)
+{
+	int i;
+
+	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 2 + self->bytes / MIB));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, vd_set_up(&self->s[i], 1, 4, 0,
+				       VDISET_STATE_CONFIGURABLE));
+	}
+	EXPECT_EQ(0, area(&self->s[0], MIB));
+	EXPECT_EQ(0, area(&self->s[1], MIB));
+	EXPECT_EQ(-ENOMEM, area(&self->s[2], 4096));
+	self->other = vd_party_start("vd-nobody");
+	ASSERT_EQ(0, vd_party_call(self->other, be_nobody, 0, 0));
+	EXPECT_EQ(-ENOMEM, vd_party_call(self->other, both_roles, 4096, 0));
+	vd_party_kill(self->other);
+	vd_set_down(&self->s[1]);
+	EXPECT_EQ(0, area(&self->s[2], MIB));
+}
+
+/*
+ * An area lives as long as somebody maps it: while it takes memory it counts,
+ * or a limit could be passed by closing and starting anew.
+ */
+TEST_F(limit, mapped_area_still_counts)
+{
+	char *p;
+
+	ASSERT_EQ(0, vd_set_up(&self->s[0], 1, 4, MIB,
+			       VDISET_STATE_INITIALIZING));
+	p = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 self->s[0].primary, VDISET_MMAP_AREA);
+	ASSERT_NE(MAP_FAILED, p);
+	memset(p, 1, MIB);
+	vd_set_down(&self->s[0]);
+	vd_wait_sets(self->sets);
+	EXPECT_EQ(self->bytes + MIB, get_info().out_total_bytes);
+	munmap(p, MIB);
+}
+
+/*
+ * Memory that is not there
+ */
+static long vmstat(const char *field)
+{
+	FILE *f = fopen("/proc/vmstat", "r");
+	size_t len = strlen(field);
+	char line[128];
+	long value = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, field, len) && line[len] == ' ')
+			value = strtol(line + len, NULL, 10);
+	if (f)
+		fclose(f);
+	return value;
+}
+
+TEST_F_TIMEOUT(limit, more_than_there_is, 240)
+{
+	struct vd_set *s = &self->s[0];
+	long total = vd_meminfo("MemTotal") + vd_meminfo("SwapTotal");
+	long killed = vmstat("oom_kill"), free = vd_meminfo("MemFree");
+	int64_t t;
+
+	if (total > 8 * 1024 * 1024)
+		SKIP(return, "too much memory to run out of it");
+	ASSERT_EQ(0, set_param(MAX_SET_MB, 1 << 20));
+	ASSERT_EQ(0, set_param(MAX_USER_MB, 1 << 20));
+	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 1 << 20));
+	ASSERT_EQ(0, vd_set_up(s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
+	t = vd_now();
+	EXPECT_EQ(-ENOMEM, area(s, total * 1024ULL));
+	TH_LOG("refused after %lld ms", (long long)((vd_now() - t) / MS));
+	EXPECT_EQ(killed, vmstat("oom_kill"));
+	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
+	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+	/* and given back: half of what was free must be free again */
+	EXPECT_LT(free / 2, vd_meminfo("MemFree"));
+	EXPECT_EQ(0, area(s, MIB));
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* A signal ends an allocation; the area stays as it was. */
+TEST_F_TIMEOUT(limit, interrupted, 60)
+{
+	struct vd_set *s = &self->s[0];
+	struct sigaction sa = { .sa_handler = on_alarm };
+	uint64_t size = vd_meminfo("MemFree") / 2 * 1024ULL;
+	struct itimerval it = { .it_value.tv_usec = 20000 };
+	struct vdiset_status st;
+	int64_t t;
+	int ret;
+
+	ASSERT_EQ(0, set_param(MAX_SET_MB, 1 << 20));
+	ASSERT_EQ(0, set_param(MAX_USER_MB, 1 << 20));
+	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 1 << 20));
+	ASSERT_EQ(0, vd_set_up(s, 1, 4, MIB, VDISET_STATE_INITIALIZING));
+	sigaction(SIGALRM, &sa, NULL);
+	t = vd_now();
+	setitimer(ITIMER_REAL, &it, NULL);
+	ret = vd_request_buffers(s->server, size, NULL);
+	t = vd_now() - t;
+	if (!ret)
+		SKIP(return, "memory is faster than the signal");
+	EXPECT_EQ(-EINTR, ret);
+	TH_LOG("back after %lld ms", (long long)(t / MS));
+	ASSERT_EQ(0, vd_status(s->primary, &st));
+	EXPECT_EQ(MIB, st.out_config.buffer_area_size);
+	EXPECT_EQ(self->bytes + MIB, get_info().out_total_bytes);
+	EXPECT_EQ(0, vd_request_buffers(s->server, MIB, NULL));
+}
+
+/*
+ * The memory cgroup
+ */
+#define CGROUP2_MAGIC	0x63677270
+#define GROUP_MAX	(32 * MIB)
+
+FIXTURE(memcg) {
+	char root[64];
+	char group[128];
+	bool mounted;
+	struct vd_party *server;
+	struct vd_set s;
+};
+
+static int in_group(FIXTURE_DATA(memcg) *self, const char *file, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", self->group, file);
+	return vd_write_file(path, text);
+}
+
+static long from_group(FIXTURE_DATA(memcg) *self, const char *file,
+		       const char *key)
+{
+	char path[256], buf[4096], *p = buf;
+
+	snprintf(path, sizeof(path), "%s/%s", self->group, file);
+	if (vd_read_file(path, buf, sizeof(buf)) <= 0)
+		return -1;
+	if (key) {
+		p = strstr(buf, key);
+		p = p ? p + strlen(key) : buf;
+	}
+	return strtol(p, NULL, 10);
+}
+
+FIXTURE_SETUP(memcg)
+{
+	char path[256], buf[32];
+	struct statfs fs;
+
+	self->s.primary = self->s.server = -1;
+	if (geteuid())
+		SKIP(return, "not root");
+	strcpy(self->root, "/sys/fs/cgroup");
+	if (statfs(self->root, &fs) || fs.f_type != CGROUP2_MAGIC) {
+		strcpy(self->root, "/tmp/vdiset-cgroup-XXXXXX");
+		if (!mkdtemp(self->root))
+			SKIP(return, "no place to mount cgroup2");
+		if (mount("none", self->root, "cgroup2", 0, NULL)) {
+			rmdir(self->root);
+			SKIP(return, "no cgroup2");
+		}
+		self->mounted = true;
+	}
+	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", self->root);
+	vd_write_file(path, "+memory");
+	snprintf(self->group, sizeof(self->group), "%s/vdiset-%d", self->root,
+		 getpid());
+	if (mkdir(self->group, 0755))
+		SKIP(return, "no cgroup");
+	snprintf(buf, sizeof(buf), "%llu", GROUP_MAX);
+	if (in_group(self, "memory.max", buf))
+		SKIP(return, "no memory controller in cgroup2");
+	in_group(self, "memory.swap.max", "0");
+
+	vd_name(self->s.name, "memcg");
+	self->s.primary = vd_open();
+	ASSERT_EQ(0, vd_create(self->s.primary, self->s.name, 1));
+	self->server = vd_party_start("vd-server");
+	ASSERT_NE(NULL, self->server);
+	strcpy(self->server->name, self->s.name);
+	snprintf(buf, sizeof(buf), "%d", self->server->pid);
+	ASSERT_EQ(0, in_group(self, "cgroup.procs", buf));
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_attach,
+				   VDISET_ROLE_SERVER, 0));
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_configure, 4, 0));
+}
+
+FIXTURE_TEARDOWN(memcg)
+{
+	int i;
+
+	if (self->server)
+		vd_party_kill(self->server);
+	vd_set_down(&self->s);
+	for (i = 0; self->group[0] && i < 100 && rmdir(self->group); i++)
+		vd_sleep_ms(10);
+	if (self->mounted) {
+		umount2(self->root, MNT_DETACH);
+		rmdir(self->root);
+	}
+}
+
+TEST_F_TIMEOUT(memcg, refused_not_killed, 60)
+{
+	if (!self->server)
+		SKIP(return, "no memory controller in cgroup2");
+	EXPECT_EQ(-ENOMEM, vd_party_call(self->server, vd_p_end_config,
+					 2 * GROUP_MAX, 0));
+	EXPECT_EQ(0, from_group(self, "memory.events", "oom_kill "));
+	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(self->s.primary));
+	EXPECT_GT(GROUP_MAX / 2, from_group(self, "memory.current", NULL));
+	/* what fits is still granted, and charged to the server that asked */
+	EXPECT_EQ(0, vd_party_call(self->server, vd_p_end_config,
+				   GROUP_MAX / 2, 0));
+	EXPECT_LE(GROUP_MAX / 2, from_group(self, "memory.current", NULL));
+	EXPECT_EQ(0, from_group(self, "memory.events", "oom_kill "));
+}
+
+static long grow(struct vd_party *me, long bytes, long unused)
+{
+	(void)unused;
+	return vd_request_buffers(me->set, bytes, NULL);
+}
+
+static long touch(struct vd_party *me, long bytes, long unused)
+{
+	(void)unused;
+	memset(me->area, 1, bytes);
+	return 0;
+}
+
+/* Growth too; and who touches the area pays nothing and is not killed. */
+TEST_F_TIMEOUT(memcg, growth, 60)
+{
+	if (!self->server)
+		SKIP(return, "no memory controller in cgroup2");
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_end_config,
+				   GROUP_MAX / 2, 0));
+	EXPECT_EQ(-ENOMEM, vd_party_call(self->server, grow, GROUP_MAX, 0));
+	EXPECT_EQ(VDISET_STATE_INITIALIZING, vd_state(self->s.primary));
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_map_area, GROUP_MAX / 2, 0));
+	EXPECT_EQ(0, vd_party_call(self->server, touch, GROUP_MAX / 2, 0));
+	EXPECT_EQ(0, from_group(self, "memory.events", "oom_kill "));
+	EXPECT_EQ(0, vd_party_call(self->server, grow, 4096, 0));
+}
+
+TEST_F_TIMEOUT(memcg, given_back, 60)
+{
+	int64_t end = vd_now() + 5 * SEC;
+
+	if (!self->server)
+		SKIP(return, "no memory controller in cgroup2");
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_end_config,
+				   GROUP_MAX / 2, 0));
+	vd_party_kill(self->server);
+	vd_set_down(&self->s);
+	while (from_group(self, "memory.current", NULL) > (long)MIB &&
+	       vd_now() < end)
+		vd_sleep_ms(20);
+	EXPECT_GE(MIB, from_group(self, "memory.current", NULL));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,322 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The base-backup target for PostgreSQL: good backups, and every way a backup
+# can be cut short. Needs the built tree two levels up, a PostgreSQL server,
+# root and a loaded module.
+
+top=$(cd ../.. && pwd -P)
+vdi=$top/build/tools/vdi
+pgrestore=$top/build/postgres/vdi-pg-restore
+work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-postgres.XXXXXX")
+trap 'jobs -p | xargs -r kill -9 2> /dev/null; pg_stop immediate 2> /dev/null; rm -rf "$work"' EXIT
+# shellcheck source=postgres/cluster.sh
+. "$top/postgres/cluster.sh"
+
+skip_all() {
+	trap 'rm -rf "$work"' EXIT
+	echo "TAP version 13"
+	echo "1..0 # SKIP $1"
+	exit 4
+}
+
+[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -f "$top/build/postgres/vdiset.so" ] || skip_all "the target is not built"
+[ -x "$pg_bin/postgres" ] || skip_all "there is no PostgreSQL server"
+[ "$(id -u)" = 0 ] || skip_all "not root"
+
+count=0
+failed=0
+bad=0
+tests=()
+
+expect() { # TEXT COMMAND...
+	local text=$1
+	shift
+	"$@" && return
+	echo "# $text: failed: $*"
+	bad=1
+}
+
+is() { # NAME WANTED GOT
+	[ "$2" = "$3" ] && return
+	echo "# $1: wanted '$2', got '$3'"
+	bad=1
+}
+
+show() { # FILE...
+	local f
+
+	for f; do
+		[ -s "$f" ] && sed "s,^,# ${f##*/}: ," "$f"
+	done
+}
+
+# The appliance in the background, as job %1 of the test.
+appliance() { # DIR OPTIONS...
+	local dir=$1
+	shift
+	"$vdi" backup pg --to "$work/$dir" --group "$pg_user" "$@" > "$work/appliance.log" 2>&1 &
+	appliance=$!
+}
+
+basebackup() { # TARGET OPTIONS...
+	local target=$1
+	shift
+	as_postgres timeout 120 "$pg_bin/pg_basebackup" --target="$target" -X fetch -c fast "$@" \
+		> "$work/basebackup.log" 2>&1
+}
+
+# A backup that takes long enough to be cut short.
+slow_backup() {
+	rm -rf "$work/cut"*
+	appliance cut --devices 2
+	basebackup vdiset:pg --max-rate=1M &
+	basebackup=$!
+	for _ in $(seq 200); do
+		"$vdi" ls | grep -q ' active .*iB' && return
+		sleep 0.1
+	done
+	echo "# the backup never became active"
+	show "$work/basebackup.log" "$work/appliance.log"
+	bad=1
+}
+
+# Both have failed, the appliance with code $1, and nothing is left.
+both_failed() {
+	local rc
+
+	wait "$basebackup"
+	rc=$?
+	[ "$rc" != 0 ] || { echo "# pg_basebackup thinks it worked"; bad=1; }
+	[ "$rc" != 124 ] || { echo "# pg_basebackup did not end"; bad=1; }
+	wait $appliance
+	is "vdi backup" "$1" $?
+	expect "nothing is kept" test ! -e "$work/cut" -a ! -e "$work/cut.partial"
+	is "sets left" "" "$("$vdi" ls)"
+	is "backups left in the server" 0 "$(sql "select count(*) from pg_stat_progress_basebackup")"
+	[ $bad = 0 ] || show "$work/basebackup.log" "$work/appliance.log"
+}
+
+restore() { # FROM DATA OPTIONS...
+	local from=$1 data=$2
+	shift 2
+	"$vdi" restore pg -q --from "$work/$from" --group $pg_user 2> "$work/appliance.log" &
+	appliance=$!
+	as_postgres "$pgrestore" pg -q -D "$work/$data" "$@" > "$work/restore.log" 2>&1
+}
+
+tests+=(backup_and_restore_with_tablespaces)
+backup_and_restore_with_tablespaces() {
+	local old=$work/tablespace new=$work/moved
+
+	appliance full --devices 3
+	basebackup vdiset:pg,devices=3
+	is "pg_basebackup" 0 $?
+	wait $appliance
+	is "vdi backup" 0 $?
+	show "$work/basebackup.log"
+	restore full restored -T "$old=$new"
+	is "vdi-pg-restore" 0 $?
+	wait $appliance
+	is "vdi restore" 0 $?
+	show "$work/restore.log" "$work/appliance.log"
+	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -i tablespace_map "$work/restored"
+	expect "the tablespace is where it was wanted" test -d "$new/$(ls "$new")"
+	is "owner" postgres "$(stat -c %U "$work/restored/PG_VERSION")"
+	is "no partial directory" "" "$(ls -d "$work/restored.partial" 2> /dev/null)"
+
+	# does it start, and is everything there?
+	local before after
+	before=$(sql 'select count(*), sum(i) from plain, elsewhere using (i)')
+	pg_stop
+	mv "$old" "$old.away"
+	pg_data=$work/restored pg_start
+	is "server starts" 0 $?
+	after=$(sql 'select count(*), sum(i) from plain, elsewhere using (i)')
+	is "contents" "$before" "$after"
+	pg_data=$work/restored pg_stop
+	mv "$old.away" "$old"
+	pg_start
+}
+
+tests+=(compressed_by_the_server)
+compressed_by_the_server() {
+	appliance gz --devices 2
+	basebackup vdiset:pg --compress=server-gzip
+	is "pg_basebackup" 0 $?
+	wait $appliance
+	is "vdi backup" 0 $?
+	restore gz ungz -T "$work/tablespace=$work/moved-gz"
+	is "vdi-pg-restore" 0 $?
+	wait $appliance
+	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -i tablespace_map "$work/ungz"
+	show "$work/basebackup.log" "$work/restore.log"
+}
+
+tests+=(no_set)
+no_set() {
+	basebackup vdiset:nosuchset
+	is "pg_basebackup" 1 $?
+	expect "names the set" grep -q '"nosuchset" is not there' "$work/basebackup.log"
+	expect "hints" grep -qi 'vdi backup' "$work/basebackup.log"
+}
+
+tests+=(bad_details)
+bad_details() {
+	local target
+
+	for target in vdiset vdiset: vdiset:pg,devices=0 vdiset:pg,devices=65 vdiset:pg,colour=red; do
+		basebackup "$target"
+		is "pg_basebackup --target=$target" 1 $?
+		expect "$target: says what is wrong" grep -Eq 'needs the name|1 to 64|no option' "$work/basebackup.log"
+	done
+}
+
+tests+=(wrong_number_of_devices)
+wrong_number_of_devices() {
+	appliance wrong --devices 2
+	basebackup vdiset:pg,devices=4
+	is "pg_basebackup" 1 $?
+	expect "says what is wrong" grep -q 'has 2 devices, not 4' "$work/basebackup.log"
+	wait $appliance
+	is "vdi backup" 3 $?
+	expect "nothing is kept" test ! -e "$work/wrong"
+}
+
+tests+=(aborted_by_vdi_abort)
+aborted_by_vdi_abort() {
+	slow_backup
+	"$vdi" abort pg --message 'enough of it'
+	both_failed 3
+	expect "pg_basebackup names it" grep -q 'enough of it' "$work/basebackup.log"
+	expect "vdi backup names it" grep -q 'enough of it' "$work/appliance.log"
+}
+
+tests+=(appliance_interrupted)
+appliance_interrupted() {
+	slow_backup
+	kill -TERM $appliance
+	both_failed 130
+	expect "pg_basebackup names it" grep -q 'primary.*interrupted' "$work/basebackup.log"
+}
+
+tests+=(appliance_killed)
+appliance_killed() {
+	slow_backup
+	kill -KILL $appliance
+	wait "$basebackup"
+	is "pg_basebackup" 1 $?
+	wait $appliance
+	expect "pg_basebackup names it" grep -q 'vdi (pid .*primary' "$work/basebackup.log"
+	expect "no backup" test ! -e "$work/cut"
+	is "sets left" "" "$("$vdi" ls)"
+}
+
+tests+=(backend_terminated)
+backend_terminated() {
+	slow_backup
+	is "terminated" 1 "$(sql "select count(pg_terminate_backend(pid)) from pg_stat_progress_basebackup")"
+	both_failed 3
+	expect "vdi backup names it" grep -q 'postgres (pid .*server' "$work/appliance.log"
+}
+
+tests+=(backend_cancelled)
+backend_cancelled() {
+	slow_backup
+	is "cancelled" 1 "$(sql "select count(pg_cancel_backend(pid)) from pg_stat_progress_basebackup")"
+	both_failed 3
+	expect "vdi backup names it" grep -q 'postgres (pid .*server' "$work/appliance.log"
+}
+
+tests+=(pg_basebackup_killed)
+pg_basebackup_killed() {
+	slow_backup
+	pkill -KILL -f "$pg_bin/[p]g_basebackup"
+	both_failed 3
+}
+
+tests+=(terminated_while_the_appliance_hangs)
+terminated_while_the_appliance_hangs() {
+	slow_backup
+	kill -STOP $appliance
+	sleep 1
+	is "terminated" 1 "$(sql "select count(pg_terminate_backend(pid)) from pg_stat_progress_basebackup")"
+	wait "$basebackup"
+	is "pg_basebackup" 1 $?
+	kill -CONT $appliance
+	both_failed 3
+}
+
+tests+=(immediate_shutdown)
+immediate_shutdown() {
+	slow_backup
+	pg_stop immediate
+	wait "$basebackup"
+	expect "pg_basebackup fails" test $? != 0
+	wait $appliance
+	is "vdi backup" 3 $?
+	expect "nothing is kept" test ! -e "$work/cut" -a ! -e "$work/cut.partial"
+	pg_start
+}
+
+tests+=(restore_cut_short)
+restore_cut_short() {
+	( until "$vdi" ls | grep -q ' active '; do sleep 0.05; done
+	  "$vdi" abort pg --message 'not now' ) &
+	restore full again -T "$work/tablespace=$work/again-moved"
+	is "vdi-pg-restore" 3 $?
+	expect "it names the abort" grep -q 'not now' "$work/restore.log"
+	wait $appliance
+	is "vdi restore" 3 $?
+	expect "no data directory" test ! -e "$work/again" -a ! -e "$work/again.partial"
+	expect "no tablespace" test ! -e "$work/again-moved"
+	wait
+}
+
+tests+=(restore_of_something_else)
+restore_of_something_else() {
+	"$vdi" backup pg -q --to "$work/other" &
+	head -c 1000000 /dev/zero | "$vdi" serve backup pg -q
+	wait $!
+	restore other strange
+	is "vdi-pg-restore" 5 $?
+	expect "says so" grep -q 'not a PostgreSQL backup' "$work/restore.log"
+	wait $appliance
+	expect "no data directory" test ! -e "$work/strange" -a ! -e "$work/strange.partial"
+}
+
+tests+=(restore_over_a_cluster)
+restore_over_a_cluster() {
+	as_postgres "$pgrestore" pg -q -D "$pg_data" > "$work/restore.log" 2>&1
+	is "vdi-pg-restore" 1 $?
+	expect "says so" grep -q 'not an empty directory' "$work/restore.log"
+	expect "the cluster is untouched" test -f "$pg_data/PG_VERSION"
+}
+
+pg_create << END || { echo "Bail out! initdb failed"; exit 1; }
+wal_keep_size = 128MB
+vdiset.connect_timeout = 5
+END
+pg_start || { echo "Bail out! the server does not start"; exit 1; }
+install -d -o $pg_user -m 700 "$work/tablespace"
+sql "create tablespace other location '$work/tablespace'"
+sql "create table plain as select i, repeat(md5(i::text), 8) as t from generate_series(1, 60000) i"
+sql "create table elsewhere tablespace other as select i, md5(i::text) as t from generate_series(1, 30000) i"
+
+echo "TAP version 13"
+echo "1..${#tests[@]}"
+for t in "${tests[@]}"; do
+	count=$((count + 1))
+	bad=0
+	"$t"
+	jobs -p | xargs -r kill -9 2> /dev/null
+	wait 2> /dev/null
+	if [ $bad = 0 ]; then
+		echo "ok $count $t"
+	else
+		echo "not ok $count $t"
+		failed=1
+	fi
+done
+exit $failed

@@ -1,0 +1,545 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# vdi, as its users call it: streams there and back, what goes wrong, what is
+# left behind. Needs the built tree two levels up and a loaded module.
+
+root=$(cd ../.. && pwd -P)
+vdi=$root/build/tools/vdi
+work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-tools.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+skip_all() {
+	echo "TAP version 13"
+	echo "1..0 # SKIP $1"
+	exit 4
+}
+
+[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -x "$vdi" ] || skip_all "vdi is not built"
+
+count=0
+failed=0
+tests=()
+# A test is a function; it fails when one of its expectations does.
+expect() { # TEXT COMMAND...
+	local text=$1
+	shift
+	"$@" && return
+	echo "# $text: failed: $*"
+	bad=1
+}
+
+is() { # NAME WANTED GOT
+	[ "$2" = "$3" ] && return
+	echo "# $1: wanted '$2', got '$3'"
+	bad=1
+}
+
+run_tests() {
+	local t
+
+	echo "TAP version 13"
+	echo "1..${#tests[@]}"
+	for t in "${tests[@]}"; do
+		count=$((count + 1))
+		bad=0
+		"$t"
+		# nobody may be left from a test, good or bad
+		is "sets left" "" "$("$vdi" ls)"
+		jobs -p | xargs -r kill -9 2> /dev/null
+		wait 2> /dev/null
+		if [ $bad = 0 ]; then
+			echo "ok $count $t"
+		else
+			echo "not ok $count $t"
+			failed=1
+		fi
+		rm -rf "${work:?}"/*
+	done
+	exit $failed
+}
+
+# Milliseconds since the machine started.
+now_ms() {
+	local up
+
+	read -r up _ < /proc/uptime
+	echo "${up%.*}${up#*.}0"
+}
+
+# Wait until vdi ls shows a pattern.
+wait_for() {
+	local i
+
+	for ((i = 0; i < 200; i++)); do
+		"$vdi" ls -v | grep -q "$1" && return 0
+		sleep 0.1
+	done
+	echo "# never saw '$1' in vdi ls"
+	bad=1
+	return 1
+}
+
+# An endless database: sends zeros until the set ends.
+endless() {
+	"$vdi" serve backup "$1" -q < /dev/zero 2> serve.err
+	echo $? > serve.rc
+}
+
+# A backup in $1 of file $2 over $3 devices; what else vdi serve is to be told.
+store() {
+	local dir=$1 file=$2 devices=$3
+	shift 3
+	"$vdi" backup t -q --to "$dir" --devices "$devices" &
+	"$vdi" serve backup t -q "$@" < "$file"
+	is "serve backup" 0 $?
+	wait $!
+	is "backup" 0 $?
+}
+
+give_back() { # DIR FILE OPTIONS...
+	local dir=$1 file=$2
+	shift 2
+	"$vdi" restore t -q --from "$dir" &
+	"$vdi" serve restore t -q "$@" > "$file"
+	is "serve restore" 0 $?
+	wait $!
+	is "restore" 0 $?
+}
+
+round_trip() { # BYTES DEVICES OPTIONS...
+	local bytes=$1 devices=$2
+	shift 2
+	head -c "$bytes" /dev/urandom > in
+	store b in "$devices" "$@"
+	give_back b out "$@"
+	expect "what came back" cmp in out
+	expect "verify" "$vdi" verify -q b
+	is "files" "$((devices + 1))" "$(ls b | wc -l)"
+	expect "no partial directory" test ! -e b.partial
+}
+
+tests+=(one_device)
+one_device() { round_trip 5000000 1; }
+
+tests+=(four_devices)
+four_devices() { round_trip 20000000 4; }
+
+tests+=(sixty_four_devices)
+sixty_four_devices() { round_trip 9000001 64 -x 64K -b 512; }
+
+tests+=(empty_stream)
+empty_stream() { round_trip 0 3; }
+
+tests+=(one_byte)
+one_byte() { round_trip 1 2; }
+
+tests+=(exactly_one_transfer)
+exactly_one_transfer() { round_trip $((1048576 - 4096)) 2; }
+
+tests+=(one_buffer_each_smallest_transfer)
+one_buffer_each_smallest_transfer() { round_trip 3000000 2 -x 64K -c 2; }
+
+tests+=(large_blocks_large_transfers)
+large_blocks_large_transfers() { round_trip 30000000 3 -x 4M -b 64K -c 7; }
+
+tests+=(restore_with_other_sizes)
+restore_with_other_sizes() {
+	head -c 10000000 /dev/urandom > in
+	store b in 3 -x 1M -b 4K
+	give_back b out -x 192K -b 512 -c 9
+	expect "what came back" cmp in out
+}
+
+tests+=(named_devices)
+named_devices() {
+	head -c 3000000 /dev/urandom > in
+	"$vdi" backup t -q --to b -n 3 --device t --device left --device 'rück seite' &
+	"$vdi" serve backup t -q --device t --device left --device 'rück seite' < in
+	is "serve" 0 $?
+	wait $!
+	is "backup" 0 $?
+	expect "name in the manifest" grep -q 'rück seite' b/manifest.json
+}
+
+tests+=(database_names_a_device_wrong)
+database_names_a_device_wrong() {
+	"$vdi" backup t --to b -n 2 -q 2> backup.err &
+	"$vdi" serve backup t -q --device t --device t1 --device too --devices 2 < /dev/null > /dev/null 2>&1
+	"$vdi" abort t 2> /dev/null
+	wait $!
+	expect "no backup" test ! -e b
+}
+
+tests+=(usage_errors)
+usage_errors() {
+	local rc args
+
+	for args in '' 'nonsense' 'backup' 'backup t' 'backup t --to d -n 0' 'backup t --to d -n 65' \
+		'backup t --to d --mode 9' 'backup t --to d --device other' 'restore t' 'serve' \
+		'serve backup' 'serve backup t -b 513' 'serve backup t -x 65537' 'serve backup t -t -1' \
+		'serve restore t u' 'verify' 'abort' 'ls x' 'backup t --to d --group no-such-group'; do
+		# shellcheck disable=SC2086 # words are wanted
+		"$vdi" $args > /dev/null 2> err < /dev/null
+		rc=$?
+		is "vdi $args" 2 "$rc"
+		expect "vdi $args says why" test -s err
+	done
+	for args in '--help' 'backup --help' 'restore --help' 'verify --help' 'serve --help' \
+		'ls --help' 'abort --help' 'info --help' 'load --help' '--version'; do
+		# shellcheck disable=SC2086
+		"$vdi" $args > out 2> err
+		is "vdi $args" 0 $?
+		expect "vdi $args answers" test -s out
+	done
+}
+
+tests+=(info_tells_version_and_limits)
+info_tells_version_and_limits() {
+	"$vdi" info > out
+	is "exit code" 0 $?
+	expect "version" grep -q 'vdiset 0' out
+	expect "limits" grep -q 'area of one set' out
+}
+
+tests+=(ls_shows_a_live_set)
+ls_shows_a_live_set() {
+	local a
+
+	"$vdi" backup t -q --to b -n 2 &
+	endless t &
+	wait_for ' active '
+	"$vdi" ls > out
+	expect "name, state, owner" grep -Eq '^t +active +root +2/2 +[0-9]+/vdi +[0-9]+/vdi' out
+	"$vdi" ls --json > json
+	expect "JSON: an array" grep -qx '\[' json
+	for a in '"name": "t"' '"state": "active"' '"command": "vdi"' '"name": "t1"' '"abort": null'; do
+		expect "JSON: $a" grep -q "$a" json
+	done
+	"$vdi" abort t
+	wait
+}
+
+tests+=(abort_ends_both_and_is_named)
+abort_ends_both_and_is_named() {
+	local start
+
+	"$vdi" backup t --to b -n 4 2> backup.err &
+	endless t &
+	wait_for ' active .*[1-9].* MiB'
+	start=$(now_ms)
+	"$vdi" abort t --message 'because we can'
+	is "abort" 0 $?
+	wait %1
+	is "backup" 3 $?
+	wait %2
+	expect "both within 2 s" test $(($(now_ms) - start)) -lt 2000
+	is "serve" 3 "$(cat serve.rc)"
+	expect "backup says who and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' backup.err
+	expect "serve says who and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' serve.err
+	expect "nothing is kept" test ! -e b -a ! -e b.partial
+}
+
+tests+=(abort_of_nothing)
+abort_of_nothing() {
+	"$vdi" abort nosuchset 2> err
+	is "exit code" 1 $?
+	expect "says so" grep -q nosuchset err
+}
+
+tests+=(interrupted_while_waiting)
+interrupted_while_waiting() {
+	"$vdi" backup t --to b 2> err &
+	wait_for created
+	kill -TERM $!
+	wait $!
+	is "backup" 130 $?
+	expect "nothing is kept" test ! -e b -a ! -e b.partial
+}
+
+tests+=(interrupted_while_working)
+interrupted_while_working() {
+	"$vdi" backup t --to b -n 2 2> err &
+	endless t &
+	wait_for ' active .*[1-9].* MiB'
+	kill -INT %1
+	kill -TERM %1	# a background job of a script may ignore INT
+	wait %1
+	is "backup" 130 $?
+	wait %2
+	is "serve" 3 "$(cat serve.rc)"
+	expect "serve knows" grep -q 'primary.*interrupted' serve.err
+	expect "nothing is kept" test ! -e b -a ! -e b.partial
+}
+
+tests+=(interrupted_database)
+interrupted_database() {
+	"$vdi" backup t --to b -n 2 2> err &
+	"$vdi" serve backup t -q < /dev/zero 2> serve.err &
+	wait_for ' active .*[1-9].* MiB'
+	kill -TERM %2
+	wait %2
+	is "serve" 130 $?
+	wait %1
+	is "backup" 3 $?
+	expect "backup knows" grep -q 'server.*interrupted' err
+	expect "nothing is kept" test ! -e b -a ! -e b.partial
+}
+
+tests+=(interrupted_database_with_a_silent_input)
+interrupted_database_with_a_silent_input() {
+	mkfifo pipe
+	"$vdi" backup t --to b 2> err &
+	"$vdi" serve backup t -q < pipe 2> serve.err &
+	exec 8> pipe
+	wait_for ' active '
+	"$vdi" abort t
+	wait %2
+	is "serve" 3 $?
+	exec 8>&-
+	wait %1
+	is "backup" 3 $?
+}
+
+tests+=(killed_database)
+killed_database() {
+	"$vdi" backup t --to b -n 2 2> err &
+	"$vdi" serve backup t -q < /dev/zero &
+	wait_for ' active .*[1-9].* MiB'
+	kill -9 %2
+	wait %1
+	is "backup" 3 $?
+	expect "backup knows who died" grep -q 'vdi (pid [0-9]*, server)' err
+	expect "nothing is kept" test ! -e b -a ! -e b.partial
+}
+
+tests+=(killed_appliance)
+killed_appliance() {
+	"$vdi" backup t -q --to b -n 2 &
+	endless t &
+	wait_for ' active .*[1-9].* MiB'
+	kill -9 %1
+	wait %2
+	is "serve" 3 "$(cat serve.rc)"
+	expect "serve knows who died" grep -q 'vdi (pid [0-9]*, primary)' serve.err
+	expect "no backup" test ! -e b
+	expect "what is left says what it is" test -d b.partial -a ! -e b.partial/manifest.json
+	expect "verify refuses it" test "$("$vdi" verify b.partial 2> /dev/null; echo $?)" = 5
+	# and the next run starts over it
+	head -c 1000000 /dev/urandom > in
+	store b in 2
+	give_back b out
+	expect "what came back" cmp in out
+}
+
+tests+=(nobody_comes)
+nobody_comes() {
+	"$vdi" backup t -q --to b --timeout 0.5 2> err
+	is "backup" 4 $?
+	"$vdi" serve backup t -q --timeout 0.5 < /dev/null 2> err
+	is "serve" 4 $?
+	expect "nothing is kept" test ! -e b -a ! -e b.partial
+}
+
+tests+=(database_falls_silent)
+database_falls_silent() {
+	mkfifo pipe
+	"$vdi" backup t --to b --idle-timeout 1 2> err &
+	"$vdi" serve backup t -q < pipe 2> serve.err &
+	exec 8> pipe
+	wait %1
+	is "backup" 4 $?
+	wait %2
+	is "serve" 3 $?
+	exec 8>&-
+	expect "serve knows" grep -q 'no command' serve.err
+}
+
+tests+=(wrong_direction)
+wrong_direction() {
+	head -c 1000 /dev/urandom > in
+	store b in 1
+	"$vdi" restore t -q --from b 2> err &
+	"$vdi" serve backup t -q < in 2> serve.err
+	is "serve" 3 $?
+	wait $!
+	is "restore" 1 $?
+	expect "says why" grep -q 'wants to back up' err
+}
+
+tests+=(name_in_use)
+name_in_use() {
+	"$vdi" backup t -q --to b 2> /dev/null &
+	wait_for created
+	"$vdi" backup t -q --to c 2> err
+	is "second" 1 $?
+	expect "says why" grep -qi 'in use' err
+	"$vdi" abort t
+	wait %1
+}
+
+tests+=(target_not_empty)
+target_not_empty() {
+	mkdir b
+	touch b/file
+	"$vdi" backup t -q --to b 2> err
+	is "backup" 1 $?
+	expect "says why" grep -q 'not empty' err
+	expect "file is untouched" test -e b/file
+}
+
+tests+=(target_empty_directory)
+target_empty_directory() {
+	mkdir b
+	head -c 100000 /dev/urandom > in
+	store b in 1
+	give_back b out
+	expect "what came back" cmp in out
+}
+
+tests+=(no_such_place)
+no_such_place() {
+	"$vdi" backup t -q --to no/such/place 2> err
+	is "backup" 1 $?
+	expect "names it" grep -q 'no/such/place' err
+}
+
+tests+=(disk_full)
+disk_full() {
+	mkdir small
+	mount -t tmpfs -o size=3m none small || return
+	"$vdi" backup t -q --to small/b 2> err &
+	endless t &
+	wait %1
+	is "backup" 1 $?
+	wait %2
+	is "serve" 3 "$(cat serve.rc)"
+	expect "backup says why" grep -q 'No space left' err
+	expect "serve says why" grep -q 'No space left' serve.err
+	expect "nothing is kept" test -z "$(ls small)"
+	umount small
+}
+
+tests+=(output_full)
+output_full() {
+	head -c 3000000 /dev/urandom > in
+	store b in 2
+	"$vdi" restore t -q --from b 2> err &
+	"$vdi" serve restore t -q > /dev/full 2> serve.err
+	is "serve" 1 $?
+	expect "says why" grep -q 'No space left' serve.err
+	wait $!
+	is "restore" 3 $?
+}
+
+damage() { # what is done to a backup of two devices must give exit code 5
+	head -c 6000000 /dev/urandom > in
+	store b in 2
+	"$@"
+	"$vdi" verify -q b 2> err
+	is "verify" 5 $?
+	expect "verify says why" test -s err
+}
+
+tests+=(verify_truncated_file)
+verify_truncated_file() { damage truncate -s -1 b/device-01.data; }
+
+tests+=(verify_missing_file)
+verify_missing_file() { damage rm b/device-00.data; }
+
+tests+=(verify_missing_manifest)
+verify_missing_manifest() { damage rm b/manifest.json; }
+
+tests+=(verify_cut_manifest)
+verify_cut_manifest() { damage truncate -s 300 b/manifest.json; }
+
+tests+=(verify_changed_manifest)
+verify_changed_manifest() { damage sed -i 's/"set": "t"/"set": "u"/' b/manifest.json; }
+
+tests+=(verify_escaping_manifest)
+verify_escaping_manifest() { damage sed -i 's,device-00,../in-00,' b/manifest.json; }
+
+flip_byte() {
+	printf '\x5a\xa5' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+tests+=(verify_changed_byte)
+verify_changed_byte() { damage flip_byte b/device-01.data 1234567; }
+
+tests+=(restore_changed_byte)
+restore_changed_byte() {
+	damage flip_byte b/device-00.data 2999999
+	"$vdi" restore t -q --from b 2> err &
+	"$vdi" serve restore t -q > out 2> serve.err
+	expect "the database does not think it is restored" test $? != 0
+	wait $!
+	expect "restore fails" test $? != 0
+}
+
+tests+=(restore_last_byte_changed)
+restore_last_byte_changed() {
+	damage flip_byte b/device-00.data $(($(stat -c %s b/device-00.data) - 2))
+	"$vdi" restore t -q --from b 2> err &
+	"$vdi" serve restore t -q > out 2> serve.err
+	is "serve" 3 $?
+	wait $!
+	is "restore" 5 $?
+	expect "names the file" grep -q device-00 err
+	expect "serve is told" grep -q device-00 serve.err
+}
+
+tests+=(swapped_files)
+swapped_files() {
+	head -c 6000000 /dev/urandom > in
+	store b in 2
+	mv b/device-00.data b/swap
+	mv b/device-01.data b/device-00.data
+	mv b/swap b/device-01.data
+	"$vdi" verify b 2> err
+	is "verify" 5 $?
+}
+
+tests+=(another_user)
+another_user() {
+	"$vdi" backup t -q --to b &
+	wait_for created
+	is "a stranger's list" "" "$(runuser -u nobody -- "$vdi" ls)"
+	runuser -u nobody -- "$vdi" serve backup t -q --timeout 0.3 < /dev/null 2> err
+	is "a stranger's serve" 4 $?
+	runuser -u nobody -- "$vdi" abort t 2> err
+	is "a stranger's abort" 1 $?
+	"$vdi" abort t
+	wait
+	"$vdi" backup t -q --to b --group nogroup &
+	wait_for created
+	head -c 100000 /dev/urandom > in
+	chmod a+rx "$work"
+	runuser -u nobody -g nogroup -- "$vdi" serve backup t -q < in
+	is "a member's serve" 0 $?
+	wait $!
+	is "backup" 0 $?
+}
+
+tests+=(readme_examples)
+readme_examples() {
+	local part
+
+	command -v gcc > /dev/null || { echo "# no compiler"; return; }
+	for part in client server; do
+		sed -n "/<!-- $part.c -->/,/^\`\`\`\$/p" "$root/README.md" | grep -v -e '^<!--' -e '^```' > "$part.c"
+		expect "$part compiles" gcc -Wall -Wextra -Werror -I"$root/include" -o "$part" "$part.c" \
+			"$root/build/libvdi/libvdi.a" -lkmod -pthread
+	done
+	./client > out &
+	wait_for created
+	./server
+	is "server" 0 $?
+	wait $!
+	is "client" 0 $?
+	is "bytes" 512 "$(stat -c %s out)"
+	expect "the data" grep -q '^the data' out
+}
+
+run_tests

@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The module cannot go while a file is open, and goes and comes back when none
+# is. Named so that it runs after all others, which need the module.
+
+skip() {
+	echo "TAP version 13"
+	echo "1..0 # SKIP $1"
+	exit 4
+}
+
+count=0
+failed=0
+result() { # STATUS TEXT
+	count=$((count + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $count $2"
+	else
+		echo "not ok $count $2"
+		failed=1
+	fi
+}
+
+[ "$(id -u)" -eq 0 ] || skip "not root"
+[ -d /sys/module/vdiset ] || skip "vdiset is not loaded"
+[ -f "${VDISET_KO:-}" ] || skip "VDISET_KO does not name the module's file"
+
+echo "TAP version 13"
+echo "1..7"
+
+# A set file without a set is enough to hold it.
+exec 9<>/dev/vdiset
+! rmmod vdiset 2>/dev/null
+result $? "rmmod fails while a file is open"
+[ -d /sys/module/vdiset ] && [ -c /dev/vdiset ]
+result $? "the module is still there"
+exec 9>&-
+
+rmmod vdiset
+result $? "rmmod succeeds when every file is closed"
+[ ! -e /dev/vdiset ] && [ ! -d /sys/module/vdiset ]
+result $? "the device is gone"
+
+insmod "$VDISET_KO"
+result $? "the module loads again"
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	[ -c /dev/vdiset ] && break
+	sleep 0.2
+done
+[ -c /dev/vdiset ]
+result $? "the device is back"
+
+fast=0
+for i in 1 2 3 4 5; do
+	rmmod vdiset && insmod "$VDISET_KO" || fast=1
+done
+result $fast "five times in a row"
+
+# Who loaded it may have put other permissions on the device: they are the
+# module's, so nothing is lost.
+exit $failed

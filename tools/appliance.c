@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * appliance.c - the client of a set: one thread per device
+ */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "appliance.h"
+
+#define TICK_MS 200	/* how soon a signal or a time-out is noticed */
+
+void appliance_init(struct appliance *a, const struct appliance_ops *ops)
+{
+	pthread_condattr_t attr;
+
+	*a = (struct appliance){
+		.ops = ops,
+		.count = 1,
+		.access = VDI_ACCESS_DEFAULT,
+		.timeout_ms = 300 * 1000,
+	};
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&a->cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static bool parse_owner(const char *text, uid_t *uid)
+{
+	struct passwd *pw = getpwnam(text);
+	uint64_t number;
+
+	if (pw)
+		*uid = pw->pw_uid;
+	else if (vdi_parse_size(text, 0, UINT32_MAX - 1, &number))
+		*uid = number;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_group(const char *text, gid_t *gid)
+{
+	struct group *gr = getgrnam(text);
+	uint64_t number;
+
+	if (gr)
+		*gid = gr->gr_gid;
+	else if (vdi_parse_size(text, 0, UINT32_MAX - 1, &number))
+		*gid = number;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_mode(const char *text, uint32_t *mode)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 8);
+
+	if (end == text || *end || value > 0777)
+		return false;
+	*mode = value;
+	return true;
+}
+
+static int bad_option(const char *what, const char *argument)
+{
+	vdi_error("%s: '%s'", what, argument);
+	return EXIT_USAGE;
+}
+
+int appliance_option(struct appliance *a, int option, const char *argument)
+{
+	switch (option) {
+	case 'D':
+		if (!vdi_names_add(&a->names, argument))
+			return bad_option("too many devices", argument);
+		return 0;
+	case 'o':
+		if (!parse_owner(argument, &a->access.uid))
+			return bad_option("there is no such user", argument);
+		return 0;
+	case 'g':
+		if (!parse_group(argument, &a->access.gid))
+			return bad_option("there is no such group", argument);
+		if (a->access.mode == 0600)
+			a->access.mode = 0660;
+		return 0;
+	case 'm':
+		if (!parse_mode(argument, &a->access.mode))
+			return bad_option("the mode is octal, 0 to 0777",
+					  argument);
+		return 0;
+	case 't':
+		if (!vdi_parse_seconds(argument, &a->timeout_ms))
+			return bad_option("the time-out is a number of seconds",
+					  argument);
+		return 0;
+	case 'i':
+		if (!vdi_parse_seconds(argument, &a->idle_ms))
+			return bad_option("the time-out is a number of seconds",
+					  argument);
+		return 0;
+	case 'q':
+		a->quiet = true;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+int appliance_check(struct appliance *a)
+{
+	if (a->names.given > a->count) {
+		vdi_error("%u devices are named but the set has %u",
+			  a->names.given, a->count);
+		return EXIT_USAGE;
+	}
+	if (a->names.given && strcmp(a->names.given_name[0], a->names.set)) {
+		vdi_error("the first device must have the name of the set, '%s'",
+			  a->names.set);
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}
+
+void appliance_fail(struct appliance *a, int exit_code, const char *format,
+		    ...)
+{
+	char text[VDI_TEXT_SIZE];
+	bool first;
+	va_list args;
+
+	pthread_mutex_lock(&a->lock);
+	first = a->exit_code == EXIT_OK;
+	if (first) {
+		a->exit_code = exit_code;
+		va_start(args, format);
+		vsnprintf(a->message, sizeof(a->message), format, args);
+		va_end(args);
+		snprintf(text, sizeof(text), "%.*s", VDI_TEXT_SIZE - 1,
+			 a->message);
+	}
+	pthread_mutex_unlock(&a->lock);
+
+	/* the set may not exist yet, or be aborted already: both are fine */
+	if (first && a->client)
+		vdi_client_signal_abort(a->client, exit_code, text);
+}
+
+/* A call on the set gave `code`: find out why, and say so. */
+static void fail_for(struct appliance *a, int code, const char *doing)
+{
+	struct vdi_abort_info info;
+	char text[256];
+
+	if (code == VD_E_ABORT &&
+	    vdi_client_abort_info(a->client, &info) == NOERROR && info.reason) {
+		vdi_abort_describe(&info, text, sizeof(text));
+		appliance_fail(a, EXIT_ABORTED, "%s", text);
+		return;
+	}
+	vdi_client_message(a->client, text, sizeof(text));
+	if (!*text)
+		snprintf(text, sizeof(text), "%s", vdi_strerror(code));
+	appliance_fail(a, vdi_exit_for(code), "%s: %s", doing, text);
+}
+
+uint64_t appliance_bytes(struct appliance *a)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < a->count; i++)
+		sum += atomic_load_explicit(&a->lane[i].bytes,
+					    memory_order_relaxed);
+	return sum;
+}
+
+static uint64_t appliance_commands(struct appliance *a)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < a->count; i++)
+		sum += atomic_load_explicit(&a->lane[i].commands,
+					    memory_order_relaxed);
+	return sum;
+}
+
+static void serve_lane(struct lane *lane)
+{
+	struct appliance *a = lane->appliance;
+	struct VDC_Command *cmd;
+	int rc;
+
+	for (;;) {
+		struct outcome outcome = { .code = ERROR_SUCCESS };
+
+		rc = vdi_client_get_command(lane->device, -1, &cmd);
+		if (rc == VD_E_CLOSE) {
+			a->ops->closed(lane);
+			return;
+		}
+		if (rc != NOERROR)
+			break;
+		if (!a->ops->execute(lane, cmd, &outcome))
+			return;
+		atomic_fetch_add_explicit(&lane->bytes, outcome.bytes,
+					  memory_order_relaxed);
+		atomic_fetch_add_explicit(&lane->commands, 1,
+					  memory_order_relaxed);
+		rc = vdi_client_complete_command(lane->device, cmd,
+						 outcome.code, outcome.bytes,
+						 0);
+		if (rc != NOERROR)
+			break;
+	}
+	fail_for(a, rc, lane->name);
+}
+
+static void *lane_thread(void *argument)
+{
+	struct lane *lane = argument;
+	struct appliance *a = lane->appliance;
+
+	serve_lane(lane);
+	pthread_mutex_lock(&a->lock);
+	a->running--;
+	pthread_cond_signal(&a->cond);
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+static bool interrupted(struct appliance *a)
+{
+	int number = vdi_signal_received();
+
+	if (number)
+		appliance_fail(a, EXIT_INTERRUPTED, "interrupted (%s)",
+			       strsignal(number));
+	return number != 0;
+}
+
+static bool wait_for_database(struct appliance *a)
+{
+	double deadline = vdi_now() + a->timeout_ms / 1000.0;
+	int rc;
+
+	do {
+		if (interrupted(a))
+			return false;
+		rc = vdi_client_get_configuration(a->client, TICK_MS,
+						  &a->config);
+		if (rc == VD_E_TIMEOUT && a->timeout_ms &&
+		    vdi_now() >= deadline) {
+			appliance_fail(a, EXIT_TIMED_OUT,
+				       "the database did not come within %.0f s",
+				       a->timeout_ms / 1000.0);
+			return false;
+		}
+	} while (rc == VD_E_TIMEOUT);
+	if (rc != NOERROR)
+		fail_for(a, rc, "configuration");
+	return rc == NOERROR;
+}
+
+static bool open_lanes(struct appliance *a)
+{
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < a->count; i++) {
+		struct lane *lane = &a->lane[i];
+
+		lane->appliance = a;
+		lane->index = i;
+		lane->name = vdi_names_get(&a->names, i);
+		rc = vdi_client_open_device(a->client, lane->name,
+					    &lane->device);
+		if (rc != NOERROR) {
+			fail_for(a, rc, lane->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Signals are for the main thread: lanes are woken by the abort. */
+static void start_lanes(struct appliance *a)
+{
+	sigset_t all, old;
+	unsigned int i;
+	int rc = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (i = 0; !rc && i < a->count; i++) {
+		pthread_mutex_lock(&a->lock);
+		a->running++;
+		pthread_mutex_unlock(&a->lock);
+		rc = pthread_create(&a->lane[i].thread, NULL, lane_thread,
+				    &a->lane[i]);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc) {
+		appliance_fail(a, EXIT_FAILED, "cannot start a thread: %s",
+			       strerror(rc));
+		a->lane[i - 1].thread = 0;
+		pthread_mutex_lock(&a->lock);
+		a->running--;
+		pthread_mutex_unlock(&a->lock);
+	}
+}
+
+static bool lanes_running(struct appliance *a)
+{
+	struct timespec until;
+	bool running;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += TICK_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	pthread_mutex_lock(&a->lock);
+	if (a->running)
+		pthread_cond_timedwait(&a->cond, &a->lock, &until);
+	running = a->running;
+	pthread_mutex_unlock(&a->lock);
+	return running;
+}
+
+static void watch_lanes(struct appliance *a)
+{
+	struct vdi_progress progress;
+	uint64_t commands = 0;
+	double moved = vdi_now();
+
+	vdi_progress_start(&progress, a->quiet);
+	while (lanes_running(a)) {
+		uint64_t now_commands = appliance_commands(a);
+
+		interrupted(a);
+		if (now_commands != commands) {
+			commands = now_commands;
+			moved = vdi_now();
+		} else if (a->idle_ms &&
+			   vdi_now() - moved > a->idle_ms / 1000.0) {
+			appliance_fail(a, EXIT_TIMED_OUT,
+				       "no command came for %.0f s",
+				       a->idle_ms / 1000.0);
+		}
+		vdi_progress_show(&progress, a->ops->verb, appliance_bytes(a),
+				  a->total);
+	}
+	vdi_progress_end(&progress);
+}
+
+static void run_lanes(struct appliance *a)
+{
+	unsigned int i;
+
+	start_lanes(a);
+	watch_lanes(a);
+	for (i = 0; i < a->count; i++) {
+		if (a->lane[i].thread)
+			pthread_join(a->lane[i].thread, NULL);
+	}
+}
+
+static int create_set(struct appliance *a)
+{
+	char text[256];
+	int rc;
+
+	if (vdi_load_module(text, sizeof(text)) != NOERROR) {
+		vdi_error("%s", text);
+		return EXIT_NO_MODULE;
+	}
+	rc = vdi_client_new(&a->client);
+	if (rc != NOERROR) {
+		vdi_error("%s", vdi_strerror(rc));
+		return EXIT_FAILED;
+	}
+	a->config.deviceCount = a->count;
+	rc = vdi_client_create(a->client, NULL, a->names.set, &a->config,
+			       &a->access);
+	if (rc == NOERROR)
+		return EXIT_OK;
+	vdi_client_message(a->client, text, sizeof(text));
+	vdi_error("cannot create the set '%s': %s", a->names.set,
+		  *text ? text : vdi_strerror(rc));
+	vdi_client_free(a->client);
+	a->client = NULL;
+	return EXIT_FAILED;
+}
+
+/* The set must end well too, or the database does not think it did. */
+static void close_set(struct appliance *a)
+{
+	int rc = vdi_client_close(a->client);
+
+	if (rc != NOERROR)
+		fail_for(a, rc, "closing the set");
+	vdi_client_free(a->client);
+	a->client = NULL;
+}
+
+int appliance_run(struct appliance *a)
+{
+	int rc;
+
+	vdi_catch_signals();
+	rc = create_set(a);
+	if (rc != EXIT_OK)
+		return rc;
+	if (!a->quiet)
+		fprintf(stderr, "vdi: waiting for the database on '%s', %u device%s\n",
+			a->names.set, a->count, a->count == 1 ? "" : "s");
+	a->started = vdi_now();
+	if (wait_for_database(a) && a->ops->configured(a) && open_lanes(a)) {
+		a->started = vdi_now();
+		run_lanes(a);
+	}
+	if (a->exit_code == EXIT_OK)
+		a->ops->finish(a);
+	close_set(a);
+	if (a->exit_code != EXIT_OK)
+		vdi_error("%s of '%s' failed: %s", a->ops->verb, a->names.set,
+			  a->message);
+	vdi_names_free(&a->names);
+	return a->exit_code;
+}

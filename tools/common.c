@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * common.c - errors, numbers, names and signals of the subcommands
+ */
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vdi.h"
+
+void vdi_error(const char *format, ...)
+{
+	va_list args;
+
+	flockfile(stderr);
+	fputs("vdi: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	funlockfile(stderr);
+}
+
+/* A number of bytes, with K, M, G or T for powers of 1024. */
+bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
+		    uint64_t *out)
+{
+	static const char units[] = "KMGT";
+	unsigned long long value;
+	unsigned int shift = 0;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno)
+		return false;
+	if (*end) {
+		const char *unit = strchr(units, *end & ~0x20);
+
+		if (!unit)
+			return false;
+		shift = 10 * (unit - units + 1);
+		end++;
+		if (!strcmp(end, "iB") || !strcmp(end, "B"))
+			end += strlen(end);
+	}
+	if (*end || value > UINT64_MAX >> shift)
+		return false;
+	value <<= shift;
+	if (value < min || value > max)
+		return false;
+	*out = value;
+	return true;
+}
+
+/* Seconds, with a fraction; milliseconds in *out, 0 stays 0. */
+bool vdi_parse_seconds(const char *text, int64_t *out)
+{
+	double value;
+	char *end;
+
+	errno = 0;
+	value = strtod(text, &end);
+	if (errno || end == text || *end || !(value >= 0) || value > 1e9)
+		return false;
+	*out = (int64_t)ceil(value * 1000);
+	return true;
+}
+
+void vdi_format_bytes(uint64_t bytes, char *buf, size_t size)
+{
+	static const char * const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	double value = bytes;
+	unsigned int i = 0;
+
+	while (value >= 1024 && i < 4) {
+		value /= 1024;
+		i++;
+	}
+	snprintf(buf, size, i ? "%.1f %s" : "%.0f %s", value, units[i]);
+}
+
+void vdi_format_duration(double seconds, char *buf, size_t size)
+{
+	uint64_t s = seconds;
+
+	if (s < 60)
+		snprintf(buf, size, "%.1f s", seconds);
+	else if (s < 86400)
+		snprintf(buf, size, "%02u:%02u:%02u", (unsigned int)(s / 3600),
+			 (unsigned int)(s / 60 % 60), (unsigned int)(s % 60));
+	else
+		snprintf(buf, size, "%.1f d", seconds / 86400);
+}
+
+double vdi_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+/* The exit code for a VD_E_* that ended the work. */
+int vdi_exit_for(int code)
+{
+	switch (code) {
+	case VD_E_ABORT:
+		return EXIT_ABORTED;
+	case VD_E_TIMEOUT:
+		return EXIT_TIMED_OUT;
+	default:
+		return EXIT_FAILED;
+	}
+}
+
+bool vdi_names_add(struct vdi_names *names, const char *name)
+{
+	if (names->given == VDI_MAX_DEVICES)
+		return false;
+	names->given_name[names->given++] = name;
+	return true;
+}
+
+/*
+ * The first device has the name of the set; the names given with --device are
+ * those of the first devices, so the first of them must agree.
+ */
+const char *vdi_names_get(struct vdi_names *names, unsigned int index)
+{
+	if (index == 0)
+		return names->set;
+	if (index < names->given)
+		return names->given_name[index];
+	if (!names->made[index] &&
+	    asprintf(&names->made[index], "%s%u", names->set, index) < 0)
+		names->made[index] = NULL;
+	return names->made[index];
+}
+
+void vdi_names_free(struct vdi_names *names)
+{
+	unsigned int i;
+
+	for (i = 0; i < VDI_MAX_DEVICES; i++) {
+		free(names->made[i]);
+		names->made[i] = NULL;
+	}
+}
+
+static volatile sig_atomic_t received;
+
+static void note_signal(int number)
+{
+	received = number;
+}
+
+/* No SA_RESTART: a wait must end, and then ask vdi_signal_received(). */
+void vdi_catch_signals(void)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = note_signal };
+	size_t i;
+
+	sigemptyset(&action.sa_mask);
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaction(numbers[i], &action, NULL);
+	/* a reader that went away is an error of write(2) */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int vdi_signal_received(void)
+{
+	return received;
+}

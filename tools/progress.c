@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * progress.c - one line on the terminal that tells how far the work is
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "vdi.h"
+
+#define INTERVAL 0.5	/* seconds between two lines */
+
+void vdi_progress_start(struct vdi_progress *progress, bool quiet)
+{
+	*progress = (struct vdi_progress){
+		.shown = !quiet && isatty(STDERR_FILENO),
+		.start = vdi_now(),
+	};
+	progress->last = progress->start;
+}
+
+/* The rate of the last seconds, so that a stall is seen at once. */
+static void update_rate(struct vdi_progress *progress, double now,
+			uint64_t bytes)
+{
+	double rate = (bytes - progress->last_bytes) / (now - progress->last);
+
+	progress->rate = progress->rate ? 0.5 * progress->rate + 0.5 * rate :
+					  rate;
+	progress->last = now;
+	progress->last_bytes = bytes;
+}
+
+/* total 0 = not known */
+void vdi_progress_show(struct vdi_progress *progress, const char *what,
+		       uint64_t bytes, uint64_t total)
+{
+	char done[32], rate[32], elapsed[32], of[48] = "";
+	double now = vdi_now();
+
+	if (!progress->shown || now - progress->last < INTERVAL)
+		return;
+	update_rate(progress, now, bytes);
+	vdi_format_bytes(bytes, done, sizeof(done));
+	vdi_format_bytes(progress->rate, rate, sizeof(rate));
+	vdi_format_duration(now - progress->start, elapsed, sizeof(elapsed));
+	if (total)
+		snprintf(of, sizeof(of), " (%.0f %%)", 100.0 * bytes / total);
+	fprintf(stderr, "\r%s: %s%s, %s/s, %s\033[K", what, done, of, rate,
+		elapsed);
+	fflush(stderr);
+	progress->printed = true;
+}
+
+/* Take the line away, so that what follows starts on a clean one. */
+void vdi_progress_end(struct vdi_progress *progress)
+{
+	if (progress->printed)
+		fputs("\r\033[K", stderr);
+	progress->printed = false;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vdi.c - one program for both sides of virtual device sets
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "vdi.h"
+
+static const struct command {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{ "backup", vdi_backup_main, "take a database's backup into a directory" },
+	{ "restore", vdi_restore_main, "give a backup back to the database" },
+	{ "verify", vdi_verify_main, "check that a backup is complete and undamaged" },
+	{ "serve", vdi_serve_main, "be the database: send or receive a stream" },
+	{ "ls", vdi_ls_main, "list the sets that are in use" },
+	{ "abort", vdi_abort_main, "abort a set, for everybody in it" },
+	{ "info", vdi_info_main, "tell about the kernel module and its limits" },
+	{ "load", vdi_load_main, "load the kernel module" },
+};
+
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	size_t i;
+
+	fprintf(out, "usage: vdi COMMAND [ARGUMENTS]\n\n"
+		"Backup and restore of databases through virtual device sets.\n\n"
+		"commands:\n");
+	for (i = 0; i < NCOMMANDS; i++)
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+	fprintf(out, "\n'vdi COMMAND --help' explains a command.\n\n"
+		"exit codes: 0 done, 1 failed, 2 wrong usage, 3 aborted by another party,\n"
+		"4 timed out, 5 backup incomplete or damaged, 6 no kernel module, 130 interrupted\n");
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+	    !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return EXIT_OK;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		printf("vdi %s\n", vdi_version());
+		return EXIT_OK;
+	}
+	for (i = 0; i < NCOMMANDS; i++) {
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].main(argc - 1, argv + 1);
+	}
+	vdi_error("there is no command '%s'; see 'vdi --help'", argv[1]);
+	return EXIT_USAGE;
+}
