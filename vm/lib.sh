@@ -143,7 +143,7 @@ private_apt() {
 		APT_OPTS+=(-o "$opt")
 	done
 	say APT "$suite"
-	apt-get "${APT_OPTS[@]}" -qq update >&2 || die "apt cannot reach the Debian archive for $suite"
+	apt-get "${APT_OPTS[@]}" -o APT::Update::Error-Mode=any -qq update >&2 || die "apt cannot reach the Debian archive for $suite"
 }
 
 # depends PACKAGE...: the packages of the linux source these depend on, and
@@ -174,12 +174,13 @@ depends() {
 newest_image() {
 	local name=$1 meta
 	meta=$(apt-cache "${APT_OPTS[@]}" depends --no-recommends linux-image-amd64 |
-		sed -n 's/^ *Depends: linux-image-\(.*-amd64\)$/\1/p' | head -n 1)
+		sed -n 's/^ *Depends: linux-image-\(.*-amd64\)$/\1/p') || :
+	meta=${meta%%$'\n'*}
 	case $meta in
 	"$name".*) echo "$meta"; return ;;
 	esac
 	apt-cache "${APT_OPTS[@]}" pkgnames "linux-image-$name." | sed 's/^linux-image-//' |
-		grep -E '^[0-9.]+([-+][a-z0-9]+)*-amd64$' | grep -vE -- '-(cloud|rt)-' | sort -V | tail -n 1
+		grep -E '^[0-9.]+([-+][a-z0-9]+)*-amd64$' | grep -vE -- '-(cloud|rt)-' | sort -V | tail -n 1 || :
 }
 
 # kernel_get NAME: have it in the cache; set K_* and K_REL, K_DIR
@@ -233,7 +234,8 @@ kernel_fetch() {
 	ln -s usr/lib "$tmp/tree/lib"
 	for deb in "$tmp"/debs/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" |
-			tar -x --keep-directory-symlink --no-same-owner -C "$tmp/tree" ||
+			tar -x --keep-directory-symlink --no-same-owner -C "$tmp/tree" 2> "$tmp/errors" ||
+			{ tail -n 3 "$tmp/errors" >&2 || :; false; } ||
 			die "cannot unpack ${deb##*/} into $CACHE"
 		rm -f "$deb"
 	done
