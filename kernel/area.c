@@ -8,7 +8,8 @@
  * maps it, whatever becomes of the set.
  *
  * The memory is allocated by the call that asks for it, with a mask that makes
- * it fail where touching the pages later would call the OOM killer.
+ * it fail where touching the pages later would call the OOM killer. It counts
+ * against the limits as long as it exists: what is charged hangs on the file.
  */
 #include <linux/err.h>
 #include <linux/falloc.h>
@@ -16,8 +17,10 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
+#include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 
 #include "compat.h"
 #include "vdiset.h"
@@ -25,12 +28,51 @@
 /* Where large areas lie; NULL when the kernel has no huge pages for tmpfs. */
 static struct vfsmount *vdiset_huge_mount;
 
+/* shmem's own operations, and our release. */
+static struct file_operations vdiset_area_fops;
+
+/* private_data of the area's file: what the memory is charged to. */
+struct vdiset_area {
+	struct vdiset_account *account;
+	u64 bytes;
+};
+
+static int vdiset_area_release(struct inode *inode, struct file *file)
+{
+	struct vdiset_area *area = file->private_data;
+
+	vdiset_uncharge_area(area->account, area->bytes);
+	vdiset_account_put(area->account);
+	kfree(area);
+	return 0;
+}
+
+/* The operations can be had only from a file. */
+static int vdiset_area_init_fops(void)
+{
+	struct file *file;
+
+	file = shmem_file_setup("vdiset-area", 0, VDISET_SHMEM_NORESERVE);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	vdiset_area_fops = *file->f_op;
+	vdiset_area_fops.owner = THIS_MODULE;
+	vdiset_area_fops.release = vdiset_area_release;
+	fput(file);
+	return 0;
+}
+
 int vdiset_area_init(void)
 {
-	struct file_system_type *type = get_fs_type("tmpfs");
+	struct file_system_type *type;
 	char options[] = "huge=always";
 	struct vfsmount *mount;
+	int rc;
 
+	rc = vdiset_area_init_fops();
+	if (rc)
+		return rc;
+	type = get_fs_type("tmpfs");
 	if (!type)
 		return -ENODEV;
 	mount = vfs_kern_mount(type, SB_KERNMOUNT, "vdiset", options);
@@ -43,7 +85,7 @@ int vdiset_area_init(void)
 	return 0;
 }
 
-/* An area that is still mapped keeps the file system behind the mount. */
+/* Each area holds the module, so there is none left. */
 void vdiset_area_exit(void)
 {
 	if (vdiset_huge_mount)
@@ -65,22 +107,48 @@ u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes)
 	return set->config.buffer_area_size + round_up(bytes, unit);
 }
 
-static struct file *vdiset_area_create(u64 bytes)
+static struct file *vdiset_area_new_file(u64 bytes)
 {
-	struct file *file;
-
 	if (vdiset_huge_mount && bytes >= SZ_2M)
-		file = shmem_file_setup_with_mnt(vdiset_huge_mount,
+		return shmem_file_setup_with_mnt(vdiset_huge_mount,
 						 "vdiset-area", 0,
 						 VDISET_SHMEM_NORESERVE);
-	else
-		file = shmem_file_setup("vdiset-area", 0,
-					VDISET_SHMEM_NORESERVE);
-	if (!IS_ERR(file))
-		mapping_set_gfp_mask(file->f_mapping,
-				     GFP_HIGHUSER | __GFP_RETRY_MAYFAIL |
-				     __GFP_NOWARN);
-	return file;
+	return shmem_file_setup("vdiset-area", 0, VDISET_SHMEM_NORESERVE);
+}
+
+/* An empty area, charged to the caller. It ends with its file. */
+static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
+{
+	struct vdiset_area *area;
+	struct file *file;
+	int rc = -ENOMEM;
+
+	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
+	if (!area)
+		return -ENOMEM;
+	area->account = vdiset_account_get(current_euid());
+	if (!area->account)
+		goto err_area;
+	file = vdiset_area_new_file(bytes);
+	if (IS_ERR(file)) {
+		rc = PTR_ERR(file);
+		goto err_account;
+	}
+	mapping_set_gfp_mask(file->f_mapping, GFP_HIGHUSER |
+			     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	file->private_data = area;
+	/* what fops_put() of the last user gives back */
+	__module_get(THIS_MODULE);
+	file->f_op = &vdiset_area_fops;
+	/* published: mmap reads it without config_lock */
+	smp_store_release(&set->area, file);
+	return 0;
+
+err_account:
+	vdiset_account_put(area->account);
+err_area:
+	kfree(area);
+	return rc;
 }
 
 /* shmem says ENOSPC where it means memory. */
@@ -89,27 +157,21 @@ static int vdiset_area_error(int rc)
 	return rc == -ENOSPC ? -ENOMEM : rc;
 }
 
-static int vdiset_area_charge(struct vdiset_set *set, u64 size, u64 bytes)
+/* Charge first: what is over the limit is not allocated at all. */
+static int vdiset_area_allocate(struct file *file, u64 size, u64 bytes)
 {
-	if (!set->area_account) {
-		set->area_account = vdiset_account_get(current_euid());
-		if (!set->area_account)
-			return -ENOMEM;
-	}
-	return vdiset_charge_area(set->area_account, size, bytes);
-}
+	struct vdiset_area *area = file->private_data;
+	int rc;
 
-static int vdiset_area_allocate(struct vdiset_set *set, u64 size, u64 bytes)
-{
-	if (!set->area) {
-		struct file *file = vdiset_area_create(bytes);
-
-		if (IS_ERR(file))
-			return PTR_ERR(file);
-		/* published: mmap reads it without config_lock */
-		smp_store_release(&set->area, file);
-	}
-	return vfs_fallocate(set->area, 0, size, bytes);
+	rc = vdiset_charge_area(area->account, size, bytes);
+	if (rc)
+		return rc;
+	rc = vfs_fallocate(file, 0, size, bytes);
+	if (rc)
+		vdiset_uncharge_area(area->account, bytes);
+	else
+		area->bytes += bytes;
+	return rc;
 }
 
 /**
@@ -133,14 +195,14 @@ int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
 	grown = vdiset_area_round(set, bytes);
 	bytes = grown - size;
 
-	rc = vdiset_area_charge(set, size, bytes);
-	if (rc)
-		return rc;
-	rc = vdiset_area_allocate(set, size, bytes);
-	if (rc) {
-		vdiset_uncharge_area(set->area_account, bytes);
-		return vdiset_area_error(rc);
+	if (!set->area) {
+		rc = vdiset_area_create(set, bytes);
+		if (rc)
+			return vdiset_area_error(rc);
 	}
+	rc = vdiset_area_allocate(set->area, size, bytes);
+	if (rc)
+		return vdiset_area_error(rc);
 
 	spin_lock(&set->lock);
 	WRITE_ONCE(set->config.buffer_area_size, grown);
@@ -154,11 +216,6 @@ void vdiset_area_free(struct vdiset_set *set)
 {
 	if (set->area)
 		fput(set->area);
-	if (set->area_account) {
-		vdiset_uncharge_area(set->area_account,
-				     set->config.buffer_area_size);
-		vdiset_account_put(set->area_account);
-	}
 }
 
 /* The area's file, or the error of a set that has none to map. */

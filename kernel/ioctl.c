@@ -7,11 +7,23 @@
 
 #include "vdiset.h"
 
+/* What the caller's structure gets back. */
+enum vdiset_answer {
+	VDISET_NO_ANSWER,
+	VDISET_ANSWER,
+	/*
+	 * Copied out before the request is carried out, too: so a structure
+	 * that cannot be written is found while nothing has happened yet.
+	 */
+	VDISET_ANSWER_PROBED,
+};
+
 struct vdiset_request {
 	unsigned int cmd;
 	u32 size;
 	u32 min_size;
 	u32 roles;
+	enum vdiset_answer answer;
 	int (*handler)(struct vdiset_call *call);
 };
 
@@ -26,61 +38,61 @@ struct vdiset_request {
  * @last is the last member of the first version of the structure: what a
  * caller must at least bring.
  */
-#define VDISET_REQUEST(_cmd, _type, _last, _roles, _handler)		\
+#define VDISET_REQUEST(_cmd, _type, _last, _roles, _answer, _handler)	\
 	{								\
 		.cmd = (_cmd),						\
 		.size = sizeof(struct _type) +				\
 			BUILD_BUG_ON_ZERO(offsetof(struct _type, size)),\
 		.min_size = offsetofend(struct _type, _last),		\
 		.roles = (_roles),					\
+		.answer = VDISET_##_answer,				\
 		.handler = (_handler),					\
 	}
 
 static const struct vdiset_request vdiset_file_requests[] = {
 	VDISET_REQUEST(VDISET_INFO, vdiset_info, out_total_bytes,
-		       VDISET_ANY_FILE, vdiset_info_ioctl),
+		       VDISET_ANY_FILE, ANSWER, vdiset_info_ioctl),
 	VDISET_REQUEST(VDISET_CREATE, vdiset_create, out_id,
-		       VDISET_ANY_FILE, vdiset_create_ioctl),
+		       VDISET_ANY_FILE, ANSWER_PROBED, vdiset_create_ioctl),
 	VDISET_REQUEST(VDISET_ATTACH, vdiset_attach, out_id,
-		       VDISET_ANY_FILE, vdiset_attach_ioctl),
+		       VDISET_ANY_FILE, ANSWER_PROBED, vdiset_attach_ioctl),
 	VDISET_REQUEST(VDISET_GET_CONFIG, vdiset_get_config, reserved,
-		       VDISET_BOUND, vdiset_get_config_ioctl),
+		       VDISET_BOUND, ANSWER, vdiset_get_config_ioctl),
 	VDISET_REQUEST(VDISET_CONFIGURE, vdiset_configure, reserved,
-		       VDISET_SERVER_ONLY, vdiset_configure_ioctl),
+		       VDISET_SERVER_ONLY, NO_ANSWER, vdiset_configure_ioctl),
 	VDISET_REQUEST(VDISET_NAME_DEVICE, vdiset_name_device, index,
-		       VDISET_SERVER_ONLY, vdiset_name_device_ioctl),
-	VDISET_REQUEST(VDISET_REQUEST_BUFFERS, vdiset_request_buffers,
-		       out_area_size, VDISET_SERVER_ONLY,
-		       vdiset_request_buffers_ioctl),
+		       VDISET_SERVER_ONLY, NO_ANSWER, vdiset_name_device_ioctl),
+	VDISET_REQUEST(VDISET_REQUEST_BUFFERS, vdiset_request_buffers, out_area_size,
+		       VDISET_SERVER_ONLY, ANSWER_PROBED, vdiset_request_buffers_ioctl),
 	VDISET_REQUEST(VDISET_END_CONFIG, vdiset_end_config, out_config,
-		       VDISET_SERVER_ONLY, vdiset_end_config_ioctl),
+		       VDISET_SERVER_ONLY, ANSWER_PROBED, vdiset_end_config_ioctl),
 	VDISET_REQUEST(VDISET_OPEN_DEVICE, vdiset_open_device, reserved,
-		       VDISET_PARTIES, vdiset_open_device_ioctl),
+		       VDISET_PARTIES, ANSWER_PROBED, vdiset_open_device_ioctl),
 	VDISET_REQUEST(VDISET_WAIT, vdiset_wait, out_events,
-		       VDISET_SERVER_ONLY, vdiset_wait_ioctl),
+		       VDISET_SERVER_ONLY, ANSWER, vdiset_wait_ioctl),
 	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
-		       VDISET_BOUND, vdiset_abort_ioctl),
+		       VDISET_BOUND, NO_ANSWER, vdiset_abort_ioctl),
 	VDISET_REQUEST(VDISET_STATUS, vdiset_status, reserved,
-		       VDISET_BOUND, vdiset_status_ioctl),
+		       VDISET_BOUND, ANSWER, vdiset_status_ioctl),
 	VDISET_REQUEST(VDISET_DEVICE_STATUS, vdiset_device_status, reserved,
-		       VDISET_BOUND, vdiset_device_status_ioctl),
+		       VDISET_BOUND, ANSWER, vdiset_device_status_ioctl),
 	VDISET_REQUEST(VDISET_LIST, vdiset_list, cursor,
-		       VDISET_ANY_FILE, vdiset_list_ioctl),
+		       VDISET_ANY_FILE, ANSWER, vdiset_list_ioctl),
 	VDISET_REQUEST(VDISET_CLOSE, vdiset_close, flags,
-		       VDISET_BOUND, vdiset_close_ioctl),
+		       VDISET_BOUND, NO_ANSWER, vdiset_close_ioctl),
 };
 
 static const struct vdiset_request vdiset_device_requests[] = {
 	VDISET_REQUEST(VDISET_DEVICE_WAIT, vdiset_device_wait, reserved,
-		       VDISET_BOUND, vdiset_device_wait_ioctl),
+		       VDISET_BOUND, NO_ANSWER, vdiset_device_wait_ioctl),
 	VDISET_REQUEST(VDISET_DEVICE_CLOSE, vdiset_device_close, flags,
-		       VDISET_SERVER_ONLY, vdiset_device_close_ioctl),
+		       VDISET_SERVER_ONLY, NO_ANSWER, vdiset_device_close_ioctl),
 	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
-		       VDISET_BOUND, vdiset_abort_ioctl),
+		       VDISET_BOUND, NO_ANSWER, vdiset_abort_ioctl),
 	VDISET_REQUEST(VDISET_STATUS, vdiset_status, reserved,
-		       VDISET_BOUND, vdiset_status_ioctl),
+		       VDISET_BOUND, ANSWER, vdiset_status_ioctl),
 	VDISET_REQUEST(VDISET_INFO, vdiset_info, out_total_bytes,
-		       VDISET_ANY_FILE, vdiset_info_ioctl),
+		       VDISET_ANY_FILE, ANSWER, vdiset_info_ioctl),
 };
 
 /* Copy the answer out; what is longer than we know stays as it is. */
@@ -140,10 +152,15 @@ static int vdiset_run(const struct vdiset_request *request,
 	rc = vdiset_check_role(request, call->party);
 	if (rc)
 		return rc;
+	if (request->answer == VDISET_ANSWER_PROBED) {
+		rc = vdiset_respond(call);
+		if (rc)
+			return rc;
+	}
 	rc = request->handler(call);
 	if (rc)
 		return rc == VDISET_RESPONDED ? 0 : rc;
-	return vdiset_respond(call);
+	return request->answer == VDISET_NO_ANSWER ? 0 : vdiset_respond(call);
 }
 
 static long vdiset_dispatch(const struct vdiset_request *requests,

@@ -7,7 +7,7 @@
  *   set file, device file  --ref-->  party  --ref-->  set
  *   set file, device file  --ref-->  set
  *   mappings of rings      --pin-->  device file, and each ring page
- *   mappings of the area   --pin-->  the shmem file, nothing of ours
+ *   mappings of the area   --pin-->  the shmem file, its account, the module
  *
  * The set goes with the last file. A party (one process in one role) leaves
  * once: by CLOSE, or when its process gives up the file (see party.c).
@@ -144,9 +144,7 @@ struct vdiset_device_file {
  * @created: CLOCK_BOOTTIME
  * @config_lock: see above
  * @requested: bytes announced for END_CONFIG; under @config_lock
- * @area: the buffer area's file, set once; under @config_lock until
- *	INITIALIZING, constant then
- * @area_account: limits account charged with the area; under @config_lock
+ * @area: the buffer area's file, set once under @config_lock
  * @lock: see above
  * @state: enum vdiset_set_state
  * @config: configuration; buffer_area_size is the size that may be mapped
@@ -177,7 +175,6 @@ struct vdiset_set {
 	struct mutex config_lock;
 	u64 requested;
 	struct file *area;
-	struct vdiset_account *area_account;
 
 	spinlock_t lock;
 	u32 state;
@@ -238,7 +235,7 @@ struct vdiset_call {
 	u32 ksize;
 };
 
-/* A handler's result: the answer is copied out already, or there is none. */
+/* A handler's result: it has copied the answer out by itself. */
 #define VDISET_RESPONDED	1
 
 /* ioctl.c */

@@ -187,7 +187,7 @@ int vdiset_device_wait_ioctl(struct vdiset_call *call)
 						      args->seen));
 	else if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
 		rc = -ECANCELED;
-	return rc ?: VDISET_RESPONDED;
+	return rc;
 }
 
 /* Is there something in the ring that @side consumes? */

@@ -48,7 +48,8 @@
  *
  * The argument is a pointer to the structure named with the request. Its first
  * member, size, is the size the caller was compiled with. A longer structure
- * than the kernel knows is accepted when the surplus is zero (else %E2BIG), a
+ * than the kernel knows is accepted when the surplus is zero and all of it is
+ * no longer than a page (else %E2BIG), a
  * shorter one when it holds at least the members of the first version (else
  * %EINVAL). Members called out_* are written by the kernel, reserved members
  * and unknown flags must be zero. Names are 1 to 255 bytes, any value but NUL
@@ -291,7 +292,7 @@ struct vdiset_info {
  * struct vdiset_create - ioctl(VDISET_CREATE), unbound set file
  * @size: sizeof(struct vdiset_create)
  * @flags: 0
- * @name: pointer to the name
+ * @name: pointer to the name; 0 with @name_len 0
  * @name_len: its length; 0 = a set without a name, joined by passing a file
  * @mode: who may join: the nine permission bits, applied as to a file. Read
  *	lets a process see the set (LIST, observer's STATUS), write lets it
@@ -340,6 +341,9 @@ struct vdiset_create {
  * @name_len: BY_NAME: its length. Else 0
  * @reserved: 0
  * @out_id: number of the set
+ *
+ * A name finds the set that has it or, when none has, the last one that had it
+ * and is still held by somebody: a late comer learns how that ended.
  *
  * Errors: %EISCONN the file is bound already; %ENOENT there is no such set, or
  * the caller may not know of it; %EACCES the caller may see the set but not
@@ -437,7 +441,8 @@ struct vdiset_name_device {
  * struct vdiset_request_buffers - ioctl(VDISET_REQUEST_BUFFERS), server
  * @size: sizeof(struct vdiset_request_buffers)
  * @flags: 0
- * @bytes: bytes to add to the area, not 0; rounded up to whole pages
+ * @bytes: bytes to add to the area, not 0; the area is rounded up to whole
+ *	pages, a large one to whole huge pages
  * @out_area_size: size the area has, or will have after END_CONFIG
  *
  * In CONFIGURABLE the requests are added up for END_CONFIG; in INITIALIZING
@@ -446,7 +451,8 @@ struct vdiset_name_device {
  *
  * Errors: %ENOMEM no memory, or over the limit of the set or of all sets (no
  * process is killed for it); %EDQUOT over the limit of the user; %EINTR a
- * signal came while memory was allocated.
+ * signal came while memory was allocated (on some kernels only a deadly one
+ * breaks that off).
  */
 struct vdiset_request_buffers {
 	__u32 size;
@@ -524,12 +530,11 @@ struct vdiset_open_device {
  * @seen: @out_events of the last call, at first 0
  * @out_events: counts the clients' kicks; written on success only
  *
- * Sleeps only while the count equals @seen, so a kick between two calls is not
- * missed. Returns 0 also when the set has TERMINATED meanwhile: then look at
- * the devices' rings a last time.
+ * Legal from INITIALIZING on. Sleeps only while the count equals @seen, so a
+ * kick between two calls is not missed.
  *
  * Errors: %ETIMEDOUT; %EINTR a signal came; %EPIPE the set has TERMINATED and
- * the caller has seen every kick.
+ * no kick came since @seen.
  */
 struct vdiset_wait {
 	__u32 size;
@@ -626,6 +631,8 @@ struct vdiset_status {
  * @out_name_len: length of the name, 0 when it has none yet
  * @out_name: the name, then zeros
  * @reserved: 0
+ *
+ * Works in every state.
  */
 struct vdiset_device_status {
 	__u32 size;
@@ -737,16 +744,16 @@ struct vdiset_device_close {
  *
  * Set file, server and clients, from INITIALIZING on: the area at offset
  * %VDISET_MMAP_AREA, any page-aligned part of it, readable and writable. It
- * stays valid until munmap(2), whatever becomes of the set and of the file,
- * and can be used for O_DIRECT, io_uring fixed buffers, futexes and mlock(2).
+ * stays valid until munmap(2), whatever becomes of the set and of the file
+ * (and counts against the limits as long), and can be used for O_DIRECT, io_uring fixed buffers, futexes and mlock(2).
  *
  * Device file: at %VDISET_MMAP_RO, whole, read-only for ever: one page that
  * begins with struct vdiset_state_page, then the peer's region; at
  * %VDISET_MMAP_RW, whole: the own region. These are not inherited by fork(2).
  *
  * Errors of mmap(2): %EINVAL not shared, or not exactly the offset and length
- * asked for here; %EACCES write or execute access where there is none; %EBADFD
- * the set has no area yet; %ENOTCONN, %EPERM as for the ioctls.
+ * asked for here; %EACCES write or execute access where there is none (%EPERM
+ * for execute access on some kernels); %EBADFD the set has no area yet; %ENOTCONN, %EPERM as for the ioctls.
  */
 #define VDISET_MMAP_AREA	0x0
 #define VDISET_MMAP_RO		0x0
@@ -772,7 +779,9 @@ struct vdiset_state_page {
  * struct vdiset_region - head of a side's region; its ring's entries follow
  * @tail: next entry the owner will produce
  * @head: next entry the owner will consume
- * @need_wakeup: not 0: the owner sleeps or is about to, kick it
+ * @need_wakeup: not 0: the owner sleeps or is about to, kick it. Any number
+ *	but 0 will do; a new one for each sleep lets a peer that knows of it
+ *	save kicks
  * @operations: server: commands sent; client: commands completed
  * @bytes: client: bytes transferred; server: bytes asked for
  *
