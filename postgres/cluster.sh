@@ -6,16 +6,18 @@
 # shellcheck disable=SC2154 # $work, $top
 #
 # Sourced with $work, a directory of its own, and $top, the built tree. The
-# server runs as the user postgres and listens on a socket in $work.
+# server runs as the user postgres and listens on a socket in $work. What that
+# user needs of the tree is copied: the tree may lie in a home that is closed.
 
 pg_user=postgres
 pg_port=54329
 pg_bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 pg_data=$work/data
+pg_restore=$work/vdi-pg-restore
 
 as_postgres() {
-	runuser -u $pg_user -- env PGHOST="$work" PGPORT=$pg_port \
-		PGDATABASE="${PGDATABASE:-postgres}" LC_ALL=C.UTF-8 "$@"
+	(cd "$work" && exec runuser -u $pg_user -- env PGHOST="$work" PGPORT=$pg_port \
+		PGDATABASE="${PGDATABASE:-postgres}" LC_ALL=C.UTF-8 "$@")
 }
 
 sql() {
@@ -25,9 +27,10 @@ sql() {
 # More lines of postgresql.conf come from standard input.
 pg_create() {
 	chown $pg_user "$work"
+	install -m 755 "$top/build/postgres/vdiset.so" "$top/build/postgres/vdi-pg-restore" "$work" || return
 	as_postgres "$pg_bin/initdb" -D "$pg_data" -A trust --no-sync > "$work/initdb.log" || return
 	{
-		echo "shared_preload_libraries = '$top/build/postgres/vdiset.so'"
+		echo "shared_preload_libraries = '$work/vdiset.so'"
 		echo "listen_addresses = ''"
 		echo "unix_socket_directories = '$work'"
 		echo "port = $pg_port"

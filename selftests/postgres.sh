@@ -7,7 +7,6 @@
 
 top=$(cd ../.. && pwd -P)
 vdi=$top/build/tools/vdi
-pgrestore=$top/build/postgres/vdi-pg-restore
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-postgres.XXXXXX")
 trap 'jobs -p | xargs -r kill -9 2> /dev/null; pg_stop immediate 2> /dev/null; rm -rf "$work"' EXIT
 # shellcheck source=postgres/cluster.sh
@@ -103,7 +102,7 @@ restore() { # FROM DATA OPTIONS...
 	shift 2
 	"$vdi" restore pg -q --from "$work/$from" --group $pg_user 2> "$work/appliance.log" &
 	appliance=$!
-	as_postgres "$pgrestore" pg -q -D "$work/$data" "$@" > "$work/restore.log" 2>&1
+	as_postgres "$pg_restore" pg -q -D "$work/$data" "$@" > "$work/restore.log" 2>&1
 }
 
 tests+=(backup_and_restore_with_tablespaces)
@@ -289,7 +288,7 @@ restore_of_something_else() {
 
 tests+=(restore_over_a_cluster)
 restore_over_a_cluster() {
-	as_postgres "$pgrestore" pg -q -D "$pg_data" > "$work/restore.log" 2>&1
+	as_postgres "$pg_restore" pg -q -D "$pg_data" > "$work/restore.log" 2>&1
 	is "vdi-pg-restore" 1 $?
 	expect "says so" grep -q 'not an empty directory' "$work/restore.log"
 	expect "the cluster is untouched" test -f "$pg_data/PG_VERSION"

@@ -506,20 +506,22 @@ swapped_files() {
 
 tests+=(another_user)
 another_user() {
+	# the tree may lie in a home that is closed to others
+	chmod a+rx "$work"
+	install -m 755 "$vdi" vdi
 	"$vdi" backup t -q --to b &
 	wait_for created
-	is "a stranger's list" "" "$(runuser -u nobody -- "$vdi" ls)"
-	runuser -u nobody -- "$vdi" serve backup t -q --timeout 0.3 < /dev/null 2> err
+	is "a stranger's list" "" "$(runuser -u nobody -- ./vdi ls)"
+	runuser -u nobody -- ./vdi serve backup t -q --timeout 0.3 < /dev/null 2> err
 	is "a stranger's serve" 4 $?
-	runuser -u nobody -- "$vdi" abort t 2> err
+	runuser -u nobody -- ./vdi abort t 2> err
 	is "a stranger's abort" 1 $?
 	"$vdi" abort t
 	wait
 	"$vdi" backup t -q --to b --group nogroup &
 	wait_for created
 	head -c 100000 /dev/urandom > in
-	chmod a+rx "$work"
-	runuser -u nobody -g nogroup -- "$vdi" serve backup t -q < in
+	runuser -u nobody -g nogroup -- ./vdi serve backup t -q < in
 	is "a member's serve" 0 $?
 	wait $!
 	is "backup" 0 $?
