@@ -93,9 +93,10 @@ store() {
 	local dir=$1 file=$2 devices=$3
 	shift 3
 	"$vdi" backup t -q --to "$dir" --devices "$devices" &
+	first=$!
 	"$vdi" serve backup t -q "$@" < "$file"
 	is "serve backup" 0 $?
-	wait $!
+	wait "$first"
 	is "backup" 0 $?
 }
 
@@ -103,9 +104,10 @@ give_back() { # DIR FILE OPTIONS...
 	local dir=$1 file=$2
 	shift 2
 	"$vdi" restore t -q --from "$dir" &
+	first=$!
 	"$vdi" serve restore t -q "$@" > "$file"
 	is "serve restore" 0 $?
-	wait $!
+	wait "$first"
 	is "restore" 0 $?
 }
 
@@ -157,9 +159,10 @@ tests+=(named_devices)
 named_devices() {
 	head -c 3000000 /dev/urandom > in
 	"$vdi" backup t -q --to b -n 3 --device t --device left --device 'rück seite' &
+	first=$!
 	"$vdi" serve backup t -q --device t --device left --device 'rück seite' < in
 	is "serve" 0 $?
-	wait $!
+	wait "$first"
 	is "backup" 0 $?
 	expect "name in the manifest" grep -q 'rück seite' b/manifest.json
 }
@@ -167,9 +170,11 @@ named_devices() {
 tests+=(database_names_a_device_wrong)
 database_names_a_device_wrong() {
 	"$vdi" backup t --to b -n 2 -q 2> backup.err &
-	"$vdi" serve backup t -q --device t --device t1 --device too --devices 2 < /dev/null > /dev/null 2>&1
-	"$vdi" abort t 2> /dev/null
-	wait $!
+	first=$!
+	"$vdi" serve backup t -q --device t --device other < /dev/null > /dev/null 2>&1
+	expect "serve fails" test $? != 0
+	wait "$first"
+	expect "backup fails" test $? != 0
 	expect "no backup" test ! -e b
 }
 
@@ -209,7 +214,9 @@ ls_shows_a_live_set() {
 	local a
 
 	"$vdi" backup t -q --to b -n 2 &
+	first=$!
 	endless t &
+	second=$!
 	wait_for ' active '
 	"$vdi" ls > out
 	expect "name, state, owner" grep -Eq '^t +active +root +2/2 +[0-9]+/vdi +[0-9]+/vdi' out
@@ -227,14 +234,16 @@ abort_ends_both_and_is_named() {
 	local start
 
 	"$vdi" backup t --to b -n 4 2> backup.err &
+	first=$!
 	endless t &
+	second=$!
 	wait_for ' active .*[1-9].* MiB'
 	start=$(now_ms)
 	"$vdi" abort t --message 'because we can'
 	is "abort" 0 $?
-	wait %1
+	wait "$first"
 	is "backup" 3 $?
-	wait %2
+	wait "$second"
 	expect "both within 2 s" test $(($(now_ms) - start)) -lt 2000
 	is "serve" 3 "$(cat serve.rc)"
 	expect "backup says who and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' backup.err
@@ -252,9 +261,10 @@ abort_of_nothing() {
 tests+=(interrupted_while_waiting)
 interrupted_while_waiting() {
 	"$vdi" backup t --to b 2> err &
+	first=$!
 	wait_for created
-	kill -TERM $!
-	wait $!
+	kill -TERM "$first"
+	wait "$first"
 	is "backup" 130 $?
 	expect "nothing is kept" test ! -e b -a ! -e b.partial
 }
@@ -262,13 +272,15 @@ interrupted_while_waiting() {
 tests+=(interrupted_while_working)
 interrupted_while_working() {
 	"$vdi" backup t --to b -n 2 2> err &
+	first=$!
 	endless t &
+	second=$!
 	wait_for ' active .*[1-9].* MiB'
-	kill -INT %1
-	kill -TERM %1	# a background job of a script may ignore INT
-	wait %1
+	kill -INT "$first"
+	kill -TERM "$first"	# a background job of a script may ignore INT
+	wait "$first"
 	is "backup" 130 $?
-	wait %2
+	wait "$second"
 	is "serve" 3 "$(cat serve.rc)"
 	expect "serve knows" grep -q 'primary.*interrupted' serve.err
 	expect "nothing is kept" test ! -e b -a ! -e b.partial
@@ -277,12 +289,14 @@ interrupted_while_working() {
 tests+=(interrupted_database)
 interrupted_database() {
 	"$vdi" backup t --to b -n 2 2> err &
+	first=$!
 	"$vdi" serve backup t -q < /dev/zero 2> serve.err &
+	second=$!
 	wait_for ' active .*[1-9].* MiB'
-	kill -TERM %2
-	wait %2
+	kill -TERM "$second"
+	wait "$second"
 	is "serve" 130 $?
-	wait %1
+	wait "$first"
 	is "backup" 3 $?
 	expect "backup knows" grep -q 'server.*interrupted' err
 	expect "nothing is kept" test ! -e b -a ! -e b.partial
@@ -292,24 +306,28 @@ tests+=(interrupted_database_with_a_silent_input)
 interrupted_database_with_a_silent_input() {
 	mkfifo pipe
 	"$vdi" backup t --to b 2> err &
+	first=$!
 	"$vdi" serve backup t -q < pipe 2> serve.err &
+	second=$!
 	exec 8> pipe
 	wait_for ' active '
 	"$vdi" abort t
-	wait %2
+	wait "$second"
 	is "serve" 3 $?
 	exec 8>&-
-	wait %1
+	wait "$first"
 	is "backup" 3 $?
 }
 
 tests+=(killed_database)
 killed_database() {
 	"$vdi" backup t --to b -n 2 2> err &
+	first=$!
 	"$vdi" serve backup t -q < /dev/zero &
+	second=$!
 	wait_for ' active .*[1-9].* MiB'
-	kill -9 %2
-	wait %1
+	kill -9 "$second"
+	wait "$first"
 	is "backup" 3 $?
 	expect "backup knows who died" grep -q 'vdi (pid [0-9]*, server)' err
 	expect "nothing is kept" test ! -e b -a ! -e b.partial
@@ -318,10 +336,12 @@ killed_database() {
 tests+=(killed_appliance)
 killed_appliance() {
 	"$vdi" backup t -q --to b -n 2 &
+	first=$!
 	endless t &
+	second=$!
 	wait_for ' active .*[1-9].* MiB'
-	kill -9 %1
-	wait %2
+	kill -9 "$first"
+	wait "$second"
 	is "serve" 3 "$(cat serve.rc)"
 	expect "serve knows who died" grep -q 'vdi (pid [0-9]*, primary client' serve.err
 	expect "no backup" test ! -e b
@@ -347,11 +367,13 @@ tests+=(database_falls_silent)
 database_falls_silent() {
 	mkfifo pipe
 	"$vdi" backup t --to b --idle-timeout 1 2> err &
+	first=$!
 	"$vdi" serve backup t -q < pipe 2> serve.err &
+	second=$!
 	exec 8> pipe
-	wait %1
+	wait "$first"
 	is "backup" 4 $?
-	wait %2
+	wait "$second"
 	is "serve" 3 $?
 	exec 8>&-
 	expect "serve knows" grep -q 'no command' serve.err
@@ -362,9 +384,10 @@ wrong_direction() {
 	head -c 1000 /dev/urandom > in
 	store b in 1
 	"$vdi" restore t -q --from b 2> err &
+	first=$!
 	"$vdi" serve backup t -q < in 2> serve.err
 	is "serve" 3 $?
-	wait $!
+	wait "$first"
 	is "restore" 1 $?
 	expect "says why" grep -q 'wants to back up' err
 }
@@ -372,12 +395,13 @@ wrong_direction() {
 tests+=(name_in_use)
 name_in_use() {
 	"$vdi" backup t -q --to b 2> /dev/null &
+	first=$!
 	wait_for created
 	"$vdi" backup t -q --to c 2> err
 	is "second" 1 $?
 	expect "says why" grep -q 'name t exists' err
 	"$vdi" abort t
-	wait %1
+	wait "$first"
 }
 
 tests+=(target_not_empty)
@@ -411,10 +435,12 @@ disk_full() {
 	mkdir small
 	mount -t tmpfs -o size=3m none small || return
 	"$vdi" backup t -q --to small/b 2> err &
+	first=$!
 	endless t &
-	wait %1
+	second=$!
+	wait "$first"
 	is "backup" 1 $?
-	wait %2
+	wait "$second"
 	is "serve" 3 "$(cat serve.rc)"
 	expect "backup says why" grep -q 'No space left' err
 	expect "serve says why" grep -q 'No space left' serve.err
@@ -427,10 +453,11 @@ output_full() {
 	head -c 3000000 /dev/urandom > in
 	store b in 2
 	"$vdi" restore t -q --from b 2> err &
+	first=$!
 	"$vdi" serve restore t -q > /dev/full 2> serve.err
 	is "serve" 1 $?
 	expect "says why" grep -q 'No space left' serve.err
-	wait $!
+	wait "$first"
 	is "restore" 3 $?
 }
 
@@ -475,9 +502,10 @@ tests+=(restore_changed_byte)
 restore_changed_byte() {
 	damage flip_byte b/device-00.data 2999999
 	"$vdi" restore t -q --from b 2> err &
+	first=$!
 	"$vdi" serve restore t -q > out 2> serve.err
 	expect "the database does not think it is restored" test $? != 0
-	wait $!
+	wait "$first"
 	expect "restore fails" test $? != 0
 }
 
@@ -485,9 +513,10 @@ tests+=(restore_last_byte_changed)
 restore_last_byte_changed() {
 	damage flip_byte b/device-00.data -2
 	"$vdi" restore t -q --from b 2> err &
+	first=$!
 	"$vdi" serve restore t -q > out 2> serve.err
 	is "serve" 3 $?
-	wait $!
+	wait "$first"
 	is "restore" 5 $?
 	expect "names the file" grep -q device-00 err
 	expect "serve is told" grep -q device-00 serve.err
@@ -510,6 +539,7 @@ another_user() {
 	chmod a+rx "$work"
 	install -m 755 "$vdi" vdi
 	"$vdi" backup t -q --to b &
+	first=$!
 	wait_for created
 	is "a stranger's list" "" "$(runuser -u nobody -- ./vdi ls)"
 	runuser -u nobody -- ./vdi serve backup t -q --timeout 0.3 < /dev/null 2> err
@@ -519,11 +549,12 @@ another_user() {
 	"$vdi" abort t
 	wait
 	"$vdi" backup t -q --to b --group nogroup &
+	second=$!
 	wait_for created
 	head -c 100000 /dev/urandom > in
 	runuser -u nobody -g nogroup -- ./vdi serve backup t -q < in
 	is "a member's serve" 0 $?
-	wait $!
+	wait "$first"
 	is "backup" 0 $?
 }
 
@@ -538,10 +569,11 @@ readme_examples() {
 			"$root/build/libvdi/libvdi.a" -lkmod -pthread
 	done
 	./client > out &
+	first=$!
 	wait_for created
 	./server
 	is "server" 0 $?
-	wait $!
+	wait "$first"
 	is "client" 0 $?
 	is "bytes" 512 "$(stat -c %s out)"
 	expect "the data" grep -q '^the data' out
