@@ -554,7 +554,7 @@ another_user() {
 	head -c 100000 /dev/urandom > in
 	runuser -u nobody -g nogroup -- ./vdi serve backup t -q < in
 	is "a member's serve" 0 $?
-	wait "$first"
+	wait "$second"
 	is "backup" 0 $?
 }
 
