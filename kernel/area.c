@@ -140,7 +140,7 @@ static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 	/* what fops_put() of the last user gives back */
 	__module_get(THIS_MODULE);
 	file->f_op = &vdiset_area_fops;
-	/* published: mmap reads it without config_lock */
+	/* pairs with the acquire in vdiset_area_file() */
 	smp_store_release(&set->area, file);
 	return 0;
 
@@ -221,6 +221,7 @@ void vdiset_area_free(struct vdiset_set *set)
 /* The area's file, or the error of a set that has none to map. */
 static struct file *vdiset_area_file(struct vdiset_set *set)
 {
+	/* pairs with the release in vdiset_area_create() */
 	struct file *file = smp_load_acquire(&set->area);
 
 	if (!file || !READ_ONCE(set->config.buffer_area_size) ||

@@ -479,7 +479,7 @@ int vdiset_device_close_ioctl(struct vdiset_call *call)
 		rc = -EPIPE;
 	} else {
 		last = ++set->closed == set->config.device_count;
-		/* pairs with the acquire in wait.c: the tail is final */
+		/* pairs with the acquire in vdiset_device_state() */
 		smp_store_release(&device->state, VDISET_DEVICE_CLOSED);
 		if (last)
 			vdiset_set_enter(set, VDISET_STATE_TERMINATED);

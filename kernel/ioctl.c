@@ -184,7 +184,7 @@ long vdiset_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	struct vdiset_file *file = filp->private_data;
 	struct vdiset_call call = {
 		.file = file,
-		.party = smp_load_acquire(&file->party),
+		.party = vdiset_file_party(file),
 		.uargs = (void __user *)arg,
 	};
 

@@ -26,7 +26,7 @@ static int vdiset_open(struct inode *inode, struct file *filp)
 static int vdiset_flush(struct file *filp, fl_owner_t id)
 {
 	struct vdiset_file *file = filp->private_data;
-	struct vdiset_party *party = smp_load_acquire(&file->party);
+	struct vdiset_party *party = vdiset_file_party(file);
 
 	if (party && vdiset_owner_leaves(filp, id, party->owner))
 		vdiset_party_died(party);
@@ -50,7 +50,7 @@ static int vdiset_release(struct inode *inode, struct file *filp)
 static struct vdiset_party *vdiset_mapper(struct file *filp)
 {
 	struct vdiset_file *file = filp->private_data;
-	struct vdiset_party *party = smp_load_acquire(&file->party);
+	struct vdiset_party *party = vdiset_file_party(file);
 
 	if (!party)
 		return ERR_PTR(-ENOTCONN);

@@ -54,7 +54,7 @@ void vdiset_set_enter(struct vdiset_set *set, u32 state)
 
 	lockdep_assert_held(&set->lock);
 
-	/* pairs with the acquire in wait.c: what led to the state is visible */
+	/* pairs with the acquire in vdiset_set_state() */
 	smp_store_release(&set->state, state);
 	for (i = 0; i < set->config.device_count; i++)
 		vdiset_device_publish(&set->device[i]);
@@ -294,7 +294,7 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 		goto out_set;
 	}
 	args->out_id = set->id;
-	smp_store_release(&file->party, party);
+	vdiset_file_bind(file, party);
 out_set:
 	/* a party holds the set from now on, or nobody does */
 	vdiset_set_put(set);
@@ -334,7 +334,7 @@ static struct vdiset_set *vdiset_set_by_fd(int fd, u32 *access)
 	if (filp->f_op == &vdiset_file_fops) {
 		struct vdiset_file *file = filp->private_data;
 
-		party = smp_load_acquire(&file->party);
+		party = vdiset_file_party(file);
 	}
 	if (party) {
 		set = party->set;
@@ -468,7 +468,7 @@ int vdiset_attach_ioctl(struct vdiset_call *call)
 		goto out_set;
 	}
 	args->out_id = set->id;
-	smp_store_release(&file->party, party);
+	vdiset_file_bind(file, party);
 out_set:
 	vdiset_set_put(set);
 out_unlock:

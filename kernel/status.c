@@ -175,7 +175,7 @@ static void vdiset_show_set(struct seq_file *m,
 void vdiset_file_show_fdinfo(struct seq_file *m, struct file *filp)
 {
 	struct vdiset_file *file = filp->private_data;
-	struct vdiset_party *party = smp_load_acquire(&file->party);
+	struct vdiset_party *party = vdiset_file_party(file);
 
 	if (party)
 		vdiset_show_set(m, party);

@@ -89,6 +89,22 @@ struct vdiset_file {
 	struct vdiset_party *party;
 };
 
+/* Binding is the last step: who sees the party sees it complete. */
+static inline void vdiset_file_bind(struct vdiset_file *file,
+				    struct vdiset_party *party)
+{
+	/* pairs with the acquire in vdiset_file_party() */
+	smp_store_release(&file->party, party);
+}
+
+/* NULL before the file is bound. */
+static inline struct vdiset_party *
+vdiset_file_party(const struct vdiset_file *file)
+{
+	/* pairs with the release in vdiset_file_bind() */
+	return smp_load_acquire(&file->party);
+}
+
 /* A side's region, page by page: it is mapped, never used as a whole here. */
 struct vdiset_pages {
 	struct page **page;
@@ -192,6 +208,20 @@ struct vdiset_set {
 
 	struct vdiset_device device[];
 };
+
+/* Who sees a state sees what led to it. */
+static inline u32 vdiset_set_state(const struct vdiset_set *set)
+{
+	/* pairs with the release in vdiset_set_enter() */
+	return smp_load_acquire(&set->state);
+}
+
+/* The same, of a device: CLOSED means that the tails are final. */
+static inline u32 vdiset_device_state(const struct vdiset_device *device)
+{
+	/* pairs with the release in vdiset_device_close_ioctl() */
+	return smp_load_acquire(&device->state);
+}
 
 /* The arguments of an ioctl, copied in and out by ioctl.c. */
 union vdiset_args {

@@ -62,7 +62,7 @@ static ktime_t vdiset_timeout(s64 ns)
 
 static int vdiset_configured(const struct vdiset_set *set)
 {
-	u32 state = smp_load_acquire(&set->state);
+	u32 state = vdiset_set_state(set);
 
 	if (state == VDISET_STATE_ABORTED)
 		return -ECANCELED;
@@ -78,7 +78,7 @@ int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns)
 /* The state comes first: after the last event there is none. */
 static int vdiset_server_ready(struct vdiset_set *set, u32 seen)
 {
-	u32 state = smp_load_acquire(&set->state);
+	u32 state = vdiset_set_state(set);
 
 	if (state == VDISET_STATE_ABORTED)
 		return -ECANCELED;
@@ -99,7 +99,7 @@ static int vdiset_device_ready(const struct vdiset_device *device,
 {
 	const struct vdiset_region *peer =
 		vdiset_device_region(device, vdiset_peer_side(side));
-	u32 state = smp_load_acquire(&device->state);
+	u32 state = vdiset_device_state(device);
 
 	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
 		return -ECANCELED;
@@ -141,7 +141,7 @@ int vdiset_wait_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_wait *args = &call->args->wait;
 	struct vdiset_set *set = call->party->set;
-	u32 state = smp_load_acquire(&set->state);
+	u32 state = vdiset_set_state(set);
 	int rc;
 
 	rc = vdiset_check_wait(args->flags, args->timeout_ns);
@@ -224,7 +224,7 @@ static __poll_t vdiset_poll_state(u32 state)
 __poll_t vdiset_file_poll(struct file *filp, poll_table *table)
 {
 	struct vdiset_file *file = filp->private_data;
-	struct vdiset_party *party = smp_load_acquire(&file->party);
+	struct vdiset_party *party = vdiset_file_party(file);
 	struct vdiset_set *set;
 	__poll_t mask;
 	u32 state;
@@ -236,7 +236,7 @@ __poll_t vdiset_file_poll(struct file *filp, poll_table *table)
 	if (party->who.role == VDISET_ROLE_SERVER)
 		poll_wait(filp, &set->server_wait, table);
 
-	state = smp_load_acquire(&set->state);
+	state = vdiset_set_state(set);
 	mask = vdiset_poll_state(state);
 	switch (party->who.role) {
 	case VDISET_ROLE_PRIMARY:
@@ -260,9 +260,9 @@ __poll_t vdiset_device_poll(struct file *filp, poll_table *table)
 
 	poll_wait(filp, &device->wait[file->side], table);
 
-	if (smp_load_acquire(&device->set->state) == VDISET_STATE_ABORTED)
+	if (vdiset_set_state(device->set) == VDISET_STATE_ABORTED)
 		return EPOLLERR | EPOLLHUP;
-	if (smp_load_acquire(&device->state) == VDISET_DEVICE_CLOSED)
+	if (vdiset_device_state(device) == VDISET_DEVICE_CLOSED)
 		mask |= EPOLLHUP;
 	if (vdiset_device_pending(device, file->side))
 		mask |= EPOLLIN | EPOLLRDNORM;
