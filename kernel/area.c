@@ -12,23 +12,35 @@
  * against the limits as long as it exists: what is charged hangs on the file.
  */
 #include <linux/err.h>
-#include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "compat.h"
 #include "vdiset.h"
 
-/* Where large areas lie; NULL when the kernel has no huge pages for tmpfs. */
-static struct vfsmount *vdiset_huge_mount;
+/*
+ * Private file systems: the small one for any kernel, the huge one with huge
+ * pages where the kernel has them for tmpfs. Each has an untouched shmem file,
+ * the template: shmem finds addresses by it, since it wants to see its own
+ * operations in a file.
+ */
+enum vdiset_fs {
+	VDISET_FS_SMALL,
+	VDISET_FS_HUGE,
+	VDISET_FS_COUNT
+};
 
-/* shmem's own operations, and our release. */
+static struct vfsmount *vdiset_mount[VDISET_FS_COUNT];
+static struct file *vdiset_template[VDISET_FS_COUNT];
+
+/* shmem's own operations, but for what is below. */
 static struct file_operations vdiset_area_fops;
 
 /* private_data of the area's file: what the memory is charged to. */
@@ -36,6 +48,12 @@ struct vdiset_area {
 	struct vdiset_account *account;
 	u64 bytes;
 };
+
+static enum vdiset_fs vdiset_area_fs(const struct file *file)
+{
+	return file->f_path.mnt == vdiset_mount[VDISET_FS_HUGE] ?
+		VDISET_FS_HUGE : VDISET_FS_SMALL;
+}
 
 static int vdiset_area_release(struct inode *inode, struct file *file)
 {
@@ -47,56 +65,103 @@ static int vdiset_area_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* The operations can be had only from a file. */
-static int vdiset_area_init_fops(void)
+/*
+ * What comes through a mapping, madvise(MADV_REMOVE): a party must not take
+ * memory away that was allocated for all of them.
+ */
+static long vdiset_area_no_fallocate(struct file *file, int mode,
+				     loff_t offset, loff_t len)
 {
+	return -EOPNOTSUPP;
+}
+
+static unsigned long vdiset_area_unmapped(struct file *file, unsigned long addr,
+					  unsigned long len,
+					  unsigned long pgoff,
+					  unsigned long flags)
+{
+	struct file *template = vdiset_template[vdiset_area_fs(file)];
+
+	return template->f_op->get_unmapped_area(template, addr, len, pgoff,
+						 flags);
+}
+
+static void vdiset_area_exit_fs(enum vdiset_fs fs)
+{
+	if (vdiset_template[fs])
+		fput(vdiset_template[fs]);
+	if (vdiset_mount[fs])
+		kern_unmount(vdiset_mount[fs]);
+	vdiset_template[fs] = NULL;
+	vdiset_mount[fs] = NULL;
+}
+
+static int vdiset_area_init_fs(enum vdiset_fs fs, char *options)
+{
+	struct file_system_type *type = get_fs_type("tmpfs");
+	struct vfsmount *mount;
 	struct file *file;
 
-	file = shmem_file_setup("vdiset-area", 0, VDISET_SHMEM_NORESERVE);
-	if (IS_ERR(file))
+	if (!type)
+		return -ENODEV;
+	mount = vfs_kern_mount(type, SB_KERNMOUNT, "vdiset", options);
+	module_put(type->owner);
+	if (IS_ERR(mount))
+		return PTR_ERR(mount);
+	/* however it is mapped, buffers are no code */
+	mount->mnt_flags |= MNT_NOEXEC;
+	vdiset_mount[fs] = mount;
+
+	file = shmem_file_setup_with_mnt(mount, "vdiset-area", 0,
+					 VDISET_SHMEM_NORESERVE);
+	if (IS_ERR(file)) {
+		vdiset_area_exit_fs(fs);
 		return PTR_ERR(file);
-	vdiset_area_fops = *file->f_op;
-	vdiset_area_fops.owner = THIS_MODULE;
-	vdiset_area_fops.release = vdiset_area_release;
-	fput(file);
+	}
+	vdiset_template[fs] = file;
 	return 0;
 }
 
 int vdiset_area_init(void)
 {
-	struct file_system_type *type;
-	char options[] = "huge=always";
-	struct vfsmount *mount;
+	char huge[] = "huge=always";
+	const struct file_operations *shmem;
 	int rc;
 
-	rc = vdiset_area_init_fops();
+	rc = vdiset_area_init_fs(VDISET_FS_SMALL, NULL);
 	if (rc)
 		return rc;
-	type = get_fs_type("tmpfs");
-	if (!type)
-		return -ENODEV;
-	mount = vfs_kern_mount(type, SB_KERNMOUNT, "vdiset", options);
-	module_put(type->owner);
-	if (IS_ERR(mount)) {
-		pr_debug("no huge pages for buffer areas: %pe\n", mount);
-		mount = NULL;
+	rc = vdiset_area_init_fs(VDISET_FS_HUGE, huge);
+	if (rc)
+		pr_debug("no huge pages for buffer areas: %d\n", rc);
+
+	shmem = vdiset_template[VDISET_FS_SMALL]->f_op;
+	vdiset_area_fops = *shmem;
+	vdiset_area_fops.owner = THIS_MODULE;
+	vdiset_area_fops.release = vdiset_area_release;
+	vdiset_area_fops.fallocate = vdiset_area_no_fallocate;
+	vdiset_area_fops.get_unmapped_area = vdiset_area_unmapped;
+	/* they would be lost; shmem has no release and owns no module */
+	if (WARN_ON(shmem->release || shmem->owner ||
+		    !shmem->get_unmapped_area)) {
+		vdiset_area_exit();
+		return -EINVAL;
 	}
-	vdiset_huge_mount = mount;
 	return 0;
 }
 
 /* Each area holds the module, so there is none left. */
 void vdiset_area_exit(void)
 {
-	if (vdiset_huge_mount)
-		kern_unmount(vdiset_huge_mount);
+	vdiset_area_exit_fs(VDISET_FS_HUGE);
+	vdiset_area_exit_fs(VDISET_FS_SMALL);
 }
 
 static bool vdiset_area_is_huge(const struct vdiset_set *set, u64 bytes)
 {
 	if (set->area)
-		return set->area->f_path.mnt == vdiset_huge_mount;
-	return vdiset_huge_mount && bytes >= SZ_2M;
+		return vdiset_area_fs(set->area) == VDISET_FS_HUGE;
+	return vdiset_mount[VDISET_FS_HUGE] && bytes >= SZ_2M;
 }
 
 /* Size that the area has after @bytes more were asked for. */
@@ -107,18 +172,11 @@ u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes)
 	return set->config.buffer_area_size + round_up(bytes, unit);
 }
 
-static struct file *vdiset_area_new_file(u64 bytes)
-{
-	if (vdiset_huge_mount && bytes >= SZ_2M)
-		return shmem_file_setup_with_mnt(vdiset_huge_mount,
-						 "vdiset-area", 0,
-						 VDISET_SHMEM_NORESERVE);
-	return shmem_file_setup("vdiset-area", 0, VDISET_SHMEM_NORESERVE);
-}
-
 /* An empty area, charged to the caller. It ends with its file. */
 static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 {
+	enum vdiset_fs fs = vdiset_area_is_huge(set, bytes) ? VDISET_FS_HUGE :
+							      VDISET_FS_SMALL;
 	struct vdiset_area *area;
 	struct file *file;
 	int rc = -ENOMEM;
@@ -129,13 +187,12 @@ static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 	area->account = vdiset_account_get(current_euid());
 	if (!area->account)
 		goto err_area;
-	file = vdiset_area_new_file(bytes);
+	file = shmem_file_setup_with_mnt(vdiset_mount[fs], "vdiset-area", 0,
+					 VDISET_SHMEM_NORESERVE);
 	if (IS_ERR(file)) {
 		rc = PTR_ERR(file);
 		goto err_account;
 	}
-	mapping_set_gfp_mask(file->f_mapping, GFP_HIGHUSER |
-			     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	file->private_data = area;
 	/* what fops_put() of the last user gives back */
 	__module_get(THIS_MODULE);
@@ -157,16 +214,37 @@ static int vdiset_area_error(int rc)
 	return rc == -ENOSPC ? -ENOMEM : rc;
 }
 
+/*
+ * With a mask that fails instead of calling the OOM killer, for the time of
+ * the allocation only: a fault that swaps a page in must not fail, but retry.
+ */
+static int vdiset_area_fill(struct file *file, u64 size, u64 bytes)
+{
+	const struct file_operations *shmem =
+		vdiset_template[vdiset_area_fs(file)]->f_op;
+	gfp_t mask = mapping_gfp_mask(file->f_mapping);
+	int rc;
+
+	mapping_set_gfp_mask(file->f_mapping,
+			     mask | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	rc = shmem->fallocate(file, 0, size, bytes);
+	mapping_set_gfp_mask(file->f_mapping, mask);
+	return rc;
+}
+
 /* Charge first: what is over the limit is not allocated at all. */
 static int vdiset_area_allocate(struct file *file, u64 size, u64 bytes)
 {
 	struct vdiset_area *area = file->private_data;
 	int rc;
 
+	/* beyond it shmem would send SIGXFSZ, which kills by default */
+	if (size + bytes > rlimit(RLIMIT_FSIZE))
+		return -ENOMEM;
 	rc = vdiset_charge_area(area->account, size, bytes);
 	if (rc)
 		return rc;
-	rc = vfs_fallocate(file, 0, size, bytes);
+	rc = vdiset_area_fill(file, size, bytes);
 	if (rc)
 		vdiset_uncharge_area(area->account, bytes);
 	else
@@ -212,10 +290,20 @@ int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
 	return 0;
 }
 
+/* Mappings may keep the memory; the set has no use for it any more. */
 void vdiset_area_free(struct vdiset_set *set)
 {
 	if (set->area)
 		fput(set->area);
+	set->area = NULL;
+}
+
+/* The core clears VM_SHARED where the file is not open for writing. */
+int vdiset_check_shared(const struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & VM_SHARED)
+		return 0;
+	return vma->vm_flags & VM_MAYSHARE ? -EACCES : -EINVAL;
 }
 
 /* The area's file, or the error of a set that has none to map. */
@@ -240,11 +328,13 @@ int vdiset_area_mmap(struct vdiset_set *set, struct vm_area_struct *vma)
 	u64 length = vma->vm_end - vma->vm_start;
 	struct file *area = vdiset_area_file(set);
 	u64 size;
+	int rc;
 
 	if (IS_ERR(area))
 		return PTR_ERR(area);
-	if (!(vma->vm_flags & VM_SHARED))
-		return -EINVAL;
+	rc = vdiset_check_shared(vma);
+	if (rc)
+		return rc;
 	if (vma->vm_flags & VM_EXEC)
 		return -EACCES;
 	size = READ_ONCE(set->config.buffer_area_size);
@@ -265,5 +355,5 @@ unsigned long vdiset_area_get_unmapped(struct vdiset_set *set,
 
 	if (IS_ERR(area))
 		return PTR_ERR(area);
-	return area->f_op->get_unmapped_area(area, addr, len, pgoff, flags);
+	return vdiset_area_unmapped(area, addr, len, pgoff, flags);
 }

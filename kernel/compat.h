@@ -28,11 +28,11 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
-/* Since 6.16 a file may have only mmap_prepare, which vfs_mmap() knows of. */
+/* Files may have only mmap_prepare now, which vfs_mmap() knows of. */
 static inline int vdiset_forward_mmap(struct file *file,
 				      struct vm_area_struct *vma)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 	return call_mmap(file, vma);
 #else
 	return vfs_mmap(file, vma);

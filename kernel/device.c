@@ -23,6 +23,10 @@ static_assert(sizeof(struct vdiset_config) == 48);
 static_assert(sizeof(struct vdiset_peer) == 32);
 static_assert(sizeof(struct vdiset_abort_record) == 176);
 
+/* Rings fail like the area: with ENOMEM, not by killing somebody. */
+#define VDISET_RING_GFP \
+	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 static size_t vdiset_region_size(u32 depth)
 {
 	BUILD_BUG_ON(sizeof(struct vdiset_command) !=
@@ -48,13 +52,13 @@ static int vdiset_pages_alloc(struct vdiset_pages *pages, size_t size)
 	unsigned int count = size >> PAGE_SHIFT;
 
 	pages->count = 0;
-	pages->page = kcalloc(count, sizeof(*pages->page), GFP_KERNEL_ACCOUNT);
+	pages->page = kcalloc(count, sizeof(*pages->page), VDISET_RING_GFP);
 	if (!pages->page)
 		return -ENOMEM;
 	while (pages->count < count) {
 		struct page *page;
 
-		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		page = alloc_page(VDISET_RING_GFP | __GFP_ZERO);
 		if (!page) {
 			vdiset_pages_free(pages);
 			return -ENOMEM;
@@ -92,7 +96,7 @@ static int vdiset_device_alloc(struct vdiset_device *device, u32 depth)
 	rc = vdiset_pages_alloc(&device->region[VDISET_CLIENT], size);
 	if (rc)
 		return rc;
-	state_page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	state_page = alloc_page(VDISET_RING_GFP | __GFP_ZERO);
 	if (!state_page)
 		return -ENOMEM;
 
@@ -103,12 +107,24 @@ static int vdiset_device_alloc(struct vdiset_device *device, u32 depth)
 	return 0;
 }
 
-/* The rings of all devices. They live as long as the set. */
+static u64 vdiset_rings_size(const struct vdiset_set *set)
+{
+	u64 device = PAGE_SIZE +
+		     2 * vdiset_region_size(set->config.max_io_depth);
+
+	return set->config.device_count * device;
+}
+
+/* The rings of all devices. They live as long as a party does. */
 int vdiset_devices_alloc(struct vdiset_set *set, u32 depth)
 {
 	u32 i;
 	int rc;
 
+	rc = vdiset_charge_rings(set->account, vdiset_rings_size(set));
+	if (rc)
+		return rc;
+	set->rings = true;
 	for (i = 0; i < set->config.device_count; i++) {
 		rc = vdiset_device_alloc(&set->device[i], depth);
 		if (rc) {
@@ -123,8 +139,12 @@ void vdiset_devices_free(struct vdiset_set *set)
 {
 	u32 i;
 
+	if (!set->rings)
+		return;
 	for (i = 0; i < set->config.device_count; i++)
 		vdiset_device_free(&set->device[i]);
+	vdiset_uncharge_rings(set->account, vdiset_rings_size(set));
+	set->rings = false;
 }
 
 /* By name, under set->lock; NULL when no device has it. */
@@ -177,7 +197,7 @@ static void vdiset_device_died(struct vdiset_device_file *file)
 	spin_lock(&set->lock);
 	if (!file->party->left && file->device->state != VDISET_DEVICE_CLOSED)
 		aborted = vdiset_abort_locked(set, VDISET_REASON_DIED,
-					      &file->party->who);
+					      &file->who);
 	spin_unlock(&set->lock);
 
 	if (aborted)
@@ -204,6 +224,7 @@ static int vdiset_device_release(struct inode *inode, struct file *filp)
 		file->device->user[file->side] = NULL;
 		spin_unlock(&set->lock);
 	}
+	vdiset_identity_put(&file->who);
 	vdiset_party_put(file->party);
 	kfree(file);
 	return 0;
@@ -264,9 +285,11 @@ static int vdiset_device_mmap(struct file *filp, struct vm_area_struct *vma)
 	size_t region = vdiset_region_size(file->device->set->config.max_io_depth);
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	size_t length = vma->vm_end - vma->vm_start;
+	int rc;
 
-	if (!(vma->vm_flags & VM_SHARED))
-		return -EINVAL;
+	rc = vdiset_check_shared(vma);
+	if (rc)
+		return rc;
 	if (!(offset == VDISET_MMAP_RO && length == PAGE_SIZE + region) &&
 	    !(offset == VDISET_MMAP_RW && length == region))
 		return -EINVAL;
@@ -356,7 +379,7 @@ static int vdiset_device_claim(struct vdiset_device_file *file,
 		goto out;
 	}
 	device->opened[file->side] = true;
-	device->user[file->side] = file->party;
+	device->user[file->side] = file;
 	if (file->side == VDISET_SERVER)
 		WRITE_ONCE(device->state, VDISET_DEVICE_OPEN);
 	if (set->state == VDISET_STATE_INITIALIZING)
@@ -396,10 +419,12 @@ static struct file *vdiset_device_file_new(struct vdiset_party *party)
 	file->side = vdiset_party_side(party);
 	file->owner = current->files;
 	file->party = vdiset_party_get(party);
+	vdiset_identity_get(&file->who, party->who.role);
 
 	filp = anon_inode_getfile("[vdiset-device]", &vdiset_device_fops, file,
 				  O_RDWR | O_CLOEXEC);
 	if (IS_ERR(filp)) {
+		vdiset_identity_put(&file->who);
 		vdiset_party_put(party);
 		kfree(file);
 	}

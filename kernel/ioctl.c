@@ -183,6 +183,7 @@ long vdiset_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	struct vdiset_file *file = filp->private_data;
 	struct vdiset_call call = {
+		.filp = filp,
 		.file = file,
 		.party = vdiset_file_party(file),
 		.uargs = (void __user *)arg,
@@ -197,6 +198,7 @@ long vdiset_device_ioctl(struct file *filp, unsigned int cmd,
 {
 	struct vdiset_device_file *file = filp->private_data;
 	struct vdiset_call call = {
+		.filp = filp,
 		.device_file = file,
 		.party = file->party,
 		.uargs = (void __user *)arg,

@@ -2,8 +2,8 @@
 /*
  * limits.c - how many sets a user may have, and how much memory areas may take
  *
- * Sets are counted for the user that creates them, areas for the user whose
- * server asks for them. Memory is charged to memory cgroups besides (see
+ * Sets and their rings are counted for the user that creates them, areas for
+ * the user whose server asks for them. Memory is charged to memory cgroups besides (see
  * area.c); these limits hold where no cgroup does.
  */
 #include <linux/mm.h>
@@ -16,6 +16,14 @@
 static unsigned int max_sets = 256;
 module_param(max_sets, uint, 0644);
 MODULE_PARM_DESC(max_sets, "Sets that one user may have at a time (256)");
+
+static unsigned int max_total_sets = 4096;
+module_param(max_total_sets, uint, 0644);
+MODULE_PARM_DESC(max_total_sets, "Sets of all users (4096)");
+
+static unsigned long max_ring_mb = 256;
+module_param(max_ring_mb, ulong, 0644);
+MODULE_PARM_DESC(max_ring_mb, "Rings of one user, in MiB (256)");
 
 static unsigned long max_set_mb;
 module_param(max_set_mb, ulong, 0644);
@@ -34,12 +42,14 @@ struct vdiset_account {
 	kuid_t uid;
 	unsigned int users;	/* sets that point here */
 	unsigned int sets;
-	u64 bytes;
+	u64 rings;		/* bytes */
+	u64 bytes;		/* of areas */
 };
 
 static DEFINE_SPINLOCK(vdiset_limits_lock);
 static LIST_HEAD(vdiset_accounts);
 static u64 vdiset_total_bytes;
+static unsigned int vdiset_total_sets;
 
 void vdiset_limits_init(void)
 {
@@ -114,10 +124,13 @@ int vdiset_charge_set(struct vdiset_account *account)
 	int rc = 0;
 
 	spin_lock(&vdiset_limits_lock);
-	if (account->sets >= READ_ONCE(max_sets))
+	if (account->sets >= READ_ONCE(max_sets) ||
+	    vdiset_total_sets >= READ_ONCE(max_total_sets)) {
 		rc = -EDQUOT;
-	else
+	} else {
 		account->sets++;
+		vdiset_total_sets++;
+	}
 	spin_unlock(&vdiset_limits_lock);
 	return rc;
 }
@@ -126,6 +139,7 @@ void vdiset_uncharge_set(struct vdiset_account *account)
 {
 	spin_lock(&vdiset_limits_lock);
 	account->sets--;
+	vdiset_total_sets--;
 	spin_unlock(&vdiset_limits_lock);
 }
 
@@ -136,6 +150,26 @@ static bool vdiset_fits(u64 used, u64 bytes, const unsigned long *mb)
 
 	return !check_add_overflow(used, bytes, &sum) &&
 	       sum <= vdiset_limit(mb);
+}
+
+int vdiset_charge_rings(struct vdiset_account *account, u64 bytes)
+{
+	int rc = 0;
+
+	spin_lock(&vdiset_limits_lock);
+	if (!vdiset_fits(account->rings, bytes, &max_ring_mb))
+		rc = -EDQUOT;
+	else
+		account->rings += bytes;
+	spin_unlock(&vdiset_limits_lock);
+	return rc;
+}
+
+void vdiset_uncharge_rings(struct vdiset_account *account, u64 bytes)
+{
+	spin_lock(&vdiset_limits_lock);
+	account->rings -= bytes;
+	spin_unlock(&vdiset_limits_lock);
 }
 
 /* Charge @bytes for an area that has @size now. */

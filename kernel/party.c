@@ -66,6 +66,8 @@ struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 	party->owner = current->files;
 	party->may_write = may_write;
 	vdiset_identity_get(&party->who, role);
+	if (role != VDISET_ROLE_OBSERVER)
+		atomic_inc(&set->members);
 	return party;
 }
 
@@ -80,6 +82,9 @@ static void vdiset_party_free(struct kref *ref)
 	struct vdiset_party *party = container_of(ref, struct vdiset_party,
 						  ref);
 
+	if (party->who.role != VDISET_ROLE_OBSERVER &&
+	    atomic_dec_and_test(&party->set->members))
+		vdiset_set_retire(party->set);
 	vdiset_identity_put(&party->who);
 	vdiset_set_put(party->set);
 	kfree(party);
@@ -102,6 +107,12 @@ static int vdiset_is_file(const void *wanted, struct file *file,
 	return file == wanted;
 }
 
+/* Has the caller's file table a descriptor of the file? */
+bool vdiset_holds_file(struct file *file)
+{
+	return iterate_fd(current->files, 0, vdiset_is_file, file);
+}
+
 /**
  * vdiset_owner_leaves - does this flush end the owner's hold on the file?
  * @file: the file being flushed
@@ -118,7 +129,7 @@ bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner)
 		return false;
 	if (current->files != id)
 		return true;
-	return !iterate_fd(current->files, 0, vdiset_is_file, file);
+	return !vdiset_holds_file(file);
 }
 
 /* Take the party off the set's books. True unless it had left before. */
@@ -175,8 +186,12 @@ static bool vdiset_devices_done(const struct vdiset_party *party)
 	u32 i;
 
 	for (i = 0; i < set->config.device_count; i++) {
-		if (set->device[i].user[VDISET_CLIENT] == party &&
-		    set->device[i].state != VDISET_DEVICE_CLOSED)
+		const struct vdiset_device *device = &set->device[i];
+		const struct vdiset_device_file *user =
+			device->user[VDISET_CLIENT];
+
+		if (user && user->party == party &&
+		    device->state != VDISET_DEVICE_CLOSED)
 			return false;
 	}
 	return true;

@@ -15,13 +15,24 @@ LIST_HEAD(vdiset_table);
 unsigned int vdiset_table_count;
 static u64 vdiset_last_id;
 
-static void vdiset_set_free(struct vdiset_set *set)
+/*
+ * No party is left that could use the set: give back what it holds, lest a
+ * mere observer keeps it. What remains tells observers how it ended.
+ */
+void vdiset_set_retire(struct vdiset_set *set)
 {
+	if (atomic_xchg(&set->retired, 1))
+		return;
 	vdiset_devices_free(set);
 	vdiset_area_free(set);
+	vdiset_uncharge_set(set->account);
+}
+
+static void vdiset_set_free(struct vdiset_set *set)
+{
+	vdiset_set_retire(set);
 	if (set->abort_by.role)
 		vdiset_identity_put(&set->abort_by);
-	vdiset_uncharge_set(set->account);
 	vdiset_account_put(set->account);
 	put_cred(set->cred);
 	mutex_destroy(&set->config_lock);
@@ -259,6 +270,17 @@ static int vdiset_set_publish(struct vdiset_set *set)
 	return rc;
 }
 
+/*
+ * The last step of binding. Another thread may have closed the descriptor
+ * meanwhile, and its flush has seen no party yet.
+ */
+static void vdiset_bind(struct vdiset_call *call, struct vdiset_party *party)
+{
+	vdiset_file_bind(call->file, party);
+	if (!vdiset_holds_file(call->filp))
+		vdiset_party_died(party);
+}
+
 int vdiset_create_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_create *args = &call->args->create;
@@ -294,7 +316,7 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 		goto out_set;
 	}
 	args->out_id = set->id;
-	vdiset_file_bind(file, party);
+	vdiset_bind(call, party);
 out_set:
 	/* a party holds the set from now on, or nobody does */
 	vdiset_set_put(set);
@@ -453,7 +475,8 @@ int vdiset_attach_ioctl(struct vdiset_call *call)
 		rc = PTR_ERR(set);
 		goto out_unlock;
 	}
-	if (args->role != VDISET_ROLE_OBSERVER && !(access & MAY_WRITE)) {
+	if (!(access & (args->role == VDISET_ROLE_OBSERVER ? MAY_READ :
+							     MAY_WRITE))) {
 		rc = -EACCES;
 		goto out_set;
 	}
@@ -468,7 +491,7 @@ int vdiset_attach_ioctl(struct vdiset_call *call)
 		goto out_set;
 	}
 	args->out_id = set->id;
-	vdiset_file_bind(file, party);
+	vdiset_bind(call, party);
 out_set:
 	vdiset_set_put(set);
 out_unlock:

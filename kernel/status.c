@@ -30,9 +30,15 @@ int vdiset_info_ioctl(struct vdiset_call *call)
 static void vdiset_party_tell(const struct vdiset_party *party,
 			      struct vdiset_peer *peer)
 {
-	static const struct vdiset_identity nobody;
+	if (party)
+		vdiset_identity_tell(&party->who, peer);
+}
 
-	vdiset_identity_tell(party ? &party->who : &nobody, peer);
+static void vdiset_user_tell(const struct vdiset_device_file *user,
+			     struct vdiset_peer *peer)
+{
+	if (user)
+		vdiset_identity_tell(&user->who, peer);
 }
 
 int vdiset_status_ioctl(struct vdiset_call *call)
@@ -94,9 +100,9 @@ int vdiset_device_status_ioctl(struct vdiset_call *call)
 	status->out_state = device->state;
 	status->out_name_len = device->name_len;
 	memcpy(status->out_name, device->name, device->name_len);
-	vdiset_party_tell(device->user[VDISET_CLIENT], &status->out_client);
-	vdiset_party_tell(device->user[VDISET_SERVER], &status->out_server);
-	/* once there, the pages stay as long as the set */
+	vdiset_user_tell(device->user[VDISET_CLIENT], &status->out_client);
+	vdiset_user_tell(device->user[VDISET_SERVER], &status->out_server);
+	/* the regions are there as long as this page is, under the lock */
 	if (device->state_page) {
 		struct vdiset_region *server, *client;
 
@@ -121,7 +127,8 @@ int vdiset_list_ioctl(struct vdiset_call *call)
 
 	mutex_lock(&vdiset_table_lock);
 	list_for_each_entry(set, &vdiset_table, node) {
-		if (set->id <= args->cursor || !vdiset_set_access(set))
+		if (set->id <= args->cursor ||
+		    !(vdiset_set_access(set) & MAY_READ))
 			continue;
 		args->cursor = set->id;
 		rc = 0;

@@ -9,8 +9,10 @@
  *   mappings of rings      --pin-->  device file, and each ring page
  *   mappings of the area   --pin-->  the shmem file, its account, the module
  *
- * The set goes with the last file. A party (one process in one role) leaves
- * once: by CLOSE, or when its process gives up the file (see party.c).
+ * The set goes with the last file; its memory and what it counts against the
+ * limits go with the last file of a party that is more than an observer. A
+ * party (one process in one role) leaves once: by CLOSE, or when its process
+ * gives up the file (see party.c).
  *
  * Locks, outer first:
  *
@@ -119,7 +121,8 @@ struct vdiset_pages {
  * @name_len: 0 while it has no name
  * @name: its name
  * @opened: whether a side has ever opened it
- * @user: who has it open; NULL before and after
+ * @user: who has it open; NULL before and after. Never followed without
+ *	set->lock: the file may be on its way out
  * @wait: where each side sleeps
  * @state_page: the page both sides read and only the kernel writes
  * @region: the regions, by owner
@@ -131,15 +134,19 @@ struct vdiset_device {
 	u32 name_len;
 	char name[VDISET_NAME_MAX + 1];
 	bool opened[VDISET_SIDES];
-	struct vdiset_party *user[VDISET_SIDES];
+	struct vdiset_device_file *user[VDISET_SIDES];
 	wait_queue_head_t wait[VDISET_SIDES];
 	struct page *state_page;
 	struct vdiset_pages region[VDISET_SIDES];
 };
 
-/* private_data of a device file. */
+/*
+ * private_data of a device file. Who opened it is a party of its own kind: a
+ * child of the process that joined the set may open a device.
+ */
 struct vdiset_device_file {
 	struct vdiset_party *party;
+	struct vdiset_identity who;
 	struct vdiset_device *device;	/* NULL until it is claimed */
 	enum vdiset_side side;
 	fl_owner_t owner;
@@ -156,10 +163,13 @@ struct vdiset_device_file {
  * @gid: group
  * @mode: permission bits
  * @cred: of the creator: its user namespace decides who is privileged
- * @account: limits account of the creator, charged with one set
+ * @account: limits account of the creator, charged with one set and its rings
+ * @members: parties but observers, as long as they have files
+ * @retired: memory and charges were given back
  * @created: CLOCK_BOOTTIME
  * @config_lock: see above
  * @requested: bytes announced for END_CONFIG; under @config_lock
+ * @rings: the devices have rings, which are charged; under @config_lock
  * @area: the buffer area's file, set once under @config_lock
  * @lock: see above
  * @state: enum vdiset_set_state
@@ -186,10 +196,13 @@ struct vdiset_set {
 	u32 mode;
 	const struct cred *cred;
 	struct vdiset_account *account;
+	atomic_t members;
+	atomic_t retired;
 	u64 created;
 
 	struct mutex config_lock;
 	u64 requested;
+	bool rings;
 	struct file *area;
 
 	spinlock_t lock;
@@ -247,6 +260,7 @@ union vdiset_args {
 
 /**
  * struct vdiset_call - an ioctl under way
+ * @filp: the file it came by
  * @file: set file it came by, or NULL
  * @device_file: device file it came by, or NULL
  * @party: the file's party; NULL on an unbound set file
@@ -256,6 +270,7 @@ union vdiset_args {
  * @ksize: size the kernel knows
  */
 struct vdiset_call {
+	struct file *filp;
 	struct vdiset_file *file;
 	struct vdiset_device_file *device_file;
 	struct vdiset_party *party;
@@ -283,6 +298,7 @@ extern struct mutex vdiset_table_lock;
 extern struct list_head vdiset_table;
 extern unsigned int vdiset_table_count;
 void vdiset_set_put(struct vdiset_set *set);
+void vdiset_set_retire(struct vdiset_set *set);
 void vdiset_set_enter(struct vdiset_set *set, u32 state);
 u32 vdiset_set_access(const struct vdiset_set *set);
 int vdiset_state_error(const struct vdiset_set *set, u32 state);
@@ -301,6 +317,7 @@ struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 struct vdiset_party *vdiset_party_get(struct vdiset_party *party);
 void vdiset_party_put(struct vdiset_party *party);
 enum vdiset_side vdiset_party_side(const struct vdiset_party *party);
+bool vdiset_holds_file(struct file *file);
 bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner);
 void vdiset_party_died(struct vdiset_party *party);
 int vdiset_close_ioctl(struct vdiset_call *call);
@@ -319,6 +336,7 @@ u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes);
 int vdiset_area_grow(struct vdiset_set *set, u64 bytes);
 void vdiset_area_free(struct vdiset_set *set);
 int vdiset_area_mmap(struct vdiset_set *set, struct vm_area_struct *vma);
+int vdiset_check_shared(const struct vm_area_struct *vma);
 unsigned long vdiset_area_get_unmapped(struct vdiset_set *set,
 				       unsigned long addr, unsigned long len,
 				       unsigned long pgoff, unsigned long flags);
@@ -331,6 +349,8 @@ int vdiset_charge_set(struct vdiset_account *account);
 void vdiset_uncharge_set(struct vdiset_account *account);
 int vdiset_charge_area(struct vdiset_account *account, u64 size, u64 bytes);
 void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes);
+int vdiset_charge_rings(struct vdiset_account *account, u64 bytes);
+void vdiset_uncharge_rings(struct vdiset_account *account, u64 bytes);
 void vdiset_limits_tell(struct vdiset_info *info);
 
 /* device.c */

@@ -277,7 +277,7 @@ int vdi_set_ioctl(const struct vdi_set *set, unsigned long request, void *arg)
 	return ioctl(set->fd, request, arg) < 0 ? -errno : 0;
 }
 
-/* The same without signals, for calls that allocate and are not repeatable. */
+/* The same without signals, for calls that allocate; they end what they began. */
 int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
 			void *arg)
 {
@@ -286,7 +286,9 @@ int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = vdi_set_ioctl(set, request, arg);
+	do
+		err = vdi_set_ioctl(set, request, arg);
+	while (err == -EINTR);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
 }

@@ -29,7 +29,9 @@
  * a device file, is the party: when it closes its last descriptor of that file
  * (by close(2), exec or its own end) without the orderly calls below, the set
  * is aborted with %VDISET_REASON_DIED, whoever else inherited or was passed
- * the descriptor.
+ * the descriptor. (A process is, to be exact, a table of descriptors: who
+ * shares it by clone(CLONE_FILES) is the same party, who parts from it by
+ * unshare(2) is not.)
  *
  * Life of a set::
  *
@@ -67,7 +69,9 @@
  * - %ENOMEM: no memory
  *
  * Further errors are listed with each request. All sizes are in bytes, all
- * time spans in nanoseconds; a negative time-out waits for ever, 0 polls.
+ * time spans in nanoseconds; a negative time-out waits for ever, 0 polls. An
+ * %EINTR may have other causes than a signal (freezing, work that io_uring has
+ * for the caller): look, then call again.
  */
 
 /**
@@ -309,7 +313,8 @@ struct vdiset_info {
  * CAP_CHOWN.
  *
  * Errors: %EISCONN the file is bound already; %EEXIST the name is in use;
- * %EPERM uid or gid not permitted; %EDQUOT the user has too many sets.
+ * %EPERM uid or gid not permitted; %EDQUOT the user, or all users together,
+ * have too many sets.
  */
 struct vdiset_create {
 	__u32 size;
@@ -468,8 +473,8 @@ struct vdiset_request_buffers {
  * @flags: 0
  * @out_config: the configuration as the client will see it
  *
- * Allocates rings and area; CONFIGURABLE -> INITIALIZING, which GET_CONFIG of
- * the clients waits for. On %ENOMEM or %EDQUOT the set stays CONFIGURABLE and
+ * Allocates rings (which count against a limit of the set's creator) and area;
+ * CONFIGURABLE -> INITIALIZING, which GET_CONFIG of the clients waits for. On %ENOMEM or %EDQUOT the set stays CONFIGURABLE and
  * all earlier REQUEST_BUFFERS are forgotten; on %EINTR (a signal came while
  * memory was allocated) nothing has changed and the call may be repeated.
  */
@@ -734,7 +739,8 @@ struct vdiset_device_close {
  *
  * Set file: %EPOLLIN for a client once the set is configured, for the server
  * when any device has a completion to fetch; %EPOLLHUP when the set has
- * TERMINATED; %EPOLLERR and %EPOLLHUP when it is aborted.
+ * TERMINATED; %EPOLLERR and %EPOLLHUP when it is aborted. Bind the file before
+ * it is added to an epoll: an unbound one gives %EPOLLERR and wakes nobody.
  */
 
 /**
