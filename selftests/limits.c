@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <grp.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/vfs.h>
@@ -16,11 +17,15 @@
 #define PARAMETERS	"/sys/module/vdiset/parameters/"
 #define NOBODY		65534
 
-enum { MAX_SETS, MAX_SET_MB, MAX_USER_MB, MAX_TOTAL_MB, N_PARAMS };
+enum {
+	MAX_SETS, MAX_SET_MB, MAX_USER_MB, MAX_TOTAL_MB, MAX_TOTAL_SETS,
+	MAX_RING_MB, N_PARAMS
+};
 
 static const char *const param[N_PARAMS] = {
 	PARAMETERS "max_sets", PARAMETERS "max_set_mb",
 	PARAMETERS "max_user_mb", PARAMETERS "max_total_mb",
+	PARAMETERS "max_total_sets", PARAMETERS "max_ring_mb",
 };
 
 FIXTURE(limit) {
@@ -269,6 +274,71 @@ TEST_F(limit, mapped_area_still_counts)
 	vd_wait_sets(self->sets);
 	EXPECT_EQ(self->bytes + MIB, get_info().out_total_bytes);
 	munmap(p, MIB);
+}
+
+/* Who only looks on keeps neither the memory nor the creator's share. */
+TEST_F(limit, observer_keeps_nothing)
+{
+	int observer;
+
+	ASSERT_EQ(0, set_param(MAX_SETS, 1));
+	ASSERT_EQ(0, vd_set_up(&self->s[0], 1, 4, MIB,
+			       VDISET_STATE_INITIALIZING));
+	observer = vd_open();
+	ASSERT_EQ(0, vd_attach_id(observer, VDISET_ROLE_OBSERVER,
+				  vd_set_id(self->s[0].primary)));
+	vd_set_down(&self->s[0]);
+
+	EXPECT_EQ(VDISET_STATE_ABORTED, vd_state(observer));
+	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+	EXPECT_EQ(0, vd_set_up(&self->s[1], 1, 4, MIB,
+			       VDISET_STATE_INITIALIZING));
+	close(observer);
+}
+
+TEST_F(limit, sets_of_all_users)
+{
+	int fd = vd_open();
+	char name[64];
+
+	ASSERT_EQ(0, set_param(MAX_TOTAL_SETS, self->sets + 1));
+	ASSERT_EQ(0, vd_create(self->fd, vd_name(name, "first"), 1));
+	EXPECT_EQ(-EDQUOT, vd_create(fd, vd_name(name, "second"), 1));
+	close(fd);
+}
+
+/* 64 devices of the largest depth have more than 4 MiB of rings. */
+TEST_F(limit, rings)
+{
+	ASSERT_EQ(0, set_param(MAX_RING_MB, 4));
+	ASSERT_EQ(0, vd_set_up(&self->s[0], 64, VDISET_MAX_DEPTH, 0,
+			       VDISET_STATE_CONFIGURABLE));
+	EXPECT_EQ(-EDQUOT, vd_end_config(self->s[0].server));
+	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(self->s[0].server));
+	ASSERT_EQ(0, set_param(MAX_RING_MB, 5));
+	EXPECT_EQ(0, vd_end_config(self->s[0].server));
+	vd_set_down(&self->s[0]);
+	vd_wait_sets(self->sets);
+
+	/* and they are given back */
+	ASSERT_EQ(0, vd_set_up(&self->s[1], 64, VDISET_MAX_DEPTH, 0,
+			       VDISET_STATE_INITIALIZING));
+}
+
+/* The server is not to be killed by a signal for what it asks for. */
+TEST_F(limit, size_of_files)
+{
+	struct rlimit old, limit;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_FSIZE, &old));
+	limit = old;
+	limit.rlim_cur = MIB - 1;
+	ASSERT_EQ(0, vd_set_up(&self->s[0], 1, 4, MIB,
+			       VDISET_STATE_CONFIGURABLE));
+	ASSERT_EQ(0, vd_request_buffers(self->s[0].server, MIB, NULL));
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &limit));
+	EXPECT_EQ(-ENOMEM, vd_end_config(self->s[0].server));
+	setrlimit(RLIMIT_FSIZE, &old);
 }
 
 /*

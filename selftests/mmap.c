@@ -511,6 +511,35 @@ TEST_F(area, mlock)
 	EXPECT_EQ(0, smaps_kb(p, AREA, "Locked"));
 }
 
+/* What was allocated for all, no party can take away. */
+TEST_F(area, no_holes)
+{
+	char *p = mmap(NULL, AREA, RW, MAP_SHARED, self->fd, VDISET_MMAP_AREA);
+
+	ASSERT_NE(MAP_FAILED, p);
+	memset(p, 0x5a, AREA);
+	EXPECT_EQ(-1, madvise(p, AREA, MADV_REMOVE));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_EQ(0x5a, p[0]);
+	EXPECT_EQ(0x5a, p[AREA - 1]);
+}
+
+TEST_F(area, read_only_descriptor)
+{
+	int fd;
+
+	fd = open(VDISET_DEVICE_PATH, O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vd_attach_fd(fd, VDISET_ROLE_SECONDARY, self->fd));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, AREA, PROT_READ, MAP_SHARED, fd,
+				   VDISET_MMAP_AREA));
+	EXPECT_EQ(EACCES, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, AREA, PROT_READ, MAP_PRIVATE, fd,
+				   VDISET_MMAP_AREA));
+	EXPECT_EQ(EINVAL, errno);
+	close(fd);
+}
+
 TEST_F(area, huge_pages)
 {
 	uint64_t size = 8 * MIB;
