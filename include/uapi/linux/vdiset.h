@@ -596,6 +596,7 @@ struct vdiset_abort {
  * @out_abort: why the set was aborted
  * @out_name_len: length of the name
  * @out_name: the name, then zeros
+ * @reserved: 0
  *
  * Works in every state, also after CLOSE.
  */
@@ -790,6 +791,10 @@ struct vdiset_state_page {
  *	save kicks
  * @operations: server: commands sent; client: commands completed
  * @bytes: client: bytes transferred; server: bytes asked for
+ * @reserved0: fills the cache line
+ * @reserved1: fills the cache line
+ * @reserved2: fills the cache line
+ * @reserved3: fills the cache line
  *
  * One cache line each for what is written at different times. The last two
  * are shown to the user, nothing depends on them.
