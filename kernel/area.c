@@ -298,14 +298,6 @@ void vdiset_area_free(struct vdiset_set *set)
 	set->area = NULL;
 }
 
-/* The core clears VM_SHARED where the file is not open for writing. */
-int vdiset_check_shared(const struct vm_area_struct *vma)
-{
-	if (vma->vm_flags & VM_SHARED)
-		return 0;
-	return vma->vm_flags & VM_MAYSHARE ? -EACCES : -EINVAL;
-}
-
 /* The area's file, or the error of a set that has none to map. */
 static struct file *vdiset_area_file(struct vdiset_set *set)
 {

@@ -35,6 +35,7 @@
 #include <linux/fs.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
 #include <linux/poll.h>
@@ -280,6 +281,21 @@ struct vdiset_call {
 	u32 ksize;
 };
 
+/* Everybody: no waiter is exclusive, and abort must reach them all. */
+static inline void vdiset_wake(wait_queue_head_t *wait)
+{
+	if (wq_has_sleeper(wait))
+		wake_up_all(wait);
+}
+
+/* The core clears VM_SHARED where the file is not open for writing. */
+static inline int vdiset_check_shared(const struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & VM_SHARED)
+		return 0;
+	return vma->vm_flags & VM_MAYSHARE ? -EACCES : -EINVAL;
+}
+
 /* A handler's result: it has copied the answer out by itself. */
 #define VDISET_RESPONDED	1
 
@@ -305,13 +321,15 @@ int vdiset_state_error(const struct vdiset_set *set, u32 state);
 int vdiset_create_ioctl(struct vdiset_call *call);
 int vdiset_attach_ioctl(struct vdiset_call *call);
 
-/* party.c */
+/* identity.c */
 void vdiset_identity_get(struct vdiset_identity *who, u32 role);
 void vdiset_identity_copy(struct vdiset_identity *to,
 			  const struct vdiset_identity *from);
 void vdiset_identity_put(struct vdiset_identity *who);
 void vdiset_identity_tell(const struct vdiset_identity *who,
 			  struct vdiset_peer *peer);
+
+/* party.c */
 struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 				      bool may_write);
 struct vdiset_party *vdiset_party_get(struct vdiset_party *party);
@@ -336,7 +354,6 @@ u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes);
 int vdiset_area_grow(struct vdiset_set *set, u64 bytes);
 void vdiset_area_free(struct vdiset_set *set);
 int vdiset_area_mmap(struct vdiset_set *set, struct vm_area_struct *vma);
-int vdiset_check_shared(const struct vm_area_struct *vma);
 unsigned long vdiset_area_get_unmapped(struct vdiset_set *set,
 				       unsigned long addr, unsigned long len,
 				       unsigned long pgoff, unsigned long flags);
@@ -365,7 +382,6 @@ int vdiset_open_device_ioctl(struct vdiset_call *call);
 int vdiset_device_close_ioctl(struct vdiset_call *call);
 
 /* wait.c */
-void vdiset_wake(wait_queue_head_t *wait);
 int vdiset_wait_ioctl(struct vdiset_call *call);
 int vdiset_device_wait_ioctl(struct vdiset_call *call);
 int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns);

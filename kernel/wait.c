@@ -4,7 +4,7 @@
  *
  * A sleeper is queued before it evaluates its condition (barrier G of the
  * uAPI's ring rules, in prepare_to_wait), a kick looks at the queue after a
- * full barrier (H, in wq_has_sleeper). So a condition made true before the
+ * full barrier (H, in vdiset_wake). So a condition made true before the
  * kick is seen by the sleeper, or the sleeper by the kick.
  *
  * Shared indices are read here only to decide whether to sleep.
@@ -18,13 +18,6 @@
 /* Results of a condition besides an error. */
 #define VDISET_SLEEP	0
 #define VDISET_READY	1
-
-/* Everybody: no waiter is exclusive, and abort must reach them all. */
-void vdiset_wake(wait_queue_head_t *wait)
-{
-	if (wq_has_sleeper(wait))
-		wake_up_all(wait);
-}
 
 static ktime_t vdiset_timeout(s64 ns)
 {
