@@ -47,6 +47,9 @@ struct vd_party *vd_party_start(const char *comm)
 		if (getppid() != test)
 			_exit(1);
 		prctl(PR_SET_NAME, comm);
+		/* another user loses that signal: the end of orders ends it */
+		close(in[1]);
+		close(out[0]);
 		alarm(120);
 		party_main(p, in[0], out[1]);
 	}
