@@ -5,6 +5,8 @@
 # can be cut short. Needs the built tree two levels up, a PostgreSQL server,
 # root and a loaded module.
 
+# shellcheck source=selftests/tap.sh
+. ./tap.sh
 top=$(cd ../.. && pwd -P)
 vdi=$top/build/tools/vdi
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-postgres.XXXXXX")
@@ -12,36 +14,10 @@ trap 'jobs -p | xargs -r kill -9 2> /dev/null; pg_stop immediate 2> /dev/null; r
 # shellcheck source=postgres/cluster.sh
 . "$top/postgres/cluster.sh"
 
-skip_all() {
-	trap 'rm -rf "$work"' EXIT
-	echo "TAP version 13"
-	echo "1..0 # SKIP $1"
-	exit 4
-}
-
 [ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
 [ -f "$top/build/postgres/vdiset.so" ] || skip_all "the target is not built"
 [ -x "$pg_bin/postgres" ] || skip_all "there is no PostgreSQL server"
 [ "$(id -u)" = 0 ] || skip_all "not root"
-
-count=0
-failed=0
-bad=0
-tests=()
-
-expect() { # TEXT COMMAND...
-	local text=$1
-	shift
-	"$@" && return
-	echo "# $text: failed: $*"
-	bad=1
-}
-
-is() { # NAME WANTED GOT
-	[ "$2" = "$3" ] && return
-	echo "# $1: wanted '$2', got '$3'"
-	bad=1
-}
 
 show() { # FILE...
 	local f
@@ -304,19 +280,4 @@ sql "create tablespace other location '$work/tablespace'"
 sql "create table plain as select i, repeat(md5(i::text), 8) as t from generate_series(1, 60000) i"
 sql "create table elsewhere tablespace other as select i, md5(i::text) as t from generate_series(1, 30000) i"
 
-echo "TAP version 13"
-echo "1..${#tests[@]}"
-for t in "${tests[@]}"; do
-	count=$((count + 1))
-	bad=0
-	"$t"
-	jobs -p | xargs -r kill -9 2> /dev/null
-	wait 2> /dev/null
-	if [ $bad = 0 ]; then
-		echo "ok $count $t"
-	else
-		echo "not ok $count $t"
-		failed=1
-	fi
-done
-exit $failed
+run_tests

@@ -4,61 +4,20 @@
 # vdi, as its users call it: streams there and back, what goes wrong, what is
 # left behind. Needs the built tree two levels up and a loaded module.
 
+# shellcheck source=selftests/tap.sh
+. ./tap.sh
 root=$(cd ../.. && pwd -P)
 vdi=$root/build/tools/vdi
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-tools.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-skip_all() {
-	echo "TAP version 13"
-	echo "1..0 # SKIP $1"
-	exit 4
-}
-
 [ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 
-count=0
-failed=0
-tests=()
-# A test is a function; it fails when one of its expectations does.
-expect() { # TEXT COMMAND...
-	local text=$1
-	shift
-	"$@" && return
-	echo "# $text: failed: $*"
-	bad=1
-}
-
-is() { # NAME WANTED GOT
-	[ "$2" = "$3" ] && return
-	echo "# $1: wanted '$2', got '$3'"
-	bad=1
-}
-
-run_tests() {
-	local t
-
-	echo "TAP version 13"
-	echo "1..${#tests[@]}"
-	for t in "${tests[@]}"; do
-		count=$((count + 1))
-		bad=0
-		"$t"
-		# nobody may be left from a test, good or bad
-		is "sets left" "" "$("$vdi" ls)"
-		jobs -p | xargs -r kill -9 2> /dev/null
-		wait 2> /dev/null
-		if [ $bad = 0 ]; then
-			echo "ok $count $t"
-		else
-			echo "not ok $count $t"
-			failed=1
-		fi
-		rm -rf "${work:?}"/*
-	done
-	exit $failed
+after_each() {
+	is "sets left" "" "$("$vdi" ls)"
+	rm -rf "${work:?}"/*
 }
 
 # Milliseconds since the machine started.

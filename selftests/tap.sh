@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# tap.sh - tests as shell functions, for the scripts of this directory
+#
+# Sourced. Tests are functions whose names are in the array "tests"; one fails
+# when one of its expectations does. after_each, where it is defined, runs
+# after each test and may expect things, too.
+
+tests=()
+bad=0
+
+skip_all() { # WHY
+	echo "TAP version 13"
+	echo "1..0 # SKIP $1"
+	exit 4
+}
+
+expect() { # TEXT COMMAND...
+	local text=$1
+
+	shift
+	"$@" && return
+	echo "# $text: failed: $*"
+	bad=1
+}
+
+is() { # NAME WANTED GOT
+	[ "$2" = "$3" ] && return
+	echo "# $1: wanted '$2', got '$3'"
+	bad=1
+}
+
+run_tests() {
+	local t count=0 failed=0
+
+	echo "TAP version 13"
+	echo "1..${#tests[@]}"
+	for t in "${tests[@]}"; do
+		count=$((count + 1))
+		bad=0
+		"$t"
+		! declare -F after_each > /dev/null || after_each
+		# nobody may be left from a test, good or bad
+		jobs -p | xargs -r kill -9 2> /dev/null
+		wait 2> /dev/null
+		if [ $bad = 0 ]; then
+			echo "ok $count $t"
+		else
+			echo "not ok $count $t"
+			failed=1
+		fi
+	done
+	exit $failed
+}
