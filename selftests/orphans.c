@@ -178,6 +178,32 @@ TEST_F(orphan, child_closes_and_exits)
 	EXPECT_TRUE(lives(self));
 }
 
+/* Who opens a device is the party of that device, whoever joined the set. */
+TEST(child_opens_a_device_and_dies)
+{
+	struct vdiset_open_device o;
+	struct vdiset_status st;
+	struct vd_set s;
+	int64_t end;
+	pid_t pid;
+
+	ASSERT_EQ(0, vd_set_up(&s, 1, 4, 4096, VDISET_STATE_INITIALIZING));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(vd_open_device(s.primary, s.name, &o) < 0);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	end = vd_now() + SEC;
+	do {
+		ASSERT_EQ(0, vd_status(s.server, &st));
+	} while (st.out_state != VDISET_STATE_ABORTED && vd_now() < end);
+	EXPECT_EQ(VDISET_STATE_ABORTED, st.out_state);
+	EXPECT_EQ(VDISET_REASON_DIED, st.out_abort.reason);
+	EXPECT_EQ(VDISET_ROLE_PRIMARY, st.out_abort.by.role);
+	EXPECT_EQ(pid, (pid_t)st.out_abort.by.pid);
+	vd_set_down(&s);
+}
+
 static long p_child_execs(struct vd_party *me, long unused, long unused2)
 {
 	int status;
