@@ -205,8 +205,10 @@ int vdi_server_open_fd(struct vdi_server *server, int fd);
 /* GetConfiguration: what the client asks for; later, what was fixed. */
 int vdi_server_get_configuration(struct vdi_server *server,
 				 struct VDConfig *config);
-/* Commands to keep outstanding on a device (0 = default 32, up to 1024), by
- * calling before BeginConfiguration. An extension. */
+/*
+ * Commands to keep outstanding on a device (0 = default 32, up to 1024); to be
+ * called before BeginConfiguration. An extension.
+ */
 int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth);
 /*
  * BeginConfiguration. features: the client's, plus WriteMedia, ReadMedia,
