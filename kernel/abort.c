@@ -9,6 +9,7 @@
  */
 #include <linux/ktime.h>
 
+#include "trace.h"
 #include "vdiset.h"
 
 /**
@@ -29,6 +30,7 @@ bool vdiset_abort_locked(struct vdiset_set *set, u32 reason,
 	    set->state == VDISET_STATE_TERMINATED)
 		return false;
 
+	trace_vdiset_abort(set, reason, by);
 	set->abort.time_ns = ktime_get_real_ns();
 	set->abort.reason = reason;
 	vdiset_identity_copy(&set->abort_by, by);

@@ -23,6 +23,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vdiset.h"
 
 /*
@@ -252,14 +253,7 @@ static int vdiset_area_allocate(struct file *file, u64 size, u64 bytes)
 	return rc;
 }
 
-/**
- * vdiset_area_grow - allocate more memory and let everybody map it
- * @set: the set; its config_lock is held
- * @bytes: bytes to add; rounded up
- *
- * Returns 0, -ENOMEM, -EDQUOT or -EINTR; on error the area is as it was.
- */
-int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
+static int vdiset_area_extend(struct vdiset_set *set, u64 bytes)
 {
 	u64 size = set->config.buffer_area_size;
 	u64 grown;
@@ -288,6 +282,21 @@ int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
 		vdiset_device_publish(&set->device[i]);
 	spin_unlock(&set->lock);
 	return 0;
+}
+
+/**
+ * vdiset_area_grow - allocate more memory and let everybody map it
+ * @set: the set; its config_lock is held
+ * @bytes: bytes to add; rounded up
+ *
+ * Returns 0, -ENOMEM, -EDQUOT or -EINTR; on error the area is as it was.
+ */
+int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
+{
+	int rc = vdiset_area_extend(set, bytes);
+
+	trace_vdiset_area(set, READ_ONCE(set->config.buffer_area_size), rc);
+	return rc;
 }
 
 /* Mappings may keep the memory; the set has no use for it any more. */

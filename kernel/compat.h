@@ -46,4 +46,11 @@ static inline int vdiset_forward_mmap(struct file *file,
 #define VDISET_SHMEM_NORESERVE	VM_NORESERVE
 #endif
 
+/* The source is known from __string() since 6.10. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#define vdiset_assign_str(field, text)	__assign_str(field, text)
+#else
+#define vdiset_assign_str(field, text)	__assign_str(field)
+#endif
+
 #endif /* VDISET_COMPAT_H */

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vdiset.h"
 
 /* Offsets that programs are compiled with. */
@@ -387,6 +388,7 @@ static int vdiset_device_claim(struct vdiset_device_file *file,
 	else
 		vdiset_device_publish(device);
 	file->device = device;
+	trace_vdiset_device_open(device, file->side);
 out:
 	spin_unlock(&set->lock);
 	return rc;
@@ -503,6 +505,7 @@ int vdiset_device_close_ioctl(struct vdiset_call *call)
 	} else if (device->state == VDISET_DEVICE_CLOSED) {
 		rc = -EPIPE;
 	} else {
+		trace_vdiset_device_close(device, VDISET_SERVER);
 		last = ++set->closed == set->config.device_count;
 		/* pairs with the acquire in vdiset_device_state() */
 		smp_store_release(&device->state, VDISET_DEVICE_CLOSED);

@@ -13,6 +13,7 @@
 #include <linux/fdtable.h>
 #include <linux/slab.h>
 
+#include "trace.h"
 #include "vdiset.h"
 
 struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
@@ -96,7 +97,7 @@ bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner)
 }
 
 /* Take the party off the set's books. True unless it had left before. */
-static bool vdiset_party_leave(struct vdiset_party *party)
+static bool vdiset_party_leave(struct vdiset_party *party, bool died)
 {
 	struct vdiset_set *set = party->set;
 
@@ -105,6 +106,7 @@ static bool vdiset_party_leave(struct vdiset_party *party)
 	if (party->left)
 		return false;
 	party->left = true;
+	trace_vdiset_party(party, false, died);
 
 	switch (party->who.role) {
 	case VDISET_ROLE_PRIMARY:
@@ -132,7 +134,7 @@ void vdiset_party_died(struct vdiset_party *party)
 	bool aborted = false;
 
 	spin_lock(&set->lock);
-	if (vdiset_party_leave(party) &&
+	if (vdiset_party_leave(party, true) &&
 	    party->who.role != VDISET_ROLE_OBSERVER)
 		aborted = vdiset_abort_locked(set, VDISET_REASON_DIED,
 					      &party->who);
@@ -188,7 +190,7 @@ int vdiset_close_ioctl(struct vdiset_call *call)
 		return -EINVAL;
 
 	spin_lock(&set->lock);
-	if (!vdiset_party_leave(party)) {
+	if (!vdiset_party_leave(party, false)) {
 		rc = -EBADFD;
 	} else if (!vdiset_party_done(party)) {
 		aborted = vdiset_abort_locked(set, VDISET_REASON_CLOSED,

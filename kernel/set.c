@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/ktime.h>
 
+#include "trace.h"
 #include "vdiset.h"
 
 DEFINE_MUTEX(vdiset_table_lock);
@@ -31,6 +32,7 @@ void vdiset_set_retire(struct vdiset_set *set)
 static void vdiset_set_free(struct vdiset_set *set)
 {
 	vdiset_set_retire(set);
+	trace_vdiset_free(set);
 	if (set->abort_by.role)
 		vdiset_identity_put(&set->abort_by);
 	vdiset_account_put(set->account);
@@ -65,6 +67,7 @@ void vdiset_set_enter(struct vdiset_set *set, u32 state)
 
 	lockdep_assert_held(&set->lock);
 
+	trace_vdiset_state(set, state);
 	/* pairs with the acquire in vdiset_set_state() */
 	smp_store_release(&set->state, state);
 	for (i = 0; i < set->config.device_count; i++)
@@ -276,6 +279,7 @@ static int vdiset_set_publish(struct vdiset_set *set)
  */
 static void vdiset_bind(struct vdiset_call *call, struct vdiset_party *party)
 {
+	trace_vdiset_party(party, true, false);
 	vdiset_file_bind(call->file, party);
 	if (!vdiset_holds_file(call->filp))
 		vdiset_party_died(party);
@@ -316,6 +320,7 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 		goto out_set;
 	}
 	args->out_id = set->id;
+	trace_vdiset_create(set);
 	vdiset_bind(call, party);
 out_set:
 	/* a party holds the set from now on, or nobody does */

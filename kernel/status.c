@@ -112,6 +112,10 @@ int vdiset_device_status_ioctl(struct vdiset_call *call)
 		status->out_completions = READ_ONCE(client->operations);
 		status->out_bytes = READ_ONCE(client->bytes);
 	}
+	status->out_server_waited_ns = vdiset_device_waited(device,
+							    VDISET_SERVER);
+	status->out_client_waited_ns = vdiset_device_waited(device,
+							    VDISET_CLIENT);
 	spin_unlock(&set->lock);
 	return 0;
 }
@@ -205,6 +209,9 @@ void vdiset_device_show_fdinfo(struct seq_file *m, struct file *filp)
 	seq_printf(m, "vdiset-device:\t%u\n", device->index);
 	vdiset_show_name(m, "vdiset-device-name", device->name,
 			 device->name_len);
+	seq_printf(m, "vdiset-waited-ns:\tserver %llu client %llu\n",
+		   vdiset_device_waited(device, VDISET_SERVER),
+		   vdiset_device_waited(device, VDISET_CLIENT));
 	vdiset_show_region(m, "server",
 			   vdiset_device_region(device, VDISET_SERVER));
 	vdiset_show_region(m, "client",

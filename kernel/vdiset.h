@@ -125,6 +125,9 @@ struct vdiset_pages {
  * @user: who has it open; NULL before and after. Never followed without
  *	set->lock: the file may be on its way out
  * @wait: where each side sleeps
+ * @waited_ns: how long each side has slept for the other, in this device
+ * @waiting_since: when it fell asleep, 0 = it is awake. For people: where
+ *	several threads of a side sleep, it is that of one
  * @state_page: the page both sides read and only the kernel writes
  * @region: the regions, by owner
  */
@@ -137,6 +140,8 @@ struct vdiset_device {
 	bool opened[VDISET_SIDES];
 	struct vdiset_device_file *user[VDISET_SIDES];
 	wait_queue_head_t wait[VDISET_SIDES];
+	atomic64_t waited_ns[VDISET_SIDES];
+	u64 waiting_since[VDISET_SIDES];
 	struct page *state_page;
 	struct vdiset_pages region[VDISET_SIDES];
 };
@@ -385,6 +390,8 @@ int vdiset_device_close_ioctl(struct vdiset_call *call);
 int vdiset_wait_ioctl(struct vdiset_call *call);
 int vdiset_device_wait_ioctl(struct vdiset_call *call);
 int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns);
+u64 vdiset_device_waited(const struct vdiset_device *device,
+			 enum vdiset_side side);
 __poll_t vdiset_file_poll(struct file *file, poll_table *table);
 __poll_t vdiset_device_poll(struct file *file, poll_table *table);
 

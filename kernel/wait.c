@@ -13,6 +13,7 @@
 #include <linux/ktime.h>
 #include <linux/wait.h>
 
+#include "trace.h"
 #include "vdiset.h"
 
 /* Results of a condition besides an error. */
@@ -104,11 +105,106 @@ static int vdiset_device_ready(const struct vdiset_device *device,
 /* Wake whoever waits on @side of the device, or for all its devices. */
 static void vdiset_kick(struct vdiset_device *device, enum vdiset_side side)
 {
+	trace_vdiset_kick(device, side);
 	vdiset_wake(&device->wait[side]);
 	if (side == VDISET_SERVER) {
 		atomic_inc(&device->set->events);
 		vdiset_wake(&device->set->server_wait);
 	}
+}
+
+/*
+ * Which side is slow? Each side's sleep is put on the account of the device it
+ * waits for: a client's when there is no command, the server's when commands
+ * are outstanding. Only sleep counts, not the looking before it.
+ */
+static void vdiset_falls_asleep(struct vdiset_device *device,
+				enum vdiset_side side, u64 now)
+{
+	WRITE_ONCE(device->waiting_since[side], now);
+}
+
+static void vdiset_has_slept(struct vdiset_device *device,
+			     enum vdiset_side side, u64 ns)
+{
+	atomic64_add(ns, &device->waited_ns[side]);
+	WRITE_ONCE(device->waiting_since[side], 0);
+}
+
+/**
+ * vdiset_device_waited - how long a side has waited for the other
+ * @device: the device
+ * @side: who waited
+ *
+ * In nanoseconds, with the sleep that is under way.
+ */
+u64 vdiset_device_waited(const struct vdiset_device *device,
+			 enum vdiset_side side)
+{
+	u64 ns = atomic64_read(&device->waited_ns[side]);
+	u64 since = READ_ONCE(device->waiting_since[side]);
+	u64 now = ktime_get_ns();
+
+	return since && now > since ? ns + now - since : ns;
+}
+
+/* Devices with commands outstanding, a bit each. */
+static u64 vdiset_busy_devices(const struct vdiset_set *set)
+{
+	const struct vdiset_region *server, *client;
+	u64 busy = 0;
+	u32 i;
+
+	for (i = 0; i < set->config.device_count; i++) {
+		const struct vdiset_device *device = &set->device[i];
+
+		server = vdiset_device_region(device, VDISET_SERVER);
+		client = vdiset_device_region(device, VDISET_CLIENT);
+		if (READ_ONCE(server->tail) != READ_ONCE(client->tail))
+			busy |= 1ULL << i;
+	}
+	return busy;
+}
+
+static int vdiset_server_sleep(struct vdiset_set *set, s64 timeout_ns,
+			       u32 seen)
+{
+	u64 since = ktime_get_ns();
+	u64 busy = vdiset_busy_devices(set);
+	u64 ns;
+	u32 i;
+	int rc;
+
+	for (i = 0; i < set->config.device_count; i++) {
+		if (busy & 1ULL << i)
+			vdiset_falls_asleep(&set->device[i], VDISET_SERVER,
+					    since);
+	}
+	rc = vdiset_sleep(set->server_wait, timeout_ns,
+			  vdiset_server_ready(set, seen));
+	ns = ktime_get_ns() - since;
+	for (i = 0; i < set->config.device_count; i++) {
+		if (busy & 1ULL << i)
+			vdiset_has_slept(&set->device[i], VDISET_SERVER, ns);
+	}
+	trace_vdiset_wait(set, VDISET_ALL_DEVICES, VDISET_SERVER, ns, rc);
+	return rc;
+}
+
+static int vdiset_device_sleep(struct vdiset_device *device,
+			       enum vdiset_side side, s64 timeout_ns, u32 seen)
+{
+	u64 since = ktime_get_ns();
+	u64 ns;
+	int rc;
+
+	vdiset_falls_asleep(device, side, since);
+	rc = vdiset_sleep(device->wait[side], timeout_ns,
+			  vdiset_device_ready(device, side, seen));
+	ns = ktime_get_ns() - since;
+	vdiset_has_slept(device, side, ns);
+	trace_vdiset_wait(device->set, device->index, side, ns, rc);
+	return rc;
 }
 
 static int vdiset_check_wait(u32 flags, s64 timeout_ns)
@@ -145,16 +241,14 @@ int vdiset_wait_ioctl(struct vdiset_call *call)
 	if (set->config.device_count < 64 &&
 	    args->kick >> set->config.device_count)
 		return -EINVAL;
-	if (state < VDISET_STATE_INITIALIZING || READ_ONCE(call->party->left))
+	/* what was aborted before END_CONFIG has no rings to look at */
+	if (state < VDISET_STATE_INITIALIZING ||
+	    state == VDISET_STATE_ABORTED || READ_ONCE(call->party->left))
 		return vdiset_state_error(set, state);
 
 	vdiset_kick_clients(set, args->kick);
-	if (args->flags & VDISET_WAIT_SLEEP) {
-		rc = vdiset_sleep(set->server_wait, args->timeout_ns,
-				  vdiset_server_ready(set, args->seen));
-	} else if (state == VDISET_STATE_ABORTED) {
-		rc = -ECANCELED;
-	}
+	if (args->flags & VDISET_WAIT_SLEEP)
+		rc = vdiset_server_sleep(set, args->timeout_ns, args->seen);
 	args->out_events = atomic_read(&set->events);
 	return rc;
 }
@@ -175,9 +269,8 @@ int vdiset_device_wait_ioctl(struct vdiset_call *call)
 	if (args->flags & VDISET_WAIT_KICK)
 		vdiset_kick(device, vdiset_peer_side(side));
 	if (args->flags & VDISET_WAIT_SLEEP)
-		rc = vdiset_sleep(device->wait[side], args->timeout_ns,
-				  vdiset_device_ready(device, side,
-						      args->seen));
+		rc = vdiset_device_sleep(device, side, args->timeout_ns,
+					 args->seen);
 	else if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
 		rc = -ECANCELED;
 	return rc;

@@ -19,7 +19,7 @@ static uint64_t buffer_of(const struct vd_lane *l, uint32_t tag)
  * Two running sums: the second mixes in the position, both cost one addition a
  * word, which counts where the processor is emulated.
  */
-static uint64_t fill(char *buf, uint32_t bytes, uint64_t seed)
+uint64_t vd_fill(char *buf, uint32_t bytes, uint64_t seed)
 {
 	uint64_t *p = (uint64_t *)buf, *end = p + bytes / 8;
 	uint64_t w = seed * 0x9e3779b97f4a7c15ULL, a = 0, b = 0;
@@ -33,7 +33,7 @@ static uint64_t fill(char *buf, uint32_t bytes, uint64_t seed)
 	return b ^ a << 1;
 }
 
-static uint64_t checksum(const char *buf, uint32_t bytes)
+uint64_t vd_checksum(const char *buf, uint32_t bytes)
 {
 	const uint64_t *p = (const uint64_t *)buf, *end = p + bytes / 8;
 	uint64_t a = 0, b = 0;
@@ -76,7 +76,7 @@ static int server_send(struct vd_lane *l)
 		int ret;
 
 		c.buffer = buffer_of(l, c.tag);
-		l->sum_of[c.tag] = fill(l->area + c.buffer, c.size,
+		l->sum_of[c.tag] = vd_fill(l->area + c.buffer, c.size,
 					((uint64_t)l->dev->index << 32) + l->sent);
 		l->total += l->sum_of[c.tag];
 		ret = vd_produce(l->dev, &c);
@@ -195,7 +195,7 @@ static int client_one(struct vd_lane *l, const struct vdiset_command *cmd,
 	memset(done, 0, sizeof(*done));
 	done->tag = cmd->tag;
 	done->bytes = cmd->size;
-	done->position = checksum(l->area + cmd->buffer, cmd->size);
+	done->position = vd_checksum(l->area + cmd->buffer, cmd->size);
 	l->total += done->position;
 	return 0;
 }

@@ -36,6 +36,10 @@ struct vd_lane {
 	int error;		/* the first one, -errno; -EILSEQ: wrong sum */
 };
 
+/* Fills a buffer with what follows from the seed; its sum. */
+uint64_t vd_fill(char *buf, uint32_t bytes, uint64_t seed);
+uint64_t vd_checksum(const char *buf, uint32_t bytes);
+
 uint64_t vd_area_bytes(const struct vd_traffic *t);
 /* Both run one device to its end, DEVICE_CLOSE included. */
 void vd_lane_init(struct vd_lane *l, const struct vd_traffic *t,

@@ -446,6 +446,29 @@ static void close_both(struct later *l)
 	vd_device_close(l->self->d[1].fd);
 }
 
+/* With rings and without: it looks at none of them any more. */
+TEST(aborted_in_any_state)
+{
+	uint32_t seen = 0;
+	struct vd_set s;
+	int state;
+
+	for (state = VDISET_STATE_CONNECTED;
+	     state <= VDISET_STATE_INITIALIZING; state++) {
+		ASSERT_EQ(0, vd_set_up(&s, 64, 4, 4096, state));
+		ASSERT_EQ(0, vd_abort(s.primary, VDISET_REASON_SIGNAL, 0, ""));
+		EXPECT_EQ(-ECANCELED, vd_set_wait(s.server, SLEEP, LONG_WAIT,
+						  0, &seen));
+		EXPECT_EQ(-ECANCELED, vd_set_wait(s.server, SLEEP, 0, 0,
+						  &seen));
+		EXPECT_EQ(-ECANCELED, vd_set_wait(s.server, KICK, 0, ~0ULL,
+						  &seen));
+		EXPECT_EQ(-ECANCELED, vd_set_wait(s.server, KICK | SLEEP, MS,
+						  ~0ULL, &seen));
+		vd_set_down(&s);
+	}
+}
+
 TEST_F(wait, set_terminates_meanwhile)
 {
 	struct later l = { .ms = 100, .fn = close_both, .self = self };

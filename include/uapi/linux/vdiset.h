@@ -634,6 +634,10 @@ struct vdiset_status {
  * @out_commands: commands sent, as the server says
  * @out_completions: commands completed, as the client says
  * @out_bytes: bytes transferred, as the client says
+ * @out_server_waited_ns: how long the server slept with commands outstanding
+ *	on this device: the client is slow
+ * @out_client_waited_ns: how long the client slept without a command: the
+ *	server is slow
  * @out_name_len: length of the name, 0 when it has none yet
  * @out_name: the name, then zeros
  * @reserved: 0
@@ -650,6 +654,8 @@ struct vdiset_device_status {
 	__aligned_u64 out_commands;
 	__aligned_u64 out_completions;
 	__aligned_u64 out_bytes;
+	__aligned_u64 out_server_waited_ns;
+	__aligned_u64 out_client_waited_ns;
 	__u32 out_name_len;
 	char out_name[VDISET_NAME_MAX + 1];
 	__u32 reserved;
