@@ -20,6 +20,8 @@ else
 	CACHE=${VDISET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vdiset}
 fi
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+# shellcheck source=vm/source.sh
+. "$VM/source.sh"
 
 # Failures of the machinery, as opposed to those of the command it runs.
 EXIT_TIMEOUT=124
@@ -49,10 +51,10 @@ need() {
 	done
 }
 
-# kernel_row NAME: set K_NAME, K_SUITE, K_TOOLS, K_CC from the table
+# kernel_row NAME: set K_NAME, K_SUITE, K_TOOLS, K_CC, K_CONFIG from the table
 kernel_row() {
 	local want=${1:-}
-	while read -r K_NAME K_SUITE K_TOOLS K_CC; do
+	while read -r K_NAME K_SUITE K_TOOLS K_CC K_CONFIG; do
 		case $K_NAME in ''|'#'*) continue ;; esac
 		if [ -z "$want" ] || [ "$want" = "$K_NAME" ] || [[ $want == "$K_NAME".* ]]; then
 			return 0
@@ -183,14 +185,23 @@ newest_image() {
 		grep -E '^[0-9.]+([-+][a-z0-9]+)*-amd64$' | grep -vE -- '-(cloud|rt)-' | sort -V | tail -n 1 || :
 }
 
+# Is the kernel in the cache, and made as it would be today?
+kernel_there() {
+	[ -e "$K_DIR/complete" ] || return
+	[ -z "$K_CONFIG" ] || cat "$VM/config/common" "$VM/config/$K_CONFIG" | cmp -s - "$K_DIR/config"
+}
+
 # kernel_get NAME: have it in the cache; set K_* and K_REL, K_DIR
 kernel_get() {
 	kernel_row "$1"
 	K_DIR=$CACHE/kernels/$K_NAME
-	if [ ! -e "$K_DIR/complete" ]; then
+	if ! kernel_there; then
 		need apt-get dpkg-deb flock depmod
+		if [ -n "$K_CONFIG" ]; then
+			tools_get
+		fi
 		cache_lock
-		[ -e "$K_DIR/complete" ] || fetching kernels kernel_fetch
+		kernel_there || fetching kernels "$([ -n "$K_CONFIG" ] && echo kernel_build || echo kernel_fetch)"
 		cache_unlock
 	fi
 	K_DIR=$(readlink -f "$K_DIR")
@@ -292,7 +303,7 @@ tools_fetch() {
 	# debootstrap does not read apt's settings.
 	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
 	if ! http_proxy=${proxy:-${http_proxy:-}} debootstrap --variant=minbase --arch=amd64 \
-		--keyring="$KEYRING" --include="$K_CC,make,libc6-dev,binutils,libelf-dev,libssl-dev,kmod,pahole,sparse" \
+		--keyring="$KEYRING" --include="$K_CC,make,libc6-dev,binutils,libelf-dev,libssl-dev,kmod,pahole,sparse,flex,bison,bc,perl" \
 		"$K_TOOLS" "$tmp/root" "$MIRROR" > "$tmp/log" 2>&1; then
 		tail -n 20 "$tmp/log" >&2
 		die "debootstrap of $K_TOOLS into $CACHE failed"
@@ -300,4 +311,33 @@ tools_fetch() {
 	rm -rf "$tmp"/root/var/cache/apt/archives/*.deb "$tmp"/root/var/lib/apt/lists/*
 	touch "$tmp/root/complete"
 	mv "$tmp/root" "$TOOLS"
+}
+
+# in_tools RW RO COMMAND...: run COMMAND with the programs of the build
+# environment.  The directories RW and RO, which it may write to and not, are at
+# the same places as here; objtool needs /proc.  The mounts are in a name space
+# of their own and go with it.  Below a chroot, whose root is no mount point,
+# they may be seen outside, so they are undone as well.
+in_tools() {
+	local rw=$1 ro=$2 propagation=private
+	shift 2
+	if [ -z "$TOOLS" ]; then
+		"$@"
+		return
+	fi
+	[ "$(id -u)" = 0 ] || die "a build for $K_NAME needs root on this host"
+	mkdir -p "$TOOLS$rw" "$TOOLS$ro"
+	unshare --mount --propagation private true 2>/dev/null || propagation=unchanged
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --mount --propagation "$propagation" sh -ec '
+		tools=$1 rw=$2 ro=$3
+		shift 3
+		trap "umount -l \"\$tools/proc\" \"\$tools\$rw\" \"\$tools\$ro\" 2>/dev/null || :" EXIT
+		trap "exit 130" INT
+		trap "exit 143" TERM HUP
+		mount -t proc proc "$tools/proc"
+		mount --bind "$rw" "$tools$rw"
+		mount --bind -o ro "$ro" "$tools$ro"
+		chroot "$tools" "$@"
+	' sh "$TOOLS" "$rw" "$ro" "$@"
 }

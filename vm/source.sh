@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# A kernel made from Debian's linux-source instead of fetched: called by
+# kernel_get (vm/lib.sh) for the lines of vm/kernels with a config.
+
+# newest_source: the package of the suite's kernel source
+newest_source() {
+	apt-cache "${APT_OPTS[@]}" depends --no-recommends linux-source |
+		sed -n 's/^ *Depends: \(linux-source-[0-9.]*\)$/\1/p' | head -n 1
+}
+
+# What building a module needs is kept, in the place where headers are.
+prune_source() {
+	local src=$1 d
+	for d in "$src"/*; do
+		case ${d##*/} in
+		Kbuild|Kconfig|Makefile|Module.symvers|System.map|include|scripts) ;;
+		arch) find "$d" -mindepth 1 -maxdepth 1 ! -name x86 ! -name Kconfig -exec rm -rf {} + ;;
+		tools) find "$d" -mindepth 1 -maxdepth 1 ! -name objtool -exec rm -rf {} + ;;
+		*) rm -rf "$d" ;;
+		esac
+	done
+	find "$src" \( -name '*.o' -o -name '*.a' -o -name '*.cmd' \) ! -path '*/scripts/*' -delete
+}
+
+# make_kernel SOURCE CONFIG: with the environment's programs.  An option that
+# does not exist, or lacks what it depends on, would silently not be there.
+make_kernel() {
+	# shellcheck disable=SC2016 # for the inner shell
+	in_tools "${1%/*}" "$VM" sh -ec '
+		cd "$1"
+		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+		make -s "CC=$3" "KCONFIG_ALLCONFIG=$2" allnoconfig
+		grep -o "^CONFIG_[A-Z0-9_]*=[^n].*" "$2" | sort -u > wanted
+		grep -vxFf .config wanted && { echo "are not in the configuration"; exit 1; }
+		rm wanted
+		exec make -s "CC=$3" "LOCALVERSION=-$4" "-j$5" bzImage modules
+	' sh "$1" "$2" "x86_64-linux-gnu-$K_CC" "$K_NAME" "$(nproc)"
+}
+
+kernel_build() {
+	local tmp=$1 package src rel
+	mkdir -p "$tmp/debs" "$tmp/tree/usr/lib/modules" "$tmp/tree/usr/src"
+	private_apt "$tmp/apt" "$K_SUITE"
+	package=$(newest_source)
+	[ -n "$package" ] || die "$K_SUITE has no linux-source"
+	say FETCH "$package"
+	(cd "$tmp/debs" && apt-get "${APT_OPTS[@]}" -qq download "$package" >&2) ||
+		die "cannot fetch $package into $CACHE"
+	say UNPACK "$package"
+	dpkg-deb --fsys-tarfile "$tmp"/debs/*.deb | tar -xO "./usr/src/$package.tar.xz" |
+		tar -xJ --no-same-owner --exclude='*/Documentation/*' -C "$tmp" ||
+		die "cannot unpack $package into $CACHE"
+	rm -rf "$tmp/debs"
+	src=$tmp/$package
+	# named by Kconfig
+	mkdir -p "$src/Documentation"
+	: > "$src/Documentation/Kconfig"
+	cat "$VM/config/common" "$VM/config/$K_CONFIG" > "$tmp/config"
+
+	say BUILD "$package, $K_NAME (some minutes)"
+	make_kernel "$src" "$tmp/config" > "$tmp/log" 2>&1 < /dev/null || {
+		tail -n 20 "$tmp/log" >&2
+		die "$package does not build as $K_NAME"
+	}
+	rel=$(cat "$src/include/config/kernel.release")
+	# the entry by which QEMU starts a plain vmlinux is not fit for KASAN
+	mv "$src/arch/x86/boot/bzImage" "$tmp/tree/vmlinux"
+	prune_source "$src"
+	mv "$src" "$tmp/tree/usr/src/linux-headers-$rel"
+	mkdir -p "$tmp/tree/usr/lib/modules/$rel"
+	ln -s usr/lib "$tmp/tree/lib"
+	cp "$tmp/config" "$tmp/tree/config"
+	touch "$tmp/tree/complete"
+	rm -rf "${CACHE:?}/kernels/$rel"
+	mv "$tmp/tree" "$CACHE/kernels/$rel"
+	ln -sfn "$rel" "$CACHE/kernels/$K_NAME"
+}
