@@ -15,9 +15,16 @@
  * Time-outs are milliseconds; negative waits for ever, 0 polls.
  *
  * Threads: a set may be used from any thread. A device is for one thread at a
- * time on each side (one caller of get_command; send_command is serialised),
- * but commands may be completed from any thread. Callers of close must have
- * stopped using the set's devices and buffers in their other threads.
+ * time on each side (a second caller of get_command gets VD_E_BUSY;
+ * send_command is serialised), but commands may be completed from any thread.
+ * Close may be called while other threads are in calls: it makes them return,
+ * and waits for them. It cannot know who still touches buffers: their memory
+ * goes with it.
+ *
+ * Lifetime: a device belongs to its client or server object. When the set was
+ * closed, calls on the device give VD_E_PROTOCOL, until the object opens the
+ * first device of its next set, or is freed; then the pointer is invalid.
+ * Objects may be freed when no other thread uses them.
  *
  * Processes: the process that creates or joins a set is a party of it. Its end
  * without close aborts the set, even where a forked child still has the
@@ -96,6 +103,12 @@ void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
 			size_t size);
 /* Version of the library, "0.1.0". */
 const char *vdi_version(void);
+/*
+ * The instance that the deprecated calls without one (Create, OpenInSecondary)
+ * mean: the value of the environment variable _VIRTUAL_SERVER_NAME_, NULL when
+ * it is not set. To be passed as `instance`.
+ */
+const char *vdi_default_instance(void);
 
 /* ---------------------------------------------------------------- module */
 
@@ -115,19 +128,20 @@ int vdi_client_new(struct vdi_client **out);
 void vdi_client_free(struct vdi_client *client);
 
 /*
- * Create / CreateEx: create the set `name` of `instance` (NULL = default; see
- * _VIRTUAL_SERVER_NAME_) as primary client. `access` may be NULL for
- * VDI_ACCESS_DEFAULT. `config`: deviceCount and the client's other fields; the
- * server's must be 0.
- *   VD_E_NOTSUPPORTED  a field of config is invalid
- *   VD_E_PROTOCOL      this object has a set, or the name is in use
- *   VD_E_SECURITY      no access to /dev/vdiset, or access not permitted
+ * CreateEx: create the set `name` of `instance` (NULL = the default instance)
+ * as primary client; sets of different instances are kept apart. `access` may
+ * be NULL for VDI_ACCESS_DEFAULT. `config`: deviceCount and the client's other
+ * fields; the server's must be 0.
+ *   VD_E_NOTSUPPORTED   a field of config is invalid
+ *   VD_E_PROTOCOL       this object has a set, or the name is in use
+ *   VD_E_INSTANCE_NAME  the instance is no name: a backslash, or too long
+ *   VD_E_SECURITY       no access to /dev/vdiset, or access not permitted
  */
 int vdi_client_create(struct vdi_client *client, const char *instance,
 		      const char *name, const struct VDConfig *config,
 		      const struct vdi_access *access);
 /*
- * OpenInSecondary(Ex): join a configured set from a further process.
+ * OpenInSecondaryEx: join a configured set from a further process.
  *   VD_E_PROTOCOL  no such set (or not for this user), or not configured yet
  */
 int vdi_client_open_in_secondary(struct vdi_client *client,
@@ -170,18 +184,27 @@ int vdi_client_get_buffer_handle(struct vdi_client *client,
 				 const uint8_t *buffer, uint32_t *handle);
 int vdi_client_map_buffer_handle(struct vdi_client *client, uint32_t handle,
 				 uint8_t **buffer);
-/* SignalAbort; text (NULL = none) and code go to everybody's abort_info. */
+/*
+ * SignalAbort; text (NULL = none) and code go to everybody's abort_info. Once
+ * the server has closed every device it only ends this client's part: the
+ * client gets VD_E_ABORT from then on, the server does not hear of it.
+ */
 int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
 			    const char *text);
 /*
  * Close: give up everything of the set, then the object may create again.
- *   VD_E_OPEN  before the normal end: the set was aborted by it, and resources
- *              are released all the same
+ * Before Active this is in order, and the end of the set.
+ *   VD_E_OPEN  devices of the set are open: the set was aborted by it, and
+ *              resources are released all the same
  */
 int vdi_client_close(struct vdi_client *client);
 /* Descriptor of the set, for poll(2) and for passing on; -1 when none. */
 int vdi_client_fd(const struct vdi_client *client);
-/* Descriptor of the device; poll(2) is meaningful only while not in a call. */
+/*
+ * Descriptor of the device; poll(2) is meaningful only while not in a call. Of a
+ * device in IO-ERROR, call get_command after each completion and before poll: a
+ * ClearError that was held back until then is not seen in the descriptor.
+ */
 int vdi_client_device_fd(const struct vdi_client_device *device);
 /* NOERROR with *info filled; reason 0 when the set is not aborted. */
 int vdi_client_abort_info(struct vdi_client *client,
@@ -191,13 +214,19 @@ void vdi_client_message(struct vdi_client *client, char *buf, size_t size);
 
 /* ---------------------------------------------------------------- server */
 
+/* A server object in state "does not exist". VD_E_MEMORY. */
 int vdi_server_new(struct vdi_server **out);
+/*
+ * Closes the set when it is open, and frees the object. NULL is allowed; does
+ * nothing when called from a completion routine of this server.
+ */
 void vdi_server_free(struct vdi_server *server);
 
 /*
- * Open: connect to the set `name` of `instance`.
- *   VD_E_INVALID  there is no such set, or not for this user
- *   VD_E_BUSY     the set has a server
+ * Open: connect to the set `name` of `instance` (NULL = the default instance).
+ *   VD_E_INVALID        there is no such set, or not for this user
+ *   VD_E_BUSY           the set has or had a server
+ *   VD_E_INSTANCE_NAME  the instance is no name: a backslash, or too long
  */
 int vdi_server_open(struct vdi_server *server, const char *instance,
 		    const char *name);
@@ -207,7 +236,7 @@ int vdi_server_get_configuration(struct vdi_server *server,
 				 struct VDConfig *config);
 /*
  * Commands to keep outstanding on a device (0 = default 32, up to 1024); to be
- * called before BeginConfiguration. An extension.
+ * called before BeginConfiguration; kept for later sets. An extension.
  */
 int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth);
 /*
@@ -289,9 +318,10 @@ int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
 int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 			    const char *text);
 /*
- * Close: release everything in every case.
+ * Close: release everything in every case but the last.
  *   VD_E_PROTOCOL  devices were open: the set was aborted by it and what was
- *                  outstanding was completed with 995
+ *                  outstanding was completed with 995; or there was no set; or
+ *                  called from a completion routine, which does nothing
  */
 int vdi_server_close(struct vdi_server *server);
 int vdi_server_fd(const struct vdi_server *server);

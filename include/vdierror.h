@@ -12,6 +12,16 @@
 #define NOERROR			0
 #endif
 
+/* Sources written for the interface make and take codes apart with these. */
+#ifndef MAKE_HRESULT
+#define MAKE_HRESULT(sev, fac, code) \
+	((int)((unsigned int)(sev) << 31 | (unsigned int)(fac) << 16 | \
+	       (unsigned int)(code)))
+#endif
+#ifndef VD_ERROR
+#define VD_ERROR(code)		MAKE_HRESULT(1, 0x77, code)
+#endif
+
 #define VD_E_NOTOPEN		((int)0x80770002)	/* object is not open */
 #define VD_E_TIMEOUT		((int)0x80770003)	/* the wait ran out */
 #define VD_E_ABORT		((int)0x80770004)	/* the set is aborted */

@@ -64,7 +64,7 @@ typedef struct VDC_Command VDC_Command;
 typedef struct VDS_Command VDS_Command;
 #endif
 
-/* Feature bits; the last three but one are set by the server. */
+/* Feature bits; those marked are set by the server. */
 enum VDFeatures {
 	VDF_LikePipe		= 0x0,
 	VDF_Removable		= 0x1,
@@ -82,11 +82,18 @@ enum VDFeatures {
 	VDF_WriteMedia		= 0x10000,	/* server: a backup */
 	VDF_ReadMedia		= 0x20000,	/* server: a restore */
 	VDF_CompleteEnabled	= 0x40000,	/* server: Complete will come */
+#ifdef __cplusplus
+	VDF_LatchStats		= 0x80000000U,
+#endif
 	VDF_LikeDisk		= VDF_RandomAccess,
 	VDF_LikeTape		= VDF_FileMarks | VDF_Removable | VDF_Rewind |
 				  VDF_Position | VDF_SkipBlocks |
 				  VDF_ReversePosition
 };
+#ifndef __cplusplus
+/* no int, which an enumerator of C has to be */
+#define VDF_LatchStats		0x80000000U
+#endif
 
 enum VDCommands {
 	VDC_Read		= 1,
@@ -120,24 +127,63 @@ enum VDWhence {
 #ifndef ERROR_SUCCESS
 #define ERROR_SUCCESS			0L
 #endif
-#define ERROR_INVALID_HANDLE		6L
+#ifndef ERROR_ARENA_TRASHED
 #define ERROR_ARENA_TRASHED		7L
+#endif
+#ifndef ERROR_HANDLE_EOF
 #define ERROR_HANDLE_EOF		38L
+#endif
+#ifndef ERROR_HANDLE_DISK_FULL
 #define ERROR_HANDLE_DISK_FULL		39L
+#endif
+#ifndef ERROR_NOT_SUPPORTED
 #define ERROR_NOT_SUPPORTED		50L
+#endif
+#ifndef ERROR_DISK_FULL
 #define ERROR_DISK_FULL			112L
+#endif
+#ifndef ERROR_OPERATION_ABORTED
 #define ERROR_OPERATION_ABORTED		995L
-#define ERROR_END_OF_MEDIA		1100L
-#define ERROR_FILEMARK_DETECTED		1101L
-#define ERROR_BEGINNING_OF_MEDIA	1102L
-#define ERROR_NO_DATA_DETECTED		1104L
-#define ERROR_NO_MEDIA_IN_DRIVE		1112L
-#define ERROR_IO_DEVICE			1117L
-#define ERROR_EOM_OVERFLOW		1129L
-#define ERROR_NO_SYSTEM_RESOURCES	1450L
+#endif
 
 #ifdef __cplusplus
 }
 #endif
 
 #endif /* VDITYPES_H */
+
+/*
+ * The codes that vdi.h of the Linux SDK lacks. Programs written for it may have
+ * names of their own for them, so our vdi.h leaves them out; they are outside
+ * of the guard above for those who include libvdi.h after it.
+ */
+#if !defined(VDITYPES_AS_SDK) && !defined(VDITYPES_CODES)
+#define VDITYPES_CODES
+#ifndef ERROR_INVALID_HANDLE
+#define ERROR_INVALID_HANDLE		6L
+#endif
+#ifndef ERROR_END_OF_MEDIA
+#define ERROR_END_OF_MEDIA		1100L
+#endif
+#ifndef ERROR_FILEMARK_DETECTED
+#define ERROR_FILEMARK_DETECTED		1101L
+#endif
+#ifndef ERROR_BEGINNING_OF_MEDIA
+#define ERROR_BEGINNING_OF_MEDIA	1102L
+#endif
+#ifndef ERROR_NO_DATA_DETECTED
+#define ERROR_NO_DATA_DETECTED		1104L
+#endif
+#ifndef ERROR_NO_MEDIA_IN_DRIVE
+#define ERROR_NO_MEDIA_IN_DRIVE		1112L
+#endif
+#ifndef ERROR_IO_DEVICE
+#define ERROR_IO_DEVICE			1117L
+#endif
+#ifndef ERROR_EOM_OVERFLOW
+#define ERROR_EOM_OVERFLOW		1129L
+#endif
+#ifndef ERROR_NO_SYSTEM_RESOURCES
+#define ERROR_NO_SYSTEM_RESOURCES	1450L
+#endif
+#endif /* VDITYPES_CODES */

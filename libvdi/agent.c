@@ -327,17 +327,34 @@ static int step(struct vdi_server *server, int64_t timeout_ms,
 	}
 }
 
-static int may_run(struct vdi_server *server)
+/*
+ * Become the agent, inside of the set; but for NOERROR, neither. Where every
+ * device is closed already there is nothing to do, and that is no error: a
+ * thread that was to be the agent may come late.
+ */
+static int begin_agent(struct vdi_server *server)
 {
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "run completions");
-	if (!vdi_server_claim_agent(server, false))
-		return vdi_set_fail(&server->set, VD_E_BUSY,
+	int code = NOERROR;
+
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "run completions");
+	if (!vdi_server_claim_agent(server, false)) {
+		code = vdi_set_fail(&server->set, VD_E_BUSY,
 				    "the completion agent is running");
-	if (server->phase == VDI_SERVER_READY)
-		return NOERROR;
+	} else if (__atomic_load_n(&server->phase, __ATOMIC_ACQUIRE) !=
+		   VDI_SERVER_READY) {
+		vdi_server_leave_agent(server);
+		code = vdi_server_fail_order(server, "run completions");
+	}
+	if (code)
+		vdi_set_leave(&server->set);
+	return code;
+}
+
+static void end_agent(struct vdi_server *server)
+{
 	vdi_server_leave_agent(server);
-	return vdi_server_fail_order(server, "run completions");
+	vdi_set_leave(&server->set);
 }
 
 int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
@@ -350,11 +367,11 @@ int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
 		*count = 0;
 	if (!server)
 		return VD_E_INVALID;
-	code = may_run(server);
+	code = begin_agent(server);
 	if (code)
 		return code;
 	code = step(server, timeout_ms, &n);
-	vdi_server_leave_agent(server);
+	end_agent(server);
 	if (count)
 		*count = n;
 	return code;
@@ -367,12 +384,12 @@ int vdi_server_execute_completion_agent(struct vdi_server *server)
 
 	if (!server)
 		return VD_E_INVALID;
-	code = may_run(server);
+	code = begin_agent(server);
 	if (code)
 		return code;
 	do
 		code = step(server, -1, &count);
 	while (code == NOERROR);
-	vdi_server_leave_agent(server);
+	end_agent(server);
 	return code == VD_E_CLOSE ? NOERROR : code;
 }

@@ -50,6 +50,18 @@ static int map_rings(struct vdi_channel *ch,
 	return 0;
 }
 
+/* All were opened; when all were closed, too, it is out of order. */
+static int fail_all_open(struct vdi_set *set)
+{
+	struct vdiset_status status = { .size = sizeof(status) };
+
+	if (!vdi_set_ioctl(set, VDISET_STATUS, &status) &&
+	    status.out_state == VDISET_STATE_TERMINATED)
+		return vdi_set_fail(set, VD_E_PROTOCOL,
+				    "open device: the set has terminated");
+	return vdi_set_fail_text(set, VD_E_OPEN, "every device is open");
+}
+
 static int fail_open(struct vdi_set *set, int err, const char *name)
 {
 	switch (err) {
@@ -60,8 +72,7 @@ static int fail_open(struct vdi_set *set, int err, const char *name)
 		return vdi_set_fail(set, VD_E_PROTOCOL,
 				    "device %s is or was open", name);
 	case -ENOSPC:
-		return vdi_set_fail_text(set, VD_E_OPEN,
-					 "every device is open");
+		return fail_all_open(set);
 	default:
 		return vdi_set_fail_errno(set, err, "open device");
 	}

@@ -56,6 +56,7 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 	if (!device)
 		return NULL;
 	device->server = server;
+	vdi_gate_open(&device->gate);
 	device->ch = *ch;
 	if (init_requests(device, ch->ring.depth)) {
 		free_memory(device);
@@ -65,12 +66,37 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 	return device;
 }
 
-void vdi_server_device_free(struct vdi_server_device *device, bool foreign)
+static void free_device(struct vdi_server_device *device)
 {
-	vdi_channel_release(&device->ch, foreign);
-	if (!foreign)
-		pthread_mutex_destroy(&device->lock);
+	pthread_mutex_destroy(&device->lock);
 	free_memory(device);
+}
+
+/* Devices of a set that was closed are kept until there are others; client.c. */
+void vdi_server_free_dead(struct vdi_server *server)
+{
+	struct vdi_server_device *device;
+
+	while ((device = server->dead)) {
+		server->dead = device->next;
+		free_device(device);
+	}
+}
+
+/* In a forked child, gate and lock are what threads of the parent left. */
+void vdi_server_device_bury(struct vdi_server_device *device, bool foreign)
+{
+	struct vdi_server *server = device->server;
+
+	if (foreign) {
+		vdi_gate_init(&device->gate);
+		pthread_mutex_init(&device->lock, NULL);
+	} else {
+		vdi_gate_close(&device->gate);
+	}
+	vdi_channel_release(&device->ch, foreign);
+	device->next = server->dead;
+	server->dead = device;
 }
 
 /*
@@ -107,6 +133,7 @@ static int open_device(struct vdi_server *server, const char *name,
 		return vdi_set_fail(&server->set, VD_E_MEMORY, "no memory");
 	}
 	publish(server, *out);
+	vdi_server_free_dead(server);
 	return NOERROR;
 }
 
@@ -118,17 +145,18 @@ int vdi_server_open_device(struct vdi_server *server, const char *name,
 	if (!server || !out)
 		return VD_E_INVALID;
 	*out = NULL;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "open device");
-	if (vdi_name_check(name))
-		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "open device: the name is invalid");
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "open device");
 	pthread_mutex_lock(&server->lock);
-	if (server->phase == VDI_SERVER_READY)
-		code = open_device(server, name, out);
-	else
+	if (server->phase != VDI_SERVER_READY)
 		code = vdi_server_fail_order(server, "open device");
+	else if (vdi_name_check(name))
+		code = vdi_set_fail(&server->set, VD_E_INVALID,
+				    "open device: the name is invalid");
+	else
+		code = open_device(server, name, out);
 	pthread_mutex_unlock(&server->lock);
+	vdi_set_leave(&server->set);
 	return code;
 }
 
@@ -260,12 +288,8 @@ static int completion_of(int code)
 }
 
 /* A command that cannot be sent still gets its routine, on this thread. */
-static int refuse(struct vdi_set *set, struct VDS_Command *cmd, int code)
+static int refuse(struct VDS_Command *cmd, int code)
 {
-	if (code == VD_E_ABORT)
-		vdi_set_fail_abort(set);
-	else
-		vdi_set_fail_text(set, code, vdi_strerror(code));
 	cmd->completionCode = completion_of(code);
 	cmd->bytesTransferred = 0;
 	cmd->outPosition = 0;
@@ -273,31 +297,58 @@ static int refuse(struct vdi_set *set, struct VDS_Command *cmd, int code)
 	return code;
 }
 
+/* Begin a call on a device; false when its set was closed, or is not ours. */
+static bool enter_device(struct vdi_server_device *device)
+{
+	if (!vdi_gate_enter(&device->gate))
+		return false;
+	if (vdi_set_mine(&device->server->set))
+		return true;
+	vdi_gate_leave(&device->gate);
+	return false;
+}
+
+static int send_command(struct vdi_server_device *device,
+			struct VDS_Command *cmd, const char **wrong)
+{
+	struct vdiset_command entry;
+	int code;
+
+	*wrong = make_entry(device, cmd, &entry);
+	if (*wrong)
+		return VD_E_INVALID;
+	pthread_mutex_lock(&device->lock);
+	code = enqueue(device, &entry, cmd);
+	pthread_mutex_unlock(&device->lock);
+	/* the command may be completed by now: it is not ours any more */
+	if (!code)
+		vdi_channel_tell(&device->ch);
+	return code;
+}
+
+/* The routine of a command that is refused may close the set: outside. */
 int vdi_server_send_command(struct vdi_server_device *device,
 			    struct VDS_Command *cmd)
 {
-	struct vdiset_command entry;
+	const char *wrong = NULL;
 	struct vdi_set *set;
-	const char *wrong;
 	int code;
 
 	if (!device || !cmd || !cmd->completionRoutine)
 		return VD_E_INVALID;
 	set = &device->server->set;
-	if (!vdi_set_exists(set))
-		return refuse(set, cmd, VD_E_PROTOCOL);
-	wrong = make_entry(device, cmd, &entry);
-	if (wrong)
-		return vdi_set_fail_text(set, VD_E_INVALID, wrong);
-
-	pthread_mutex_lock(&device->lock);
-	code = enqueue(device, &entry, cmd);
-	pthread_mutex_unlock(&device->lock);
-	if (code)
-		return refuse(set, cmd, code);
-	/* the command may be completed by now: it is not ours any more */
-	vdi_channel_tell(&device->ch);
-	return NOERROR;
+	if (!enter_device(device)) {
+		vdi_set_fail_gone(set, "send command");
+		return refuse(cmd, VD_E_PROTOCOL);
+	}
+	code = send_command(device, cmd, &wrong);
+	if (code == VD_E_ABORT)
+		vdi_set_fail_abort(set);
+	else if (code)
+		vdi_set_fail_text(set, code, wrong ? wrong :
+				  vdi_strerror(code));
+	vdi_gate_leave(&device->gate);
+	return code && !wrong ? refuse(cmd, code) : code;
 }
 
 /* ------------------------------------------------------------- completing */
@@ -417,11 +468,12 @@ int vdi_server_close_device(struct vdi_server_device *device)
 
 	if (!device)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&device->server->set))
-		return vdi_server_fail_order(device->server, "close device");
+	if (!enter_device(device))
+		return vdi_set_fail_gone(&device->server->set, "close device");
 	pthread_mutex_lock(&device->lock);
 	code = close_device(device);
 	pthread_mutex_unlock(&device->lock);
+	vdi_gate_leave(&device->gate);
 	return code;
 }
 

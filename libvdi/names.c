@@ -6,6 +6,7 @@
  * to the kernel, just a name; no name of the interface has a backslash.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <libvdi.h>
@@ -25,6 +26,10 @@ int vdi_name_check(const char *name)
 	return NOERROR;
 }
 
+/*
+ * VD_E_INVALID for the name, VD_E_INSTANCE_NAME for the instance. Where the two
+ * together are too long for the kernel, each of them could do.
+ */
 int vdi_name_of_set(const char *instance, const char *name,
 		    char buf[VDI_NAME_BUF])
 {
@@ -37,7 +42,7 @@ int vdi_name_of_set(const char *instance, const char *name,
 		return NOERROR;
 	}
 	if (vdi_name_check(instance))
-		return VD_E_INVALID;
+		return VD_E_INSTANCE_NAME;
 	len = snprintf(buf, VDI_NAME_BUF, "%s\\%s", instance, name);
 	return len > VDISET_NAME_MAX ? VD_E_INVALID : NOERROR;
 }
@@ -206,6 +211,13 @@ void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
 	snprintf(buf, size, "%s %s (pid %ld, %s)%s%s",
 		 what_happened(info->reason), comm, (long)info->pid,
 		 vdi_role_name(info->role), *text ? ": " : "", text);
+}
+
+const char *vdi_default_instance(void)
+{
+	const char *instance = secure_getenv("_VIRTUAL_SERVER_NAME_");
+
+	return instance && *instance ? instance : NULL;
 }
 
 const char *vdi_version(void)

@@ -24,7 +24,10 @@ int vdi_server_new(struct vdi_server **out)
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		return VD_E_MEMORY;
-	vdi_set_init(&server->set);
+	if (vdi_set_init(&server->set)) {
+		free(server);
+		return VD_E_MEMORY;
+	}
 	pthread_mutex_init(&server->lock, NULL);
 	pthread_mutex_init(&server->agent, NULL);
 	*out = server;
@@ -33,23 +36,37 @@ int vdi_server_new(struct vdi_server **out)
 
 void vdi_server_free(struct vdi_server *server)
 {
-	bool foreign;
-
-	if (!server)
+	/* a completion routine runs in what would be freed */
+	if (!server || (!vdi_set_foreign(&server->set) &&
+			vdi_server_in_agent(server)))
 		return;
-	foreign = vdi_set_foreign(&server->set);
 	vdi_server_close(server);
-	if (!foreign) {
-		vdi_set_fini(&server->set);
-		pthread_mutex_destroy(&server->lock);
-		pthread_mutex_destroy(&server->agent);
-	}
+	vdi_server_free_dead(server);
+	vdi_set_fini(&server->set);
+	pthread_mutex_destroy(&server->lock);
+	pthread_mutex_destroy(&server->agent);
 	free(server);
 }
 
 int vdi_server_fail_order(struct vdi_server *server, const char *what)
 {
 	return vdi_set_fail_order(&server->set, what);
+}
+
+/* Begin and end a call that uses the set and what server->lock protects. */
+static int begin_call(struct vdi_server *server, const char *what)
+{
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, what);
+	pthread_mutex_lock(&server->lock);
+	return NOERROR;
+}
+
+static int end_call(struct vdi_server *server, int code)
+{
+	pthread_mutex_unlock(&server->lock);
+	vdi_set_leave(&server->set);
+	return code;
 }
 
 static int fail_attach(struct vdi_server *server, int err)
@@ -73,6 +90,7 @@ static int fail_attach(struct vdi_server *server, int err)
 	}
 }
 
+/* With the life lock held. */
 static int attach(struct vdi_server *server, const char *name, int fd)
 {
 	int err, code;
@@ -88,50 +106,83 @@ static int attach(struct vdi_server *server, const char *name, int fd)
 	}
 	vdi_spin_init(&server->spin, server->set.several_cpus);
 	server->phase = VDI_SERVER_CONNECTED;
+	vdi_set_ready(&server->set);
 	return NOERROR;
+}
+
+static int connect_to(struct vdi_server *server, const char *name, int fd)
+{
+	int code;
+
+	pthread_mutex_lock(&server->set.life);
+	if (vdi_set_has_file(&server->set))
+		code = vdi_set_fail_exists(&server->set, "open");
+	else
+		code = attach(server, name, fd);
+	pthread_mutex_unlock(&server->set.life);
+	return code;
 }
 
 int vdi_server_open(struct vdi_server *server, const char *instance,
 		    const char *name)
 {
 	char full[VDI_NAME_BUF];
+	int code;
 
 	if (!server)
 		return VD_E_INVALID;
-	if (server->set.alive)
-		return vdi_server_fail_order(server, "open");
-	if (vdi_name_of_set(instance, name, full))
-		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "open: the name is invalid");
-	return attach(server, full, -1);
+	if (vdi_set_has_file(&server->set))
+		return vdi_set_fail_exists(&server->set, "open");
+	code = vdi_name_of_set(instance, name, full);
+	if (code)
+		return vdi_set_fail(&server->set, code, "open: the %s is "
+				    "invalid", code == VD_E_INSTANCE_NAME ?
+				    "instance" : "name");
+	return connect_to(server, full, -1);
 }
 
 int vdi_server_open_fd(struct vdi_server *server, int fd)
 {
 	if (!server || fd < 0)
 		return VD_E_INVALID;
-	if (server->set.alive)
-		return vdi_server_fail_order(server, "open");
-	return attach(server, NULL, fd);
+	if (vdi_set_has_file(&server->set))
+		return vdi_set_fail_exists(&server->set, "open");
+	return connect_to(server, NULL, fd);
 }
 
 int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 			    const char *text)
 {
+	int rc;
+
 	if (!server)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "abort");
-	return vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, code, text);
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "abort");
+	rc = vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, code, text);
+	vdi_set_leave(&server->set);
+	return rc;
 }
 
+static void reset_locks(struct vdi_server *server)
+{
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_mutex_init(&server->agent, NULL);
+	server->agent_runs = false;
+}
+
+/* Nobody is inside when the gates are closed; see client.c. */
 static void release(struct vdi_server *server, bool foreign)
 {
 	int i;
 
+	if (foreign)
+		reset_locks(server);
+	else
+		vdi_gate_close(&server->set.gate);
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
 		if (server->devices[i])
-			vdi_server_device_free(server->devices[i], foreign);
+			vdi_server_device_bury(server->devices[i], foreign);
 		server->devices[i] = NULL;
 	}
 	vdi_alloc_destroy(&server->alloc);
@@ -152,10 +203,29 @@ static void release(struct vdi_server *server, bool foreign)
  * The order matters: leaving the set first wakes an agent in another thread,
  * and the agent has completed what was outstanding when it lets go.
  */
+static int close_set(struct vdi_server *server)
+{
+	uint32_t state;
+	int err;
+
+	__atomic_store_n(&server->closing, true, __ATOMIC_RELEASE);
+	err = vdi_set_close(&server->set, &state);
+	vdi_server_claim_agent(server, true);
+	vdi_server_drain(server);
+	vdi_server_leave_agent(server);
+	release(server, false);
+
+	if (err == -EBUSY && state < VDISET_STATE_ACTIVE)
+		return NOERROR;		/* nobody lost anything */
+	if (err == -EBUSY)
+		return vdi_set_fail(&server->set, VD_E_PROTOCOL, "closed with "
+				    "devices open: the set is aborted");
+	return err ? vdi_set_fail_errno(&server->set, err, "close") : NOERROR;
+}
+
 int vdi_server_close(struct vdi_server *server)
 {
-	bool active;
-	int err;
+	int code;
 
 	if (!server)
 		return VD_E_INVALID;
@@ -163,38 +233,35 @@ int vdi_server_close(struct vdi_server *server)
 		release(server, true);
 		return VD_E_PROTOCOL;
 	}
-	if (!vdi_set_exists(&server->set) || vdi_server_in_agent(server))
-		return vdi_server_fail_order(server, "close");
-
-	__atomic_store_n(&server->closing, true, __ATOMIC_RELEASE);
-	err = vdi_set_close(&server->set);
-	vdi_server_claim_agent(server, true);
-	vdi_server_drain(server);
-	active = server->opened;
-	release(server, false);
-	vdi_server_leave_agent(server);
-
-	if (err == -EBUSY && !active)	/* nobody lost anything */
-		return NOERROR;
-	if (err == -EBUSY)
-		return vdi_set_fail(&server->set, VD_E_PROTOCOL, "closed with "
-				    "devices open: the set is aborted");
-	return err ? vdi_set_fail_errno(&server->set, err, "close") : NOERROR;
+	if (vdi_server_in_agent(server))
+		return vdi_set_fail(&server->set, VD_E_PROTOCOL,
+				    "close: from a completion routine");
+	pthread_mutex_lock(&server->set.life);
+	if (vdi_set_exists(&server->set))
+		code = close_set(server);
+	else
+		code = vdi_set_fail_gone(&server->set, "close");
+	pthread_mutex_unlock(&server->set.life);
+	return code;
 }
 
 int vdi_server_fd(const struct vdi_server *server)
 {
-	return server ? server->set.fd : -1;
+	return server ? __atomic_load_n(&server->set.fd, __ATOMIC_RELAXED) : -1;
 }
 
 int vdi_server_abort_info(struct vdi_server *server,
 			  struct vdi_abort_info *info)
 {
+	int code;
+
 	if (!server || !info)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "abort information");
-	return vdi_set_abort_info(&server->set, info);
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "abort information");
+	code = vdi_set_abort_info(&server->set, info);
+	vdi_set_leave(&server->set);
+	return code;
 }
 
 void vdi_server_message(struct vdi_server *server, char *buf, size_t size)
@@ -228,27 +295,35 @@ int vdi_server_get_configuration(struct vdi_server *server,
 
 	if (!server || !config)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "get configuration");
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "get configuration");
 	code = read_config(server, &now);
 	if (!code)
 		vdi_config_from_kernel(&now, config);
+	vdi_set_leave(&server->set);
 	return code;
 }
 
 int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth)
 {
+	int code = NOERROR;
+
 	if (!server)
 		return VD_E_INVALID;
-	if (vdi_set_foreign(&server->set) ||
-	    server->phase > VDI_SERVER_CONNECTED)
-		return vdi_server_fail_order(server, "set the queue depth");
 	if (depth > VDISET_MAX_DEPTH)
 		return vdi_set_fail(&server->set, VD_E_INVALID,
 				    "the queue depth is above %d",
 				    VDISET_MAX_DEPTH);
-	server->depth = depth;
-	return NOERROR;
+	if (vdi_set_foreign(&server->set))
+		return VD_E_PROTOCOL;
+	pthread_mutex_lock(&server->lock);
+	if (server->phase > VDI_SERVER_CONNECTED)
+		code = vdi_set_fail(&server->set, VD_E_PROTOCOL, "set the "
+				    "queue depth: the set is configured");
+	else
+		server->depth = depth;
+	pthread_mutex_unlock(&server->lock);
+	return code;
 }
 
 static int configure(struct vdi_server *server, struct vdiset_configure *wish)
@@ -296,28 +371,19 @@ int vdi_server_begin_configuration(struct vdi_server *server,
 	(void)timeout_ms;
 	if (!server)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "begin configuration");
+	code = begin_call(server, "begin configuration");
+	if (code)
+		return code;
 	wish.depth = server->depth;
-	pthread_mutex_lock(&server->lock);
-	code = configure(server, &wish);
-	pthread_mutex_unlock(&server->lock);
-	return code;
+	return end_call(server, configure(server, &wish));
 }
 
-int vdi_server_name_device(struct vdi_server *server, unsigned int index,
-			   const char *name)
+static int name_device(struct vdi_server *server, unsigned int index,
+		       const char *name)
 {
 	struct vdiset_name_device args = { .size = sizeof(args) };
 	int err;
 
-	if (!server)
-		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "name a device");
-	if (vdi_name_check(name))
-		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "name a device: the name is invalid");
 	name = vdi_name_of_device(server->set.name, name);
 	args.name = (uintptr_t)name;
 	args.name_len = strlen(name);
@@ -335,6 +401,22 @@ int vdi_server_name_device(struct vdi_server *server, unsigned int index,
 	default:
 		return vdi_set_fail_errno(&server->set, err, "name a device");
 	}
+}
+
+int vdi_server_name_device(struct vdi_server *server, unsigned int index,
+			   const char *name)
+{
+	int code;
+
+	if (!server)
+		return VD_E_INVALID;
+	if (vdi_name_check(name))
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "name a device: the name is invalid");
+	code = begin_call(server, "name a device");
+	if (code)
+		return code;
+	return end_call(server, name_device(server, index, name));
 }
 
 static int finish_configuration(struct vdi_server *server)
@@ -361,7 +443,7 @@ static int finish_configuration(struct vdi_server *server)
 			      "the server cannot map the buffers");
 		return code;
 	}
-	server->phase = VDI_SERVER_READY;
+	__atomic_store_n(&server->phase, VDI_SERVER_READY, __ATOMIC_RELEASE);
 	return NOERROR;
 }
 
@@ -371,12 +453,10 @@ int vdi_server_end_configuration(struct vdi_server *server)
 
 	if (!server)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "end configuration");
-	pthread_mutex_lock(&server->lock);
-	code = finish_configuration(server);
-	pthread_mutex_unlock(&server->lock);
-	return code;
+	code = begin_call(server, "end configuration");
+	if (code)
+		return code;
+	return end_call(server, finish_configuration(server));
 }
 
 /* ---------------------------------------------------------------- buffers */
@@ -428,12 +508,10 @@ int vdi_server_request_buffers(struct vdi_server *server, uint32_t size,
 
 	if (!server)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "request buffers");
-	pthread_mutex_lock(&server->lock);
-	code = announce(server, size, alignment, count);
-	pthread_mutex_unlock(&server->lock);
-	return code;
+	code = begin_call(server, "request buffers");
+	if (code)
+		return code;
+	return end_call(server, announce(server, size, alignment, count));
 }
 
 /* Without a system call where a device is open: part of the steady flow. */
@@ -448,29 +526,34 @@ static bool aborted(struct vdi_server *server)
 	return !vdi_set_abort_info(&server->set, &info) && info.reason;
 }
 
+static int query(struct vdi_server *server, uint32_t size, uint32_t alignment,
+		 uint32_t *count)
+{
+	uint64_t n;
+
+	if (aborted(server))
+		return vdi_set_fail_abort(&server->set);
+	if (server->phase < VDI_SERVER_CONFIGURABLE ||
+	    vdi_server_all_closed(server))
+		return vdi_server_fail_order(server, "query buffers");
+	n = vdi_alloc_available(&server->alloc, size, alignment);
+	*count = n > UINT32_MAX ? UINT32_MAX : n;
+	return NOERROR;
+}
+
 int vdi_server_query_available_buffers(struct vdi_server *server,
 				       uint32_t size, uint32_t alignment,
 				       uint32_t *count)
 {
-	uint64_t n;
-	int code = NOERROR;
+	int code;
 
 	if (!server || !count)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "query buffers");
-	if (aborted(server))
-		return vdi_set_fail_abort(&server->set);
-	pthread_mutex_lock(&server->lock);
-	if (server->phase < VDI_SERVER_CONFIGURABLE ||
-	    vdi_server_all_closed(server)) {
-		code = vdi_server_fail_order(server, "query buffers");
-	} else {
-		n = vdi_alloc_available(&server->alloc, size, alignment);
-		*count = n > UINT32_MAX ? UINT32_MAX : n;
-	}
-	pthread_mutex_unlock(&server->lock);
-	return code;
+	*count = 0;
+	code = begin_call(server, "query buffers");
+	if (code)
+		return code;
+	return end_call(server, query(server, size, alignment, count));
 }
 
 static int get_buffer(struct vdi_server *server, uint8_t **buffer,
@@ -479,6 +562,8 @@ static int get_buffer(struct vdi_server *server, uint8_t **buffer,
 	uint64_t offset;
 	int err;
 
+	if (aborted(server))
+		return vdi_set_fail_abort(&server->set);
 	if (server->phase != VDI_SERVER_READY || vdi_server_all_closed(server))
 		return vdi_server_fail_order(server, "allocate a buffer");
 	err = vdi_alloc_get(&server->alloc, size, alignment, &offset);
@@ -501,42 +586,51 @@ int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,
 	if (!server || !buffer)
 		return VD_E_INVALID;
 	*buffer = NULL;
-	if (!vdi_set_exists(&server->set))
-		return vdi_server_fail_order(server, "allocate a buffer");
-	if (aborted(server))
-		return vdi_set_fail_abort(&server->set);
-	pthread_mutex_lock(&server->lock);
-	code = get_buffer(server, buffer, size, alignment);
-	pthread_mutex_unlock(&server->lock);
-	return code;
+	code = begin_call(server, "allocate a buffer");
+	if (code)
+		return code;
+	return end_call(server, get_buffer(server, buffer, size, alignment));
+}
+
+/* After an abort or the normal end, too: clean-up comes then. */
+static int put_buffer(struct vdi_server *server, const uint8_t *buffer,
+		      uint32_t size)
+{
+	uint64_t offset;
+
+	if (server->phase != VDI_SERVER_READY)
+		return vdi_server_fail_order(server, "free a buffer");
+	if (!vdi_area_offset(&server->set.area, buffer, 0, size, &offset))
+		return vdi_set_fail(&server->set, VD_E_INVALID,
+				    "free: not a buffer of this set");
+	if (vdi_alloc_put(&server->alloc, offset, size))
+		return vdi_set_fail(&server->set, VD_E_INVALID, "free: not "
+				    "allocated, or with another size");
+	return NOERROR;
 }
 
 int vdi_server_free_buffer(struct vdi_server *server, uint8_t *buffer,
 			   uint32_t size)
 {
-	uint64_t offset;
-	int err;
+	int code;
 
 	if (!server || !buffer)
 		return VD_E_INVALID;
-	if (!vdi_set_exists(&server->set) ||
-	    server->phase != VDI_SERVER_READY)
-		return vdi_server_fail_order(server, "free a buffer");
-	if (!vdi_area_offset(&server->set.area, buffer, 0, size, &offset))
-		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "free: not a buffer of this set");
-	pthread_mutex_lock(&server->lock);
-	err = vdi_alloc_put(&server->alloc, offset, size);
-	pthread_mutex_unlock(&server->lock);
-	return err ? vdi_set_fail(&server->set, VD_E_INVALID, "free: not "
-				  "allocated, or with another size") : NOERROR;
+	code = begin_call(server, "free a buffer");
+	if (code)
+		return code;
+	return end_call(server, put_buffer(server, buffer, size));
 }
 
 int vdi_server_is_shared_buffer(struct vdi_server *server,
 				const uint8_t *buffer)
 {
 	uint64_t offset;
+	bool shared;
 
-	return server && buffer && vdi_set_exists(&server->set) &&
-	       vdi_area_offset(&server->set.area, buffer, 0, 1, &offset);
+	if (!server || !buffer || !vdi_set_enter(&server->set))
+		return 0;
+	shared = vdi_area_offset(&server->set.area, buffer, 0, 1, &offset);
+	vdi_set_leave(&server->set);
+	return shared;
 }

@@ -3,8 +3,10 @@
  * server.h - the server's set and devices, shared by server.c, device.c and
  * agent.c
  *
- * Locks, in this order; completion routines run with none but agent:
+ * Locks, in this order; completion routines run with agent, and where a close
+ * calls back what was outstanding, with set.life:
  *
+ *	set.life	opening, closing
  *	agent		held by whoever runs the completion agent
  *	server->lock	configuration, allocator, opening of devices
  *	device->lock	sending, and what completes
@@ -21,6 +23,7 @@
 #include "alloc.h"
 #include "channel.h"
 #include "config.h"
+#include "gate.h"
 #include "set.h"
 
 enum vdi_server_phase {
@@ -46,6 +49,7 @@ struct vdi_server {
 	uint32_t opened;
 	uint32_t closed;		/* in order */
 	bool closing;			/* vdi_server_close() was called */
+	struct vdi_server_device *dead;	/* devices of the set before */
 
 	pthread_mutex_t agent;		/* what follows */
 	pthread_t agent_thread;
@@ -73,6 +77,8 @@ enum vdi_server_device_state {
 
 struct vdi_server_device {
 	struct vdi_server *server;
+	struct vdi_server_device *next;	/* when dead */
+	struct vdi_gate gate;		/* closed for good when dead */
 	struct vdi_channel ch;		/* ring.head: the agent's */
 
 	pthread_mutex_t lock;		/* what follows */
@@ -90,7 +96,8 @@ bool vdi_server_all_closed(const struct vdi_server *server);
 struct vdi_server_device *vdi_server_device_at(const struct vdi_server *server,
 					       uint32_t index);
 
-void vdi_server_device_free(struct vdi_server_device *device, bool foreign);
+void vdi_server_device_bury(struct vdi_server_device *device, bool foreign);
+void vdi_server_free_dead(struct vdi_server *server);
 int vdi_server_device_take(struct vdi_server_device *device,
 			   struct VDS_Command **cmd);
 struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device);

@@ -104,16 +104,24 @@ int vdi_set_fail_abort(struct vdi_set *set)
 	return vdi_set_fail_text(set, VD_E_ABORT, text);
 }
 
-/* The call is out of order; in an aborted set, any call but close is. */
+/* The object has no set, or the device is one of a set that was closed. */
+int vdi_set_fail_gone(struct vdi_set *set, const char *what)
+{
+	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: there is no set", what);
+}
+
+/* The object has a set and cannot take another. */
+int vdi_set_fail_exists(struct vdi_set *set, const char *what)
+{
+	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: this object has a set; "
+			    "close it first", what);
+}
+
+/* From inside: out of order; in an aborted set, any call but close is. */
 int vdi_set_fail_order(struct vdi_set *set, const char *what)
 {
 	struct vdi_abort_info info;
 
-	if (vdi_set_foreign(set))
-		return VD_E_PROTOCOL;
-	if (!vdi_set_exists(set))
-		return vdi_set_fail(set, VD_E_PROTOCOL, "%s: there is no set",
-				    what);
 	if (!vdi_set_abort_info(set, &info) && info.reason)
 		return vdi_set_fail_abort(set);
 	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: not in this state of "
@@ -175,20 +183,6 @@ int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what)
 
 /* ------------------------------------------------------------- life cycle */
 
-void vdi_set_init(struct vdi_set *set)
-{
-	memset(set, 0, sizeof(*set));
-	set->fd = -1;
-	pthread_mutex_init(&set->message_lock, NULL);
-	vdi_area_init(&set->area);
-}
-
-void vdi_set_fini(struct vdi_set *set)
-{
-	pthread_mutex_destroy(&set->message_lock);
-	pthread_mutex_destroy(&set->area.lock);
-}
-
 /*
  * A page that a forked child finds empty tells the process of a party from
  * its children without asking for the process id in every call.
@@ -205,68 +199,125 @@ static uint32_t *map_alive(void)
 		munmap(alive, sysconf(_SC_PAGESIZE));
 		return NULL;
 	}
-	*alive = 1;
 	return alive;
+}
+
+int vdi_set_init(struct vdi_set *set)
+{
+	memset(set, 0, sizeof(*set));
+	set->fd = -1;
+	set->alive = map_alive();
+	if (!set->alive)
+		return VD_E_MEMORY;
+	vdi_gate_init(&set->gate);
+	pthread_mutex_init(&set->life, NULL);
+	pthread_mutex_init(&set->message_lock, NULL);
+	vdi_area_init(&set->area);
+	return NOERROR;
+}
+
+void vdi_set_fini(struct vdi_set *set)
+{
+	munmap(set->alive, sysconf(_SC_PAGESIZE));
+	pthread_mutex_destroy(&set->life);
+	pthread_mutex_destroy(&set->message_lock);
+	pthread_mutex_destroy(&set->area.lock);
 }
 
 static int open_node(struct vdi_set *set)
 {
 	char text[VDI_MESSAGE_SIZE];
-	int code;
+	int fd, code;
 
-	set->fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
-	if (set->fd >= 0)
-		return NOERROR;
-	if (errno == ENOENT || errno == ENODEV || errno == ENXIO) {
+	fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO)) {
 		code = vdi_module_load(text, sizeof(text));
 		if (code)
 			return vdi_set_fail_text(set, code, text);
-		set->fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
+		fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
 	}
-	return set->fd >= 0 ? NOERROR :
-		vdi_set_fail_errno(set, errno, VDISET_DEVICE_PATH);
+	if (fd < 0)
+		return vdi_set_fail_errno(set, errno, VDISET_DEVICE_PATH);
+	/* after the mark of the process: see vdi_set_foreign() */
+	__atomic_store_n(&set->fd, fd, __ATOMIC_RELEASE);
+	return NOERROR;
 }
 
 /* A fresh file, bound to nothing yet. */
 int vdi_set_open(struct vdi_set *set)
 {
-	int code;
-
-	set->alive = map_alive();
-	if (!set->alive)
-		return vdi_set_fail_text(set, VD_E_MEMORY, "out of memory");
-	code = open_node(set);
-	if (code) {
-		vdi_set_release(set);
-		return code;
-	}
+	__atomic_store_n(set->alive, 1, __ATOMIC_RELAXED);
 	set->several_cpus = vdi_several_cpus();
-	return NOERROR;
+	return open_node(set);
 }
 
-/* Descriptors and memory of this process; a child may do that, too. */
+/* The file is bound: let calls in. */
+void vdi_set_ready(struct vdi_set *set)
+{
+	vdi_gate_open(&set->gate);
+}
+
+/*
+ * Descriptors and memory of this process, when nobody is inside any more. A
+ * forked child may do that, too: locks and gate are as they were in another
+ * process, whose threads are not here.
+ */
 void vdi_set_release(struct vdi_set *set)
 {
+	if (vdi_set_foreign(set)) {
+		pthread_mutex_init(&set->life, NULL);
+		pthread_mutex_init(&set->message_lock, NULL);
+		pthread_mutex_init(&set->area.lock, NULL);
+		vdi_gate_init(&set->gate);
+	}
 	vdi_area_unmap(&set->area);
 	if (set->fd >= 0)
 		close(set->fd);
-	set->fd = -1;
-	if (set->alive)
-		munmap(set->alive, sysconf(_SC_PAGESIZE));
-	set->alive = NULL;
+	__atomic_store_n(&set->fd, -1, __ATOMIC_RELAXED);
 	set->name[0] = '\0';
+}
+
+/* Is this the process that opened the set, and no child of it? */
+bool vdi_set_mine(const struct vdi_set *set)
+{
+	return __atomic_load_n(set->alive, __ATOMIC_RELAXED);
 }
 
 /* Is there a set, and may this process use it? */
 bool vdi_set_exists(const struct vdi_set *set)
 {
-	return set->alive && *set->alive;
+	return vdi_gate_is_open(&set->gate) && vdi_set_mine(set);
 }
 
-/* Is this a forked child's copy of a set? */
+/* Has the object a file? To be asked outside, too. */
+bool vdi_set_has_file(const struct vdi_set *set)
+{
+	return __atomic_load_n(&set->fd, __ATOMIC_ACQUIRE) >= 0;
+}
+
+/*
+ * Is this a forked child's copy of a set? To be asked outside, too: the file
+ * comes after the mark, so it is looked at first.
+ */
 bool vdi_set_foreign(const struct vdi_set *set)
 {
-	return set->alive && !*set->alive;
+	return vdi_set_has_file(set) && !vdi_set_mine(set);
+}
+
+/* Begin a call that uses the set; false when there is none. */
+bool vdi_set_enter(struct vdi_set *set)
+{
+	if (!vdi_gate_enter(&set->gate))
+		return false;
+	if (vdi_set_mine(set))
+		return true;
+	vdi_gate_leave(&set->gate);
+	return false;
+}
+
+void vdi_set_leave(struct vdi_set *set)
+{
+	vdi_gate_leave(&set->gate);
 }
 
 /* ----------------------------------------------------------------- ioctls */
@@ -350,11 +401,18 @@ int vdi_set_map_area(struct vdi_set *set, uint64_t size)
 		     NOERROR;
 }
 
-/* The orderly end; -EBUSY when it was not, and the set is aborted by it. */
-int vdi_set_close(struct vdi_set *set)
+/*
+ * The orderly end; -EBUSY when it was not, and the set is aborted by it. *@state
+ * is that of the set just before.
+ */
+int vdi_set_close(struct vdi_set *set, uint32_t *state)
 {
+	struct vdiset_status status = { .size = sizeof(status) };
 	struct vdiset_close end = { .size = sizeof(end) };
 
+	*state = VDISET_STATE_ACTIVE;
+	if (!vdi_set_ioctl(set, VDISET_STATUS, &status))
+		*state = status.out_state;
 	return vdi_set_ioctl(set, VDISET_CLOSE, &end);
 }
 

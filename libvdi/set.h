@@ -14,13 +14,20 @@
 #include <linux/vdiset.h>
 
 #include "area.h"
+#include "gate.h"
 #include "names.h"
 
 #define VDI_MESSAGE_SIZE	384
 
+/*
+ * The gate is open while there is a set; calls enter it. The life lock is held
+ * to create, join and close, by calls that are not inside.
+ */
 struct vdi_set {
 	int fd;				/* -1 = no set */
 	uint32_t *alive;		/* reads 0 in a forked child */
+	struct vdi_gate gate;
+	pthread_mutex_t life;
 	bool several_cpus;
 	char name[VDI_NAME_BUF];	/* as the kernel knows it */
 	struct vdi_area area;
@@ -34,12 +41,17 @@ struct vdi_deadline {
 	int64_t end_ns;			/* 0 = the clock was not read yet */
 };
 
-void vdi_set_init(struct vdi_set *set);
+int vdi_set_init(struct vdi_set *set);
 void vdi_set_fini(struct vdi_set *set);
 int vdi_set_open(struct vdi_set *set);
+void vdi_set_ready(struct vdi_set *set);
 void vdi_set_release(struct vdi_set *set);
+bool vdi_set_mine(const struct vdi_set *set);
+bool vdi_set_has_file(const struct vdi_set *set);
 bool vdi_set_exists(const struct vdi_set *set);
 bool vdi_set_foreign(const struct vdi_set *set);
+bool vdi_set_enter(struct vdi_set *set);
+void vdi_set_leave(struct vdi_set *set);
 
 int vdi_set_ioctl(const struct vdi_set *set, unsigned long request, void *arg);
 int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
@@ -49,7 +61,7 @@ int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
 int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,
 		       int64_t timeout_ns, struct vdiset_get_config *get);
 int vdi_set_map_area(struct vdi_set *set, uint64_t size);
-int vdi_set_close(struct vdi_set *set);
+int vdi_set_close(struct vdi_set *set, uint32_t *state);
 
 int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
 		  const char *text);
@@ -62,6 +74,8 @@ int vdi_set_fail_text(struct vdi_set *set, int code, const char *text);
 int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what);
 int vdi_set_fail_abort(struct vdi_set *set);
 int vdi_set_fail_order(struct vdi_set *set, const char *what);
+int vdi_set_fail_gone(struct vdi_set *set, const char *what);
+int vdi_set_fail_exists(struct vdi_set *set, const char *what);
 void vdi_set_message(struct vdi_set *set, char *buf, size_t size);
 
 int64_t vdi_now_ns(void);

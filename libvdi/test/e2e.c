@@ -502,7 +502,7 @@ static void test_create(void **state)
 	EQ(vdi_client_open_device(a, set_name, &device), VD_E_PROTOCOL);
 	EQ(vdi_client_get_configuration(a, 0, &config), VD_E_TIMEOUT);
 	EQ(vdi_client_get_configuration(a, 30, &config), VD_E_TIMEOUT);
-	EQ(vdi_client_close(a), VD_E_OPEN);
+	OK(vdi_client_close(a));
 	config = (struct VDConfig){ .deviceCount = 1 };
 	OK(vdi_client_create(b, NULL, set_name, &config, NULL));
 	OK(vdi_client_signal_abort(b, 0, NULL));
@@ -656,7 +656,8 @@ static void client_instance(int fd)
 	struct vdi_client_device *device;
 
 	OK(setenv("_VIRTUAL_SERVER_NAME_", "ENV", 1));
-	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	OK(vdi_client_create(client, vdi_default_instance(), set_name, &config,
+			     NULL));
 	tell(fd, 'c');
 	OK(vdi_client_get_configuration(client, WAIT, &config));
 	OK(vdi_client_open_in_secondary(second, "ENV", set_name));
@@ -2105,15 +2106,20 @@ static void test_evil_client(void **state)
 static void client_honest(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);
-	struct vdi_client_device *device = client_open(client, 0);
+	struct vdi_client_device *device;
 	struct vdi_abort_info info;
 	struct VDC_Command *cmd;
 	int code;
 
+	if (evil == 12)
+		hear(fd, 'g');
+	device = client_open(client, 0);
 	do
 		code = vdi_client_get_command(device, WAIT, &cmd);
 	while (!code);
 	EQ(code, VD_E_ABORT);
+	/* and so it stays */
+	EQ(vdi_client_get_command(device, 0, &cmd), VD_E_ABORT);
 	OK(vdi_client_abort_info(client, &info));
 	EQ(info.reason, VDI_REASON_PROTOCOL);
 	TRUE(strlen(info.text) > 10);
@@ -2146,6 +2152,7 @@ static void break_rules(struct vdiset_command *cmd, uint64_t area)
 		cmd->buffer = VDISET_NO_BUFFER;
 		break;
 	case 7:
+	case 12:	/* and the set has terminated when it is found */
 		cmd->reserved = 1;
 		break;
 	case 8:
@@ -2163,7 +2170,8 @@ static void break_rules(struct vdiset_command *cmd, uint64_t area)
 static void test_evil_server(void **state)
 {
 	(void)state;
-	for (evil = 0; evil < 12; evil++) {
+	for (evil = 0; evil < 13; evil++) {
+		struct vdiset_device_close end = { .size = sizeof(end) };
 		struct peer peer = spawn(client_honest);
 		struct vdi_server *server = server_up(&peer, &plain);
 		struct vdi_channel ch = raw_open(vdi_server_fd(server));
@@ -2180,12 +2188,116 @@ static void test_evil_server(void **state)
 				vdi_ring_put_command(&ch.ring, &cmd);
 		}
 		vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
+		if (evil == 12) {
+			OK(ioctl(ch.fd, VDISET_DEVICE_CLOSE, &end));
+			tell(peer.fd, 'g');
+		}
 		join(&peer);
-		EQ(vdi_server_run_completions(server, -1, NULL), VD_E_ABORT);
+		if (evil != 12)
+			EQ(vdi_server_run_completions(server, -1, NULL),
+			   VD_E_ABORT);
 		vdi_channel_release(&ch, false);
 		server_down(server);
 		new_name();
 	}
+}
+
+/* It sends what is dropped in IO-ERROR as fast as it is dropped. */
+static void client_flooded(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *cmd;
+	int64_t start;
+
+	tell(fd, 'o');
+	done(device, get_a(device, 99), ERROR_NOT_SUPPORTED, 0);
+	start = now_ms();
+	EQ(vdi_client_get_command(device, 300, &cmd), VD_E_TIMEOUT);
+	TRUE(now_ms() - start < 20000);
+	OK(vdi_client_signal_abort(client, 0, NULL));
+	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
+	tell(fd, 'x');
+	client_down(client);
+}
+
+static void test_flood(void **state)
+{
+	struct peer peer = spawn(client_flooded);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_channel ch = raw_open(vdi_server_fd(server));
+	struct vdiset_command cmd = {
+		.code = 99, .buffer = VDISET_NO_BUFFER,
+	};
+	struct pollfd pfd = { .fd = peer.fd, .events = POLLIN };
+	uint32_t done;
+
+	(void)state;
+	hear(peer.fd, 'o');
+	vdi_ring_put_command(&ch.ring, &cmd);
+	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
+	cmd.code = VDC_Flush;
+	while (!poll(&pfd, 1, 0)) {
+		/*
+		 * Completions are counted, not read.  No more commands are
+		 * outstanding than there are tags: one more would be against
+		 * the protocol, and end the set.
+		 */
+		done = __atomic_load_n(&ch.ring.peer->tail, __ATOMIC_ACQUIRE);
+		__atomic_store_n(&ch.ring.own->head, done, __ATOMIC_RELEASE);
+		while (done && ch.ring.tail - done < ch.ring.depth - 1) {
+			cmd.tag = 1 + ch.ring.tail % (ch.ring.depth - 1);
+			vdi_ring_put_command(&ch.ring, &cmd);
+		}
+	}
+	hear(peer.fd, 'x');
+	join(&peer);
+	vdi_channel_release(&ch, false);
+	server_down(server);
+}
+
+/* It closes the device while its own ClearError is held back. */
+static void client_held_back(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *a, *b, *cmd;
+
+	tell(fd, 'o');
+	a = get_a(device, VDC_Flush);
+	b = get_a(device, VDC_Flush);
+	done(device, a, ERROR_IO_DEVICE, 0);
+	EQ(vdi_client_get_command(device, 50, &cmd), VD_E_TIMEOUT);
+	tell(fd, 'e');
+	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_CLOSE);
+	EQ(vdi_client_complete_command(device, b, 0, 0, 0), VD_E_PROTOCOL);
+	client_down(client);
+}
+
+static void test_close_held_back(void **state)
+{
+	struct peer peer = spawn(client_held_back);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_channel ch = raw_open(vdi_server_fd(server));
+	struct vdiset_device_close end = { .size = sizeof(end) };
+	struct vdiset_command cmd = {
+		.code = VDC_Flush, .buffer = VDISET_NO_BUFFER,
+	};
+
+	(void)state;
+	hear(peer.fd, 'o');
+	for (cmd.tag = 0; cmd.tag < 2; cmd.tag++)
+		vdi_ring_put_command(&ch.ring, &cmd);
+	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
+	hear(peer.fd, 'e');
+	cmd.code = VDC_ClearError;
+	vdi_ring_put_command(&ch.ring, &cmd);
+	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
+	nap(50);
+	OK(ioctl(ch.fd, VDISET_DEVICE_CLOSE, &end));
+	join(&peer);
+	vdi_channel_release(&ch, false);
+	server_down(server);
 }
 
 /* --------------------------------------------------------------------- cost */
@@ -2304,6 +2416,8 @@ int main(int argc, char **argv)
 		TEST(signal),
 		TEST(evil_client),
 		TEST(evil_server),
+		TEST(flood),
+		TEST(close_held_back),
 		TEST(cost),
 	};
 

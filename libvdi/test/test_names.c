@@ -29,7 +29,7 @@ static void test_sets(void **state)
 	assert_int_equal(vdi_name_of_set(NULL, NULL, buf), VD_E_INVALID);
 	assert_int_equal(vdi_name_of_set(NULL, "", buf), VD_E_INVALID);
 	assert_int_equal(vdi_name_of_set(NULL, "a\\b", buf), VD_E_INVALID);
-	assert_int_equal(vdi_name_of_set("I\\J", "a", buf), VD_E_INVALID);
+	assert_int_equal(vdi_name_of_set("I\\J", "a", buf), VD_E_INSTANCE_NAME);
 
 	memset(longest, 'x', sizeof(longest));
 	longest[256] = '\0';

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vdi_win.h - the Windows names that code ported from there cannot do without
+ *
+ * For programs that want them; no other header of ours defines these. Types are
+ * those of unixODBC, so that both can be included. There is nothing of COM:
+ * CoInitializeEx() goes away, CoCreateInstance() becomes CreateInstance(), see
+ * libvdi.hpp; names are UTF-8.
+ */
+#ifndef VDI_WIN_H
+#define VDI_WIN_H
+
+#include <stdint.h>
+
+typedef int HRESULT;
+typedef int BOOL;
+typedef uint8_t BYTE;
+typedef uint32_t DWORD;
+typedef uint64_t DWORDLONG;
+
+#ifndef SUCCEEDED
+#define SUCCEEDED(code)	((HRESULT)(code) >= 0)
+#endif
+#ifndef FAILED
+#define FAILED(code)	((HRESULT)(code) < 0)
+#endif
+#ifndef S_OK
+#define S_OK		0
+#endif
+#ifndef NOERROR
+#define NOERROR		0
+#endif
+#ifndef TRUE
+#define TRUE		1
+#endif
+#ifndef FALSE
+#define FALSE		0
+#endif
+#ifndef INFINITE
+#define INFINITE	0xffffffffU	/* milliseconds: for ever */
+#endif
+
+#endif /* VDI_WIN_H */

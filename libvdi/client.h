@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * client.h - the client's set and devices, shared by client.c and
+ * client_device.c
+ *
+ * Locks, in this order: set.life, device->lock, client->lock. A violation is
+ * found with a device's lock held, and noted under that of the client.
+ */
+#ifndef VDI_CLIENT_H
+#define VDI_CLIENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libvdi.h>
+
+#include "channel.h"
+#include "gate.h"
+#include "set.h"
+
+/*
+ * A command held by the client. @cmd is what the client sees and may spoil;
+ * the other fields are what completing relies on.
+ */
+struct vdi_slot {
+	struct VDC_Command cmd;
+	uint32_t code;
+	int32_t size;
+	bool held;
+};
+
+struct vdi_client_device {
+	struct vdi_client *client;
+	struct vdi_client_device *next;	/* when dead */
+	struct vdi_gate gate;		/* closed for good when dead */
+	struct vdi_channel ch;
+	struct vdi_ring_limits limits;
+	uint32_t prefix;
+	uint32_t alignment;
+
+	bool getting;			/* a thread is in get_command */
+
+	/* of that thread */
+	struct vdi_spin spin;
+	uint32_t episode;
+	bool closed;			/* VD_E_CLOSE was given */
+	bool clear_waits;		/* ClearError is held back */
+	struct vdiset_command clear;
+
+	pthread_mutex_t lock;		/* completing, and what follows */
+	pthread_cond_t idle;		/* held became 0 */
+	bool in_error;
+	uint32_t held;
+	struct vdi_slot slots[];	/* by tag */
+};
+
+struct vdi_client {
+	struct vdi_set set;
+	uint32_t role;
+	pthread_mutex_t lock;		/* what follows */
+	bool closing;			/* vdi_client_close() was called */
+	bool configured;
+	struct vdiset_config config;
+	struct vdi_client_device *devices[VDISET_MAX_DEVICES];
+	struct vdi_client_device *dead;	/* those of the set before */
+
+	/* this client's abort of a set that had terminated: see give_up() */
+	bool gave_up;
+	struct vdi_abort_info own_abort;
+};
+
+int vdi_client_fail_order(struct vdi_client *client, const char *what);
+int vdi_client_fail_abort(struct vdi_client *client);
+int vdi_client_violation(struct vdi_client *client, const char *text);
+bool vdi_client_configured(const struct vdi_client *client);
+bool vdi_client_gave_up(const struct vdi_client *client);
+bool vdi_client_closing(const struct vdi_client *client);
+
+void vdi_client_device_bury(struct vdi_client_device *device, bool foreign);
+void vdi_client_free_dead(struct vdi_client *client);
+
+#endif /* VDI_CLIENT_H */

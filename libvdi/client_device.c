@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * client_device.c - the client's devices and their commands
+ *
+ * IO-ERROR, and who does what (both sides of the library agree on this):
+ *
+ * A command completed with an error code (vdi_completion_is_error()) puts its
+ * device into IO-ERROR. Commands already queued must then end with 1117
+ * without the client seeing them; but they are in a ring that only the client
+ * consumes. So the client's library, from the moment it records an error,
+ * completes each further command it fetches with 1117 by itself, until it
+ * meets ClearError. That one it holds back until the client has completed all
+ * commands it holds, and then delivers it; its completion with success ends
+ * IO-ERROR. The server's library refuses to send anything but ClearError from
+ * the moment it sees the error completion, and ends IO-ERROR when it sees that
+ * of ClearError. Commands sent in between are before ClearError in the ring,
+ * so the two can never disagree about a command.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client.h"
+
+/* How often the wait for the client's other threads looks for an abort. */
+#define HOLD_TICK_NS	(10 * 1000 * 1000)
+
+/* Internal to get_command: nothing to deliver yet. */
+#define NOTHING		1
+
+/* ---------------------------------------------------------------- opening */
+
+static void init_cond(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static struct vdi_client_device *new_device(struct vdi_client *client,
+					    const struct vdi_channel *ch)
+{
+	struct vdi_client_device *device;
+	uint32_t depth = ch->ring.depth;
+
+	device = calloc(1, sizeof(*device) + depth * sizeof(struct vdi_slot));
+	if (!device)
+		return NULL;
+	device->client = client;
+	device->ch = *ch;
+	device->limits.depth = depth;
+	device->limits.max_transfer = client->config.max_transfer_size;
+	device->limits.features = client->config.features;
+	device->prefix = client->config.prefix_zone_size;
+	device->alignment = client->config.alignment;
+	vdi_spin_init(&device->spin, client->set.several_cpus);
+	vdi_gate_open(&device->gate);
+	pthread_mutex_init(&device->lock, NULL);
+	init_cond(&device->idle);
+	return device;
+}
+
+static void free_device(struct vdi_client_device *device)
+{
+	pthread_cond_destroy(&device->idle);
+	pthread_mutex_destroy(&device->lock);
+	free(device);
+}
+
+/*
+ * Devices of a set that was closed are kept until there are others, so that a
+ * thread that did not notice is answered, and not met by freed memory.
+ */
+void vdi_client_free_dead(struct vdi_client *client)
+{
+	struct vdi_client_device *device;
+
+	while ((device = client->dead)) {
+		client->dead = device->next;
+		free_device(device);
+	}
+}
+
+/* In a forked child, gate and locks are what threads of the parent left. */
+void vdi_client_device_bury(struct vdi_client_device *device, bool foreign)
+{
+	struct vdi_client *client = device->client;
+
+	if (foreign) {
+		vdi_gate_init(&device->gate);
+		pthread_mutex_init(&device->lock, NULL);
+		init_cond(&device->idle);
+	} else {
+		vdi_gate_close(&device->gate);
+	}
+	vdi_channel_release(&device->ch, foreign);
+	device->next = client->dead;
+	client->dead = device;
+}
+
+/* With the lock held. */
+static int open_device(struct vdi_client *client, const char *name,
+		       struct vdi_client_device **out)
+{
+	struct vdi_channel ch;
+	int code;
+
+	code = vdi_channel_open(&client->set, name, &ch);
+	if (code)
+		return code;
+	*out = new_device(client, &ch);
+	if (*out && !client->devices[ch.index]) {
+		client->devices[ch.index] = *out;
+		vdi_client_free_dead(client);
+		return NOERROR;
+	}
+	if (*out)
+		free_device(*out);
+	*out = NULL;
+	vdi_set_abort(&client->set, VDISET_REASON_SIGNAL, 0,
+		      "no memory for a device");
+	vdi_channel_release(&ch, false);
+	return vdi_set_fail(&client->set, VD_E_MEMORY, "no memory");
+}
+
+static int open_device_named(struct vdi_client *client, const char *name,
+			     struct vdi_client_device **out)
+{
+	int code;
+
+	if (vdi_client_gave_up(client))
+		return vdi_client_fail_abort(client);
+	if (!vdi_client_configured(client))
+		return vdi_client_fail_order(client, "open device");
+	if (vdi_name_check(name))
+		return vdi_set_fail(&client->set, VD_E_INVALID,
+				    "open device: the name is invalid");
+	pthread_mutex_lock(&client->lock);
+	code = open_device(client, name, out);
+	pthread_mutex_unlock(&client->lock);
+	return code;
+}
+
+int vdi_client_open_device(struct vdi_client *client, const char *name,
+			   struct vdi_client_device **out)
+{
+	int code;
+
+	if (!client || !out)
+		return VD_E_INVALID;
+	*out = NULL;
+	if (!vdi_set_enter(&client->set))
+		return vdi_set_fail_gone(&client->set, "open device");
+	code = open_device_named(client, name, out);
+	vdi_set_leave(&client->set);
+	return code;
+}
+
+int vdi_client_device_fd(const struct vdi_client_device *device)
+{
+	return device ? device->ch.fd : -1;
+}
+
+/* ------------------------------------------------------------- completing */
+
+/*
+ * Record the end of a command. The slot must be free before the completion
+ * can be seen, and IO-ERROR entered: the server may use the tag again at once.
+ * Called with the lock held.
+ */
+static int complete(struct vdi_client_device *device, uint32_t tag,
+		    uint32_t code, uint64_t bytes, int64_t position)
+{
+	struct vdiset_completion done = {
+		.tag = tag,
+		.code = code,
+		.bytes = bytes,
+		.position = position,
+	};
+	struct vdi_slot *slot = &device->slots[tag];
+
+	if (slot->held) {
+		slot->held = false;
+		if (!--device->held)
+			pthread_cond_signal(&device->idle);
+	}
+	if (vdi_completion_is_error(slot->code, slot->size, code, bytes))
+		device->in_error = true;
+	else if (slot->code == VDC_ClearError)
+		device->in_error = false;
+	vdi_ring_count(&device->ch.ring,
+		       vdi_command_has_data(slot->code) ? bytes : 0);
+	if (vdi_ring_put_completion(&device->ch.ring, &done))
+		return vdi_client_violation(device->client, "the server's head "
+					    "of completions is impossible");
+	return NOERROR;
+}
+
+static bool holds(const struct vdi_client_device *device,
+		  const struct VDC_Command *cmd, uint32_t *tag)
+{
+	uintptr_t distance = (uintptr_t)cmd - (uintptr_t)device->slots;
+
+	*tag = distance / sizeof(struct vdi_slot);
+	return *tag < device->limits.depth &&
+	       &device->slots[*tag].cmd == cmd && device->slots[*tag].held;
+}
+
+static int complete_held(struct vdi_client_device *device,
+			 const struct VDC_Command *cmd, uint32_t code,
+			 uint32_t bytes, int64_t position)
+{
+	struct vdi_set *set = &device->client->set;
+	struct vdi_slot *slot;
+	uint32_t tag;
+
+	if (!holds(device, cmd, &tag))
+		return vdi_set_fail(set, VD_E_INVALID, "this is not a command "
+				    "held from this device");
+	slot = &device->slots[tag];
+	if (vdi_command_has_data(slot->code) && bytes > (uint32_t)slot->size)
+		return vdi_set_fail(set, VD_E_INVALID, "completion of more "
+				    "bytes than were asked for");
+	return complete(device, tag, code, bytes, position);
+}
+
+/* Begin a call on a device; false when its set was closed, or is not ours. */
+static bool enter_device(struct vdi_client_device *device)
+{
+	if (!vdi_gate_enter(&device->gate))
+		return false;
+	if (vdi_set_mine(&device->client->set))
+		return true;
+	vdi_gate_leave(&device->gate);
+	return false;
+}
+
+static int complete_command(struct vdi_client_device *device,
+			    const struct VDC_Command *cmd, uint32_t code,
+			    uint32_t bytes, int64_t position)
+{
+	struct vdi_client *client = device->client;
+	int rc;
+
+	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
+		return vdi_client_fail_abort(client);
+	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
+		return vdi_client_fail_order(client, "complete command");
+	pthread_mutex_lock(&device->lock);
+	rc = complete_held(device, cmd, code, bytes, position);
+	pthread_mutex_unlock(&device->lock);
+	if (!rc)
+		vdi_channel_tell(&device->ch);
+	return rc;
+}
+
+int vdi_client_complete_command(struct vdi_client_device *device,
+				struct VDC_Command *cmd, int completion_code,
+				uint32_t bytes_transferred, int64_t position)
+{
+	int code;
+
+	if (!device || !cmd)
+		return VD_E_INVALID;
+	if (!enter_device(device))
+		return vdi_set_fail_gone(&device->client->set, "complete command");
+	code = complete_command(device, cmd, completion_code,
+				bytes_transferred, position);
+	vdi_gate_leave(&device->gate);
+	return code;
+}
+
+/* ---------------------------------------------------------------- getting */
+
+/* Address of a command's buffer; NULL when it is not wholly in the area. */
+static uint8_t *find_buffer(struct vdi_client_device *device,
+			    const struct vdiset_command *cmd)
+{
+	struct vdi_set *set = &device->client->set;
+	uint8_t *at;
+
+	if (cmd->buffer % device->alignment)
+		return NULL;
+	at = vdi_area_address(&set->area, cmd->buffer, device->prefix,
+			      cmd->size);
+	if (at || vdi_area_size(&set->area) >=
+		  vdi_channel_area_size(&device->ch))
+		return at;
+	if (vdi_set_map_area(set, vdi_channel_area_size(&device->ch)))
+		return NULL;
+	return vdi_area_address(&set->area, cmd->buffer, device->prefix,
+				cmd->size);
+}
+
+/* What is wrong with a fetched command; NULL = nothing, *@buffer is set. */
+static const char *check(struct vdi_client_device *device,
+			 const struct vdiset_command *cmd, uint8_t **buffer)
+{
+	const char *wrong = vdi_command_check(cmd, &device->limits);
+
+	*buffer = NULL;
+	if (wrong || cmd->buffer == VDISET_NO_BUFFER)
+		return wrong;
+	*buffer = find_buffer(device, cmd);
+	return *buffer ? NULL : "command with a buffer outside of the area";
+}
+
+/* With the lock held; the command was checked. */
+static void hold(struct vdi_client_device *device,
+		 const struct vdiset_command *cmd, uint8_t *buffer,
+		 struct VDC_Command **out)
+{
+	struct vdi_slot *slot = &device->slots[cmd->tag];
+
+	slot->code = cmd->code;
+	slot->size = cmd->size;
+	slot->held = true;
+	slot->cmd.commandCode = cmd->code;
+	slot->cmd.size = cmd->size;
+	slot->cmd.position = cmd->position;
+	slot->cmd.buffer = buffer;
+	device->held++;
+	*out = &slot->cmd;
+}
+
+/* In IO-ERROR, with the lock held: see the top of the file. */
+static int drop_or_hold_back(struct vdi_client_device *device,
+			     const struct vdiset_command *cmd)
+{
+	struct vdi_slot *slot = &device->slots[cmd->tag];
+
+	if (cmd->code == VDC_ClearError) {
+		device->clear = *cmd;
+		device->clear_waits = true;
+		return NOTHING;
+	}
+	slot->code = cmd->code;
+	slot->size = cmd->size;
+	return complete(device, cmd->tag, ERROR_IO_DEVICE, 0, 0) ? :
+	       NOTHING;
+}
+
+static int accept(struct vdi_client_device *device,
+		  const struct vdiset_command *cmd, struct VDC_Command **out)
+{
+	const char *wrong;
+	uint8_t *buffer;
+	int code = NOERROR;
+
+	wrong = check(device, cmd, &buffer);
+	if (wrong)
+		return vdi_client_violation(device->client, wrong);
+
+	pthread_mutex_lock(&device->lock);
+	if (device->slots[cmd->tag].held)
+		code = vdi_client_violation(device->client,
+					    "command with a tag in use");
+	else if (device->in_error)
+		code = drop_or_hold_back(device, cmd);
+	else
+		hold(device, cmd, buffer, out);
+	pthread_mutex_unlock(&device->lock);
+	return code;
+}
+
+/* ClearError, once the client holds nothing else. */
+static int deliver_clear(struct vdi_client_device *device,
+			 struct VDC_Command **out)
+{
+	int code = NOTHING;
+
+	pthread_mutex_lock(&device->lock);
+	if (!device->held) {
+		hold(device, &device->clear, NULL, out);
+		device->clear_waits = false;
+		code = NOERROR;
+	}
+	pthread_mutex_unlock(&device->lock);
+	return code;
+}
+
+/*
+ * need_wakeup is set when the ring was found empty, and cleared when something
+ * was taken from it, so that each such stretch is one episode. It stays set
+ * after a time-out: the caller may poll(2) then.
+ */
+static void set_wakeup(struct vdi_client_device *device)
+{
+	if (vdi_ring_own_wakeup(&device->ch.ring))
+		return;
+	device->episode = vdi_ring_next_episode(device->episode);
+	vdi_ring_set_wakeup(&device->ch.ring, device->episode);
+}
+
+static void clear_wakeup(struct vdi_client_device *device)
+{
+	if (vdi_ring_own_wakeup(&device->ch.ring))
+		vdi_ring_set_wakeup(&device->ch.ring, 0);
+}
+
+/* Take one command from the ring. */
+static int fetch(struct vdi_client_device *device, struct VDC_Command **out)
+{
+	struct vdiset_command cmd;
+
+	switch (vdi_ring_get_command(&device->ch.ring, &cmd)) {
+	case VDI_RING_OK:
+		clear_wakeup(device);
+		return accept(device, &cmd, out);
+	case VDI_RING_EMPTY:
+		return NOTHING;
+	default:
+		return vdi_client_violation(device->client, "the server's tail "
+					    "of commands is impossible");
+	}
+}
+
+/*
+ * The next command to deliver. Commands that end here, in IO-ERROR, may be
+ * many; the server is told of them once, when the ring is empty. A hostile one
+ * sends them as fast as they are dropped: after a ring full the caller looks
+ * whether it is still to go on.
+ */
+static int next_command(struct vdi_client_device *device,
+			struct VDC_Command **out)
+{
+	uint32_t left = device->limits.depth;
+	bool dropped = false;
+	int code = NOTHING;
+
+	while (left-- && !device->clear_waits &&
+	       vdi_ring_ready(&device->ch.ring)) {
+		code = fetch(device, out);
+		if (code != NOTHING)
+			break;
+		dropped = true;
+	}
+	if (dropped)
+		vdi_channel_tell(&device->ch);
+	if (code == NOTHING && device->clear_waits)
+		code = deliver_clear(device, out);
+	return code;
+}
+
+/* Something happened that ends a wait without a command? */
+static bool over(const struct vdi_client_device *device)
+{
+	return vdi_channel_aborted(&device->ch) ||
+	       vdi_channel_closed(&device->ch);
+}
+
+static bool spin(struct vdi_client_device *device)
+{
+	uint32_t i;
+
+	for (i = 0; i < device->spin.budget; i++) {
+		if (vdi_ring_ready(&device->ch.ring) || over(device)) {
+			vdi_spin_won(&device->spin);
+			return true;
+		}
+		vdi_cpu_relax();
+	}
+	vdi_spin_lost(&device->spin);
+	return false;
+}
+
+static int timed_out(struct vdi_client_device *device)
+{
+	return vdi_set_fail_text(&device->client->set, VD_E_TIMEOUT,
+				 "no command came in time");
+}
+
+/* ClearError is held back, and nothing but ClearErrors can come after it. */
+static int wait_for_idle(struct vdi_client_device *device,
+			 struct vdi_deadline *deadline)
+{
+	int64_t left = vdi_deadline_left(deadline);
+	struct timespec until;
+
+	if (!left)
+		return timed_out(device);
+	if (left < 0 || left > HOLD_TICK_NS)
+		left = HOLD_TICK_NS;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += left;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	pthread_mutex_lock(&device->lock);
+	if (device->held)
+		pthread_cond_timedwait(&device->idle, &device->lock, &until);
+	pthread_mutex_unlock(&device->lock);
+	return NOERROR;
+}
+
+static int sleep_for_command(struct vdi_client_device *device,
+			     struct vdi_deadline *deadline)
+{
+	int64_t left;
+	int err;
+
+	set_wakeup(device);
+	vdi_ring_barrier();	/* (D) */
+	left = vdi_deadline_left(deadline);
+	if (vdi_ring_ready(&device->ch.ring) || over(device))
+		return NOERROR;
+	if (!left)
+		return timed_out(device);
+	err = vdi_channel_wait(&device->ch, VDISET_WAIT_SLEEP, left);
+	switch (err) {
+	case 0:
+	case -EINTR:
+	case -EPIPE:
+	case -ECANCELED:
+	case -ETIMEDOUT:
+		return NOERROR;	/* the caller looks again */
+	default:
+		return vdi_set_fail_errno(&device->client->set, err,
+					  "wait for a command");
+	}
+}
+
+/* The ring is empty, or only ClearError is there and held back. */
+static int wait_for_command(struct vdi_client_device *device,
+			    struct vdi_deadline *deadline)
+{
+	if (device->clear_waits && !vdi_channel_closed(&device->ch))
+		return wait_for_idle(device, deadline);
+	if (vdi_channel_closed(&device->ch)) {
+		/*
+		 * Closed after the last command: look at the ring once more.
+		 * What is held back was not waited for, so nobody wants it.
+		 */
+		if (!device->clear_waits && vdi_ring_ready(&device->ch.ring))
+			return NOERROR;
+		__atomic_store_n(&device->closed, true, __ATOMIC_RELAXED);
+		return vdi_set_fail_text(&device->client->set, VD_E_CLOSE,
+					 "the server has closed the device");
+	}
+	if (deadline->timeout_ns && device->spin.budget) {
+		clear_wakeup(device);
+		if (spin(device))
+			return NOERROR;
+	}
+	return sleep_for_command(device, deadline);
+}
+
+static int may_get(struct vdi_client_device *device)
+{
+	struct vdi_client *client = device->client;
+
+	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
+		return vdi_client_fail_abort(client);
+	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
+		return vdi_client_fail_order(client, "get command");
+	if (vdi_client_closing(client))
+		return vdi_set_fail_gone(&client->set, "get command");
+	return NOERROR;
+}
+
+static int get_command(struct vdi_client_device *device, int64_t timeout_ms,
+		       struct VDC_Command **cmd)
+{
+	struct vdi_deadline deadline;
+	int code;
+
+	vdi_deadline_init(&deadline, timeout_ms);
+	for (;;) {
+		code = may_get(device);
+		if (code)
+			return code;
+		code = next_command(device, cmd);
+		if (code != NOTHING)
+			return code;
+		/* there is more, but only of what is dropped */
+		if (vdi_ring_ready(&device->ch.ring) && !device->clear_waits &&
+		    !vdi_deadline_left(&deadline))
+			return timed_out(device);
+		code = wait_for_command(device, &deadline);
+		if (code)
+			return code;
+	}
+}
+
+/* One thread at a time: two would take commands from under each other. */
+int vdi_client_get_command(struct vdi_client_device *device,
+			   int64_t timeout_ms, struct VDC_Command **cmd)
+{
+	int code;
+
+	if (!device || !cmd)
+		return VD_E_INVALID;
+	*cmd = NULL;
+	if (!enter_device(device))
+		return vdi_set_fail_gone(&device->client->set, "get command");
+	if (__atomic_exchange_n(&device->getting, true, __ATOMIC_ACQUIRE)) {
+		code = vdi_set_fail(&device->client->set, VD_E_BUSY, "another "
+				    "thread waits for this device's commands");
+	} else {
+		code = get_command(device, timeout_ms, cmd);
+		__atomic_store_n(&device->getting, false, __ATOMIC_RELEASE);
+	}
+	vdi_gate_leave(&device->gate);
+	return code;
+}

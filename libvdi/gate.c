@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * gate.c - keeps what a call uses in place until the call is over
+ */
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "gate.h"
+
+/* Closed, with nobody inside. */
+void vdi_gate_init(struct vdi_gate *gate)
+{
+	__atomic_store_n(&gate->word, VDI_GATE_CLOSED, __ATOMIC_RELEASE);
+}
+
+/* A call that is being turned away may count itself in and out meanwhile. */
+void vdi_gate_open(struct vdi_gate *gate)
+{
+	__atomic_and_fetch(&gate->word, ~VDI_GATE_CLOSED, __ATOMIC_RELEASE);
+}
+
+bool vdi_gate_is_open(const struct vdi_gate *gate)
+{
+	return !(__atomic_load_n(&gate->word, __ATOMIC_ACQUIRE) &
+		 VDI_GATE_CLOSED);
+}
+
+bool vdi_gate_enter(struct vdi_gate *gate)
+{
+	uint32_t old = __atomic_fetch_add(&gate->word, 1, __ATOMIC_ACQUIRE);
+
+	if (!(old & VDI_GATE_CLOSED))
+		return true;
+	vdi_gate_leave(gate);
+	return false;
+}
+
+/* The last one out wakes whoever closes. The gate outlives its calls. */
+void vdi_gate_leave(struct vdi_gate *gate)
+{
+	uint32_t left = __atomic_sub_fetch(&gate->word, 1, __ATOMIC_RELEASE);
+
+	if (left == VDI_GATE_CLOSED)
+		syscall(SYS_futex, &gate->word, FUTEX_WAKE_PRIVATE, 1, NULL,
+			NULL, 0);
+}
+
+/* The caller has made sure that those inside come out. */
+void vdi_gate_close(struct vdi_gate *gate)
+{
+	uint32_t word = __atomic_or_fetch(&gate->word, VDI_GATE_CLOSED,
+					  __ATOMIC_ACQUIRE);
+
+	while (word != VDI_GATE_CLOSED) {
+		syscall(SYS_futex, &gate->word, FUTEX_WAIT_PRIVATE, word, NULL,
+			NULL, 0);
+		word = __atomic_load_n(&gate->word, __ATOMIC_ACQUIRE);
+	}
+}
