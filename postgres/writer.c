@@ -344,6 +344,13 @@ static void configure(struct vdiset_writer *writer)
 			errmsg("virtual device set \"%s\" has %u devices, not %d",
 			       options->set, config->deviceCount,
 			       options->devices));
+	if (config->features & ((VDF_LikeTape & ~VDF_Removable) |
+				VDF_RandomAccess))
+		ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("the devices of virtual device set \"%s\" are like tapes or disks",
+			       options->set),
+			errhint("A base backup goes to devices like pipes."));
 	writer->nslots = options->buffer_count ? options->buffer_count :
 						 4 * config->deviceCount;
 	writer->shape.devices = config->deviceCount;

@@ -3,8 +3,6 @@
  * appliance.c - the client of a set: one thread per device
  */
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,128 +30,62 @@ void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 	pthread_condattr_destroy(&attr);
 }
 
-static bool parse_owner(const char *text, uid_t *uid)
+/* The first text stays. */
+static void record(struct appliance *a, int exit_code, const char *format,
+		   va_list args)
 {
-	struct passwd *pw = getpwnam(text);
-	uint64_t number;
-
-	if (pw)
-		*uid = pw->pw_uid;
-	else if (vdi_parse_size(text, 0, UINT32_MAX - 1, &number))
-		*uid = number;
-	else
-		return false;
-	return true;
+	if (a->exit_code != EXIT_OK)
+		return;
+	a->exit_code = exit_code;
+	vsnprintf(a->message, sizeof(a->message), format, args);
 }
 
-static bool parse_group(const char *text, gid_t *gid)
+void appliance_note(struct appliance *a, int exit_code, const char *format,
+		    ...)
 {
-	struct group *gr = getgrnam(text);
-	uint64_t number;
+	va_list args;
 
-	if (gr)
-		*gid = gr->gr_gid;
-	else if (vdi_parse_size(text, 0, UINT32_MAX - 1, &number))
-		*gid = number;
-	else
-		return false;
-	return true;
-}
-
-static bool parse_mode(const char *text, uint32_t *mode)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 8);
-
-	if (end == text || *end || value > 0777)
-		return false;
-	*mode = value;
-	return true;
-}
-
-static int bad_option(const char *what, const char *argument)
-{
-	vdi_error("%s: '%s'", what, argument);
-	return EXIT_USAGE;
-}
-
-int appliance_option(struct appliance *a, int option, const char *argument)
-{
-	switch (option) {
-	case 'D':
-		if (!vdi_names_add(&a->names, argument))
-			return bad_option("too many devices", argument);
-		return 0;
-	case 'o':
-		if (!parse_owner(argument, &a->access.uid))
-			return bad_option("there is no such user", argument);
-		return 0;
-	case 'g':
-		if (!parse_group(argument, &a->access.gid))
-			return bad_option("there is no such group", argument);
-		if (a->access.mode == 0600)
-			a->access.mode = 0660;
-		return 0;
-	case 'm':
-		if (!parse_mode(argument, &a->access.mode))
-			return bad_option("the mode is octal, 0 to 0777",
-					  argument);
-		return 0;
-	case 't':
-		if (!vdi_parse_seconds(argument, &a->timeout_ms))
-			return bad_option("the time-out is a number of seconds",
-					  argument);
-		return 0;
-	case 'i':
-		if (!vdi_parse_seconds(argument, &a->idle_ms))
-			return bad_option("the time-out is a number of seconds",
-					  argument);
-		return 0;
-	case 'q':
-		a->quiet = true;
-		return 0;
-	default:
-		return -1;
-	}
-}
-
-int appliance_check(struct appliance *a)
-{
-	if (a->names.given > a->count) {
-		vdi_error("%u devices are named but the set has %u",
-			  a->names.given, a->count);
-		return EXIT_USAGE;
-	}
-	if (a->names.given && strcmp(a->names.given_name[0], a->names.set)) {
-		vdi_error("the first device must have the name of the set, '%s'",
-			  a->names.set);
-		return EXIT_USAGE;
-	}
-	return EXIT_OK;
+	va_start(args, format);
+	pthread_mutex_lock(&a->lock);
+	record(a, exit_code, format, args);
+	pthread_mutex_unlock(&a->lock);
+	va_end(args);
 }
 
 void appliance_fail(struct appliance *a, int exit_code, const char *format,
 		    ...)
 {
 	char text[VDI_TEXT_SIZE];
-	bool first;
 	va_list args;
+	bool first;
 
+	va_start(args, format);
 	pthread_mutex_lock(&a->lock);
-	first = a->exit_code == EXIT_OK;
-	if (first) {
-		a->exit_code = exit_code;
-		va_start(args, format);
-		vsnprintf(a->message, sizeof(a->message), format, args);
-		va_end(args);
-		snprintf(text, sizeof(text), "%.*s", VDI_TEXT_SIZE - 1,
-			 a->message);
-	}
+	record(a, exit_code, format, args);
+	first = !a->aborting;
+	a->aborting = true;
+	exit_code = a->exit_code;
+	snprintf(text, sizeof(text), "%.*s", VDI_TEXT_SIZE - 1, a->message);
 	pthread_mutex_unlock(&a->lock);
+	va_end(args);
 
 	/* the set may not exist yet, or be aborted already: both are fine */
 	if (first && a->client)
 		vdi_client_signal_abort(a->client, exit_code, text);
+}
+
+bool appliance_aborted(struct appliance *a)
+{
+	struct vdi_abort_info info;
+
+	return vdi_client_abort_info(a->client, &info) == NOERROR &&
+	       info.reason;
+}
+
+/* For drive_config.stop. */
+bool appliance_stopped(void *context)
+{
+	return vdi_signal_received() || appliance_aborted(context);
 }
 
 /* A call on the set gave `code`: find out why, and say so. */
@@ -185,7 +117,7 @@ uint64_t appliance_bytes(struct appliance *a)
 	return sum;
 }
 
-static uint64_t appliance_commands(struct appliance *a)
+uint64_t appliance_commands(struct appliance *a)
 {
 	uint64_t sum = 0;
 	unsigned int i;
@@ -204,6 +136,7 @@ static void serve_lane(struct lane *lane)
 
 	for (;;) {
 		struct outcome outcome = { .code = ERROR_SUCCESS };
+		bool good;
 
 		rc = vdi_client_get_command(lane->device, -1, &cmd);
 		if (rc == VD_E_CLOSE) {
@@ -212,15 +145,19 @@ static void serve_lane(struct lane *lane)
 		}
 		if (rc != NOERROR)
 			break;
-		if (!a->ops->execute(lane, cmd, &outcome))
+		a->busy++;
+		good = a->ops->execute(lane, cmd, &outcome);
+		a->busy--;
+		if (!good)
 			return;
-		atomic_fetch_add_explicit(&lane->bytes, outcome.bytes,
-					  memory_order_relaxed);
+		if (cmd->commandCode == a->ops->data)
+			atomic_fetch_add_explicit(&lane->bytes, outcome.bytes,
+						  memory_order_relaxed);
 		atomic_fetch_add_explicit(&lane->commands, 1,
 					  memory_order_relaxed);
 		rc = vdi_client_complete_command(lane->device, cmd,
 						 outcome.code, outcome.bytes,
-						 0);
+						 outcome.position);
 		if (rc != NOERROR)
 			break;
 	}
@@ -240,7 +177,7 @@ static void *lane_thread(void *argument)
 	return NULL;
 }
 
-static bool interrupted(struct appliance *a)
+bool appliance_interrupted(struct appliance *a)
 {
 	int number = vdi_signal_received();
 
@@ -256,7 +193,7 @@ static bool wait_for_database(struct appliance *a)
 	int rc;
 
 	do {
-		if (interrupted(a))
+		if (appliance_interrupted(a))
 			return false;
 		rc = vdi_client_get_configuration(a->client, TICK_MS,
 						  &a->config);
@@ -350,8 +287,8 @@ static void watch_lanes(struct appliance *a)
 	while (lanes_running(a)) {
 		uint64_t now_commands = appliance_commands(a);
 
-		interrupted(a);
-		if (now_commands != commands) {
+		appliance_interrupted(a);
+		if (now_commands != commands || a->busy) {
 			commands = now_commands;
 			moved = vdi_now();
 		} else if (a->idle_ms &&
@@ -393,8 +330,9 @@ static int create_set(struct appliance *a)
 		return EXIT_FAILED;
 	}
 	a->config.deviceCount = a->count;
-	rc = vdi_client_create(a->client, NULL, a->names.set, &a->config,
-			       &a->access);
+	rc = vdi_client_create(a->client, a->instance ? :
+			       vdi_default_instance(), a->names.set,
+			       &a->config, &a->access);
 	if (rc == NOERROR)
 		return EXIT_OK;
 	vdi_client_message(a->client, text, sizeof(text));

@@ -8,9 +8,10 @@
 #ifndef VDI_APPLIANCE_H
 #define VDI_APPLIANCE_H
 
+#include <getopt.h>
 #include <pthread.h>
 
-#include "vdi.h"
+#include "medium.h"
 
 struct appliance;
 
@@ -25,21 +26,20 @@ struct lane {
 	_Atomic uint64_t commands;
 };
 
-/* What came of a command. */
-struct outcome {
-	int code;		/* Win32 completion code */
-	uint32_t bytes;
-};
-
 struct appliance_ops {
 	const char *verb;	/* for people: "backup" */
+	int data;		/* the command whose bytes count */
 	/* The configuration is known. False after appliance_fail(). */
 	bool (*configured)(struct appliance *a);
-	/* Execute a command on the lane's thread. False after a failure. */
+	/*
+	 * Execute a command on the lane's thread. A failure that the database
+	 * is to hear of is a completion code, and appliance_note(). False only
+	 * after appliance_fail().
+	 */
 	bool (*execute)(struct lane *lane, const struct VDC_Command *cmd,
 			struct outcome *outcome);
 	/* The database has closed this device in order. */
-	bool (*closed)(struct lane *lane);
+	void (*closed)(struct lane *lane);
 	/* All lanes have ended well. */
 	bool (*finish)(struct appliance *a);
 };
@@ -49,6 +49,7 @@ struct appliance {
 	void *job;			/* of backup or restore */
 
 	/* options */
+	const char *instance;		/* NULL = as the environment says */
 	struct vdi_names names;
 	unsigned int count;
 	struct VDConfig config;		/* as asked for, then as fixed */
@@ -62,27 +63,33 @@ struct appliance {
 	struct lane lane[VDI_MAX_DEVICES];
 	double started;
 
+	_Atomic unsigned int busy;	/* lanes that execute a command: not idle */
+
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	unsigned int running;
+	bool aborting;			/* appliance_fail() was called */
 	int exit_code;			/* of the first failure */
 	char message[512];		/* and its text */
 };
 
-/* Options that backup and restore share; see appliance_option(). */
+/* Options that backup and restore share, for struct appliance_cli. */
 #define APPLIANCE_OPTIONS						\
 	{ "device", required_argument, NULL, 'D' },			\
+	{ "instance", required_argument, NULL, 'I' },			\
 	{ "owner", required_argument, NULL, 'o' },			\
 	{ "group", required_argument, NULL, 'g' },			\
 	{ "mode", required_argument, NULL, 'm' },			\
 	{ "timeout", required_argument, NULL, 't' },			\
 	{ "idle-timeout", required_argument, NULL, 'i' },		\
 	{ "quiet", no_argument, NULL, 'q' },				\
-	{ "help", no_argument, NULL, 'h' }
+	{ "help", no_argument, NULL, 'h' },				\
+	{ NULL, 0, NULL, 0 }
 #define APPLIANCE_SHORT "D:o:g:m:t:i:qh"
 #define APPLIANCE_HELP \
 "      --device NAME     name of the next device; may be repeated. The first must\n" \
 "                        be the set's; the default is NAME, NAME1, NAME2, ...\n" \
+"      --instance NAME   instance of the database (default: see vdi(1))\n" \
 "  -o, --owner USER      user the set belongs to (default: you)\n" \
 "  -g, --group GROUP     group the set belongs to; implies --mode 0660\n" \
 "  -m, --mode MODE       who may see (r) and join (w) the set (default 0600)\n" \
@@ -91,19 +98,42 @@ struct appliance {
 "  -q, --quiet           no progress, no summary\n" \
 "  -h, --help            this text\n"
 
+/* The command line of backup or restore. */
+struct appliance_cli {
+	const char *usage;
+	const struct option *options;	/* ends with APPLIANCE_OPTIONS */
+	const char *short_options;
+	/* An option that is not common. 0 or an exit code, with a message. */
+	int (*take)(struct appliance *a, int option, const char *argument);
+};
+
 void appliance_init(struct appliance *a, const struct appliance_ops *ops);
-/* 0 = taken, else the exit code (EXIT_OK + 1 never; -1 = not ours). */
-int appliance_option(struct appliance *a, int option, const char *argument);
+/* 0 or an exit code; --help ends the program. */
+int appliance_parse(struct appliance *a, int argc, char **argv,
+		    const struct appliance_cli *cli);
+/* A wrong argument: say so. Gives EXIT_USAGE. */
+int appliance_bad(const char *what, const char *argument);
 /* Check what was given together; 0 or an exit code. */
 int appliance_check(struct appliance *a);
 /* Do the work; gives the exit code. */
 int appliance_run(struct appliance *a);
 /*
- * The first failure is what the user is told; it aborts the set, with the text
- * for the other side.
+ * The first failure is what the user is told. appliance_fail() aborts the set,
+ * with the text for the other side; appliance_note() leaves it to the database
+ * what to do about the completion code that it gets, but the work has failed.
  */
 void appliance_fail(struct appliance *a, int exit_code, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
+void appliance_note(struct appliance *a, int exit_code, const char *format,
+		    ...) __attribute__((format(printf, 3, 4)));
+/* A signal to end has come, which is a failure. */
+bool appliance_interrupted(struct appliance *a);
+/* A signal has come, or an abort; context is the appliance. */
+bool appliance_stopped(void *context);
+/* Commands executed so far. */
+uint64_t appliance_commands(struct appliance *a);
+/* Somebody has aborted the set. */
+bool appliance_aborted(struct appliance *a);
 uint64_t appliance_bytes(struct appliance *a);
 
 #endif /* VDI_APPLIANCE_H */

@@ -154,11 +154,14 @@ void vdi_names_free(struct vdi_names *names)
 	}
 }
 
-static volatile sig_atomic_t received;
+static _Atomic int received;
+static _Atomic unsigned int arrived;	/* how many have come */
+static unsigned int taken;		/* and were acted on */
 
 static void note_signal(int number)
 {
 	received = number;
+	arrived++;
 }
 
 /* No SA_RESTART: a wait must end, and then ask vdi_signal_received(). */
@@ -173,9 +176,26 @@ void vdi_catch_signals(void)
 		sigaction(numbers[i], &action, NULL);
 	/* a reader that went away is an error of write(2) */
 	signal(SIGPIPE, SIG_IGN);
+	/* and so is a file that may not grow */
+	signal(SIGXFSZ, SIG_IGN);
+	/* who started us may not have wanted to know how we end */
+	signal(SIGCHLD, SIG_DFL);
 }
 
 int vdi_signal_received(void)
 {
+	return received;
+}
+
+unsigned int vdi_signal_pending(void)
+{
+	return arrived - taken;
+}
+
+int vdi_signal_take(void)
+{
+	if (!vdi_signal_pending())
+		return 0;
+	taken++;
 	return received;
 }

@@ -9,9 +9,31 @@
 #include <string.h>
 #include <time.h>
 
-#include "database.h"
+#include "profile.h"
 
 #define TICK_MS 200	/* how soon a signal that came between waits is noticed */
+
+/* What tells the profiles apart. */
+#define PROFILE_BITS	((VDF_LikeTape | VDF_RandomAccess) & ~VDF_Removable)
+
+/*
+ * A client that can discard what it has is told to, and that takes commands;
+ * so does waiting for what it holds after it has reported an error.
+ */
+static bool owes_an_end(const struct database *db)
+{
+	return db->orderly ||
+	       (db_writes(db) && (db->config.features & VDF_Discard) &&
+		db->dev[0].handle);
+}
+
+static void abort_set(struct database *db)
+{
+	char text[VDI_TEXT_SIZE];
+
+	snprintf(text, sizeof(text), "%.*s", VDI_TEXT_SIZE - 1, db->message);
+	vdi_server_signal_abort(db->server, db->exit_code, text);
+}
 
 bool db_fail(struct database *db, int exit_code, const char *format, ...)
 {
@@ -23,14 +45,22 @@ bool db_fail(struct database *db, int exit_code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(db->message, sizeof(db->message), format, args);
 	va_end(args);
-	if (db->server) {
-		char text[VDI_TEXT_SIZE];
-
-		snprintf(text, sizeof(text), "%.*s", VDI_TEXT_SIZE - 1,
-			 db->message);
-		vdi_server_signal_abort(db->server, exit_code, text);
-	}
+	if (db->server && !owes_an_end(db))
+		abort_set(db);
 	return false;
+}
+
+bool db_fail_device(struct database *db, unsigned int device,
+		    const char *doing, int completion)
+{
+	/* 995 is the library's, and what follows tells who aborted */
+	if (completion == ERROR_OPERATION_ABORTED &&
+	    vdi_server_run_completions(db->server, 0, NULL) == VD_E_ABORT)
+		return db_fail_for(db, VD_E_ABORT, doing);
+	db->dev[device].refused = true;
+	db->orderly = true;
+	return db_fail(db, EXIT_FAILED, "%s '%s': %s", doing,
+		       db->dev[device].name, vdi_completion_name(completion));
 }
 
 bool db_fail_for(struct database *db, int code, const char *doing)
@@ -50,14 +80,21 @@ bool db_fail_for(struct database *db, int code, const char *doing)
 	return db_fail(db, vdi_exit_for(code), "%s: %s", doing, text);
 }
 
-static bool interrupted(struct database *db)
+/* Is there a reason not to wait any longer? */
+static bool must_stop(struct database *db)
 {
-	int number = vdi_signal_received();
+	int number = vdi_signal_take();
 
-	if (number)
+	if (number) {
 		db_fail(db, EXIT_INTERRUPTED, "interrupted (%s)",
 			strsignal(number));
-	return number != 0;
+		return true;
+	}
+	if (db->deadline && vdi_now() > db->deadline) {
+		db_fail(db, EXIT_TIMED_OUT, "%s", db->deadline_text);
+		return true;
+	}
+	return false;
 }
 
 /* The client may come after us: look for its set until the time-out. */
@@ -68,12 +105,12 @@ static bool open_set(struct database *db)
 	int rc;
 
 	for (;;) {
-		rc = vdi_server_open(db->server, NULL, db->names.set);
+		rc = vdi_server_open(db->server, db->instance, db->names.set);
 		if (rc == NOERROR)
 			return true;
 		if (rc != VD_E_INVALID)
 			return db_fail_for(db, rc, "opening the set");
-		if (interrupted(db))
+		if (must_stop(db))
 			return false;
 		if (db->timeout_ms && vdi_now() >= deadline)
 			return db_fail(db, EXIT_TIMED_OUT,
@@ -83,9 +120,63 @@ static bool open_set(struct database *db)
 	}
 }
 
-static bool configure(struct database *db, uint32_t direction)
+static bool choose_profile(struct database *db)
 {
-	uint32_t features;
+	const struct profile *const *p = db->profiles;
+	const char *is = "of an unknown kind";
+
+	for (; *p && !db->profile; p++) {
+		if (((*p)->features ^ db->config.features) & PROFILE_BITS)
+			continue;
+		db->profile = *p;
+	}
+	if (db->profile && (!db->wanted || db->wanted == db->profile))
+		return true;
+	switch (db->config.features & PROFILE_BITS) {
+	case VDF_LikePipe:
+		is = "like pipes";
+		break;
+	case VDF_LikeDisk:
+		is = "like disks";
+		break;
+	case VDF_LikeTape & PROFILE_BITS:
+		is = "like tapes";
+		break;
+	}
+	return db_fail(db, EXIT_FAILED,
+		       "the devices of the set are %s, not like %ss as is needed here",
+		       is, db->wanted ? db->wanted->name :
+				        db->profiles[0]->name);
+}
+
+static bool check_use(struct database *db)
+{
+	if (db->snapshot && (db->count != 1 || db->profile->media))
+		return db_fail(db, EXIT_FAILED,
+			       "a snapshot needs a set of one device like a pipe; this set has %u like %ss",
+			       db->count, db->profile->name);
+	if (db->verify && !db->profile->media)
+		return db_fail(db, EXIT_FAILED,
+			       "the devices of the set are like pipes, which cannot be read again: no --verify");
+	return true;
+}
+
+/* The client's, and what this server will do. */
+static uint32_t features(const struct database *db)
+{
+	uint32_t bits = db->config.features | db->direction;
+
+	/* the header of a disk is read back in every backup */
+	if (db->verify || (db_writes(db) && db->profile->positions))
+		bits |= VDF_ReadMedia;
+	/* a snapshot ends with VDC_Snapshot */
+	if (db_writes(db) && (bits & VDF_RequestComplete) && !db->snapshot)
+		bits |= VDF_CompleteEnabled;
+	return bits;
+}
+
+static bool configure(struct database *db)
+{
 	int rc;
 
 	rc = vdi_server_get_configuration(db->server, &db->config);
@@ -96,6 +187,8 @@ static bool configure(struct database *db, uint32_t direction)
 			       "the set has %u devices, not %u",
 			       db->config.deviceCount, db->count);
 	db->count = db->config.deviceCount;
+	if (!choose_profile(db) || !check_use(db))
+		return false;
 	if (!db->buffer_count)
 		db->buffer_count = 4 * db->count;
 	if (db->buffer_count < db->count)
@@ -103,15 +196,15 @@ static bool configure(struct database *db, uint32_t direction)
 			       "%u buffers are too few for %u devices",
 			       db->buffer_count, db->count);
 
-	features = db->config.features | direction;
-	if ((direction & VDF_WriteMedia) && (features & VDF_RequestComplete))
-		features |= VDF_CompleteEnabled;
-	rc = vdi_server_begin_configuration(db->server, features,
+	rc = vdi_server_begin_configuration(db->server, features(db),
 					    db->block_size, 0,
 					    db->max_transfer, -1);
 	if (rc == NOERROR)
 		rc = vdi_server_request_buffers(db->server, db->max_transfer, 0,
 						db->buffer_count);
+	if (rc == NOERROR && db->profile->media)
+		rc = vdi_server_request_buffers(db->server, db->block_size, 0,
+						db->count);
 	if (rc == NOERROR)
 		rc = vdi_server_end_configuration(db->server);
 	if (rc == NOERROR)
@@ -127,11 +220,18 @@ static bool open_devices(struct database *db)
 	int rc;
 
 	for (i = 0; i < db->count; i++) {
-		const char *name = vdi_names_get(&db->names, i);
+		struct db_device *dev = &db->dev[i];
 
-		rc = vdi_server_open_device(db->server, name, &db->device[i]);
+		dev->name = vdi_names_get(&db->names, i);
+		dev->medium.ordinal = 1;
+		dev->sum = XXH3_createState();
+		if (!dev->name || !dev->sum)
+			return db_fail(db, EXIT_FAILED, "out of memory");
+		XXH3_64bits_reset(dev->sum);
+		rc = vdi_server_open_device(db->server, dev->name,
+					    &dev->handle);
 		if (rc != NOERROR)
-			return db_fail_for(db, rc, name);
+			return db_fail_for(db, rc, dev->name);
 	}
 	return true;
 }
@@ -142,12 +242,20 @@ static bool allocate_slots(struct database *db)
 	int rc;
 
 	db->slots = calloc(db->buffer_count, sizeof(*db->slots));
-	if (!db->slots)
+	db->list = calloc(db->buffer_count, sizeof(*db->list));
+	if (!db->slots || !db->list)
 		return db_fail(db, EXIT_FAILED, "out of memory");
 	for (i = 0; i < db->buffer_count; i++) {
 		rc = vdi_server_allocate_buffer(db->server,
 						&db->slots[i].buffer,
 						db->max_transfer, 0);
+		if (rc != NOERROR)
+			return db_fail_for(db, rc, "buffers");
+	}
+	for (i = 0; db->profile->media && i < db->count; i++) {
+		rc = vdi_server_allocate_buffer(db->server,
+						&db->dev[i].control.buffer,
+						db->block_size, 0);
 		if (rc != NOERROR)
 			return db_fail_for(db, rc, "buffers");
 	}
@@ -160,19 +268,36 @@ bool db_connect(struct database *db, uint32_t direction)
 
 	if (rc != NOERROR)
 		return db_fail(db, EXIT_FAILED, "%s", vdi_strerror(rc));
-	return open_set(db) && configure(db, direction) && open_devices(db) &&
-	       allocate_slots(db);
+	db->direction = direction;
+	if (!open_set(db) || !configure(db) || !open_devices(db) ||
+	    !allocate_slots(db))
+		return false;
+	db->shape.devices = db->count;
+	db->shape.block_size = db->block_size;
+	return true;
 }
 
 static void completed(struct VDS_Command *cmd)
 {
 	struct slot *slot = cmd->completionContext;
+	struct db_device *dev = &slot->db->dev[slot->device];
+	bool data = cmd->commandCode == VDC_Read ||
+		    cmd->commandCode == VDC_Write;
 
 	slot->busy = false;
-	slot->db->outstanding[slot->device]--;
-	if (cmd->completionCode == ERROR_HANDLE_EOF ||
-	    cmd->completionCode == ERROR_NO_DATA_DETECTED)
-		slot->db->ended[slot->device] = true;
+	dev->outstanding--;
+	if (cmd->commandCode == VDC_Write)
+		dev->writing -= cmd->size;
+	/* the library's rule: stored in full, 1100 is but a warning */
+	if (cmd->completionCode == ERROR_END_OF_MEDIA) {
+		dev->warned = true;
+		if (data && cmd->bytesTransferred < (uint32_t)cmd->size)
+			dev->io_error = true;
+	} else if (cmd->completionCode != ERROR_SUCCESS) {
+		dev->io_error = true;
+	} else if (cmd->commandCode == VDC_ClearError) {
+		dev->io_error = false;
+	}
 }
 
 bool db_step(struct database *db)
@@ -182,7 +307,7 @@ bool db_step(struct database *db)
 	vdi_progress_show(&db->progress, db->verb, db->bytes, 0);
 	rc = vdi_server_run_completions(db->server, TICK_MS, NULL);
 	if (rc == NOERROR || rc == VD_E_TIMEOUT)
-		return !interrupted(db);
+		return !must_stop(db);
 	return db_fail_for(db, rc, "waiting for the backup program");
 }
 
@@ -196,7 +321,7 @@ bool db_poll(struct database *db, int fd, short events)
 	for (;;) {
 		int n = poll(fds, 2, TICK_MS);
 
-		if (interrupted(db))
+		if (must_stop(db))
 			return false;
 		if (n < 0 && errno != EINTR)
 			return db_fail(db, EXIT_FAILED, "poll: %s",
@@ -210,17 +335,19 @@ bool db_poll(struct database *db, int fd, short events)
 }
 
 bool db_send(struct database *db, struct slot *slot, unsigned int device,
-	     int code, uint32_t size)
+	     int code, uint32_t size, int64_t position)
 {
+	struct db_device *dev = &db->dev[device];
 	int rc;
 
-	while (db->outstanding[device] >= db->config.maxIODepth) {
+	while (dev->outstanding >= db->config.maxIODepth) {
 		if (!db_step(db))
 			return false;
 	}
 	slot->cmd = (struct VDS_Command){
 		.commandCode = code,
 		.size = size,
+		.inPosition = position,
 		.buffer = slot->buffer,
 		.completionRoutine = completed,
 		.completionContext = slot,
@@ -228,12 +355,23 @@ bool db_send(struct database *db, struct slot *slot, unsigned int device,
 	slot->db = db;
 	slot->device = device;
 	slot->busy = true;
-	db->outstanding[device]++;
-	rc = vdi_server_send_command(db->device[device], &slot->cmd);
+	dev->outstanding++;
+	if (code == VDC_Write)
+		dev->writing += size;
+	rc = vdi_server_send_command(dev->handle, &slot->cmd);
 	if (rc == VD_E_INVALID)	/* the one failure that completes nothing */
 		completed(&slot->cmd);
 	if (rc != NOERROR)
 		return db_fail_for(db, rc, vdi_command_name(code));
+	return true;
+}
+
+bool db_drain_device(struct database *db, unsigned int device)
+{
+	while (db->dev[device].outstanding) {
+		if (!db_step(db))
+			return false;
+	}
 	return true;
 }
 
@@ -242,35 +380,8 @@ bool db_drain(struct database *db)
 	unsigned int i;
 
 	for (i = 0; i < db->count; i++) {
-		while (db->outstanding[i]) {
-			if (!db_step(db))
-				return false;
-		}
-	}
-	return true;
-}
-
-bool db_all(struct database *db, int code)
-{
-	struct slot slots[VDI_MAX_DEVICES] = { 0 };
-	unsigned int i;
-	bool ok = true;
-
-	for (i = 0; ok && i < db->count; i++)
-		ok = db_send(db, &slots[i], i, code, 0);
-	/* the slots are on this stack: none may stay outstanding */
-	if (!ok || !db_drain(db)) {
-		while (vdi_server_run_completions(db->server, -1, NULL) ==
-		       NOERROR)
-			;
-		return false;
-	}
-	for (i = 0; i < db->count; i++) {
-		if (slots[i].cmd.completionCode != ERROR_SUCCESS)
-			return db_fail(db, EXIT_FAILED, "%s on '%s': %s",
-				       vdi_command_name(code),
-				       vdi_names_get(&db->names, i),
-				       vdi_completion_name(slots[i].cmd.completionCode));
+		if (!db_drain_device(db, i))
+			return false;
 	}
 	return true;
 }
@@ -281,27 +392,46 @@ bool db_close_devices(struct database *db)
 	int rc;
 
 	for (i = 0; i < db->count; i++) {
-		rc = vdi_server_close_device(db->device[i]);
+		rc = vdi_server_close_device(db->dev[i].handle);
 		if (rc != NOERROR)
 			return db_fail_for(db, rc, "closing a device");
 	}
 	return true;
 }
 
+static void free_devices(struct database *db)
+{
+	unsigned int i;
+
+	for (i = 0; i < VDI_MAX_DEVICES; i++) {
+		XXH3_freeState(db->dev[i].sum);
+		db->dev[i].sum = NULL;
+	}
+	free(db->slots);
+	free(db->list);
+	db->slots = NULL;
+	db->list = NULL;
+}
+
 int db_end(struct database *db)
 {
 	vdi_progress_end(&db->progress);
 	if (db->server) {
-		int rc = vdi_server_close(db->server);
+		int rc;
 
+		if (db->exit_code != EXIT_OK && owes_an_end(db) &&
+		    !db_wind_down(db))
+			abort_set(db);
+		rc = vdi_server_close(db->server);
 		if (rc != NOERROR)
 			db_fail_for(db, rc, "closing the set");
 		vdi_server_free(db->server);
+		db->server = NULL;
 	}
 	if (db->exit_code != EXIT_OK)
 		vdi_error("%s of '%s' failed: %s", db->verb, db->names.set,
 			  db->message);
-	free(db->slots);
+	free_devices(db);
 	vdi_names_free(&db->names);
 	return db->exit_code;
 }

@@ -51,6 +51,7 @@ static void print_device(int fd, unsigned int index)
 {
 	struct vdiset_device_status device;
 	char name[4 * VDISET_NAME_MAX + 1], client[128], bytes[32];
+	char database[32], appliance[32];
 
 	if (!observe_device(fd, index, &device))
 		return;
@@ -58,10 +59,14 @@ static void print_device(int fd, unsigned int index)
 		       sizeof(name));
 	peer_text(&device.out_client, client, sizeof(client));
 	vdi_format_bytes(device.out_bytes, bytes, sizeof(bytes));
-	printf("    device %-2u %-24s client %-20s %10s %llu of %llu commands done\n",
+	vdi_format_duration(device.out_server_waited_ns / 1e9, database,
+			    sizeof(database));
+	vdi_format_duration(device.out_client_waited_ns / 1e9, appliance,
+			    sizeof(appliance));
+	printf("    device %-2u %-24s client %-20s %10s %llu of %llu commands done; waited: database %s, appliance %s\n",
 	       index, device.out_name_len ? name : "-", client, bytes,
 	       (unsigned long long)device.out_completions,
-	       (unsigned long long)device.out_commands);
+	       (unsigned long long)device.out_commands, database, appliance);
 }
 
 static void print_set(int fd, const struct vdiset_status *status, bool verbose)
@@ -129,6 +134,10 @@ static struct json_object *json_device(int fd, unsigned int index)
 			       json_object_new_uint64(device.out_commands));
 	json_object_object_add(object, "completions",
 			       json_object_new_uint64(device.out_completions));
+	json_object_object_add(object, "database_waited_seconds",
+		json_object_new_double(device.out_server_waited_ns / 1e9));
+	json_object_object_add(object, "appliance_waited_seconds",
+		json_object_new_double(device.out_client_waited_ns / 1e9));
 	return object;
 }
 
@@ -234,7 +243,8 @@ static void usage(FILE *out)
 	fputs("usage: vdi ls [--verbose] [--json]\n\n"
 	      "Lists the virtual device sets that you may see: state, owner, devices open and in\n"
 	      "all, the processes at both ends, bytes transferred, age.\n\n"
-	      "  -v, --verbose  a line for each device too\n"
+	      "  -v, --verbose  a line for each device too, with how long the database has waited\n"
+	      "                 for the appliance (the backup program) and the reverse\n"
 	      "  -j, --json     everything, as a JSON array\n"
 	      "  -h, --help     this text\n", out);
 }

@@ -19,8 +19,8 @@
 
 #include "manifest.h"
 
-#define FORMAT_VERSION	1
-#define MAX_SIZE	(1 << 20)	/* no honest manifest is larger */
+#define FORMAT_VERSION	2
+#define MAX_SIZE	(64 << 20)	/* no honest manifest is larger */
 #define CHECKSUM_KEY	"manifest_xxh3"
 #define PLAIN		(JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 #define PRETTY		(JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | \
@@ -46,7 +46,7 @@ uint64_t manifest_bytes(const struct manifest *manifest)
 	unsigned int i;
 
 	for (i = 0; i < manifest->count; i++)
-		sum += manifest->device[i].bytes;
+		sum += medium_list_bytes(&manifest->device[i].media);
 	return sum;
 }
 
@@ -85,17 +85,34 @@ static struct json_object *make_config(const struct VDConfig *config)
 	return object;
 }
 
+static struct json_object *make_media(const struct medium_list *list)
+{
+	struct json_object *media = json_object_new_array();
+	unsigned int i;
+
+	for (i = 0; i < list->count; i++) {
+		const struct medium_file *file = &list->file[i];
+		struct json_object *object = json_object_new_object();
+
+		json_object_object_add(object, "file",
+				       json_object_new_string(file->name));
+		json_object_object_add(object, "bytes",
+				       json_object_new_uint64(file->bytes));
+		json_object_object_add(object, "xxh3", hex(file->xxh3));
+		json_object_array_add(media, object);
+	}
+	return media;
+}
+
 static struct json_object *make_device(const struct manifest_device *device)
 {
 	struct json_object *object = json_object_new_object();
 
 	json_object_object_add(object, "name",
 			       json_object_new_string(device->name));
-	json_object_object_add(object, "file",
-			       json_object_new_string(device->file));
 	json_object_object_add(object, "bytes",
-			       json_object_new_uint64(device->bytes));
-	json_object_object_add(object, "xxh3", hex(device->xxh3));
+		json_object_new_uint64(medium_list_bytes(&device->media)));
+	json_object_object_add(object, "media", make_media(&device->media));
 	return object;
 }
 
@@ -111,6 +128,12 @@ static struct json_object *make_document(const struct manifest *manifest)
 			       json_object_new_boolean(1));
 	json_object_object_add(document, "set",
 			       json_object_new_string(manifest->set));
+	json_object_object_add(document, "profile",
+		json_object_new_string(medium_profile_name(manifest->profile)));
+	json_object_object_add(document, "removable",
+			       json_object_new_boolean(manifest->removable));
+	json_object_object_add(document, "snapshot",
+			       json_object_new_boolean(manifest->snapshot));
 	json_object_object_add(document, "started", stamp(manifest->started));
 	json_object_object_add(document, "finished",
 			       stamp(manifest->finished));
@@ -182,6 +205,15 @@ int manifest_write(int dir, const struct manifest *manifest)
 	return rc;
 }
 
+static void close_keeping_errno(int fd)
+{
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+}
+
+/* NULL: errno tells, EINVAL = no file, or too large for one. */
 static char *read_file(int dir, const char *name)
 {
 	struct stat st;
@@ -189,7 +221,8 @@ static char *read_file(int dir, const char *name)
 	ssize_t n;
 	int fd;
 
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* what waits for a writer is no file, but must not hold us up */
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return NULL;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size > MAX_SIZE) {
@@ -198,8 +231,11 @@ static char *read_file(int dir, const char *name)
 		return NULL;
 	}
 	text = calloc(1, st.st_size + 1);
+	errno = ENOMEM;
 	n = text ? read(fd, text, st.st_size) : -1;
-	close(fd);
+	if (n >= 0 && n != st.st_size)
+		errno = EIO;
+	close_keeping_errno(fd);
 	if (n == st.st_size)
 		return text;
 	free(text);
@@ -242,22 +278,74 @@ static bool get_hex(struct json_object *object, const char *key, uint64_t *out)
 /* A file of the directory itself, whatever the manifest says. */
 static bool good_file_name(const char *name)
 {
-	return *name && *name != '.' && !strchr(name, '/');
+	const unsigned char *c = (const unsigned char *)name;
+
+	if (!*name || *name == '.' || strchr(name, '/'))
+		return false;
+	/* it is shown on terminals */
+	while (*c > 0x1f && *c != 0x7f)
+		c++;
+	return !*c;
+}
+
+static bool get_bool(struct json_object *object, const char *key, bool *out)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, json_type_boolean))
+		return false;
+	*out = json_object_get_boolean(value);
+	return true;
+}
+
+static bool read_medium(struct json_object *object, struct medium_list *list)
+{
+	const char *name = get_string(object, "file");
+	struct medium_file *file;
+	uint64_t bytes, xxh3;
+
+	if (!name || !good_file_name(name) ||
+	    !get_number(object, "bytes", &bytes) ||
+	    !get_hex(object, "xxh3", &xxh3) || !medium_list_add(list, name))
+		return false;
+	file = &list->file[list->count - 1];
+	file->bytes = bytes;
+	file->xxh3 = xxh3;
+	file->summed = true;
+	return true;
 }
 
 static bool read_device(struct json_object *object,
 			struct manifest_device *device)
 {
 	const char *name = get_string(object, "name");
-	const char *file = get_string(object, "file");
+	struct json_object *media;
+	size_t i, count;
 
-	if (!name || !file || !good_file_name(file) ||
-	    !get_number(object, "bytes", &device->bytes) ||
-	    !get_hex(object, "xxh3", &device->xxh3))
+	if (!name || !json_object_object_get_ex(object, "media", &media) ||
+	    !json_object_is_type(media, json_type_array))
 		return false;
+	count = json_object_array_length(media);
+	if (!count || count > MEDIUM_MAX_COUNT)
+		return false;
+	for (i = 0; i < count; i++) {
+		if (!read_medium(json_object_array_get_idx(media, i),
+				 &device->media))
+			return false;
+	}
 	device->name = strdup(name);
-	device->file = strdup(file);
-	return device->name && device->file;
+	return device->name != NULL;
+}
+
+static bool read_profile(struct json_object *document,
+			 struct manifest *manifest)
+{
+	const char *profile = get_string(document, "profile");
+
+	return profile && medium_profile_parse(profile, &manifest->profile) &&
+	       get_bool(document, "removable", &manifest->removable) &&
+	       get_bool(document, "snapshot", &manifest->snapshot);
 }
 
 static bool read_config(struct json_object *document, struct VDConfig *config)
@@ -302,6 +390,15 @@ static bool read_devices(struct json_object *document,
 	return true;
 }
 
+/* What the reader of a tape divides by. */
+static bool good_block_size(const struct manifest *manifest)
+{
+	uint32_t size = manifest->config.blockSize;
+
+	return manifest->profile != MEDIUM_TAPE ||
+	       (size >= 512 && size <= 65536 && !(size & (size - 1)));
+}
+
 static const char *read_document(struct json_object *document,
 				 struct manifest *manifest)
 {
@@ -318,9 +415,10 @@ static const char *read_document(struct json_object *document,
 	if (document_sum(document) != sum)
 		return "its manifest was changed: the checksum does not match";
 	set = get_string(document, "set");
-	if (!set || !read_config(document, &manifest->config) ||
-	    !read_devices(document, manifest))
-		return "its manifest lacks a field";
+	if (!set || !read_profile(document, manifest) ||
+	    !read_config(document, &manifest->config) ||
+	    !good_block_size(manifest) || !read_devices(document, manifest))
+		return "its manifest lacks a field, or has a bad one";
 	manifest->set = strdup(set);
 	return manifest->set ? NULL : "out of memory";
 }
@@ -332,11 +430,15 @@ int manifest_read(int dir, struct manifest *manifest, const char **why)
 
 	memset(manifest, 0, sizeof(*manifest));
 	text = read_file(dir, MANIFEST_FILE);
-	if (!text) {
+	if (!text && (errno == ENOENT || errno == ELOOP || errno == EINVAL)) {
 		*why = errno == ENOENT ?
 			"it has no " MANIFEST_FILE ": not a complete backup" :
-			"its " MANIFEST_FILE " cannot be read";
-		return -1;
+			"its " MANIFEST_FILE " is no file, or too large";
+		return EXIT_DAMAGED;
+	}
+	if (!text) {
+		*why = strerror(errno);
+		return EXIT_FAILED;
 	}
 	document = json_tokener_parse(text);
 	free(text);
@@ -344,9 +446,9 @@ int manifest_read(int dir, struct manifest *manifest, const char **why)
 			  "its manifest is cut off or no JSON";
 	json_object_put(document);
 	if (!*why)
-		return 0;
+		return EXIT_OK;
 	manifest_free(manifest);
-	return -1;
+	return EXIT_DAMAGED;
 }
 
 void manifest_free(struct manifest *manifest)
@@ -355,7 +457,7 @@ void manifest_free(struct manifest *manifest)
 
 	for (i = 0; i < manifest->count; i++) {
 		free(manifest->device[i].name);
-		free(manifest->device[i].file);
+		medium_list_free(&manifest->device[i].media);
 	}
 	free(manifest->set);
 	memset(manifest, 0, sizeof(*manifest));

@@ -2,64 +2,203 @@
 /*
  * reassemble.c - a striped stream, put together again piece by piece
  *
- * Each device is read ahead by its share of the buffers; the pieces arrive in
+ * Each device is read ahead by its share of the buffers; the pieces are used in
  * order per device, and chunk n is the next on device n modulo their number.
+ * What the devices are like is the profile's to know: where a medium begins and
+ * ends, and whether another follows.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve_media.h"
 #include "reassemble.h"
 
-static struct slot *oldest(struct restored *r, unsigned int device)
+static struct slot *in_ring(struct restored *r, unsigned int device,
+			    unsigned int n)
 {
 	struct reader *reader = &r->reader[device];
 
-	return &r->db->slots[reader->first + reader->next];
+	n = (reader->next + n) % reader->count;
+	return &r->db->slots[reader->first + n];
+}
+
+/* Send as many reads as there are slots, and something to read. */
+static bool fill(struct restored *r, unsigned int device)
+{
+	struct reader *reader = &r->reader[device];
+	const struct db_device *dev = &r->db->dev[device];
+	int64_t position;
+	uint32_t size;
+
+	while (reader->sent < reader->count && !reader->ended &&
+	       !dev->io_error && dev->outstanding < r->db->config.maxIODepth) {
+		size = r->db->profile->next_read(r->db, device, &position);
+		if (!size)
+			break;
+		if (!db_send(r->db, in_ring(r, device, reader->sent), device,
+			     VDC_Read, size, position))
+			return false;
+		reader->sent++;
+	}
+	return true;
 }
 
 static bool start_reads(struct restored *r)
 {
 	struct database *db = r->db;
 	unsigned int share = db->buffer_count / db->count;
-	unsigned int i, j;
+	unsigned int i;
 
 	for (i = 0; i < db->count; i++) {
 		r->reader[i].first = i * share;
 		r->reader[i].count = share;
+		r->reader[i].sum = XXH3_createState();
+		if (!r->reader[i].sum)
+			return db_fail(db, EXIT_FAILED, "out of memory");
+		XXH3_64bits_reset(r->reader[i].sum);
+		if (!db->profile->begin_read(db, i))
+			return false;
 	}
-	for (j = 0; j < share; j++) {
-		for (i = 0; i < db->count; i++) {
-			if (!db_send(db, &db->slots[i * share + j], i, VDC_Read,
-				     db->max_transfer))
-				return false;
-		}
+	for (i = 0; i < db->count; i++) {
+		if (!fill(r, i))
+			return false;
 	}
 	return true;
 }
 
 static bool is_end(int code)
 {
-	return code == ERROR_HANDLE_EOF || code == ERROR_NO_DATA_DETECTED;
-}
-
-/* The oldest read is used up: send it again, turn to the next. */
-static bool next_read(struct restored *r, unsigned int device)
-{
-	struct reader *reader = &r->reader[device];
-	struct slot *slot = oldest(r, device);
-
-	reader->next = (reader->next + 1) % reader->count;
-	reader->offset = 0;
-	if (r->db->ended[device])
-		return true;
-	return db_send(r->db, slot, device, VDC_Read, r->db->max_transfer);
+	return code == ERROR_SUCCESS || code == ERROR_HANDLE_EOF ||
+	       code == ERROR_NO_DATA_DETECTED ||
+	       code == ERROR_FILEMARK_DETECTED;
 }
 
 static bool cut_off(struct restored *r, unsigned int device)
 {
 	return db_fail(r->db, EXIT_DAMAGED,
 		       "the data of '%s' ends before the stream does",
-		       vdi_names_get(&r->db->names, device));
+		       r->db->dev[device].name);
+}
+
+/*
+ * The oldest read has come to the end of the medium's data, or there is nothing
+ * more to read: see what became of those after it, and of the medium's end.
+ */
+static bool end_medium(struct restored *r, unsigned int device, int code)
+{
+	struct reader *reader = &r->reader[device];
+	struct database *db = r->db;
+	bool last;
+
+	if (!is_end(code))
+		return db_fail_device(db, device, "reading from", code);
+	if (!db_drain_device(db, device))
+		return false;
+	reader->tally.code = code;
+	reader->tally.beyond = false;
+	for (; reader->sent; reader->sent--) {
+		const struct slot *slot = in_ring(r, device, reader->sent - 1);
+
+		if (reader->sent > 1 && slot->cmd.bytesTransferred)
+			reader->tally.beyond = true;
+	}
+	reader->offset = 0;
+	reader->tally.xxh3 = XXH3_64bits_digest(reader->sum);
+	if (!db_clear_error(db, device) ||
+	    !db->profile->end_read(db, device, &reader->tally, &last))
+		return false;
+	reader->tally.medium_bytes = 0;
+	reader->ended = last;
+	return true;
+}
+
+static bool next_medium(struct restored *r, unsigned int device)
+{
+	struct database *db = r->db;
+
+	return medium_load(db, device, db->dev[device].medium.ordinal + 1) &&
+	       db->profile->begin_read(db, device);
+}
+
+/*
+ * The oldest read is used up. Where it was short, and reads have positions, the
+ * rest of it is still to be read, before those after it.
+ */
+static bool next_read(struct restored *r, unsigned int device)
+{
+	struct reader *reader = &r->reader[device];
+	struct slot *slot = in_ring(r, device, 0);
+	uint32_t done = slot->cmd.bytesTransferred;
+	uint32_t rest = slot->cmd.size - done;
+
+	reader->offset = 0;
+	if (r->db->profile->positions && rest)
+		return db_send(r->db, slot, device, VDC_Read, rest,
+			       slot->cmd.inPosition + done);
+	reader->next = (reader->next + 1) % reader->count;
+	reader->sent--;
+	return fill(r, device);
+}
+
+/* Once for every read that is complete. */
+static void count_read(struct restored *r, unsigned int device,
+		       const struct slot *slot)
+{
+	struct reader *reader = &r->reader[device];
+
+	reader->tally.medium_bytes += slot->cmd.bytesTransferred;
+	reader->tally.total += slot->cmd.bytesTransferred;
+	XXH3_64bits_update(reader->sum, slot->buffer,
+			   slot->cmd.bytesTransferred);
+}
+
+/*
+ * The oldest read that has data not used up, or NULL at the end of the medium.
+ * False is a failure.
+ */
+static bool get_read(struct restored *r, unsigned int device,
+		     struct slot **out, int *code)
+{
+	struct reader *reader = &r->reader[device];
+
+	for (;;) {
+		struct slot *slot = in_ring(r, device, 0);
+
+		*out = NULL;
+		*code = ERROR_SUCCESS;
+		if (!reader->sent && !fill(r, device))
+			return false;
+		if (!reader->sent)
+			return true;
+		while (slot->busy) {
+			if (!db_step(r->db))
+				return false;
+		}
+		*out = slot;
+		if (slot->cmd.bytesTransferred > reader->offset)
+			return true;
+		/* what ended the data; nothing at all does, too */
+		*code = slot->cmd.completionCode;
+		if (*code == ERROR_SUCCESS && !slot->cmd.bytesTransferred)
+			*code = ERROR_HANDLE_EOF;
+		if (*code != ERROR_SUCCESS) {
+			*out = NULL;
+			return true;
+		}
+		if (!next_read(r, device))
+			return false;
+	}
+}
+
+/* Something was used: the whole of it is counted when it is used up. */
+static void use(struct restored *r, unsigned int device, uint32_t bytes)
+{
+	struct reader *reader = &r->reader[device];
+	const struct slot *slot = in_ring(r, device, 0);
+
+	reader->offset += bytes;
+	if (reader->offset == slot->cmd.bytesTransferred)
+		count_read(r, device, slot);
 }
 
 /* What there is of the device's data, waiting for some. */
@@ -67,31 +206,24 @@ static bool peek(struct restored *r, unsigned int device, const uint8_t **data,
 		 uint32_t *length)
 {
 	struct reader *reader = &r->reader[device];
+	struct slot *slot;
+	int code;
 
 	for (;;) {
-		struct slot *slot = oldest(r, device);
-		int code;
-
-		while (slot->busy) {
-			if (!db_step(r->db))
-				return false;
-		}
-		code = slot->cmd.completionCode;
-		if (code != ERROR_SUCCESS && !is_end(code)) {
-			if (r->db->ended[device])
-				return cut_off(r, device);
-			return db_fail(r->db, EXIT_FAILED,
-				       "reading from '%s': %s",
-				       vdi_names_get(&r->db->names, device),
-				       vdi_completion_name(code));
-		}
-		*data = slot->buffer + reader->offset;
-		*length = slot->cmd.bytesTransferred - reader->offset;
-		if (*length)
-			return true;
-		if (is_end(code))
+		if (reader->ended)
 			return cut_off(r, device);
-		if (!next_read(r, device))
+		if (!get_read(r, device, &slot, &code))
+			return false;
+		if (slot) {
+			*data = slot->buffer + reader->offset;
+			*length = slot->cmd.bytesTransferred - reader->offset;
+			return true;
+		}
+		if (!end_medium(r, device, code))
+			return false;
+		if (reader->ended)
+			continue;
+		if (!next_medium(r, device) || !fill(r, device))
 			return false;
 	}
 }
@@ -106,7 +238,7 @@ static bool skip(struct restored *r, unsigned int device, uint64_t bytes)
 			return false;
 		if (length > bytes)
 			length = bytes;
-		r->reader[device].offset += length;
+		use(r, device, length);
 		bytes -= length;
 	}
 	return true;
@@ -115,7 +247,15 @@ static bool skip(struct restored *r, unsigned int device, uint64_t bytes)
 static bool wrong(struct restored *r, unsigned int device, const char *what)
 {
 	return db_fail(r->db, EXIT_DAMAGED, "the data of '%s' %s",
-		       vdi_names_get(&r->db->names, device), what);
+		       r->db->dev[device].name, what);
+}
+
+static bool wrong_kind(struct restored *r, unsigned int device)
+{
+	return db_fail(r->db, EXIT_FAILED, r->db->snapshot ?
+		       "'%s' holds a backup that is no snapshot: leave out --snapshot" :
+		       "'%s' holds what goes with a snapshot: use --snapshot",
+		       r->db->dev[device].name);
 }
 
 /* Blocks are never split, so a header lies in one piece. */
@@ -139,12 +279,14 @@ static bool get_header(struct restored *r, unsigned int device,
 	    le32toh(header->devices) != r->db->count)
 		return wrong(r, device,
 			     "belongs to another device: check order and number of devices");
-	if (!r->id_known) {
-		r->id = le64toh(header->id);
-		r->id_known = true;
+	if (!r->db->id_known) {
+		r->db->shape.id = le64toh(header->id);
+		r->db->id_known = true;
 	}
-	if (le64toh(header->id) != r->id)
+	if (le64toh(header->id) != r->db->shape.id)
 		return wrong(r, device, "belongs to another stream");
+	if (!(le32toh(header->flags) & STREAM_SNAPSHOT) != !r->db->snapshot)
+		return wrong_kind(r, device);
 	if (le64toh(header->number) != number)
 		return wrong(r, device, "lacks a piece");
 	return skip(r, device, le32toh(header->block_size));
@@ -201,7 +343,7 @@ static void take_piece(struct restored *r)
 	if (!r->piece_size)
 		return;
 	XXH3_64bits_update(r->sum, r->piece, r->piece_size);
-	r->reader[r->device].offset += r->piece_size;
+	use(r, r->device, r->piece_size);
 	r->left -= r->piece_size;
 	r->db->bytes += r->piece_size;
 	r->piece_size = 0;
@@ -230,22 +372,70 @@ bool restored_read(struct restored *r, const uint8_t **data, uint32_t *size)
 	return true;
 }
 
-bool restored_begin(struct restored *r, struct database *db)
+bool restored_again(struct restored *r, struct database *db)
 {
+	unsigned int i;
+
 	*r = (struct restored){ .db = db };
 	r->sum = XXH3_createState();
 	if (!r->sum)
 		return db_fail(db, EXIT_FAILED, "out of memory");
-	return db_connect(db, VDF_ReadMedia) && start_reads(r);
+	for (i = 0; i < db->count; i++) {
+		/* what is there after writing to a single one is the first */
+		if (db_writes(db) && db->dev[i].medium.ordinal == 1)
+			continue;
+		if (db->profile->media && !medium_load(db, i, 1))
+			return false;
+	}
+	return start_reads(r);
+}
+
+bool restored_begin(struct restored *r, struct database *db)
+{
+	*r = (struct restored){ 0 };
+	return db_connect(db, VDF_ReadMedia) && restored_again(r, db);
+}
+
+/* There must be nothing but the end. */
+static bool check_end(struct restored *r, unsigned int device)
+{
+	struct reader *reader = &r->reader[device];
+	struct slot *slot;
+	int code;
+
+	if (reader->ended)
+		return true;
+	if (!get_read(r, device, &slot, &code))
+		return false;
+	if (!slot && !end_medium(r, device, code))
+		return false;
+	return reader->ended || wrong(r, device, "goes on after the end");
+}
+
+bool restored_check_end(struct restored *r)
+{
+	unsigned int i;
+
+	for (i = 0; r->db->profile->media && i < r->db->count; i++) {
+		if (!check_end(r, i))
+			return false;
+	}
+	return db_drain(r->db);
 }
 
 bool restored_end(struct restored *r)
 {
-	return db_drain(r->db) && db_close_devices(r->db);
+	return restored_check_end(r) && db_close_devices(r->db);
 }
 
 void restored_free(struct restored *r)
 {
+	unsigned int i;
+
+	for (i = 0; i < VDI_MAX_DEVICES; i++) {
+		XXH3_freeState(r->reader[i].sum);
+		r->reader[i].sum = NULL;
+	}
 	XXH3_freeState(r->sum);
 	r->sum = NULL;
 }

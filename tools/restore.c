@@ -1,137 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * restore.c - vdi restore and vdi verify: a backup back to the database
+ * restore.c - vdi restore: a backup back to the database
  *
- * The data is checked against the manifest while it is read. The last byte of
- * a damaged file is never handed over: the set is aborted instead, so that the
- * database cannot take the restore for a good one.
+ * What is like a pipe is checked against the manifest while it is read. The
+ * last byte of a damaged file is never handed over: the set is aborted instead,
+ * so that the database cannot take the restore for a good one. Disks and tapes
+ * are read in any order, so all of them is read once before the database is let
+ * in; tapes have checksums for every block besides, which are always checked.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <xxhash.h>
 
 #include "appliance.h"
-#include "manifest.h"
-
-struct source {
-	int fd;
-	uint64_t offset;
-	XXH3_state_t *sum;
-};
+#include "hook.h"
+#include "source.h"
 
 struct restore {
-	const char *path;
-	int dir;
-	struct manifest manifest;
-	struct source source[VDI_MAX_DEVICES];
+	const char *from;
+	const char *mount_command;
+	bool no_verify;
+	bool mounted;
+	char *hook_path;
+	struct source source;
+	struct drive drive[VDI_MAX_DEVICES];
 };
 
-/* Open the backup and see that all of it is there. */
-static int open_backup(struct restore *r, const char *path)
-{
-	const char *why;
-	unsigned int i;
-
-	r->path = path;
-	r->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (r->dir < 0) {
-		vdi_error("cannot open %s: %s", path, strerror(errno));
-		return EXIT_FAILED;
-	}
-	if (manifest_read(r->dir, &r->manifest, &why)) {
-		vdi_error("%s is no good backup: %s", path, why);
-		return EXIT_DAMAGED;
-	}
-	for (i = 0; i < r->manifest.count; i++) {
-		const struct manifest_device *device = &r->manifest.device[i];
-		struct source *source = &r->source[i];
-		struct stat st;
-
-		source->fd = openat(r->dir, device->file,
-				    O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (source->fd < 0 || fstat(source->fd, &st)) {
-			vdi_error("%s is no good backup: %s: %s", path,
-				  device->file, strerror(errno));
-			return EXIT_DAMAGED;
-		}
-		if ((uint64_t)st.st_size != device->bytes) {
-			vdi_error("%s is no good backup: %s has %lld bytes instead of %llu",
-				  path, device->file, (long long)st.st_size,
-				  (unsigned long long)device->bytes);
-			return EXIT_DAMAGED;
-		}
-		source->sum = XXH3_createState();
-		if (!source->sum) {
-			vdi_error("out of memory");
-			return EXIT_FAILED;
-		}
-		XXH3_64bits_reset(source->sum);
-	}
-	return EXIT_OK;
-}
-
-static void close_backup(struct restore *r)
-{
-	unsigned int i;
-
-	for (i = 0; i < VDI_MAX_DEVICES; i++) {
-		if (r->source[i].fd >= 0)
-			close(r->source[i].fd);
-		XXH3_freeState(r->source[i].sum);
-	}
-	manifest_free(&r->manifest);
-	if (r->dir >= 0)
-		close(r->dir);
-}
-
-static void init_restore(struct restore *r)
-{
-	unsigned int i;
-
-	*r = (struct restore){ .dir = -1 };
-	for (i = 0; i < VDI_MAX_DEVICES; i++)
-		r->source[i].fd = -1;
-}
-
-/* Up to size bytes; fewer only at the end of the file. -1: errno. */
-static ssize_t read_data(struct source *source, uint8_t *data, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pread(source->fd, data + done, size - done,
-				  source->offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		done += n;
-		source->offset += n;
-	}
-	XXH3_64bits_update(source->sum, data, done);
-	return done;
-}
-
-/* Once the last byte was read: is the file what was written? */
-static bool source_ok(const struct source *source,
-		      const struct manifest_device *device)
-{
-	if (source->offset < device->bytes)
-		return true;
-	return source->offset == device->bytes &&
-	       XXH3_64bits_digest(source->sum) == device->xxh3;
-}
-
-static bool restore_configured(struct appliance *a)
+static bool right_direction(struct appliance *a)
 {
 	if ((a->config.features & VDF_ReadMedia) &&
 	    !(a->config.features & VDF_WriteMedia))
@@ -141,63 +37,120 @@ static bool restore_configured(struct appliance *a)
 	return false;
 }
 
-static bool give_data(struct lane *lane, const struct VDC_Command *cmd,
-		      struct outcome *outcome)
+/*
+ * The media are what they are; how they are driven is what the database has
+ * settled for. A disk without positions is read like a pipe.
+ */
+static bool fit_config(struct appliance *a, struct drive_config *config)
 {
-	struct appliance *a = lane->appliance;
-	struct restore *r = a->job;
-	const struct manifest_device *device = &r->manifest.device[lane->index];
-	struct source *source = &r->source[lane->index];
-	ssize_t n;
+	config->features = a->config.features;
+	if (config->profile == MEDIUM_DISK &&
+	    !(config->features & VDF_RandomAccess))
+		config->profile = MEDIUM_PIPE;
+	if (config->profile != MEDIUM_TAPE ||
+	    config->block_size == a->config.blockSize)
+		return true;
+	appliance_fail(a, EXIT_FAILED,
+		       "the tapes have blocks of %u bytes, the database wants to read blocks of %u",
+		       config->block_size, a->config.blockSize);
+	return false;
+}
 
-	n = read_data(source, cmd->buffer, cmd->size);
-	if (n < 0) {
-		appliance_fail(a, EXIT_FAILED, "cannot read %s: %s",
-			       device->file, strerror(errno));
+static bool restore_configured(struct appliance *a)
+{
+	struct restore *r = a->job;
+	unsigned int i;
+
+	if (!right_direction(a))
+		return false;
+	for (i = 0; i < a->count; i++) {
+		struct drive *drive = &r->drive[i];
+		struct drive_config config;
+		struct medium_list media;
+
+		source_drive_config(&r->source, i, &config);
+		if (!fit_config(a, &config))
+			return false;
+		config.stop = appliance_stopped;
+		config.stop_context = a;
+		if (!source_media(&r->source, i, &media)) {
+			appliance_fail(a, EXIT_FAILED, "out of memory");
+			return false;
+		}
+		if (drive_open(drive, &config, r->source.dir, &media))
+			continue;
+		if (appliance_interrupted(a))
+			return false;
+		appliance_fail(a, drive->trouble == DRIVE_DAMAGED ?
+			       EXIT_DAMAGED : EXIT_FAILED, "%s", drive->why);
 		return false;
 	}
-	if (!source_ok(source, device) ||
-	    (n < cmd->size && source->offset < device->bytes)) {
-		appliance_fail(a, EXIT_DAMAGED,
-			       "%s is damaged: its checksum does not match",
-			       device->file);
-		return false;
-	}
-	outcome->bytes = n;
-	if (n < cmd->size)
-		outcome->code = ERROR_HANDLE_EOF;
 	return true;
+}
+
+static void mount_snapshot(struct lane *lane, struct outcome *outcome)
+{
+	struct restore *r = lane->appliance->job;
+
+	if (hook_run(lane, VDC_MountSnapshot, r->mount_command, r->hook_path))
+		r->mounted = true;
+	else
+		outcome->code = ERROR_IO_DEVICE;
 }
 
 static bool restore_execute(struct lane *lane, const struct VDC_Command *cmd,
 			    struct outcome *outcome)
 {
-	switch (cmd->commandCode) {
-	case VDC_Read:
-		return give_data(lane, cmd, outcome);
-	case VDC_Flush:
-	case VDC_ClearError:
-		return true;
-	default:
-		outcome->code = ERROR_NOT_SUPPORTED;
+	struct appliance *a = lane->appliance;
+	struct restore *r = a->job;
+	struct drive *drive = &r->drive[lane->index];
+
+	if (cmd->commandCode == VDC_MountSnapshot && r->mount_command) {
+		mount_snapshot(lane, outcome);
 		return true;
 	}
+	drive_execute(drive, cmd, outcome);
+	if (drive->trouble == DRIVE_DAMAGED) {
+		appliance_fail(a, EXIT_DAMAGED, "%s", drive->why);
+		return false;
+	}
+	if (drive->trouble == DRIVE_FAILED)
+		appliance_note(a, EXIT_FAILED, "%s", drive->why);
+	return true;
 }
 
-/* A database that leaves some of the backup unread has not restored it. */
-static bool restore_closed(struct lane *lane)
+/* Of a pipe everything must have been read; where there is a choice, a part. */
+static bool read_enough(const struct lane *lane, const struct drive *drive)
 {
-	struct restore *r = lane->appliance->job;
-	const struct manifest_device *device = &r->manifest.device[lane->index];
-	uint64_t done = r->source[lane->index].offset;
+	unsigned int i;
 
-	if (done == device->bytes)
-		return true;
-	appliance_fail(lane->appliance, EXIT_FAILED,
-		       "the database read only %llu of %llu bytes of '%s'",
-		       (unsigned long long)done,
-		       (unsigned long long)device->bytes, lane->name);
-	return false;
+	if (drive->config.profile != MEDIUM_PIPE)
+		return lane->bytes || !medium_list_bytes(&drive->media);
+	for (i = 0; i < drive->media.count; i++) {
+		const struct medium_file *file = &drive->media.file[i];
+
+		if (file->bytes && !file->whole)
+			return false;
+	}
+	return true;
+}
+
+/* A database that leaves the backup unread has not restored it. */
+static void restore_closed(struct lane *lane)
+{
+	struct appliance *a = lane->appliance;
+	struct restore *r = a->job;
+	struct drive *drive = &r->drive[lane->index];
+
+	if (r->mount_command && !r->mounted)
+		appliance_note(a, EXIT_FAILED,
+			       "the database did not ask for the snapshot");
+	else if (!r->mount_command && !read_enough(lane, drive))
+		appliance_fail(a, EXIT_FAILED,
+			       "the database read only %llu of %llu bytes of '%s'",
+			       (unsigned long long)lane->bytes,
+			       (unsigned long long)
+			       medium_list_bytes(&drive->media), lane->name);
 }
 
 static bool restore_finish(struct appliance *a)
@@ -207,182 +160,131 @@ static bool restore_finish(struct appliance *a)
 
 static const struct appliance_ops restore_ops = {
 	.verb = "restore",
+	.data = VDC_Read,
 	.configured = restore_configured,
 	.execute = restore_execute,
 	.closed = restore_closed,
 	.finish = restore_finish,
 };
 
-static void print_done(const char *what, const char *path, uint64_t total,
-		       unsigned int count, double seconds)
+/* ------------------------------------------------------------ the program */
+
+static const char usage[] =
+	"usage: vdi restore NAME --from DIR [OPTIONS]\n\n"
+	"Creates the virtual device set NAME, waits for a database to read a backup from\n"
+	"it, and gives it the one in DIR. The devices are like those of the backup.\n\n"
+	"      --from DIR        directory that vdi backup has made\n"
+	"      --mount-command CMD  of a backup by snapshot: CMD puts the files in place\n"
+	"      --no-verify       let the database in before disks and tapes are verified\n"
+	APPLIANCE_HELP;
+
+enum { OPT_FROM = 256, OPT_MOUNT, OPT_NO_VERIFY };
+
+static const struct option options[] = {
+	{ "from", required_argument, NULL, OPT_FROM },
+	{ "mount-command", required_argument, NULL, OPT_MOUNT },
+	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
+	APPLIANCE_OPTIONS
+};
+
+static int take(struct appliance *a, int c, const char *argument)
 {
-	char bytes[32], rate[32], took[32];
+	struct restore *r = a->job;
 
-	vdi_format_bytes(total, bytes, sizeof(bytes));
-	vdi_format_bytes(seconds > 0 ? total / seconds : 0, rate, sizeof(rate));
-	vdi_format_duration(seconds, took, sizeof(took));
-	printf("%s %s: %u device%s, %s in %s, %s/s; checksums match\n", what,
-	       path, count, count == 1 ? "" : "s", bytes, took, rate);
-}
-
-static void usage(FILE *out)
-{
-	fputs("usage: vdi restore NAME --from DIR [OPTIONS]\n\n"
-	      "Creates the virtual device set NAME, waits for a database to read a backup from\n"
-	      "it, and gives it the one in DIR, verifying it on the way.\n\n"
-	      "      --from DIR        directory that vdi backup has made\n"
-	      APPLIANCE_HELP, out);
-}
-
-static int parse(struct appliance *a, int argc, char **argv, const char **from)
-{
-	static const struct option options[] = {
-		{ "from", required_argument, NULL, 'F' },
-		APPLIANCE_OPTIONS,
-		{ NULL, 0, NULL, 0 }
-	};
-	int c, rc;
-
-	while ((c = getopt_long(argc, argv, APPLIANCE_SHORT, options,
-				NULL)) != -1) {
-		if (c == 'F') {
-			*from = optarg;
-			continue;
-		}
-		if (c == 'h') {
-			usage(stdout);
-			exit(EXIT_OK);
-		}
-		rc = appliance_option(a, c, optarg);
-		if (rc < 0) {
-			usage(stderr);
-			return EXIT_USAGE;
-		}
-		if (rc)
-			return rc;
+	switch (c) {
+	case OPT_FROM:
+		r->from = argument;
+		break;
+	case OPT_MOUNT:
+		r->mount_command = argument;
+		break;
+	default:	/* OPT_NO_VERIFY */
+		r->no_verify = true;
+		break;
 	}
-	if (optind != argc - 1 || !*from) {
-		vdi_error("%s", !*from ? "--from DIR is missing" :
-			  "exactly one NAME is needed");
-		usage(stderr);
-		return EXIT_USAGE;
-	}
-	a->names.set = argv[optind];
 	return EXIT_OK;
+}
+
+static int parse(struct appliance *a, int argc, char **argv)
+{
+	static const struct appliance_cli cli = {
+		.usage = usage,
+		.options = options,
+		.short_options = APPLIANCE_SHORT,
+		.take = take,
+	};
+	struct restore *r = a->job;
+	int rc = appliance_parse(a, argc, argv, &cli);
+
+	if (rc == EXIT_OK && !r->from) {
+		vdi_error("--from DIR is missing");
+		rc = EXIT_USAGE;
+	}
+	return rc;
+}
+
+static int check_snapshot(const struct restore *r)
+{
+	if (r->source.manifest.snapshot && !r->mount_command)
+		vdi_error("%s is a backup by snapshot: --mount-command is missing",
+			  r->from);
+	else if (!r->source.manifest.snapshot && r->mount_command)
+		vdi_error("%s is no backup by snapshot: --mount-command is not for it",
+			  r->from);
+	else
+		return EXIT_OK;
+	return EXIT_USAGE;
+}
+
+static int open_source(struct appliance *a)
+{
+	struct restore *r = a->job;
+	const struct manifest *m = &r->source.manifest;
+	int rc;
+
+	rc = source_open(&r->source, r->from);
+	if (rc == EXIT_OK)
+		rc = check_snapshot(r);
+	if (rc != EXIT_OK)
+		return rc;
+	r->hook_path = hook_directory(r->from);
+	if (!r->hook_path) {
+		vdi_error("%s: %s", r->from, strerror(errno));
+		return EXIT_FAILED;
+	}
+	a->count = m->count;
+	a->total = manifest_bytes(m);
+	a->config.features = medium_profile_features(m->profile, m->removable);
+	a->config.softFileMarkBlockSize = m->config.softFileMarkBlockSize;
+	return appliance_check(a);
 }
 
 int vdi_restore_main(int argc, char **argv)
 {
 	static struct appliance a;
-	const char *from = NULL;
-	struct restore r;
+	static struct restore r = { .source = { .dir = -1 } };
+	bool verify, streamed;
+	unsigned int i;
 	int rc;
 
-	init_restore(&r);
 	appliance_init(&a, &restore_ops);
 	a.job = &r;
-	a.config.features = VDF_LikePipe;
-
-	rc = parse(&a, argc, argv, &from);
+	vdi_catch_signals();
+	rc = parse(&a, argc, argv);
 	if (rc == EXIT_OK)
-		rc = open_backup(&r, from);
-	if (rc == EXIT_OK) {
-		a.count = r.manifest.count;
-		a.total = manifest_bytes(&r.manifest);
-		rc = appliance_check(&a);
-	}
+		rc = open_source(&a);
+	streamed = r.source.manifest.profile == MEDIUM_PIPE;
+	verify = !r.no_verify && !streamed;
+	if (rc == EXIT_OK && verify)
+		rc = source_verify(&r.source, a.quiet);
 	if (rc == EXIT_OK)
 		rc = appliance_run(&a);
 	if (rc == EXIT_OK && !a.quiet)
-		print_done("restored", r.path, a.total, a.count,
-			   vdi_now() - a.started);
-	close_backup(&r);
-	return rc;
-}
-
-/* Read everything once; no set, no database. */
-static int verify_backup(struct restore *r, bool quiet)
-{
-	enum { CHUNK = 1 << 20 };
-	uint64_t total = manifest_bytes(&r->manifest), done = 0;
-	uint8_t *buffer = malloc(CHUNK);
-	struct vdi_progress progress;
-	double started = vdi_now();
-	int rc = EXIT_OK;
-	unsigned int i;
-	ssize_t n;
-
-	if (!buffer) {
-		vdi_error("out of memory");
-		return EXIT_FAILED;
-	}
-	vdi_progress_start(&progress, quiet);
-	for (i = 0; i < r->manifest.count && rc == EXIT_OK; i++) {
-		struct source *source = &r->source[i];
-		const char *file = r->manifest.device[i].file;
-
-		while ((n = read_data(source, buffer, CHUNK)) > 0) {
-			done += n;
-			vdi_progress_show(&progress, "verify", done, total);
-			if (vdi_signal_received()) {
-				rc = EXIT_INTERRUPTED;
-				break;
-			}
-		}
-		if (n < 0) {
-			vdi_error("cannot read %s: %s", file, strerror(errno));
-			rc = EXIT_FAILED;
-		} else if (rc == EXIT_OK &&
-			   !source_ok(source, &r->manifest.device[i])) {
-			vdi_progress_end(&progress);
-			vdi_error("%s: %s is damaged: its checksum does not match",
-				  r->path, file);
-			rc = EXIT_DAMAGED;
-		}
-	}
-	vdi_progress_end(&progress);
-	free(buffer);
-	if (rc == EXIT_OK && !quiet)
-		print_done("verified", r->path, total, r->manifest.count,
-			   vdi_now() - started);
-	return rc;
-}
-
-int vdi_verify_main(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 }
-	};
-	static const char help[] = "usage: vdi verify DIR [-q]\n\n"
-		"Checks every file of the backup in DIR against its manifest.\n";
-	bool quiet = false;
-	struct restore r;
-	int c, rc;
-
-	while ((c = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
-		switch (c) {
-		case 'q':
-			quiet = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return EXIT_OK;
-		default:
-			fputs(help, stderr);
-			return EXIT_USAGE;
-		}
-	}
-	if (optind != argc - 1) {
-		fputs(help, stderr);
-		return EXIT_USAGE;
-	}
-	vdi_catch_signals();
-	init_restore(&r);
-	rc = open_backup(&r, argv[optind]);
-	if (rc == EXIT_OK)
-		rc = verify_backup(&r, quiet);
-	close_backup(&r);
+		source_print(&r.source, "restored", appliance_bytes(&a),
+			     vdi_now() - a.started, verify || streamed);
+	for (i = 0; i < VDI_MAX_DEVICES; i++)
+		drive_close(&r.drive[i]);
+	source_close(&r.source);
+	free(r.hook_path);
 	return rc;
 }

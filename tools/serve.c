@@ -8,7 +8,25 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "database.h"
+#include "profile.h"
+#include "serve.h"
+
+static const struct profile *const profiles[] = {
+	&profile_pipe, &profile_disk, &profile_tape, NULL
+};
+
+/* Options that have no short form. */
+enum {
+	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_VERIFY, OPT_SNAPSHOT,
+	OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT
+};
+
+struct serve {
+	struct database db;
+	struct freeze_options freeze;
+	bool limit_given;
+	bool backup;
+};
 
 static void usage(FILE *out)
 {
@@ -16,15 +34,31 @@ static void usage(FILE *out)
 	      "       vdi serve restore NAME [OPTIONS] > STREAM\n\n"
 	      "Plays the database's part on the virtual device set NAME: writes standard input\n"
 	      "to its devices, or puts their contents together on standard output.\n\n"
+	      "      --instance NAME         the set is one of this instance (default: what\n"
+	      "                              _VIRTUAL_SERVER_NAME_ says, or the default one)\n"
 	      "  -n, --devices N             fail unless the set has N devices\n"
 	      "      --device NAME           name of the next device; may be repeated. The\n"
 	      "                              first must be the set's; default NAME, NAME1, ...\n"
+	      "      --profile KIND          fail unless its devices are like pipe, disk or\n"
+	      "                              tape (default any)\n"
 	      "  -b, --block-size BYTES      512 to 64K, a power of two (default 4K)\n"
 	      "  -x, --max-transfer-size BYTES  64K to 4M, a multiple of 64K (default 1M)\n"
 	      "  -c, --buffer-count N        number of buffers (default 4 per device)\n"
 	      "  -t, --timeout SEC           how long to wait for the set (default 60, 0 = for ever)\n"
 	      "  -q, --quiet                 no progress, no summary\n"
-	      "  -h, --help                  this text\n", out);
+	      "  -h, --help                  this text\n\n"
+	      "backup only:\n"
+	      "      --verify                read all of it again before it counts as done; not\n"
+	      "                              from pipes\n\n"
+	      "snapshots, on one device like a pipe:\n"
+	      "      --snapshot              backup: freeze the database, write standard input to\n"
+	      "                              the device, let the client take its snapshot, thaw;\n"
+	      "                              restore: read that to standard output, then let the\n"
+	      "                              client put the files in place\n"
+	      "      --freeze CMD            shell command that suspends all writing\n"
+	      "      --thaw CMD              shell command that resumes it; runs in every case\n"
+	      "                              once the one of --freeze was started\n"
+	      "      --freeze-limit SEC      abort and thaw after so long (default 60, 0 = never)\n", out);
 }
 
 static int bad(const char *what, const char *argument)
@@ -38,18 +72,69 @@ static bool power_of_two(uint64_t value)
 	return value && !(value & (value - 1));
 }
 
-/* Sets what the option says; 0 or the exit code. */
-static int take_option(struct database *db, int c)
+static int take_profile(struct database *db)
 {
+	const struct profile *const *p;
+
+	db->wanted = NULL;
+	if (!strcmp(optarg, "any"))
+		return 0;
+	for (p = profiles; *p; p++) {
+		if (!strcmp(optarg, (*p)->name)) {
+			db->wanted = *p;
+			return 0;
+		}
+	}
+	return bad("the profile is pipe, disk, tape or any", optarg);
+}
+
+/* Those of snapshots; 0 or the exit code. */
+static int take_snapshot_option(struct serve *serve, int c)
+{
+	switch (c) {
+	case OPT_FREEZE:
+		serve->freeze.freeze = optarg;
+		return 0;
+	case OPT_THAW:
+		serve->freeze.thaw = optarg;
+		return 0;
+	case OPT_FREEZE_LIMIT:
+		serve->limit_given = true;
+		if (!vdi_parse_seconds(optarg, &serve->freeze.limit_ms))
+			return bad("the limit is a number of seconds", optarg);
+		return 0;
+	default:
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+}
+
+/* Sets what the option says; 0 or the exit code. */
+static int take_option(struct serve *serve, int c)
+{
+	struct database *db = &serve->db;
 	uint64_t value;
 
 	switch (c) {
+	case OPT_INSTANCE:
+		if (!*optarg)
+			return bad("an instance has a name", optarg);
+		db->instance = optarg;
+		return 0;
+	case OPT_PROFILE:
+		return take_profile(db);
+	case OPT_VERIFY:
+		db->verify = true;
+		return 0;
+	case OPT_SNAPSHOT:
+		db->snapshot = true;
+		return 0;
 	case 'n':
 		if (!vdi_parse_size(optarg, 1, VDI_MAX_DEVICES, &value))
 			return bad("the number of devices is 1 to 64", optarg);
 		db->count = value;
 		return 0;
-	case 'D':
+	case OPT_DEVICE:
 		if (!vdi_names_add(&db->names, optarg))
 			return bad("at most 64 devices can be named", optarg);
 		return 0;
@@ -85,16 +170,50 @@ static int take_option(struct database *db, int c)
 		usage(stdout);
 		exit(EXIT_OK);
 	default:
-		usage(stderr);
-		return EXIT_USAGE;
+		return take_snapshot_option(serve, c);
 	}
 }
 
-static int parse(struct database *db, int argc, char **argv)
+/* What was given together; 0 or the exit code. */
+static int check_options(struct serve *serve)
 {
+	const struct database *db = &serve->db;
+	const char *wrong = NULL;
+
+	if (db->max_transfer <= db->block_size)
+		wrong = "the transfer size must be larger than the block size";
+	else if (db->verify && !serve->backup)
+		wrong = "--verify is for backups; a restore checks everything it reads";
+	else if (db->verify && db->snapshot)
+		wrong = "what goes with a snapshot cannot be read again: no --verify";
+	else if (db->verify && db->wanted == &profile_pipe)
+		wrong = "a pipe cannot be read again: no --verify";
+	else if (db->snapshot && db->wanted && db->wanted != &profile_pipe)
+		wrong = "a snapshot needs a device like a pipe";
+	else if ((serve->freeze.freeze || serve->freeze.thaw ||
+		  serve->limit_given) && !(db->snapshot && serve->backup))
+		wrong = "--freeze, --thaw and --freeze-limit are for backup --snapshot";
+	else if (serve->freeze.freeze && !serve->freeze.thaw)
+		wrong = "--freeze without --thaw would leave the database frozen";
+	if (!wrong)
+		return EXIT_OK;
+	vdi_error("%s", wrong);
+	return EXIT_USAGE;
+}
+
+static int parse(struct serve *serve, int argc, char **argv)
+{
+	struct database *db = &serve->db;
 	static const struct option options[] = {
 		{ "devices", required_argument, NULL, 'n' },
-		{ "device", required_argument, NULL, 'D' },
+		{ "device", required_argument, NULL, OPT_DEVICE },
+		{ "instance", required_argument, NULL, OPT_INSTANCE },
+		{ "profile", required_argument, NULL, OPT_PROFILE },
+		{ "verify", no_argument, NULL, OPT_VERIFY },
+		{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
+		{ "freeze", required_argument, NULL, OPT_FREEZE },
+		{ "thaw", required_argument, NULL, OPT_THAW },
+		{ "freeze-limit", required_argument, NULL, OPT_FREEZE_LIMIT },
 		{ "block-size", required_argument, NULL, 'b' },
 		{ "max-transfer-size", required_argument, NULL, 'x' },
 		{ "buffer-count", required_argument, NULL, 'c' },
@@ -107,7 +226,7 @@ static int parse(struct database *db, int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "n:b:x:c:t:qh", options,
 				NULL)) != -1) {
-		rc = take_option(db, c);
+		rc = take_option(serve, c);
 		if (rc)
 			return rc;
 	}
@@ -117,17 +236,27 @@ static int parse(struct database *db, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	db->names.set = argv[optind];
-	if (db->max_transfer <= db->block_size) {
-		vdi_error("the transfer size must be larger than the block size");
-		return EXIT_USAGE;
-	}
 	if (db->names.given && strcmp(db->names.given_name[0],
 				      db->names.set)) {
 		vdi_error("the first device must have the name of the set, '%s'",
 			  db->names.set);
 		return EXIT_USAGE;
 	}
-	return EXIT_OK;
+	/* one transfer at a time: nothing is on its way beside the snapshot */
+	if (db->snapshot)
+		db->buffer_count = 1;
+	return check_options(serve);
+}
+
+static bool run(struct serve *serve)
+{
+	struct database *db = &serve->db;
+
+	if (db->snapshot && serve->backup)
+		return serve_backup_snapshot(db, &serve->freeze);
+	if (db->snapshot)
+		return serve_restore_snapshot(db);
+	return serve->backup ? serve_backup(db) : serve_restore(db);
 }
 
 static void summary(const struct database *db, double seconds)
@@ -145,32 +274,35 @@ static void summary(const struct database *db, double seconds)
 
 int vdi_serve_main(int argc, char **argv)
 {
-	static struct database db = {
-		.block_size = 4096,
-		.max_transfer = 1 << 20,
-		.timeout_ms = 60 * 1000,
+	static struct serve serve = {
+		.db = {
+			.profiles = profiles,
+			.block_size = 4096,
+			.max_transfer = 1 << 20,
+			.timeout_ms = 60 * 1000,
+		},
+		.freeze.limit_ms = 60 * 1000,
 	};
-	bool (*serve)(struct database *db) = NULL;
+	struct database *db = &serve.db;
 	char text[256];
 	double started;
 	int rc;
 
-	if (argc > 1 && !strcmp(argv[1], "backup"))
-		serve = serve_backup;
-	else if (argc > 1 && !strcmp(argv[1], "restore"))
-		serve = serve_restore;
-	if (!serve) {
+	serve.backup = argc > 1 && !strcmp(argv[1], "backup");
+	if (!serve.backup && (argc < 2 || strcmp(argv[1], "restore"))) {
 		bool help = argc > 1 && (!strcmp(argv[1], "--help") ||
 					 !strcmp(argv[1], "-h"));
 
 		usage(help ? stdout : stderr);
 		return help ? EXIT_OK : EXIT_USAGE;
 	}
-	db.verb = argv[1];
-	rc = parse(&db, argc - 1, argv + 1);
+	db->verb = argv[1];
+	/* as vdi backup has it */
+	db->instance = vdi_default_instance();
+	rc = parse(&serve, argc - 1, argv + 1);
 	if (rc != EXIT_OK)
 		return rc;
-	if (serve == serve_restore && isatty(STDOUT_FILENO)) {
+	if (!serve.backup && isatty(STDOUT_FILENO)) {
 		vdi_error("the stream goes to standard output, which is a terminal; use > FILE");
 		return EXIT_USAGE;
 	}
@@ -181,9 +313,9 @@ int vdi_serve_main(int argc, char **argv)
 
 	vdi_catch_signals();
 	started = vdi_now();
-	serve(&db);
-	rc = db_end(&db);
-	if (rc == EXIT_OK && !db.quiet)
-		summary(&db, vdi_now() - started);
+	run(&serve);
+	rc = db_end(db);
+	if (rc == EXIT_OK && !db->quiet)
+		summary(db, vdi_now() - started);
 	return rc;
 }

@@ -8,12 +8,13 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "database.h"
-#include "stream.h"
+#include "serve_media.h"
+#include "reassemble.h"
+#include "serve.h"
 
 /* As much as fits, less only at the end of the input. */
-static bool read_input(struct database *db, uint8_t *data, size_t size,
-		       uint32_t *length)
+bool serve_input(struct database *db, uint8_t *data, size_t size,
+		 uint32_t *length)
 {
 	size_t done = 0;
 
@@ -37,114 +38,124 @@ static bool read_input(struct database *db, uint8_t *data, size_t size,
 	return true;
 }
 
-/* A free buffer. What was done with it before must have gone well. */
-static struct slot *get_slot(struct database *db)
+bool serve_send_chunk(struct database *db, struct slot *slot, uint64_t number,
+		      unsigned int device, uint32_t flags, uint32_t payload)
 {
-	uint32_t i;
-
-	for (;;) {
-		for (i = 0; i < db->buffer_count; i++) {
-			struct slot *slot = &db->slots[i];
-
-			if (slot->busy)
-				continue;
-			if (slot->cmd.completionCode == ERROR_SUCCESS &&
-			    slot->cmd.bytesTransferred ==
-			    (uint32_t)slot->cmd.size)
-				return slot;
-			db_fail(db, EXIT_FAILED, "writing to '%s': %s",
-				vdi_names_get(&db->names, slot->device),
-				vdi_completion_name(slot->cmd.completionCode));
-			return NULL;
-		}
-		if (!db_step(db))
-			return NULL;
-	}
-}
-
-static bool send_chunk(struct database *db, struct slot *slot,
-		       const struct stream_shape *shape, uint64_t number,
-		       unsigned int device, uint32_t flags, uint32_t payload)
-{
-	uint32_t size = stream_finish_chunk(shape, slot->buffer, number,
+	uint32_t size = stream_finish_chunk(&db->shape, slot->buffer, number,
 					    device, flags, payload);
 
-	return db_send(db, slot, device, VDC_Write, size);
+	return media_write(db, slot, device, size);
 }
 
-static bool send_stream(struct database *db, const struct stream_shape *shape,
-			uint64_t *chunks)
+bool serve_send_input(struct database *db, uint32_t flags, uint64_t *number)
 {
 	uint32_t room = db->max_transfer - db->block_size;
 	uint32_t length = room;
-	uint64_t number;
 
-	for (number = 0; length == room; number++) {
-		struct slot *slot = get_slot(db);
+	for (; length == room; (*number)++) {
+		struct slot *slot = media_slot(db);
 
-		if (!slot || !read_input(db, slot->buffer + db->block_size,
-					 room, &length))
+		if (!slot || !serve_input(db, slot->buffer + db->block_size,
+					  room, &length))
 			return false;
 		if (!length)
 			break;
-		if (!send_chunk(db, slot, shape, number, number % db->count, 0,
-				length))
+		if (!serve_send_chunk(db, slot, *number, *number % db->count,
+				      flags, length))
 			return false;
 		db->bytes += length;
 	}
-	*chunks = number;
 	return true;
 }
 
-static bool send_ends(struct database *db, const struct stream_shape *shape,
-		      uint64_t chunks)
+bool serve_send_ends(struct database *db, uint32_t flags, uint64_t chunks)
 {
 	unsigned int i;
 
 	for (i = 0; i < db->count; i++) {
-		struct slot *slot = get_slot(db);
+		struct slot *slot = media_slot(db);
 
-		if (!slot || !send_chunk(db, slot, shape, chunks, i, STREAM_END, 0))
+		if (!slot || !serve_send_chunk(db, slot, chunks, i,
+					       flags | STREAM_END, 0))
 			return false;
 	}
 	return true;
 }
 
-static bool all_written(struct database *db)
+bool serve_begin_backup(struct database *db)
 {
-	uint32_t i;
-
-	if (!db_drain(db))
+	if (!db_connect(db, VDF_WriteMedia))
 		return false;
-	for (i = 0; i < db->buffer_count; i++) {
-		const struct slot *slot = &db->slots[i];
+	if (getrandom(&db->shape.id, sizeof(db->shape.id), 0) !=
+	    sizeof(db->shape.id))
+		return db_fail(db, EXIT_FAILED, "no random numbers: %s",
+			       strerror(errno));
+	db->id_known = true;
+	vdi_progress_start(&db->progress, db->quiet);
+	return media_begin_write(db);
+}
 
-		if (slot->cmd.completionCode != ERROR_SUCCESS)
-			return db_fail(db, EXIT_FAILED, "writing to '%s': %s",
-				       vdi_names_get(&db->names, slot->device),
-				       vdi_completion_name(slot->cmd.completionCode));
+/* Is what was read what was written, as a whole? */
+static bool compare(struct database *db, const struct restored *r,
+		    uint64_t written)
+{
+	unsigned int i;
+
+	if (db->bytes != written)
+		return db_fail(db, EXIT_DAMAGED,
+			       "%ju bytes were written, and %ju read again",
+			       (uintmax_t)written, (uintmax_t)db->bytes);
+	for (i = 0; i < db->count; i++) {
+		if (r->reader[i].tally.xxh3 !=
+		    XXH3_64bits_digest(db->dev[i].sum))
+			return medium_damaged(db, i,
+					      "does not hold what was written");
+	}
+	return true;
+}
+
+/* Read everything again, from the first medium of each device on. */
+static bool verify(struct database *db)
+{
+	uint64_t written = db->bytes;
+	const char *verb = db->verb;
+	const uint8_t *data;
+	struct restored r;
+	uint32_t size;
+	bool ok;
+
+	db->verb = "verify";
+	db->bytes = 0;
+	ok = restored_again(&r, db);
+	while (ok && (ok = restored_read(&r, &data, &size)) && size)
+		;
+	ok = ok && restored_check_end(&r) && compare(db, &r, written);
+	restored_free(&r);
+	if (ok)
+		db->verb = verb;
+	return ok;
+}
+
+static bool leave(struct database *db)
+{
+	unsigned int i;
+
+	for (i = 0; db->profile->leave && i < db->count; i++) {
+		if (!db->profile->leave(db, i))
+			return false;
 	}
 	return true;
 }
 
 bool serve_backup(struct database *db)
 {
-	struct stream_shape shape = { .block_size = db->block_size };
-	uint64_t chunks;
+	uint64_t chunks = 0;
 
-	if (getrandom(&shape.id, sizeof(shape.id), 0) != sizeof(shape.id))
-		return db_fail(db, EXIT_FAILED, "no random numbers: %s",
-			       strerror(errno));
-	if (!db_connect(db, VDF_WriteMedia))
-		return false;
-	shape.devices = db->count;
-	vdi_progress_start(&db->progress, db->quiet);
-	if (!send_stream(db, &shape, &chunks) ||
-	    !send_ends(db, &shape, chunks) ||
-	    !all_written(db) || !db_all(db, VDC_Flush))
-		return false;
-	if ((db->config.features & VDF_CompleteEnabled) &&
-	    !db_all(db, VDC_Complete))
-		return false;
-	return db_close_devices(db);
+	return serve_begin_backup(db) &&
+	       serve_send_input(db, 0, &chunks) &&
+	       serve_send_ends(db, 0, chunks) &&
+	       media_end_write(db) &&
+	       (!db->verify || verify(db)) &&
+	       leave(db) &&
+	       db_finish_backup(db);
 }

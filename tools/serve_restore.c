@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #include "reassemble.h"
+#include "serve.h"
 
-static bool write_output(struct database *db, const uint8_t *data, size_t size)
+bool serve_output(struct database *db, const uint8_t *data, size_t size)
 {
 	while (size) {
 		ssize_t n;
@@ -29,18 +30,44 @@ static bool write_output(struct database *db, const uint8_t *data, size_t size)
 	return true;
 }
 
-bool serve_restore(struct database *db)
+static bool put_out(struct restored *r)
 {
 	const uint8_t *data;
-	struct restored r;
 	uint32_t size;
+
+	do {
+		if (!restored_read(r, &data, &size) ||
+		    !serve_output(r->db, data, size))
+			return false;
+	} while (size);
+	return true;
+}
+
+bool serve_restore(struct database *db)
+{
+	struct restored r;
 	bool ok;
 
 	vdi_progress_start(&db->progress, db->quiet);
-	ok = restored_begin(&r, db);
-	while (ok && (ok = restored_read(&r, &data, &size)) && size)
-		ok = write_output(db, data, size);
-	ok = ok && restored_end(&r);
+	ok = restored_begin(&r, db) && put_out(&r) && restored_end(&r);
 	restored_free(&r);
 	return ok;
+}
+
+/*
+ * What the database wrote beside the snapshot comes first, all of it; then the
+ * client is to put the files in place.
+ */
+bool serve_restore_snapshot(struct database *db)
+{
+	struct restored r;
+	bool ok;
+
+	vdi_progress_start(&db->progress, db->quiet);
+	ok = restored_begin(&r, db) && put_out(&r) && restored_check_end(&r);
+	restored_free(&r);
+	/* the read that had the end may have said so */
+	return ok && db_clear_error(db, 0) &&
+	       db_order(db, 0, VDC_MountSnapshot, 0, 0) &&
+	       db_close_devices(db);
 }

@@ -20,6 +20,7 @@
 #define STREAM_MAGIC	0x314d525453494456ULL	/* "VDISTRM1" */
 
 #define STREAM_END	(1U << 0)	/* nothing follows on this device */
+#define STREAM_SNAPSHOT	(1U << 1)	/* describes a snapshot, is not a backup */
 
 /* All little-endian; the rest of the block is zero. */
 struct stream_header {

@@ -2,8 +2,10 @@
 /*
  * vdi.c - one program for both sides of virtual device sets
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vdi.h"
 
@@ -17,6 +19,7 @@ static const struct command {
 	{ "verify", vdi_verify_main, "check that a backup is complete and undamaged" },
 	{ "serve", vdi_serve_main, "be the database: send or receive a stream" },
 	{ "ls", vdi_ls_main, "list the sets that are in use" },
+	{ "top", vdi_top_main, "show what moves now, and which side is slow" },
 	{ "abort", vdi_abort_main, "abort a set, for everybody in it" },
 	{ "info", vdi_info_main, "tell about the kernel module and its limits" },
 	{ "load", vdi_load_main, "load the kernel module" },
@@ -38,10 +41,28 @@ static void usage(FILE *out)
 		"4 timed out, 5 backup incomplete or damaged, 6 no kernel module, 130 interrupted\n");
 }
 
+/*
+ * What we were started without would be the next file that is opened, a set for
+ * example. Nothing can be read from these, nor written to stdout: it is an error
+ * of that call, not an empty stream; only messages vanish.
+ */
+static void occupy_standard_files(void)
+{
+	static const int flags[] = { O_WRONLY, O_RDONLY, O_WRONLY };
+	int fd;
+
+	/* open(2) gives the lowest that is free */
+	for (fd = 0; fd < 3; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", flags[fd]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	size_t i;
 
+	occupy_standard_files();
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;

@@ -53,6 +53,12 @@ void vdi_names_free(struct vdi_names *names);
 /* Ctrl-C and friends, to be asked for, never acted on in a handler. */
 void vdi_catch_signals(void);
 int vdi_signal_received(void);
+/*
+ * Where a second one means more than the first, each is taken by what it ends:
+ * the number of one that was not taken yet, or 0; and how many there are.
+ */
+int vdi_signal_take(void);
+unsigned int vdi_signal_pending(void);
 
 /* progress.c */
 struct vdi_progress {
@@ -74,6 +80,7 @@ int vdi_restore_main(int argc, char **argv);
 int vdi_verify_main(int argc, char **argv);
 int vdi_serve_main(int argc, char **argv);
 int vdi_ls_main(int argc, char **argv);
+int vdi_top_main(int argc, char **argv);
 int vdi_abort_main(int argc, char **argv);
 int vdi_info_main(int argc, char **argv);
 int vdi_load_main(int argc, char **argv);

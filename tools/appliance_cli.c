@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * appliance_cli.c - the options that backup and restore share
+ */
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance.h"
+
+static bool parse_owner(const char *text, uid_t *uid)
+{
+	struct passwd *pw = getpwnam(text);
+	uint64_t number;
+
+	if (pw)
+		*uid = pw->pw_uid;
+	else if (vdi_parse_size(text, 0, UINT32_MAX - 1, &number))
+		*uid = number;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_group(const char *text, gid_t *gid)
+{
+	struct group *gr = getgrnam(text);
+	uint64_t number;
+
+	if (gr)
+		*gid = gr->gr_gid;
+	else if (vdi_parse_size(text, 0, UINT32_MAX - 1, &number))
+		*gid = number;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_mode(const char *text, uint32_t *mode)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 8);
+
+	if (end == text || *end || value > 0777)
+		return false;
+	*mode = value;
+	return true;
+}
+
+int appliance_bad(const char *what, const char *argument)
+{
+	vdi_error("%s: '%s'", what, argument);
+	return EXIT_USAGE;
+}
+
+/* 0 = taken, -1 = not a common option, or an exit code. */
+static int take_common(struct appliance *a, int option, const char *argument)
+{
+	switch (option) {
+	case 'I':
+		a->instance = argument;
+		return 0;
+	case 'D':
+		if (!vdi_names_add(&a->names, argument))
+			return appliance_bad("too many devices", argument);
+		return 0;
+	case 'o':
+		if (!parse_owner(argument, &a->access.uid))
+			return appliance_bad("there is no such user", argument);
+		return 0;
+	case 'g':
+		if (!parse_group(argument, &a->access.gid))
+			return appliance_bad("there is no such group", argument);
+		if (a->access.mode == 0600)
+			a->access.mode = 0660;
+		return 0;
+	case 'm':
+		if (!parse_mode(argument, &a->access.mode))
+			return appliance_bad("the mode is octal, 0 to 0777",
+					     argument);
+		return 0;
+	case 't':
+		if (!vdi_parse_seconds(argument, &a->timeout_ms))
+			return appliance_bad("the time-out is a number of seconds",
+					  argument);
+		return 0;
+	case 'i':
+		if (!vdi_parse_seconds(argument, &a->idle_ms))
+			return appliance_bad("the time-out is a number of seconds",
+					  argument);
+		return 0;
+	case 'q':
+		a->quiet = true;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+int appliance_parse(struct appliance *a, int argc, char **argv,
+		    const struct appliance_cli *cli)
+{
+	int c, rc;
+
+	while ((c = getopt_long(argc, argv, cli->short_options, cli->options,
+				NULL)) != -1) {
+		if (c == 'h') {
+			fputs(cli->usage, stdout);
+			exit(EXIT_OK);
+		}
+		if (c == '?') {
+			fputs(cli->usage, stderr);
+			return EXIT_USAGE;
+		}
+		rc = take_common(a, c, optarg);
+		if (rc < 0)
+			rc = cli->take(a, c, optarg);
+		if (rc)
+			return rc;
+	}
+	if (optind != argc - 1) {
+		vdi_error("exactly one NAME is needed");
+		fputs(cli->usage, stderr);
+		return EXIT_USAGE;
+	}
+	a->names.set = argv[optind];
+	return EXIT_OK;
+}
+
+int appliance_check(struct appliance *a)
+{
+	if (a->names.given > a->count) {
+		vdi_error("%u devices are named but the set has %u",
+			  a->names.given, a->count);
+		return EXIT_USAGE;
+	}
+	if (a->names.given && strcmp(a->names.given_name[0], a->names.set)) {
+		vdi_error("the first device must have the name of the set, '%s'",
+			  a->names.set);
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}

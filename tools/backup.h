@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * backup.h - vdi backup: what its files share
+ */
+#ifndef VDI_BACKUP_H
+#define VDI_BACKUP_H
+
+#include "appliance.h"
+#include "manifest.h"
+
+/* How far a device is, for VDC_Complete. */
+enum lane_stage {
+	LANE_WRITING,		/* data since the last Flush */
+	LANE_FLUSHED,		/* nothing since the last Flush */
+	LANE_ENDED		/* Complete asked for, or closed */
+};
+
+struct backup_lane {
+	pthread_mutex_t lock;	/* the publisher is another lane's thread */
+	struct drive drive;
+	enum lane_stage stage;	/* under appliance.lock */
+	bool discarded;		/* and nothing written since */
+};
+
+struct backup {
+	/* options */
+	const char *to;
+	enum medium_profile profile;
+	bool removable;
+	bool discard;
+	bool zone_given;
+	uint64_t capacity;
+	const char *prepare_command;
+	const char *snapshot_command;	/* this is a backup by snapshot */
+
+	char *path;
+	char *partial;
+	char *hook_path;	/* absolute path, for commands */
+	int dir;		/* DIR.partial */
+	int64_t started;
+	bool snapshot_taken;
+	/* under appliance.lock: a thread publishes, and it is done */
+	bool publishing;
+	bool published;
+	pthread_cond_t stage_cond;
+	struct backup_lane lane[VDI_MAX_DEVICES];
+};
+
+/* backup_dir.c: make DIR.partial, empty and ours. False: said why. */
+bool backup_dir_prepare(struct backup *b);
+/*
+ * Make it a backup. All device threads are idle, their data is final. False
+ * after appliance_fail(), or when it was aborted meanwhile.
+ */
+bool backup_dir_publish(struct appliance *a);
+/* After a failure: leave nothing, or say what is left. */
+void backup_dir_discard(struct appliance *a);
+void backup_dir_release(struct backup *b);
+
+/* backup_cli.c; 0 or an exit code */
+int backup_parse(struct appliance *a, int argc, char **argv);
+
+#endif /* VDI_BACKUP_H */

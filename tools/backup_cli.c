@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * backup_cli.c - the options of vdi backup
+ */
+#include <getopt.h>
+#include <stdlib.h>
+
+#include "backup.h"
+
+#define MIN_CAPACITY	(64 << 10)	/* the largest block */
+#define MAX_ZONE	(16 << 20)
+
+static const char usage[] =
+	"usage: vdi backup NAME --to DIR [--devices N] [OPTIONS]\n\n"
+	"Creates the virtual device set NAME, waits for a database to write its backup\n"
+	"to it, and stores it in DIR: files for each device and a manifest.\n\n"
+	"      --to DIR          new directory for the backup\n"
+	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
+	"  -p, --profile KIND    what the devices are like: pipe, disk or tape\n"
+	"                        (default pipe)\n"
+	"      --removable       media can be changed; always so with tapes\n"
+	"      --capacity SIZE   data on one medium, at least 64K (default: no limit)\n"
+	"      --eom-warning SIZE  zone before the end of a medium in which the database\n"
+	"                        is warned (default: an eighth, at most 16M)\n"
+	"      --soft-filemarks SIZE  filemarks of tapes are blocks of this size\n"
+	"      --discard         let the database discard what it has written\n"
+	"      --snapshot-command CMD  back up by snapshot: CMD takes it\n"
+	"      --snapshot        ask the database to announce the snapshot\n"
+	"      --prepare-command CMD  run CMD then; implies --snapshot\n"
+	APPLIANCE_HELP;
+
+enum {
+	OPT_TO = 256, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
+	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND
+};
+
+static const struct option options[] = {
+	{ "to", required_argument, NULL, OPT_TO },
+	{ "devices", required_argument, NULL, 'n' },
+	{ "profile", required_argument, NULL, 'p' },
+	{ "removable", no_argument, NULL, OPT_REMOVABLE },
+	{ "capacity", required_argument, NULL, OPT_CAPACITY },
+	{ "eom-warning", required_argument, NULL, OPT_ZONE },
+	{ "soft-filemarks", required_argument, NULL, OPT_SOFT },
+	{ "discard", no_argument, NULL, OPT_DISCARD },
+	{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
+	{ "snapshot-command", required_argument, NULL, OPT_SNAPSHOT_COMMAND },
+	{ "prepare-command", required_argument, NULL, OPT_PREPARE_COMMAND },
+	APPLIANCE_OPTIONS
+};
+
+static int take_number(struct appliance *a, int c, const char *argument)
+{
+	struct backup *b = a->job;
+	uint64_t number;
+
+	switch (c) {
+	case 'n':
+		if (!vdi_parse_size(argument, 1, VDI_MAX_DEVICES, &number))
+			return appliance_bad("the number of devices is 1 to 64",
+					     argument);
+		a->count = number;
+		return EXIT_OK;
+	case OPT_CAPACITY:
+		if (!vdi_parse_size(argument, MIN_CAPACITY, INT64_MAX,
+				    &b->capacity))
+			return appliance_bad("the capacity of a medium is 64K or more",
+					     argument);
+		return EXIT_OK;
+	case OPT_ZONE:
+		if (!vdi_parse_size(argument, 0, UINT32_MAX, &number))
+			return appliance_bad("the warning zone is 0 to 4G - 1",
+					     argument);
+		a->config.EOMWarningSize = number;
+		b->zone_given = true;
+		return EXIT_OK;
+	default:	/* OPT_SOFT */
+		if (!vdi_parse_size(argument, 512, 65536, &number) ||
+		    number % 512)
+			return appliance_bad("soft filemarks have 512 to 64K bytes, a multiple of 512",
+					     argument);
+		a->config.softFileMarkBlockSize = number;
+		return EXIT_OK;
+	}
+}
+
+static int take(struct appliance *a, int c, const char *argument)
+{
+	struct backup *b = a->job;
+
+	switch (c) {
+	case OPT_TO:
+		b->to = argument;
+		return EXIT_OK;
+	case 'p':
+		if (!medium_profile_parse(argument, &b->profile))
+			return appliance_bad("the profile is pipe, disk or tape",
+					     argument);
+		return EXIT_OK;
+	case OPT_REMOVABLE:
+		b->removable = true;
+		return EXIT_OK;
+	case OPT_DISCARD:
+		a->config.features |= VDF_Discard;
+		return EXIT_OK;
+	case OPT_SNAPSHOT:
+		a->config.features |= VDF_SnapshotPrepare;
+		return EXIT_OK;
+	case OPT_SNAPSHOT_COMMAND:
+		b->snapshot_command = argument;
+		return EXIT_OK;
+	case OPT_PREPARE_COMMAND:
+		b->prepare_command = argument;
+		a->config.features |= VDF_SnapshotPrepare;
+		return EXIT_OK;
+	default:
+		return take_number(a, c, argument);
+	}
+}
+
+static int wrong(const char *text)
+{
+	vdi_error("%s", text);
+	return EXIT_USAGE;
+}
+
+static int check_media(struct appliance *a)
+{
+	struct backup *b = a->job;
+
+	if (b->capacity && !b->removable && b->profile != MEDIUM_TAPE)
+		return wrong("--capacity needs --removable or --profile tape");
+	if (b->zone_given && !b->capacity)
+		return wrong("--eom-warning needs --capacity");
+	if (a->config.EOMWarningSize && a->config.EOMWarningSize >= b->capacity)
+		return wrong("--eom-warning is not smaller than --capacity");
+	if (a->config.softFileMarkBlockSize && b->profile != MEDIUM_TAPE)
+		return wrong("--soft-filemarks needs --profile tape");
+	return EXIT_OK;
+}
+
+static int check_snapshot(struct appliance *a)
+{
+	struct backup *b = a->job;
+
+	if (!b->snapshot_command)
+		return a->config.features & VDF_SnapshotPrepare ?
+			wrong("--snapshot and --prepare-command need --snapshot-command") :
+			EXIT_OK;
+	if (b->profile != MEDIUM_PIPE || b->removable)
+		return wrong("a snapshot is for one device like a pipe, without --removable");
+	if (a->count != 1)
+		return wrong("a snapshot is for one device");
+	return EXIT_OK;
+}
+
+static void set_features(struct appliance *a)
+{
+	struct backup *b = a->job;
+	uint64_t zone = b->capacity / 8;
+
+	a->config.features |= VDF_RequestComplete |
+		medium_profile_features(b->profile, b->removable);
+	if (b->zone_given)
+		return;
+	if (zone > MAX_ZONE)
+		zone = MAX_ZONE;
+	a->config.EOMWarningSize = zone - zone % 512;
+}
+
+int backup_parse(struct appliance *a, int argc, char **argv)
+{
+	static const struct appliance_cli cli = {
+		.usage = usage,
+		.options = options,
+		.short_options = "n:p:" APPLIANCE_SHORT,
+		.take = take,
+	};
+	struct backup *b = a->job;
+	int rc = appliance_parse(a, argc, argv, &cli);
+
+	if (rc == EXIT_OK && !b->to) {
+		vdi_error("--to DIR is missing");
+		rc = EXIT_USAGE;
+	}
+	if (rc == EXIT_OK)
+		rc = check_media(a);
+	if (rc == EXIT_OK)
+		rc = check_snapshot(a);
+	if (rc != EXIT_OK)
+		return rc;
+	set_features(a);
+	return appliance_check(a);
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hook.c - commands of the user that are run on behalf of the database
+ */
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "hook.h"
+
+#define TICK_US		20000	/* how soon its end is noticed */
+#define PATIENCE	5	/* seconds from SIGTERM to SIGKILL */
+
+#define NVARIABLES	4
+
+extern char **environ;
+
+char *hook_directory(const char *path)
+{
+	char *copy = strdup(path), *last = strdup(path);
+	char *parent = copy ? realpath(dirname(copy), NULL) : NULL;
+	char *out = NULL;
+
+	if (parent && last &&
+	    asprintf(&out, "%s/%s", strcmp(parent, "/") ? parent : "",
+		     basename(last)) < 0)
+		out = NULL;
+	free(parent);
+	free(last);
+	free(copy);
+	return out;
+}
+
+/* Ours first, so that they win over what is there. */
+static char **make_environment(struct lane *lane, int code,
+			       const char *directory)
+{
+	size_t count = 0, i;
+	char **all;
+
+	while (environ[count])
+		count++;
+	all = calloc(count + NVARIABLES + 1, sizeof(*all));
+	if (!all)
+		return NULL;
+	if (asprintf(&all[0], "VDI_SET=%s", lane->appliance->names.set) < 0 ||
+	    asprintf(&all[1], "VDI_DEVICE=%s", lane->name) < 0 ||
+	    asprintf(&all[2], "VDI_DIR=%s", directory) < 0 ||
+	    asprintf(&all[3], "VDI_COMMAND=%s", vdi_command_name(code)) < 0) {
+		free(all);	/* no memory: a leak is the least worry */
+		return NULL;
+	}
+	count = NVARIABLES;
+	for (i = 0; environ[i]; i++) {
+		if (strncmp(environ[i], "VDI_SET=", 8) &&
+		    strncmp(environ[i], "VDI_DEVICE=", 11) &&
+		    strncmp(environ[i], "VDI_DIR=", 8) &&
+		    strncmp(environ[i], "VDI_COMMAND=", 12))
+			all[count++] = environ[i];
+	}
+	return all;
+}
+
+static void free_environment(char **all)
+{
+	int i;
+
+	for (i = 0; i < NVARIABLES; i++)
+		free(all[i]);
+	free(all);
+}
+
+/* A signal after the one that has aborted the set, if it was one. */
+static bool hurry(void *signals)
+{
+	return vdi_signal_pending() > *(unsigned int *)signals;
+}
+
+static void stop(pid_t pid)
+{
+	unsigned int signals = vdi_signal_pending() ? 1 : 0;
+
+	child_stop(pid, PATIENCE, hurry, &signals);
+}
+
+/* False: it was ended because the set was aborted. */
+static bool wait_for(struct appliance *a, pid_t pid, int *status)
+{
+	while (!child_ended(pid)) {
+		if (appliance_aborted(a)) {
+			stop(pid);
+			return false;
+		}
+		usleep(TICK_US);
+	}
+	*status = child_wait(pid);
+	return true;
+}
+
+static bool judge(struct lane *lane, int code, const char *command, int status)
+{
+	struct appliance *a = lane->appliance;
+	const char *why = vdi_command_name(code);
+
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return true;
+	if (WIFEXITED(status))
+		appliance_note(a, EXIT_FAILED,
+			       "the command for %s ended with exit code %d: %s",
+			       why, WEXITSTATUS(status), command);
+	else
+		appliance_note(a, EXIT_FAILED,
+			       "the command for %s was ended by signal %d: %s",
+			       why, WTERMSIG(status), command);
+	return false;
+}
+
+bool hook_run(struct lane *lane, int code, const char *command,
+	      const char *directory)
+{
+	struct appliance *a = lane->appliance;
+	char **environment;
+	bool ended;
+	int status;
+	pid_t pid;
+
+	environment = make_environment(lane, code, directory);
+	if (!environment) {
+		appliance_note(a, EXIT_FAILED, "out of memory");
+		return false;
+	}
+	pid = child_start(command, environment);
+	if (pid < 0)
+		appliance_note(a, EXIT_FAILED, "cannot run /bin/sh: %s",
+			       strerror(errno));
+	free_environment(environment);
+	if (pid < 0)
+		return false;
+	ended = wait_for(a, pid, &status);
+	/* an abort has its own text, which comes from the next call */
+	return ended && judge(lane, code, command, status);
+}

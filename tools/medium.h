@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * medium.h - drives and media: where the devices of a backup keep their data
+ *
+ * A drive executes the commands of one device on the medium that is in it. A
+ * medium is a file. Where media are removable the drive has a changer, and
+ * there are as many as it takes; otherwise there is one, which stays.
+ *
+ * Three kinds of media, one for each profile of the interface:
+ *
+ *   pipe  bytes in sequence, nothing else
+ *   disk  bytes by position
+ *   tape  blocks and filemarks, in frames with checksums; see tape.h
+ *
+ * A drive belongs to one thread at a time. What it is told to do may fail; then
+ * the completion code says so to the database, and trouble and why to people.
+ */
+#ifndef VDI_MEDIUM_H
+#define VDI_MEDIUM_H
+
+#include <sys/uio.h>
+#include <xxhash.h>
+
+#include "vdi.h"
+#include "tape.h"
+
+/* Win32 codes that the interface's header does not bring. */
+#define ERROR_INVALID_PARAMETER		87L
+#define ERROR_NEGATIVE_SEEK		131L
+#define ERROR_INVALID_BLOCK_LENGTH	1106L
+
+#define MEDIUM_MAX_COUNT	9999	/* media of one device */
+
+enum medium_profile {
+	MEDIUM_PIPE,
+	MEDIUM_DISK,
+	MEDIUM_TAPE
+};
+
+/* "pipe", "disk", "tape" */
+const char *medium_profile_name(enum medium_profile profile);
+bool medium_profile_parse(const char *text, enum medium_profile *out);
+/* The VDF_* bits of a profile. */
+uint32_t medium_profile_features(enum medium_profile profile, bool removable);
+
+/* The profile that a database has settled for, which may be less. */
+enum medium_profile medium_profile_of(uint32_t features);
+
+/* What came of a command. */
+struct outcome {
+	int code;		/* Win32 completion code */
+	uint32_t bytes;
+	int64_t position;	/* of GetPosition and SetPosition */
+};
+
+/* A medium as the manifest lists it. */
+struct medium_file {
+	char *name;		/* within the directory */
+	uint64_t bytes;
+	uint64_t xxh3;		/* XXH3, 64 bits, seed 0 */
+	bool summed;		/* xxh3 is that of the file as it is */
+	bool whole;		/* pipe, reading: all was read, and is right */
+	bool blank;		/* nothing was written on it */
+};
+
+struct medium_list {
+	struct medium_file *file;
+	unsigned int count;
+};
+
+bool medium_list_add(struct medium_list *list, const char *name);
+/* Names, sizes and checksums. False: no memory, and *to is empty. */
+bool medium_list_copy(struct medium_list *to, const struct medium_list *from);
+uint64_t medium_list_bytes(const struct medium_list *list);
+void medium_list_free(struct medium_list *list);
+
+/*
+ * A checksum of a file that is made while the file is written or read in
+ * sequence. Where it was not, it is broken, and the file must be read again.
+ */
+struct filesum {
+	XXH3_state_t *state;
+	uint64_t upto;		/* bytes in it */
+	bool broken;
+};
+
+/* The medium in the drive. */
+struct medium {
+	int fd;
+	uint64_t position;	/* pipe, disk: next byte; tape: next block */
+	uint64_t end;		/* pipe, disk: behind the furthest byte */
+	bool dirty;		/* written to since it was last made durable */
+	bool changed;		/* written to since it was put in the drive */
+	bool full;		/* a write was cut short */
+	struct filesum sum;
+	/* end of the file that is not in the sum, as it will be overwritten */
+	uint8_t tail[TAPE_FRAME_SIZE];
+	size_t tail_size;
+	struct tape tape;
+};
+
+struct drive_config {
+	enum medium_profile profile;
+	unsigned int device;		/* index */
+	bool writing;			/* a backup; otherwise read only */
+	uint32_t features;		/* as fixed */
+	uint32_t block_size;
+	uint32_t soft_mark_size;	/* 0 = hard filemarks */
+	uint32_t eom_warning;		/* size of the zone */
+	uint64_t capacity;		/* of data on a medium; 0 = no limit */
+	uint64_t family;		/* tape, writing: common to the media */
+	/* asked while much is read at once; true ends that. NULL = never */
+	bool (*stop)(void *context);
+	void *stop_context;
+};
+
+enum drive_trouble {
+	DRIVE_FINE,
+	DRIVE_FAILED,			/* the system refused something */
+	DRIVE_DAMAGED			/* a medium is not what was written */
+};
+
+struct drive {
+	struct drive_config config;
+	const struct medium_ops *ops;
+	int dir;			/* the caller's */
+	struct medium_list media;
+	unsigned int ordinal;		/* last loaded, from 1 */
+	bool loaded;
+	bool fresh;			/* nobody used it since the beginning */
+	bool new_names;			/* in the directory since the last sync */
+	bool finished;			/* by drive_finish(): nothing more */
+	struct medium medium;
+	enum drive_trouble trouble;	/* the first; stays */
+	int trouble_code;		/* its completion code */
+	char why[256];			/* its text */
+};
+
+/*
+ * A drive for media in directory dir. Writing: the first medium is created.
+ * Reading: *media is what the manifest lists; the drive takes it over, also
+ * when this fails. False: see drive->why.
+ */
+bool drive_open(struct drive *drive, const struct drive_config *config,
+		int dir, struct medium_list *media);
+/* Execute a command; those of snapshots and Complete are the caller's. */
+void drive_execute(struct drive *drive, const struct VDC_Command *cmd,
+		   struct outcome *outcome);
+/*
+ * Writing: all is written. Media that nobody wrote on are taken away, the
+ * others are durable and drive->media tells sizes and checksums. False without
+ * trouble: drive_config.stop has ended it.
+ */
+bool drive_finish(struct drive *drive);
+void drive_close(struct drive *drive);
+
+/* Called for each piece read, with its size; false ends the work. */
+typedef bool medium_tick(void *context, uint64_t bytes);
+/*
+ * Read all media of a device from beginning to end and compare with sizes and
+ * checksums. False: drive->trouble, or DRIVE_FINE when tick ended it. The drive
+ * needs no drive_open().
+ */
+bool drive_verify(struct drive *drive, const struct drive_config *config,
+		  int dir, struct medium_list *media, medium_tick *tick,
+		  void *context);
+
+/* ------------------------------------ between drive.c and the three media */
+
+struct medium_ops {
+	/* The file is open and empty, or what it was when it was sealed. */
+	bool (*begin)(struct drive *d, bool empty);
+	void (*execute)(struct drive *d, const struct VDC_Command *cmd,
+			struct outcome *out);
+	/* Make the file end where the data does. */
+	bool (*seal)(struct drive *d);
+	/* Nothing was written on it. */
+	bool (*blank)(struct drive *d);
+	/* Read the file d->medium.fd from one end to the other. */
+	bool (*check)(struct drive *d, medium_tick *tick, void *context);
+	void (*release)(struct drive *d);
+};
+
+extern const struct medium_ops pipe_ops;
+extern const struct medium_ops disk_ops;
+extern const struct medium_ops tape_ops;
+
+/* medium.c; false: the drive is in trouble and outcome, if any, says so */
+const char *drive_medium_name(const struct drive *d);
+void drive_failed(struct drive *d, const char *doing, int error);
+void drive_damaged(struct drive *d, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void filesum_begin(struct filesum *sum, uint64_t upto);
+void filesum_add(struct filesum *sum, uint64_t offset, const void *data,
+		 size_t size);
+/* With a tail that is not in the sum. */
+uint64_t filesum_digest(const struct filesum *sum, const void *tail,
+			size_t size);
+/* All of it, at offset; changes iov. */
+bool medium_write(struct drive *d, uint64_t offset, struct iovec *iov,
+		  int count);
+/* Fewer than size bytes at the end of the file only; -1 = trouble. */
+ssize_t medium_read(struct drive *d, uint64_t offset, void *data, size_t size);
+/* All of it, or the medium is damaged. */
+bool medium_read_all(struct drive *d, uint64_t offset, void *data,
+		     size_t size);
+bool medium_truncate(struct drive *d, uint64_t size);
+/* Has drive_config.stop asked for an end? */
+bool drive_stopped(const struct drive *d);
+/* Beyond the capacity, for what ends a medium. */
+uint64_t medium_reserve(const struct drive *d);
+/*
+ * How many of `size` bytes fit on a medium that holds `used`: whole blocks. A
+ * single block may use the reserve.
+ */
+uint32_t medium_room(const struct drive *d, uint64_t used, uint32_t size);
+/* The code for a write of which `stored` bytes were stored, up to `used`. */
+int medium_write_code(struct drive *d, uint64_t used, uint32_t size,
+		      uint32_t stored);
+/* Pipe and disk: Write at, Read from, a position. */
+void medium_store(struct drive *d, uint64_t at, const struct VDC_Command *cmd,
+		  struct outcome *out);
+bool medium_fetch(struct drive *d, uint64_t at, const struct VDC_Command *cmd,
+		  struct outcome *out);
+/* Pipe and disk: medium_ops.check */
+bool medium_check_bytes(struct drive *d, medium_tick *tick, void *context);
+bool medium_seal_bytes(struct drive *d);
+bool medium_blank_bytes(struct drive *d);
+void medium_release_bytes(struct drive *d);
+
+#endif /* VDI_MEDIUM_H */

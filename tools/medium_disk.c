@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * medium_disk.c - a medium like a disk: bytes by position
+ *
+ * Flush sets the end of the file. It is behind the furthest byte that was
+ * written since the medium was created or discarded, not behind the last one:
+ * a database that goes back at the end to overwrite its header would lose all
+ * the rest. What else an older and longer file held goes.
+ */
+#include "medium.h"
+
+static bool disk_begin(struct drive *d, bool empty)
+{
+	struct medium *m = &d->medium;
+	uint64_t bytes = d->media.file[d->ordinal - 1].bytes;
+
+	m->position = 0;
+	m->end = empty ? 0 : bytes;
+	filesum_begin(&m->sum, m->end);
+	return true;
+}
+
+static void disk_seek(struct drive *d, const struct VDC_Command *cmd,
+		      struct outcome *out)
+{
+	struct medium *m = &d->medium;
+	int64_t base, to;
+
+	switch (cmd->size) {
+	case VDC_Beginning:
+		base = 0;
+		break;
+	case VDC_Current:
+		base = m->position;
+		break;
+	case VDC_End:
+		base = m->end;
+		break;
+	default:
+		out->code = ERROR_INVALID_PARAMETER;
+		return;
+	}
+	if (__builtin_add_overflow(base, cmd->position, &to))
+		out->code = ERROR_INVALID_PARAMETER;
+	else if (to < 0)
+		out->code = ERROR_NEGATIVE_SEEK;
+	else
+		m->position = to;
+	/* where it is now, also when it did not move */
+	out->position = m->position;
+}
+
+static void disk_execute(struct drive *d, const struct VDC_Command *cmd,
+			 struct outcome *out)
+{
+	int64_t end;
+
+	switch (cmd->commandCode) {
+	case VDC_Read:
+	case VDC_Write:
+		if (cmd->position < 0)
+			out->code = ERROR_NEGATIVE_SEEK;
+		else if (__builtin_add_overflow(cmd->position,
+						(int64_t)cmd->size, &end))
+			out->code = ERROR_INVALID_PARAMETER;
+		else if (cmd->commandCode == VDC_Read)
+			medium_fetch(d, cmd->position, cmd, out);
+		else if (d->config.writing)
+			medium_store(d, cmd->position, cmd, out);
+		else
+			out->code = ERROR_NOT_SUPPORTED;
+		break;
+	case VDC_SetPosition:
+		disk_seek(d, cmd, out);
+		break;
+	case VDC_GetPosition:
+		out->position = d->medium.position;
+		break;
+	default:
+		out->code = ERROR_NOT_SUPPORTED;
+	}
+}
+
+const struct medium_ops disk_ops = {
+	.begin = disk_begin,
+	.execute = disk_execute,
+	.seal = medium_seal_bytes,
+	.blank = medium_blank_bytes,
+	.check = medium_check_bytes,
+	.release = medium_release_bytes,
+};

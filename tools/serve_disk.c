@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * serve_disk.c - the disk profile: every transfer has a position
+ *
+ * Header block at 0, data, end block. The header is written first, to find out
+ * early whether anything can be, and once more with the final figures; without
+ * those a restore takes nothing from it. The end block comes last of all: Flush
+ * cuts a file off behind what was written last, and some clients mean the time
+ * and not the place by that.
+ */
+#include <inttypes.h>
+
+#include "serve_media.h"
+
+static bool begin_write(struct database *db, unsigned int device)
+{
+	db->dev[device].medium.position = db->block_size;
+	return medium_put(db, device, MEDIUM_HEADER, 0, 0, 0);
+}
+
+static bool end_write(struct database *db, unsigned int device, uint32_t flags)
+{
+	struct medium *medium = &db->dev[device].medium;
+	struct medium_block block;
+
+	/* of what was sent again elsewhere, nothing counts here */
+	medium->position = db->block_size + medium->bytes;
+	medium->data_address = db->block_size;
+	if (!medium_get(db, device, 0) ||
+	    !medium_check_written(db, device, MEDIUM_HEADER, &block) ||
+	    !medium_put(db, device, MEDIUM_HEADER, flags, 0, 0) ||
+	    !medium_put(db, device, MEDIUM_END, flags, medium->position,
+			medium->position))
+		return false;
+	medium->position += db->block_size;
+	return true;
+}
+
+/* Does the client know where it is? *supported false: it does not tell. */
+static bool check_position(struct database *db, unsigned int device, int code,
+			   int whence, int64_t offset, int64_t wanted,
+			   bool *supported)
+{
+	const struct db_device *dev = &db->dev[device];
+	int64_t is;
+
+	if (!db_try(db, device, code, whence, offset, supported))
+		return false;
+	is = dev->control.cmd.outPosition;
+	/* the file may have been longer before, until Flush */
+	if (!*supported || is == wanted || (whence == VDC_End && is > wanted))
+		return true;
+	return db_fail(db, EXIT_FAILED,
+		       "%s on '%s': the position is %" PRId64 ", not %" PRId64,
+		       vdi_command_name(code), dev->name, is, wanted);
+}
+
+/*
+ * Positions that a client keeps for itself are tried in each way there is. The
+ * last leaves it at the end of the data, for a client whose Flush cuts there.
+ */
+static bool leave(struct database *db, unsigned int device)
+{
+	int64_t block = db->block_size;
+	int64_t end = db->dev[device].medium.position;
+	const struct {
+		int whence;
+		int64_t offset;
+		int64_t position;
+	} moves[] = {
+		{ VDC_End, 0, end },
+		{ VDC_Beginning, block, block },
+		{ VDC_Current, block, 2 * block },
+		{ VDC_Current, -block, block },
+		{ VDC_Beginning, end, end },
+	};
+	unsigned int i;
+	bool can;
+
+	for (i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+		if (!check_position(db, device, VDC_SetPosition,
+				    moves[i].whence, moves[i].offset,
+				    moves[i].position, &can))
+			return false;
+		if (!can)
+			return true;
+		if (moves[i].whence != VDC_End &&
+		    !check_position(db, device, VDC_GetPosition,
+				    VDC_Beginning, 0, moves[i].position, &can))
+			return false;
+	}
+	return true;
+}
+
+static bool begin_read(struct database *db, unsigned int device)
+{
+	struct medium *medium = &db->dev[device].medium;
+	struct medium_block block;
+	uint64_t bytes;
+
+	if (!medium_get(db, device, 0) ||
+	    !medium_check(db, device, MEDIUM_HEADER, &block))
+		return false;
+	if (!block.flags)
+		return medium_damaged(db, device,
+				      "holds a backup that was never finished");
+	bytes = le64toh(block.bytes);
+	/* there is a block before them and one behind */
+	if (bytes > INT64_MAX - 2 * (uint64_t)db->block_size ||
+	    bytes % db->block_size)
+		return medium_damaged(db, device,
+				      "claims to hold what no medium can");
+	medium->position = db->block_size;
+	medium->end = db->block_size + bytes;
+	return true;
+}
+
+static bool end_read(struct database *db, unsigned int device,
+		     const struct tally *tally, bool *last)
+{
+	struct medium *medium = &db->dev[device].medium;
+	struct medium_block block;
+
+	if (tally->code != ERROR_SUCCESS)
+		return medium_damaged(db, device, "ends before its data does");
+	if (!medium_get(db, device, medium->end) ||
+	    !medium_check(db, device, MEDIUM_END, &block) ||
+	    !medium_check_end(db, device, &block, tally))
+		return false;
+	medium->position = medium->end + db->block_size;
+	*last = le32toh(block.flags) & MEDIUM_LAST;
+	return true;
+}
+
+static uint32_t next_read(struct database *db, unsigned int device,
+			  int64_t *position)
+{
+	struct medium *medium = &db->dev[device].medium;
+	int64_t size = medium->end - medium->position;
+
+	if (size > db->max_transfer)
+		size = db->max_transfer;
+	*position = medium->position;
+	medium->position += size;
+	return size;
+}
+
+const struct profile profile_disk = {
+	.name = "disk",
+	.features = VDF_RandomAccess,
+	.positions = true,
+	.media = true,
+	.begin_write = begin_write,
+	.end_write = end_write,
+	.leave = leave,
+	.begin_read = begin_read,
+	.end_read = end_read,
+	.next_read = next_read,
+};

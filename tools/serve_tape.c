@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * serve_tape.c - the tape profile: header set, filemark, data, filemark, end set,
+ * filemark
+ *
+ * Where a read past a filemark leaves the tape is not defined, and several
+ * reads are on their way: the end set is looked for ahead first, and by way of
+ * the beginning of the tape where that cannot be right.
+ */
+#include "serve_media.h"
+
+/* The address of the next block, -1 where the client does not tell. */
+static bool get_address(struct database *db, unsigned int device,
+			int64_t *address)
+{
+	bool supported;
+
+	if (!db_try(db, device, VDC_GetPosition, 0, 0, &supported))
+		return false;
+	*address = supported ? db->dev[device].control.cmd.outPosition : -1;
+	return true;
+}
+
+static bool begin_write(struct database *db, unsigned int device)
+{
+	struct medium *medium = &db->dev[device].medium;
+
+	return db_order(db, device, VDC_Rewind, 0, 0) &&
+	       get_address(db, device, &medium->address) &&
+	       medium_put(db, device, MEDIUM_HEADER, 0, medium->address, 0) &&
+	       db_order(db, device, VDC_WriteMark, 0, 0) &&
+	       get_address(db, device, &medium->data_address);
+}
+
+static bool end_write(struct database *db, unsigned int device, uint32_t flags)
+{
+	int64_t address;
+
+	return db_order(db, device, VDC_WriteMark, 0, 0) &&
+	       get_address(db, device, &address) &&
+	       medium_put(db, device, MEDIUM_END, flags, address, 0) &&
+	       db_order(db, device, VDC_WriteMark, 0, 0);
+}
+
+/* To the header: by its address where that is known, as in a verify. */
+static bool find_header(struct database *db, unsigned int device)
+{
+	const struct db_device *dev = &db->dev[device];
+	bool supported;
+
+	if (dev->medium.address < 0)
+		return db_order(db, device, VDC_Rewind, 0, 0);
+	if (!db_try(db, device, VDC_SetPosition, 0, dev->medium.address,
+		    &supported))
+		return false;
+	if (!supported)
+		return db_order(db, device, VDC_Rewind, 0, 0);
+	if (dev->control.cmd.outPosition == dev->medium.address)
+		return true;
+	return db_fail(db, EXIT_FAILED,
+		       "VDC_SetPosition on '%s': it is at another address than it was to go to",
+		       dev->name);
+}
+
+static bool check_soft_marks(struct database *db, unsigned int device,
+			     const struct medium_block *block)
+{
+	uint32_t soft = le32toh(block->soft_mark);
+
+	if (soft == db->config.softFileMarkBlockSize)
+		return true;
+	return db_fail(db, EXIT_FAILED,
+		       "the medium in '%s' was written with filemarks of %u bytes, the set has such of %u (0 = hard ones)",
+		       db->dev[device].name, soft,
+		       db->config.softFileMarkBlockSize);
+}
+
+/* Over the mark to the data, which must be where it was when written. */
+static bool find_data(struct database *db, unsigned int device)
+{
+	const struct medium *medium = &db->dev[device].medium;
+	int64_t address;
+
+	if (!db_order(db, device, VDC_SkipMarks, 1, 0) ||
+	    !get_address(db, device, &address))
+		return false;
+	if (medium->data_address < 0 || address < 0 ||
+	    medium->data_address == address)
+		return true;
+	return db_fail(db, EXIT_FAILED,
+		       "VDC_SkipMarks on '%s': it is at another address than the data",
+		       db->dev[device].name);
+}
+
+static bool begin_read(struct database *db, unsigned int device)
+{
+	struct medium_block block;
+
+	return find_header(db, device) && medium_get(db, device, 0) &&
+	       medium_check(db, device, MEDIUM_HEADER, &block) &&
+	       check_soft_marks(db, device, &block) &&
+	       find_data(db, device);
+}
+
+/* Read the end set, wherever the read that met the mark has left the tape. */
+static bool get_end(struct database *db, unsigned int device, bool beyond)
+{
+	const struct VDS_Command *cmd = &db->dev[device].control.cmd;
+
+	if (beyond &&
+	    (!db_order(db, device, VDC_Rewind, 0, 0) ||
+	     !db_order(db, device, VDC_SkipMarks, 2, 0)))
+		return false;
+	if (!medium_get(db, device, 0))
+		return false;
+	if (beyond || cmd->completionCode != ERROR_FILEMARK_DETECTED)
+		return true;
+	/* still before the mark */
+	return db_clear_error(db, device) &&
+	       db_order(db, device, VDC_SkipMarks, 1, 0) &&
+	       medium_get(db, device, 0);
+}
+
+/* A tape that goes backwards finds the same block there. */
+static bool check_backwards(struct database *db, unsigned int device,
+			    const struct medium_block *end)
+{
+	struct medium_block block;
+	bool supported;
+
+	if (!db_try(db, device, VDC_SkipBlocks, -1, 0, &supported))
+		return false;
+	if (!supported)
+		return true;
+	if (!medium_get(db, device, 0) ||
+	    !medium_check(db, device, MEDIUM_END, &block))
+		return false;
+	if (block.block_xxh3 == end->block_xxh3)
+		return true;
+	return medium_damaged(db, device, "has another end block when asked again");
+}
+
+static bool end_read(struct database *db, unsigned int device,
+		     const struct tally *tally, bool *last)
+{
+	struct medium_block block;
+
+	if (tally->code != ERROR_FILEMARK_DETECTED)
+		return medium_damaged(db, device,
+				      "ends without the mark and the block that end a backup");
+	if (!get_end(db, device, tally->beyond) ||
+	    !medium_check(db, device, MEDIUM_END, &block) ||
+	    !medium_check_end(db, device, &block, tally))
+		return false;
+	*last = le32toh(block.flags) & MEDIUM_LAST;
+	return !db->verify || check_backwards(db, device, &block);
+}
+
+static uint32_t next_read(struct database *db, unsigned int device,
+			  int64_t *position)
+{
+	(void)device;
+	*position = 0;
+	return db->max_transfer;
+}
+
+const struct profile profile_tape = {
+	.name = "tape",
+	.features = VDF_LikeTape & ~VDF_Removable,
+	.media = true,
+	.begin_write = begin_write,
+	.end_write = end_write,
+	.begin_read = begin_read,
+	.end_read = end_read,
+	.next_read = next_read,
+};

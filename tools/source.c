@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * source.c - a backup to read from, for vdi restore and vdi verify
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "source.h"
+
+/* Sizes first: they tell most of what can be wrong, and at once. */
+static int check_files(const struct source *s, const struct medium_list *media)
+{
+	unsigned int i;
+
+	for (i = 0; i < media->count; i++) {
+		const struct medium_file *file = &media->file[i];
+		struct stat st;
+
+		if (fstatat(s->dir, file->name, &st, AT_SYMLINK_NOFOLLOW)) {
+			bool gone = errno == ENOENT;
+
+			vdi_error("%s%s: %s: %s", s->path, gone ?
+				  " is no good backup" : " cannot be looked at",
+				  file->name, strerror(errno));
+			return gone ? EXIT_DAMAGED : EXIT_FAILED;
+		}
+		if (!S_ISREG(st.st_mode)) {
+			vdi_error("%s is no good backup: %s is not a file",
+				  s->path, file->name);
+			return EXIT_DAMAGED;
+		}
+		if ((uint64_t)st.st_size != file->bytes) {
+			vdi_error("%s is no good backup: %s has %lld bytes instead of %llu",
+				  s->path, file->name, (long long)st.st_size,
+				  (unsigned long long)file->bytes);
+			return EXIT_DAMAGED;
+		}
+	}
+	return EXIT_OK;
+}
+
+int source_open(struct source *s, const char *path)
+{
+	const char *why;
+	int rc = EXIT_OK;
+	unsigned int i;
+
+	*s = (struct source){ .path = path };
+	s->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir < 0) {
+		vdi_error("cannot open %s: %s", path, strerror(errno));
+		return EXIT_FAILED;
+	}
+	rc = manifest_read(s->dir, &s->manifest, &why);
+	if (rc != EXIT_OK) {
+		vdi_error(rc == EXIT_DAMAGED ? "%s is no good backup: %s" :
+			  "cannot read the manifest in %s: %s", path, why);
+		return rc;
+	}
+	for (i = 0; i < s->manifest.count && rc == EXIT_OK; i++)
+		rc = check_files(s, &s->manifest.device[i].media);
+	return rc;
+}
+
+void source_close(struct source *s)
+{
+	manifest_free(&s->manifest);
+	if (s->dir >= 0)
+		close(s->dir);
+	s->dir = -1;
+}
+
+void source_drive_config(const struct source *s, unsigned int device,
+			 struct drive_config *config)
+{
+	const struct manifest *m = &s->manifest;
+
+	*config = (struct drive_config){
+		.profile = m->profile,
+		.device = device,
+		.features = medium_profile_features(m->profile, m->removable),
+		.block_size = m->config.blockSize,
+	};
+}
+
+bool source_media(const struct source *s, unsigned int device,
+		  struct medium_list *list)
+{
+	return medium_list_copy(list, &s->manifest.device[device].media);
+}
+
+void source_print(const struct source *s, const char *what, uint64_t bytes,
+		  double seconds, bool checked)
+{
+	char text[32], rate[32], took[32];
+
+	vdi_format_bytes(bytes, text, sizeof(text));
+	vdi_format_bytes(seconds > 0 ? bytes / seconds : 0, rate, sizeof(rate));
+	vdi_format_duration(seconds, took, sizeof(took));
+	printf("%s %s: %u device%s, %s in %s, %s/s%s\n", what, s->path,
+	       s->manifest.count, s->manifest.count == 1 ? "" : "s", text, took,
+	       rate, checked ? "; checksums match" : "");
+}
+
+struct verifying {
+	struct vdi_progress progress;
+	uint64_t done;
+	uint64_t total;
+};
+
+static bool tick(void *context, uint64_t bytes)
+{
+	struct verifying *v = context;
+
+	v->done += bytes;
+	vdi_progress_show(&v->progress, "verify", v->done, v->total);
+	return !vdi_signal_received();
+}
+
+static int verify_device(struct source *s, unsigned int device,
+			 struct verifying *v)
+{
+	struct drive_config config;
+	struct drive drive;
+
+	source_drive_config(s, device, &config);
+	if (drive_verify(&drive, &config, s->dir,
+			 &s->manifest.device[device].media, tick, v))
+		return EXIT_OK;
+	vdi_progress_end(&v->progress);
+	switch (drive.trouble) {
+	case DRIVE_FINE:
+		vdi_error("interrupted");
+		return EXIT_INTERRUPTED;
+	case DRIVE_FAILED:
+		vdi_error("%s: %s", s->path, drive.why);
+		return EXIT_FAILED;
+	default:
+		vdi_error("%s: %s", s->path, drive.why);
+		return EXIT_DAMAGED;
+	}
+}
+
+int source_verify(struct source *s, bool quiet)
+{
+	struct verifying v = { .total = manifest_bytes(&s->manifest) };
+	int rc = EXIT_OK;
+	unsigned int i;
+
+	vdi_progress_start(&v.progress, quiet);
+	for (i = 0; i < s->manifest.count && rc == EXIT_OK; i++)
+		rc = verify_device(s, i, &v);
+	vdi_progress_end(&v.progress);
+	return rc;
+}
+
+int vdi_verify_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	static const char help[] = "usage: vdi verify DIR [-q]\n\n"
+		"Checks every file of the backup in DIR against its manifest.\n";
+	double started = vdi_now();
+	bool quiet = false;
+	struct source s;
+	int c, rc;
+
+	while ((c = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
+		switch (c) {
+		case 'q':
+			quiet = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_OK;
+		default:
+			fputs(help, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind != argc - 1) {
+		fputs(help, stderr);
+		return EXIT_USAGE;
+	}
+	vdi_catch_signals();
+	rc = source_open(&s, argv[optind]);
+	if (rc == EXIT_OK)
+		rc = source_verify(&s, quiet);
+	if (rc == EXIT_OK && !quiet)
+		source_print(&s, "verified", manifest_bytes(&s.manifest),
+			     vdi_now() - started, true);
+	source_close(&s);
+	return rc;
+}
