@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
 
@@ -604,6 +605,65 @@ TEST_F_TIMEOUT(memcg, given_back, 60)
 	       vd_now() < end)
 		vd_sleep_ms(20);
 	EXPECT_GE(MIB, from_group(self, "memory.current", NULL));
+}
+
+/* Takes what the group has not got; never returns. */
+static long eat(struct vd_party *me, long bytes, long unused)
+{
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)me;
+	(void)unused;
+	if (p == MAP_FAILED)
+		return -errno;
+	memset(p, 1, bytes);
+	return 0;
+}
+
+/* A party that the OOM killer takes is a party that died. */
+TEST_F_TIMEOUT(memcg, killed_party, 60)
+{
+	struct vd_party *client = vd_party_start("vd-secondary");
+	struct vd_sleeper *wait, *poll;
+	struct vdiset_status st;
+	int status;
+
+	if (!self->server)
+		SKIP(return, "no memory controller in cgroup2");
+	ASSERT_NE(NULL, client);
+	strcpy(client->name, self->s.name);
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_end_config,
+				   GROUP_MAX / 4, 0));
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_map_area, GROUP_MAX / 4, 0));
+	ASSERT_EQ(0, vd_party_call(self->server, touch, GROUP_MAX / 4, 0));
+	ASSERT_EQ(0, vd_party_call(client, vd_p_attach,
+				   VDISET_ROLE_SECONDARY, 0));
+	ASSERT_EQ(0, vd_party_call(self->server, vd_p_open_device, 0, 0));
+	ASSERT_EQ(0, vd_party_call(client, vd_p_open_device, 0, 0));
+	wait = vd_party_sleep(client, VD_SLEEP_DEVICE_WAIT, 0);
+	poll = vd_party_sleep(client, VD_SLEEP_POLL_SET, 0);
+	ASSERT_NE(NULL, wait);
+	ASSERT_NE(NULL, poll);
+
+	ASSERT_EQ(0, vd_party_post(self->server, eat, 2 * GROUP_MAX, 0));
+	status = vd_party_reap(self->server);
+	ASSERT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGKILL, WTERMSIG(status));
+	EXPECT_LE(1, from_group(self, "memory.events", "oom_kill "));
+
+	/* its end is noticed before it can be waited for */
+	ASSERT_EQ(0, vd_status(self->s.primary, &st));
+	EXPECT_EQ(VDISET_STATE_ABORTED, st.out_state);
+	EXPECT_EQ(VDISET_REASON_DIED, st.out_abort.reason);
+	EXPECT_EQ(VDISET_ROLE_SERVER, st.out_abort.by.role);
+	EXPECT_EQ(self->server->pid, st.out_abort.by.pid);
+	EXPECT_TRUE(vd_sleeper_join(wait, 5 * SEC));
+	EXPECT_EQ(-ECANCELED, wait->ret);
+	EXPECT_TRUE(vd_sleeper_join(poll, 5 * SEC));
+	EXPECT_EQ(POLLERR | POLLHUP, poll->ret);
+	EXPECT_EQ(0, vd_party_call(client, vd_p_close, 0, 0));
+	vd_party_kill(client);
 }
 
 TEST_HARNESS_MAIN

@@ -160,6 +160,22 @@ wrong_number_of_devices() {
 	expect "nothing is kept" test ! -e "$work/wrong"
 }
 
+tests+=(set_of_another_kind)
+set_of_another_kind() {
+	appliance kind --profile tape
+	basebackup vdiset:pg
+	is "pg_basebackup" 1 $?
+	expect "says what is wrong" grep -q 'are like tapes or disks' "$work/basebackup.log"
+	wait $appliance
+	is "vdi backup" 3 $?
+	appliance kind --profile disk
+	as_postgres "$pg_restore" pg -q -D "$work/kind-data" > "$work/restore.log" 2>&1
+	is "vdi-pg-restore" 1 $?
+	expect "says what is wrong" grep -q 'are like disks, not like pipes' "$work/restore.log"
+	wait $appliance
+	expect "nothing is kept" test ! -e "$work/kind" -a ! -e "$work/kind-data"
+}
+
 tests+=(aborted_by_vdi_abort)
 aborted_by_vdi_abort() {
 	slow_backup

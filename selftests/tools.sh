@@ -144,7 +144,14 @@ usage_errors() {
 	for args in '' 'nonsense' 'backup' 'backup t' 'backup t --to d -n 0' 'backup t --to d -n 65' \
 		'backup t --to d --mode 9' 'backup t --to d --device other' 'restore t' 'serve' \
 		'serve backup' 'serve backup t -b 513' 'serve backup t -x 65537' 'serve backup t -t -1' \
-		'serve restore t u' 'verify' 'abort' 'ls x' 'backup t --to d --group no-such-group'; do
+		'serve restore t u' 'verify' 'abort' 'ls x' 'backup t --to d --group no-such-group' \
+		'backup t --to d --profile floppy' 'backup t --to d --capacity 1M' \
+		'backup t --to d -p tape --capacity 1K' 'backup t --to d -p tape --eom-warning 1M' \
+		'backup t --to d -p tape --capacity 1M --eom-warning 1M' \
+		'backup t --to d --soft-filemarks 512' 'backup t --to d -p tape --soft-filemarks 100' \
+		'backup t --to d --snapshot' 'backup t --to d --prepare-command true' \
+		'backup t --to d --snapshot-command true -n 2' \
+		'backup t --to d --snapshot-command true -p disk' 'restore t --from'; do
 		# shellcheck disable=SC2086 # words are wanted
 		"$vdi" $args > /dev/null 2> err < /dev/null
 		rc=$?
@@ -392,7 +399,8 @@ no_such_place() {
 tests+=(disk_full)
 disk_full() {
 	mkdir small
-	mount -t tmpfs -o size=3m none small || return
+	expect "a small file system" mount -t tmpfs -o size=3m none small
+	mountpoint -q small || return
 	"$vdi" backup t -q --to small/b 2> err &
 	first=$!
 	endless t &
@@ -400,11 +408,40 @@ disk_full() {
 	wait "$first"
 	is "backup" 1 $?
 	wait "$second"
-	is "serve" 3 "$(cat serve.rc)"
-	expect "backup says why" grep -q 'No space left' err
-	expect "serve says why" grep -q 'No space left' serve.err
+	# it is the database that decides what to do about it
+	is "serve" 1 "$(cat serve.rc)"
+	expect "backup says why" grep -q 'device-00.data: No space left' err
+	expect "serve says why" grep -q 'ERROR_' serve.err
 	expect "nothing is kept" test -z "$(ls small)"
 	umount small
+}
+
+# What is opened next must not become the stream.
+tests+=(no_standard_files)
+no_standard_files() {
+	head -c 3000000 /dev/urandom > in
+	"$vdi" backup t -q --to b 2> err &
+	first=$!
+	timeout 60 "$vdi" serve backup t -q 2> serve.err <&-
+	is "serve backup" 1 $?
+	expect "says why" grep -q 'cannot read the input' serve.err
+	wait "$first"
+	is "backup" 3 $?
+	store b in 1
+	"$vdi" restore t -q --from b 2> err &
+	first=$!
+	timeout 60 "$vdi" serve restore t -q 2> serve.err >&-
+	is "serve restore" 1 $?
+	expect "says why" grep -q 'cannot write the output' serve.err
+	wait "$first"
+	is "restore" 3 $?
+	"$vdi" restore t -q --from b <&- 2>&- &
+	first=$!
+	timeout 60 "$vdi" serve restore t -q > out <&- 2>&-
+	is "serve restore" 0 $?
+	wait "$first"
+	is "restore" 0 $?
+	expect "what came back" cmp in out
 }
 
 tests+=(output_full)

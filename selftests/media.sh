@@ -1,0 +1,551 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# vdi backup and restore on disks, tapes, media that end and snapshots: what is
+# kept, what goes wrong, what is found out. Needs the built tree two levels up
+# and a loaded module. That bytes come back is also what profiles.sh is about.
+#
+# shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
+# shellcheck disable=SC2059,SC2012 # an escape is wanted; names are ours
+
+# shellcheck source=selftests/tap.sh
+. ./tap.sh
+vdi=$(cd ../.. && pwd -P)/build/tools/vdi
+work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-media.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -x "$vdi" ] || skip_all "vdi is not built"
+
+head -c 3000000 /dev/urandom > "$work.in"
+trap 'rm -rf "$work" "$work.in"' EXIT
+in=$work.in
+
+after_each() {
+	is "sets left" "" "$("$vdi" ls)"
+	[ $bad = 0 ] || for f in *.err; do
+		[ ! -s "$f" ] || sed "s/^/# $f: /" "$f"
+	done
+	rm -rf "${work:?}"/*
+}
+
+wait_for() {
+	local i
+
+	for ((i = 0; i < 200; i++)); do
+		"$vdi" ls -v | grep -q "$1" && return 0
+		sleep 0.1
+	done
+	echo "# never saw '$1' in vdi ls"
+	bad=1
+	return 1
+}
+
+wait_for_file() {
+	local i
+
+	for ((i = 0; i < 200; i++)); do
+		[ ! -e "$1" ] || return 0
+		sleep 0.1
+	done
+	echo "# never saw the file $1"
+	bad=1
+	return 1
+}
+
+# What hangs fails its test, and no other.
+limited() { # COMMAND...
+	timeout --foreground --kill-after=5 60 "$@"
+}
+
+await() { # PID
+	timeout 60 tail --pid="$1" -s 0.05 -f /dev/null || {
+		echo "# process $1 does not end"
+		bad=1
+		kill -9 "$1"
+	}
+	wait "$1"
+}
+
+# A backup in b with "CLIENT OPTIONS"; what else vdi serve is to be told.
+store() {
+	local options=$1
+
+	shift
+	"$vdi" backup t -q --to b $options 2> backup.err &
+	limited "$vdi" serve backup t -q "$@" < "$in" 2> serve.err
+	is "serve backup" 0 $?
+	await $!
+	is "backup" 0 $?
+}
+
+# Exit codes are left in serve_rc and restore_rc.
+give_back() { # "CLIENT OPTIONS" SERVER OPTIONS...
+	local options=$1
+
+	shift
+	"$vdi" restore t -q --from b $options 2> restore.err &
+	limited "$vdi" serve restore t -q --timeout 5 "$@" > out 2> serve-restore.err
+	serve_rc=$?
+	await $!
+	restore_rc=$?
+}
+
+round_trip_back() { # SERVER OPTIONS...
+	give_back '' "$@"
+	is "serve restore" 0 $serve_rc
+	is "restore" 0 $restore_rc
+	expect "what came back" cmp "$in" out
+}
+
+nothing_kept() {
+	expect "nothing is kept" test ! -e b -a ! -e b.partial
+}
+
+flip_byte() { # FILE OFFSET, from the end when it is negative
+	local offset=$2 byte
+
+	[ "$offset" -ge 0 ] || offset=$(($(stat -c %s "$1") + offset))
+	byte=$(od -An -tu1 -j "$offset" -N 1 "$1")
+	printf "\\x$(printf %x $((byte ^ 1)))" |
+		dd of="$1" bs=1 seek="$offset" conv=notrunc status=none
+}
+
+# ------------------------------------------------------------ what is kept
+
+tests+=(manifest_tells_the_media)
+manifest_tells_the_media() {
+	store "--profile tape --capacity 512K --devices 2" -x 64K
+	expect "profile" grep -q '"profile": *"tape"' b/manifest.json
+	expect "removable" grep -q '"removable": *true' b/manifest.json
+	is "all files are listed" "$(cd b && ls device-*)" \
+		"$(sed -n 's/.*"file": *"\(.*\)".*/\1/p' b/manifest.json | sort)"
+	expect "several media" test -e b/device-01.medium-0003
+	# what was written, and a frame for each write, soft limits and all
+	expect "none is over its capacity" \
+		test -z "$(find b -name 'device-*' -size +600k)"
+	round_trip_back
+}
+
+tests+=(smallest_media)
+smallest_media() {
+	local p
+
+	for p in "pipe --removable" "disk --removable" tape; do
+		rm -rf b
+		store "--profile $p --capacity 192K --eom-warning 64K" -x 64K -b 512
+		expect "$p: many" test "$(ls b | wc -l)" -gt 15
+		round_trip_back -b 512
+	done
+}
+
+tests+=(disk_whose_header_is_overwritten)
+disk_whose_header_is_overwritten() {
+	local size
+
+	store "--profile disk"
+	expect "a disk" grep -q '"profile": *"disk"' b/manifest.json
+	size=$(stat -c %s b/device-00.data)
+	expect "all is kept" test "$size" -gt 3000000
+	expect "its size is in the manifest" grep -q "\"bytes\": *$size" b/manifest.json
+	round_trip_back
+}
+
+tests+=(instance)
+instance() {
+	"$vdi" backup t -q --instance I --to b 2> backup.err &
+	wait_for 'created'
+	expect "the name has the instance" sh -c "'$vdi' ls | grep -q '^I.*t '"
+	limited "$vdi" serve backup t -q --instance I < "$in" 2> serve.err
+	is "serve" 0 $?
+	await $!
+	is "backup" 0 $?
+	"$vdi" restore t -q --instance I --from b 2> restore.err &
+	limited "$vdi" serve restore t -q --instance I > out 2> serve-restore.err
+	is "serve restore" 0 $?
+	await $!
+	is "restore" 0 $?
+	expect "what came back" cmp "$in" out
+}
+
+# ------------------------------------------------------------------ damage
+
+# A backup on "OPTIONS", to which COMMAND happens: nobody takes it for good.
+damage() { # OPTIONS COMMAND...
+	local options=$1
+
+	shift
+	store "$options" -x 64K
+	"$@"
+	limited "$vdi" verify -q b 2> verify.err
+	is "verify" 5 $?
+	expect "verify names the file" grep -q 'device-00' verify.err
+	limited "$vdi" restore t -q --from b 2> restore.err
+	is "restore, before it lets anybody in" 5 $?
+	expect "restore names the file" grep -q 'device-00' restore.err
+}
+
+tape="--profile tape --capacity 1M"
+
+tests+=(tape_changed_byte)
+tape_changed_byte() { damage "$tape" flip_byte b/device-00.medium-0002 123456; }
+
+tests+=(tape_changed_label)
+tape_changed_label() { damage "$tape" flip_byte b/device-00.medium-0001 33; }
+
+tests+=(tape_changed_end)
+tape_changed_end() { damage "$tape" flip_byte b/device-00.medium-0002 -1; }
+
+tests+=(tape_cut_off)
+tape_cut_off() { damage "$tape" truncate -s -64 b/device-00.medium-0002; }
+
+tests+=(tape_missing)
+tape_missing() { damage "$tape" rm b/device-00.medium-0003; }
+
+swap_media() {
+	mv b/device-00.medium-0001 b/swap
+	mv b/device-00.medium-0002 b/device-00.medium-0001
+	mv b/swap b/device-00.medium-0002
+}
+
+tests+=(tapes_swapped)
+tapes_swapped() { damage "$tape" swap_media; }
+
+tests+=(disk_changed_byte)
+disk_changed_byte() { damage "--profile disk" flip_byte b/device-00.data 1234567; }
+
+tests+=(disk_longer)
+disk_longer() { damage "--profile disk" truncate -s +512 b/device-00.data; }
+
+link_elsewhere() {
+	mv b/device-00.data elsewhere
+	ln -s ../elsewhere b/device-00.data
+}
+
+tests+=(medium_is_a_link)
+medium_is_a_link() { damage "--profile disk" link_elsewhere; }
+
+# The tape's own checksums, when nobody looked before.
+tests+=(tape_damage_is_found_while_reading)
+tape_damage_is_found_while_reading() {
+	store "$tape" -x 64K
+	flip_byte b/device-00.medium-0002 234567
+	give_back --no-verify
+	is "restore" 5 $restore_rc
+	is "serve" 3 $serve_rc
+	expect "restore names it" grep -q 'device-00.medium-0002 is damaged: block' restore.err
+	expect "serve is told" grep -q 'device-00.medium-0002' serve-restore.err
+}
+
+tests+=(removable_pipe_last_byte)
+removable_pipe_last_byte() {
+	store "--removable --capacity 1M" -x 64K
+	flip_byte b/device-00.medium-0002 -1
+	give_back ''
+	is "restore" 5 $restore_rc
+	is "serve" 3 $serve_rc
+	expect "restore names it" grep -q 'device-00.medium-0002 is damaged' restore.err
+	expect "what came is less" test "$(stat -c %s out)" -lt 2100000
+}
+
+tests+=(no_verify_of_good_media)
+no_verify_of_good_media() {
+	local p
+
+	for p in disk tape; do
+		rm -rf b
+		store "--profile $p"
+		give_back --no-verify
+		is "$p: restore" 0 $restore_rc
+		is "$p: serve" 0 $serve_rc
+		expect "$p: what came back" cmp "$in" out
+	done
+}
+
+tests+=(tape_with_other_blocks)
+tape_with_other_blocks() {
+	store "--profile tape" -b 4K
+	give_back '' -b 8K
+	is "restore" 1 $restore_rc
+	is "serve" 3 $serve_rc
+	expect "says why" grep -q 'blocks of 4096 bytes.*8192' restore.err
+}
+
+# --------------------------------------------------------------- no room
+
+full() { # CLIENT OPTIONS...
+	mkdir small
+	expect "a small file system" mount -t tmpfs -o size=2m none small
+	mountpoint -q small || return
+	"$vdi" backup t -q --to small/b "$@" 2> backup.err &
+	limited "$vdi" serve backup t -q -x 64K < "$in" 2> serve.err
+	expect "$*: serve fails" test $? != 0
+	await $!
+	is "$*: backup" 1 $?
+	expect "$*: backup names the file" grep -q 'device-0.*: No space left' backup.err
+	expect "$*: serve says why" grep -q 'ERROR_DISK_FULL' serve.err
+	expect "$*: nothing is kept" test -z "$(ls small)"
+	umount small
+	rmdir small
+}
+
+tests+=(disk_full)
+disk_full() {
+	full --profile pipe
+	full --profile disk
+	full --profile tape
+	full --profile tape --capacity 512K
+	full --profile disk --devices 3
+}
+
+tests+=(file_size_limit)
+file_size_limit() {
+	(ulimit -f 1000; exec "$vdi" backup t -q --to b --profile disk 2> backup.err) &
+	limited "$vdi" serve backup t -q < "$in" 2> serve.err
+	expect "serve fails" test $? != 0
+	await $!
+	is "backup" 1 $?
+	expect "says why" grep -q 'File too large' backup.err
+	nothing_kept
+}
+
+# --------------------------------------------------------------- the end
+
+tests+=(interrupted_with_several_media)
+interrupted_with_several_media() {
+	"$vdi" backup t -q --to b $tape --discard 2> backup.err &
+	first=$!
+	"$vdi" serve backup t -q -x 64K < /dev/zero 2> serve.err &
+	second=$!
+	wait_for_file b.partial/device-00.medium-0003
+	kill -TERM $first
+	await $first
+	is "backup" 130 $?
+	await $second
+	is "serve" 3 $?
+	nothing_kept
+}
+
+tests+=(interrupted_database_discards)
+interrupted_database_discards() {
+	"$vdi" backup t -q --to b $tape --discard 2> backup.err &
+	first=$!
+	"$vdi" serve backup t -q -x 64K < /dev/zero 2> serve.err &
+	second=$!
+	wait_for_file b.partial/device-00.medium-0003
+	kill -TERM $second
+	await $second
+	is "serve" 130 $?
+	await $first
+	expect "backup fails" test $? != 0
+	nothing_kept
+}
+
+tests+=(killed_with_several_media)
+killed_with_several_media() {
+	"$vdi" backup t -q --to b $tape 2> backup.err &
+	first=$!
+	"$vdi" serve backup t -q -x 64K < /dev/zero 2> serve.err &
+	second=$!
+	wait_for_file b.partial/device-00.medium-0003
+	kill -9 $first
+	await $second
+	is "serve" 3 $?
+	expect "no backup" test ! -e b
+	# and the next run starts over what is left
+	store "--profile tape"
+	is "files" 2 "$(ls b | wc -l)"
+	round_trip_back
+}
+
+# --------------------------------------------------------------- snapshots
+
+# vdi backup by snapshot in the background, then the database. Exit codes are
+# left in backup_rc and serve_rc.
+snapshot() { # CLIENT OPTIONS...
+	echo metadata > meta
+	"$vdi" backup t -q --to b "$@" 2> backup.err > backup.out &
+	limited "$vdi" serve backup t -q --snapshot < meta 2> serve.err
+	serve_rc=$?
+	await $!
+	backup_rc=$?
+}
+
+tests+=(snapshot_commands)
+snapshot_commands() {
+	# shellcheck disable=SC2016 # for the inner shell
+	local print='echo "$VDI_COMMAND $VDI_SET $VDI_DEVICE $VDI_DIR" >> log; echo noise'
+
+	snapshot --snapshot-command "$print" --prepare-command "$print"
+	is "backup" 0 $backup_rc
+	is "serve" 0 $serve_rc
+	is "what they saw" "VDC_PrepareToFreeze t t $work/b
+VDC_Snapshot t t $work/b" "$(cat log)"
+	is "their output is on stderr" "" "$(cat backup.out)"
+	expect "and there" grep -q noise backup.err
+	expect "manifest" grep -q '"snapshot": *true' b/manifest.json
+	expect "verify" limited "$vdi" verify -q b
+	rm log
+	"$vdi" restore t -q --from b/ --mount-command "$print" 2> restore.err &
+	limited "$vdi" serve restore t -q --snapshot > meta.back 2> serve.err
+	is "serve restore" 0 $?
+	await $!
+	is "restore" 0 $?
+	expect "metadata" cmp meta meta.back
+	is "what it saw" "VDC_MountSnapshot t t $work/b" "$(cat log)"
+}
+
+tests+=(snapshot_without_announcement)
+snapshot_without_announcement() {
+	snapshot --snapshot-command 'touch taken'
+	is "backup" 0 $backup_rc
+	is "serve" 0 $serve_rc
+	expect "it was taken" test -e taken
+}
+
+tests+=(snapshot_command_fails)
+snapshot_command_fails() {
+	snapshot --snapshot-command 'exit 7'
+	is "backup" 1 $backup_rc
+	expect "serve fails" test $serve_rc != 0
+	expect "says why" grep -q 'VDC_Snapshot ended with exit code 7: exit 7' backup.err
+	nothing_kept
+	snapshot --snapshot-command 'kill -9 $$'
+	is "backup" 1 $backup_rc
+	expect "says why" grep -q 'was ended by signal 9' backup.err
+	nothing_kept
+}
+
+tests+=(prepare_command_fails)
+prepare_command_fails() {
+	snapshot --snapshot-command 'touch taken' --prepare-command false
+	is "backup" 1 $backup_rc
+	expect "serve fails" test $serve_rc != 0
+	expect "says why" grep -q 'VDC_PrepareToFreeze ended with exit code 1: false' backup.err
+	expect "no snapshot" test ! -e taken
+	nothing_kept
+}
+
+tests+=(database_wants_no_snapshot)
+database_wants_no_snapshot() {
+	"$vdi" backup t -q --to b --snapshot-command true 2> backup.err &
+	limited "$vdi" serve backup t -q < "$in" 2> serve.err
+	expect "serve fails" test $? != 0
+	await $!
+	is "backup" 1 $?
+	expect "says why" grep -q 'did not ask for a snapshot' backup.err
+	nothing_kept
+}
+
+# Or is about to be: it may have to be waited for by somebody.
+is_gone() { # PID
+	! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2> /dev/null
+}
+
+# A command that does not end, ended by what ends the set. Its children too.
+hanging() { # EXIT CODE COMMAND...
+	local code=$1 run=${hanging_command:-'sleep 1000 & echo $! > sleeping; wait'}
+
+	shift
+	echo metadata > meta
+	"$vdi" backup t -q --to b --snapshot-command "$run" 2> backup.err &
+	first=$!
+	"$vdi" serve backup t -q --snapshot < meta 2> serve.err &
+	second=$!
+	wait_for_file sleeping
+	"$@"
+	await $first
+	is "backup" "$code" $?
+	await $second
+	expect "serve fails" test $? != 0
+	expect "the command is gone" is_gone "$(cat sleeping)"
+	nothing_kept
+}
+
+tests+=(hanging_command_and_abort)
+hanging_command_and_abort() {
+	hanging 3 "$vdi" abort t --message 'enough of it'
+	expect "says who" grep -q 'enough of it' backup.err
+}
+
+terminate_first() { kill -TERM $first; }
+
+tests+=(hanging_command_and_signal)
+hanging_command_and_signal() { hanging 130 terminate_first; }
+
+# What is left in its group when the shell has ended is not asked any more.
+tests+=(hanging_command_of_which_a_part_stays)
+hanging_command_of_which_a_part_stays() {
+	local hanging_command='(trap "" TERM; exec sleep 1000) & echo $! > sleeping; wait'
+
+	hanging 130 terminate_first
+}
+
+# The shell itself stays; until the second signal it has time, 5 seconds of it.
+interrupt_twice() {
+	local from=$SECONDS
+
+	kill -TERM $first
+	sleep 0.5
+	expect "it has time" kill -0 $first
+	kill -INT $first
+	timeout 60 tail --pid=$first -s 0.05 -f /dev/null
+	expect "it does not take all of it" test $((SECONDS - from)) -lt 5
+}
+
+tests+=(hanging_command_and_two_signals)
+hanging_command_and_two_signals() {
+	local hanging_command='trap "" TERM; echo $$ > sleeping; sleep 1000; sleep 1000'
+
+	hanging 130 interrupt_twice
+}
+
+kill_second() { kill -9 $second; }
+
+tests+=(hanging_command_and_dead_database)
+hanging_command_and_dead_database() { hanging 3 kill_second; }
+
+# It is the database that is silent, not the command.
+tests+=(slow_command_is_not_idle)
+slow_command_is_not_idle() {
+	snapshot --snapshot-command 'sleep 3' --idle-timeout 1
+	is "backup" 0 $backup_rc
+	is "serve" 0 $serve_rc
+}
+
+tests+=(restore_needs_a_mount_command)
+restore_needs_a_mount_command() {
+	snapshot --snapshot-command true
+	limited "$vdi" restore t -q --from b 2> err
+	is "without" 2 $?
+	expect "says so" grep -q 'mount-command is missing' err
+	rm -rf b
+	store ''
+	limited "$vdi" restore t -q --from b --mount-command true 2> err
+	is "with one too many" 2 $?
+}
+
+tests+=(mount_command_fails)
+mount_command_fails() {
+	snapshot --snapshot-command true
+	"$vdi" restore t -q --from b --mount-command 'exit 3' 2> restore.err &
+	limited "$vdi" serve restore t -q --snapshot > out 2> serve.err
+	expect "serve fails" test $? != 0
+	await $!
+	is "restore" 1 $?
+	expect "says why" grep -q 'VDC_MountSnapshot ended with exit code 3' restore.err
+}
+
+tests+=(database_does_not_mount)
+database_does_not_mount() {
+	snapshot --snapshot-command true
+	"$vdi" restore t -q --from b --mount-command 'touch mounted' 2> restore.err &
+	limited "$vdi" serve restore t -q > out 2> serve.err
+	expect "serve fails" test $? != 0
+	await $!
+	expect "restore fails" test $? != 0
+	expect "not mounted" test ! -e mounted
+}
+
+run_tests

@@ -1,0 +1,318 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# vdi serve as the database: aborted, killed and interrupted in every phase, and
+# frozen for a snapshot.
+#
+# shellcheck disable=SC2317,SC2086,SC2154 # called by their names; numbers; ours
+
+# shellcheck source=selftests/serve_client.sh
+. ./serve_client.sh
+
+tests+=(aborted_and_killed_in_every_phase)
+aborted_and_killed_in_every_phase() {
+	local p at
+
+	for p in disk tape; do
+		for at in $WRITE:1 $WRITE:3 $READ:1 $READ:3 $FLUSH:1 $COMPLETE:1; do
+			backup 3 3 "--profile $p --complete --devices 2 --fault $at:abort" "${small[@]}" --verify
+			says 'told to'
+			backup 3 137 "--profile $p --complete --devices 2 --fault $at:die" "${small[@]}" --verify
+			says 'client (pid'
+			expect "$p $at" test $bad = 0
+		done
+	done
+}
+
+until_active() {
+	for _ in $(seq 100); do
+		[ "$("$vdi" ls | grep -c active)" = 0 ] || return
+		sleep 0.05
+	done
+}
+
+# The client waits for what comes next. It hears that nothing will, and why.
+tests+=(killed_server)
+killed_server() {
+	local p
+
+	mkfifo pipe
+	for p in pipe disk tape; do
+		start_client --profile $p --discard
+		"$vdi" serve backup t -q < pipe 2> serve.err &
+		server=$!
+		exec 8> pipe
+		until_active
+		kill -9 $server
+		wait $server 2> /dev/null
+		exec 8>&-
+		end_client 3
+		expect "$p: it says why" grep -q "unexpected end of vdi (pid $server, server)" client.err
+		is "$p: the end of the log" aborted "$(tail -n 1 media/log)"
+		is "$p: sets left" "" "$("$vdi" ls)"
+	done
+}
+
+tests+=(interrupted)
+interrupted() {
+	local options want
+
+	mkfifo pipe
+	for options in "--discard:0" "--complete:3" "--profile=tape --discard:0"; do
+		want=${options##*:}
+		start_client ${options%:*}
+		"$vdi" serve backup t -q < pipe 2> serve.err &
+		server=$!
+		exec 8> pipe
+		until_active
+		kill -TERM $server
+		wait $server
+		is "serve" 130 $?
+		exec 8>&-
+		end_client "$want"
+		[ "$want" = 3 ] || logged 'VDC_Discard .*-> 0'
+	done
+}
+
+tests+=(interrupted_twice_while_the_client_hangs)
+interrupted_twice_while_the_client_hangs() {
+	start_client --profile disk --discard --fault $WRITE:3:hang
+	"$vdi" serve backup t -q "${small[@]}" < "$input" 2> serve.err &
+	server=$!
+	for _ in $(seq 100); do
+		[ "$(grep -c . media/log)" -ge 2 ] && break
+		sleep 0.05
+	done
+	kill -TERM $server
+	sleep 1
+	expect "it waits for the client" kill -0 $server
+	kill -TERM $server
+	wait $server
+	is "serve" 130 $?
+	kill -9 $client_pid
+	wait $client_pid
+}
+
+# ------------------------------------------------------------------ snapshots
+
+tests+=(snapshot)
+snapshot() {
+	local options
+
+	for options in "" "--prepare" "--complete --discard"; do
+		rm -rf order media
+		echo "label and list" > meta
+		input=meta
+		backup 0 0 "--profile pipe --watch frozen $options" --snapshot \
+			--freeze 'touch frozen; echo freeze >> order' --thaw 'rm frozen; echo thaw >> order'
+		is "hooks" "freeze thaw" "$(xargs < order)"
+		expect "not frozen any more" test ! -e frozen
+		is "consent is asked for" "$(grep -c prepare <<< "$options")" "$(grep -c PrepareToFreeze backup.log)"
+		expect "header before the freeze" sh -c 'head -n 1 backup.log | grep "VDC_Write" | grep -qv watched'
+		expect "snapshot while frozen" grep -q 'VDC_Snapshot .* watched' backup.log
+		is "nothing after it" "VDC_Snapshot closed" "$(tail -n 2 backup.log | sed 's/^0 m1 \([A-Za-z_]*\).*/\1/' | xargs)"
+		expect "metadata while frozen" grep -q 'VDC_Write .* watched' backup.log
+		restore 0 0 "" --snapshot
+		expect "metadata" cmp meta out
+		is "mount comes last" "VDC_MountSnapshot closed" "$(tail -n 2 media/log | sed 's/^0 m1 \([A-Za-z_]*\).*/\1/' | xargs)"
+	done
+	restore 1 0 "--fault $MOUNT:1:1117" --snapshot
+	says 'VDC_MountSnapshot on .t.'
+	restore 1 3 ""
+	says 'use --snapshot'
+	input=$work.in
+	backup 0 0 ""
+	restore 1 3 "" --snapshot
+	says 'leave out --snapshot'
+}
+
+tests+=(snapshot_with_a_lot_of_metadata)
+snapshot_with_a_lot_of_metadata() {
+	input=$work.big
+	backup 0 0 "" --snapshot "${small[@]}"
+	restore 0 0 "" --snapshot "${small[@]}"
+	expect "metadata" cmp "$input" out
+	input=$work.in
+}
+
+frozen_backup() { # SERVER CLIENT "CLIENT OPTIONS" FREEZE OPTIONS...
+	local server=$1 theirs=$2 options=$3 freeze=$4
+
+	shift 4
+	rm -f thawed
+	backup "$server" "$theirs" "$options" --snapshot --freeze "$freeze" --thaw 'touch thawed' "$@"
+}
+
+tests+=(thawed_after_every_failure)
+thawed_after_every_failure() {
+	local fault
+
+	for fault in $WRITE:2:112 $SNAPSHOT:1:995 $SNAPSHOT:1:1117; do
+		frozen_backup 1 0 "--fault $fault" true
+		expect "$fault: thawed" test -e thawed
+	done
+	for fault in $WRITE:2 $SNAPSHOT:1; do
+		frozen_backup 3 3 "--fault $fault:abort" true
+		expect "$fault: thawed" test -e thawed
+		frozen_backup 3 137 "--fault $fault:die" true
+		expect "$fault: thawed" test -e thawed
+	done
+	frozen_backup 1 3 "" 'exit 7'
+	expect "failed freeze: thawed" test -e thawed
+	says 'freeze command failed with exit code 7'
+	frozen_backup 1 0 "--discard" 'exit 7'
+	logged 'VDC_Discard'
+	# no freeze, no thaw
+	frozen_backup 1 0 "--prepare --fault $PREPARE:1:1117" true
+	expect "not thawed" test ! -e thawed
+}
+
+tests+=(thaw_that_fails)
+thaw_that_fails() {
+	backup 1 3 "" --snapshot --freeze true --thaw 'exit 9'
+	says 'exit code 9'
+	says 'may still be frozen'
+}
+
+tests+=(frozen_for_too_long)
+frozen_for_too_long() {
+	frozen_backup 4 3 "" 'sleep 30' --freeze-limit 0.5
+	expect "thawed" test -e thawed
+	says 'too long'
+	start_client --fault $SNAPSHOT:1:hang
+	rm -f thawed
+	"$vdi" serve backup t -q --snapshot --thaw 'touch thawed' --freeze-limit 0.5 < "$input" 2> serve.err
+	is "serve backup" 4 $?
+	expect "thawed" test -e thawed
+	kill -9 $client_pid
+	wait $client_pid
+}
+
+until_there() { # FILE
+	for _ in $(seq 300); do
+		[ ! -e "$1" ] || return
+		sleep 0.05
+	done
+}
+
+# The server in a session of its own, as in a terminal, ended while frozen.
+ended_while_frozen() { # SIGNAL
+	start_client --fault $SNAPSHOT:1:hang
+	rm -f thawed
+	setsid "$vdi" serve backup t -q --snapshot --freeze 'touch frozen' --thaw 'mv frozen thawed' \
+		< "$input" 2> serve.err &
+	server=$!
+	for _ in $(seq 200); do
+		grep -q VDC_Snapshot media/log && break
+		[ -e frozen ] && [ "$(wc -l < media/log)" -ge 3 ] && sleep 0.3 && break
+		sleep 0.05
+	done
+	expect "frozen" test -e frozen
+	kill "-$1" $server
+	wait $server
+	is "serve" "$2" $?
+	until_there thawed
+	expect "thawed after SIG$1" test -e thawed
+	kill -9 $client_pid
+	wait $client_pid
+}
+
+tests+=(interrupted_while_frozen)
+interrupted_while_frozen() { ended_while_frozen TERM 130; }
+
+tests+=(killed_while_frozen)
+killed_while_frozen() { ended_while_frozen KILL 137; }
+
+# What is frozen after SIGKILL is thawed after that. There is nothing left then
+# that could freeze.
+tests+=(killed_while_freezing)
+killed_while_freezing() {
+	local freeze
+
+	# one that can be stopped, one that cannot, and one that leaves the work to
+	# another
+	for freeze in 'sleep 2; touch frozen' \
+			'trap "" TERM; sleep 2; touch frozen' \
+			'(trap "" TERM; sleep 2; touch frozen) & wait'; do
+		rm -f freezing frozen thawed
+		start_client
+		"$vdi" serve backup t -q --snapshot --freeze "touch freezing; $freeze" \
+			--thaw 'rm -f frozen; touch thawed' < "$input" 2> serve.err &
+		server=$!
+		until_there freezing
+		sleep 0.5
+		kill -9 $server
+		wait $server 2> /dev/null
+		end_client 3
+		until_there thawed
+		expect "$freeze: thawed" test -e thawed
+		sleep 3
+		expect "$freeze: not frozen after that" test ! -e frozen
+	done
+}
+
+# The second signal comes while the first is acted on.
+tests+=(interrupted_twice_while_freezing)
+interrupted_twice_while_freezing() {
+	local from
+
+	start_client --discard
+	"$vdi" serve backup t -q --snapshot --freeze 'trap "" TERM; touch freezing; sleep 60' \
+		--thaw 'touch thawed' < "$input" 2> serve.err &
+	server=$!
+	until_there freezing
+	from=$SECONDS
+	kill -TERM $server
+	sleep 1
+	expect "the command has time" test ! -e thawed
+	kill -INT $server
+	wait $server
+	is "serve" 130 $?
+	expect "not all of the 10 seconds" test $((SECONDS - from)) -lt 10
+	expect "thawed" test -e thawed
+	end_client 3
+	expect "aborted at once" sh -c '! grep -q VDC_Discard media/log'
+}
+
+tests+=(interrupted_while_thawing)
+interrupted_while_thawing() {
+	start_client
+	"$vdi" serve backup t -q --snapshot --freeze true --thaw 'touch thawing; sleep 3; touch thawed' \
+		< "$input" 2> serve.err &
+	server=$!
+	until_there thawing
+	kill -TERM $server
+	wait $server
+	is "serve" 130 $?
+	says 'may still be frozen'
+	until_there thawed
+	expect "thawed all the same" test -e thawed
+	end_client 3
+}
+
+tests+=(without_standard_input)
+without_standard_input() {
+	start_client
+	timeout 20 "$vdi" serve backup t -q --snapshot --freeze 'touch frozen' --thaw 'mv frozen thawed' \
+		2> serve.err <&-
+	is "serve" 1 $?
+	says 'cannot read the input'
+	expect "thawed" test -e thawed
+	end_client 3
+}
+
+tests+=(interrupted_while_freezing)
+interrupted_while_freezing() {
+	start_client
+	"$vdi" serve backup t -q --snapshot --freeze 'touch freezing; sleep 60' --thaw 'touch thawed' \
+		< "$input" 2> serve.err &
+	server=$!
+	until_there freezing
+	kill -TERM $server
+	wait $server
+	is "serve" 130 $?
+	expect "thawed" test -e thawed
+	end_client 3
+}
+
+run_tests
