@@ -16,7 +16,7 @@ PARTS := $(patsubst %/Makefile,%,$(wildcard libvdi/Makefile tools/Makefile postg
 TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
 RELEASE := $(shell uname -r)
 
-.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check
+.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check check-debug
 .PHONY: install dkms-install clean distclean
 
 all: $(PARTS)
@@ -27,6 +27,8 @@ help:
 	@echo 'deps             install what the build and the tests need (root)'
 	@echo 'demo             a backup and a restore, in a virtual machine'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS)'
+	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
+	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
 	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
 	@echo 'modules_install  vdiset.ko to /lib/modules/$(RELEASE)'
 	@echo 'dkms-install     vdiset.ko through dkms, for every kernel to come'
@@ -65,6 +67,11 @@ demo: deps
 check: deps
 	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
 	$(Q)selftests/check $(KERNELS)
+
+check-debug: deps
+	$(MAKE_IN) all
+	$(MAKE_IN) -C selftests hardening
+	$(Q)selftests/check-debug $(DEBUG)
 
 install: all
 	$(Q)for part in $(PARTS); do \
