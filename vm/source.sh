@@ -24,6 +24,18 @@ prune_source() {
 	find "$src" \( -name '*.o' -o -name '*.a' -o -name '*.cmd' \) ! -path '*/scripts/*' -delete
 }
 
+# Most of the source is for other machines and devices: only what configures and
+# makes it is unpacked, and found switched off.
+unneeded=(
+	'*/Documentation/*' '*/arch/[!x]*/*.[chS]' '*/arch/*/boot/dts/*' '*/sound/*.[ch]'
+	'*/tools/testing/*.[ch]' '*/tools/perf/*.json'
+	'*/drivers/gpu/*.[ch]' '*/drivers/media/*.[ch]' '*/drivers/staging/*.[ch]'
+	'*/drivers/scsi/*.[ch]' '*/drivers/infiniband/*.[ch]' '*/drivers/iio/*.[ch]'
+	'*/drivers/net/ethernet/*.[ch]' '*/drivers/net/wireless/*.[ch]'
+	'*/drivers/usb/*.[ch]' '*/drivers/pinctrl/*.[ch]' '*/drivers/clk/*.[ch]'
+	'*/drivers/mfd/*.[ch]' '*/drivers/hid/*.[ch]' '*/drivers/power/*.[ch]'
+)
+
 # make_kernel SOURCE CONFIG: with the environment's programs.  An option that
 # does not exist, or lacks what it depends on, would silently not be there.
 make_kernel() {
@@ -50,7 +62,7 @@ kernel_build() {
 		die "cannot fetch $package into $CACHE"
 	say UNPACK "$package"
 	dpkg-deb --fsys-tarfile "$tmp"/debs/*.deb | tar -xO "./usr/src/$package.tar.xz" |
-		tar -xJ --no-same-owner --exclude='*/Documentation/*' -C "$tmp" ||
+		tar -xJ --no-same-owner "${unneeded[@]/#/--exclude=}" -C "$tmp" ||
 		die "cannot unpack $package into $CACHE"
 	rm -rf "$tmp/debs"
 	src=$tmp/$package
