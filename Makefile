@@ -17,6 +17,7 @@ TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
 RELEASE := $(shell uname -r)
 
 .PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check
+.PHONY: bench bench-gate bench-postgres
 .PHONY: install dkms-install clean distclean
 
 all: $(PARTS)
@@ -27,13 +28,17 @@ help:
 	@echo 'deps             install what the build and the tests need (root)'
 	@echo 'demo             a backup and a restore, in a virtual machine'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS)'
+	@echo 'bench            what a command costs, beside pipes, sockets and semaphores'
+	@echo 'bench-gate       the same, against the limits in bench/limits: fails beyond them'
+	@echo 'bench-postgres   CPU time of a PostgreSQL backup, beside pg_basebackup'
 	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
 	@echo 'modules_install  vdiset.ko to /lib/modules/$(RELEASE)'
 	@echo 'dkms-install     vdiset.ko through dkms, for every kernel to come'
 	@echo 'clean            remove what was built'
 	@echo 'distclean        and everything else below build/'
 	@echo
-	@echo 'demo and check run deps first; with VM=0 they use this kernel and its /dev/vdiset.'
+	@echo 'demo, check and bench run deps first; with VM=0 they use this kernel and its'
+	@echo '/dev/vdiset.  BENCH="OPTION..." is handed to bench/run (bench/run --help).'
 	@echo 'V=1 shows the commands.  vm/run --help tells how to run anything else.'
 
 deps:
@@ -66,6 +71,22 @@ check: deps
 	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
 	$(Q)selftests/check $(KERNELS)
 
+# bench/ is a directory, too
+bench: deps
+	$(Q)vm/deps bench
+	$(MAKE_IN) libvdi $(if $(filter 0,$(VM)),load)
+	$(MAKE_IN) -C bench
+	$(Q)bench/run $(BENCH)
+
+bench-gate: deps
+	$(MAKE_IN) libvdi
+	$(MAKE_IN) -C bench
+	$(Q)bench/run --gate $(BENCH)
+
+bench-postgres: deps
+	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
+	$(Q)bench/postgres
+
 install: all
 	$(Q)for part in $(PARTS); do \
 		$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $$part install || exit; \
@@ -85,7 +106,7 @@ clean:
 	$(Q)for part in $(PARTS) $(TESTS); do \
 		$(MAKE) -s --no-print-directory -C $$part clean || exit; \
 	done
-	$(Q)rm -rf build/module build/selftests build/check
+	$(Q)rm -rf build/module build/selftests build/check build/bench
 
 distclean: clean
 	$(Q)rm -rf build
