@@ -95,6 +95,12 @@ struct transport {
 	 * calls of case_settle() instead.
 	 */
 	uint32_t (*reap)(struct run *run, uint32_t device, struct done *done);
+	/*
+	 * Instead of reap, for one_thread: settles all that comes, which sends
+	 * what follows, until stop() was called from there.
+	 */
+	void (*agent)(struct run *run);
+	void (*stop)(struct run *run);
 	/* consumer: at least one, at most depth */
 	uint32_t (*receive)(struct run *run, uint32_t device,
 			    struct item *items);
@@ -113,7 +119,9 @@ extern const struct transport transport_pipe;
 extern const struct transport transport_unix;
 extern const struct transport transport_sem;
 extern const struct transport transport_futex;
+extern const struct transport transport_vdi_1;
 extern const struct transport transport_vdiset;
+extern const struct transport transport_vdi_spin;
 
 /* main.c */
 extern const struct transport *const transports[];

@@ -52,6 +52,10 @@ struct flow {
 struct party {
 	struct run run;
 	enum side side;
+	enum stage { WARM, MEASURED, OVER } stage;	/* of an agent */
+	uint64_t to_measure;		/* commands of each device */
+	uint64_t left;			/* of all devices, in this phase */
+	struct usage before;
 	uint64_t commands;		/* of each device, in the phase to come */
 	struct flow *flow;
 	uint32_t threads;
@@ -97,18 +101,6 @@ static struct party *party_of(struct run *run)
 	return (struct party *)run;	/* its first member */
 }
 
-void case_settle(struct run *run, uint32_t device, uint32_t tag, uint64_t sum)
-{
-	struct flow *flow = &party_of(run)->flow[device];
-
-	if (tag >= run->c.depth)
-		errx(1, "a completion of no command");
-	if (sum != flow->sum[tag] && !run->c.transport->unchecked)
-		errx(1, "the data did not arrive as it was sent");
-	flow->free[flow->n_free++] = tag;
-	flow->done++;
-}
-
 static void send_all(struct run *run, uint32_t device, uint64_t commands)
 {
 	const struct transport *t = run->c.transport;
@@ -125,6 +117,25 @@ static void send_all(struct run *run, uint32_t device, uint64_t commands)
 	}
 	if (some && t->flush)
 		t->flush(run, device);
+}
+
+static void next_stage(struct party *party);
+
+void case_settle(struct run *run, uint32_t device, uint32_t tag, uint64_t sum)
+{
+	struct flow *flow = &party_of(run)->flow[device];
+
+	if (tag >= run->c.depth)
+		errx(1, "a completion of no command");
+	if (sum != flow->sum[tag] && !run->c.transport->unchecked)
+		errx(1, "the data did not arrive as it was sent");
+	flow->free[flow->n_free++] = tag;
+	flow->done++;
+	if (!run->c.transport->agent)
+		return;
+	send_all(run, device, party_of(run)->commands);
+	if (!--party_of(run)->left)
+		next_stage(party_of(run));
 }
 
 static void produce(struct run *run, uint32_t device, uint64_t commands)
@@ -301,37 +312,83 @@ static void read_counts(struct party *party, struct usage *u)
 	u->copied = in + out;
 }
 
-static void read_clocks(struct usage *u)
+static void read_switches(struct usage *u)
 {
 	struct rusage r;
 
 	getrusage(RUSAGE_SELF, &r);
 	u->switches = r.ru_nvcsw + r.ru_nivcsw;
+}
+
+static void read_clocks(struct usage *u)
+{
+	read_switches(u);
 	u->wall_ns = now(CLOCK_MONOTONIC);
 	u->cpu_ns = now(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-static void measure(struct party *party, uint64_t commands)
+static void begin_measure(struct party *party)
+{
+	if (party->calls_fd >= 0)
+		read_counts(party, &party->before);
+	read_clocks(&party->before);
+}
+
+static void end_measure(struct party *party)
 {
 	struct shared *shared = party->run.shared;
-	struct usage before = { 0 }, after = { 0 };
+	const struct usage *before = &party->before;
+	struct usage after = { 0 };
 
-	if (party->calls_fd >= 0)
-		read_counts(party, &before);
-	read_clocks(&before);
-	phase(party, commands);
 	after.cpu_ns = now(CLOCK_PROCESS_CPUTIME_ID);
-	read_clocks(&after);
+	after.wall_ns = now(CLOCK_MONOTONIC);
+	read_switches(&after);
 	if (party->calls_fd >= 0)
 		read_counts(party, &after);
 	shared->counted[party->side] = party->calls_fd >= 0;
 	shared->usage[party->side] = (struct usage){
-		.cpu_ns = after.cpu_ns - before.cpu_ns,
-		.wall_ns = after.wall_ns - before.wall_ns,
-		.switches = after.switches - before.switches,
-		.calls = after.calls - before.calls,
-		.copied = after.copied - before.copied,
+		.cpu_ns = after.cpu_ns - before->cpu_ns,
+		.wall_ns = after.wall_ns - before->wall_ns,
+		.switches = after.switches - before->switches,
+		.calls = after.calls - before->calls,
+		.copied = after.copied - before->copied,
 	};
+}
+
+/* ------------------------------------------------------------------ agent */
+
+static void begin_phase(struct party *party, uint64_t commands)
+{
+	struct run *run = &party->run;
+	uint32_t i;
+
+	party->commands = commands;
+	party->left = commands * run->c.devices;
+	for (i = 0; i < run->c.devices; i++)
+		party->flow[i].sent = party->flow[i].done = 0;
+	for (i = 0; i < run->c.devices; i++)
+		send_all(run, i, commands);
+}
+
+/* The agent has settled the last command of a phase, and is still in there. */
+static void next_stage(struct party *party)
+{
+	struct run *run = &party->run;
+
+	switch (party->stage++) {
+	case WARM:
+		run->meet(run);
+		begin_measure(party);
+		begin_phase(party, party->to_measure);
+		break;
+	case MEASURED:
+		end_measure(party);
+		run->meet(run);
+		run->c.transport->stop(run);
+		break;
+	case OVER:
+		errx(1, "a completion too many");
+	}
 }
 
 /* ------------------------------------------------------------------- case */
@@ -353,13 +410,38 @@ static void pin(enum side side)
 		err(1, "pinning");
 }
 
-static void party_main(struct party *party, uint64_t commands, bool count)
+static void run_phases(struct party *party, uint64_t commands)
 {
 	const struct transport *t = party->run.c.transport;
 	struct lane lanes[MAX_DEVICES];
+	uint32_t i;
+
+	start_lanes(party, lanes);
+	phase(party, WARM_UP + 2 * party->run.c.depth);
+	meet(&party->run);
+	/*
+	 * A process that could run and does not because the emulator runs the
+	 * other processor is charged for it all the same. Who waits for nothing
+	 * goes after the other.
+	 */
+	if (t->unchecked && party->side == CONSUMER)
+		meet(&party->run);
+	begin_measure(party);
+	phase(party, commands);
+	end_measure(party);
+	if (t->unchecked && party->side == PRODUCER)
+		meet(&party->run);
+	meet(&party->run);
+	phase(party, 0);
+	for (i = 1; i < party->threads; i++)
+		pthread_join(lanes[i].thread, NULL);
+}
+
+static void party_main(struct party *party, uint64_t commands, bool count)
+{
+	const struct transport *t = party->run.c.transport;
 	uint32_t i, j;
 
-	pin(party->side);
 	party->flow = calloc(party->run.c.devices, sizeof(*party->flow));
 	if (!party->flow)
 		err(1, "memory");
@@ -372,24 +454,15 @@ static void party_main(struct party *party, uint64_t commands, bool count)
 			 party->run.c.devices;
 	party->calls_fd = count ? count_calls() : -1;
 	t->open(&party->run, party->side);
-	start_lanes(party, lanes);
+	pin(party->side);
 	meet(&party->run);
-	phase(party, WARM_UP + 2 * party->run.c.depth);
-	meet(&party->run);
-	/*
-	 * A process that could run and does not because the emulator runs the
-	 * other processor is charged for it all the same. Who waits for nothing
-	 * goes after the other.
-	 */
-	if (t->unchecked && party->side == CONSUMER)
-		meet(&party->run);
-	measure(party, commands);
-	if (t->unchecked && party->side == PRODUCER)
-		meet(&party->run);
-	meet(&party->run);
-	phase(party, 0);
-	for (i = 1; i < party->threads; i++)
-		pthread_join(lanes[i].thread, NULL);
+	if (t->agent && party->side == PRODUCER) {
+		party->to_measure = commands;
+		begin_phase(party, WARM_UP + 2 * party->run.c.depth);
+		t->agent(&party->run);
+	} else {
+		run_phases(party, commands);
+	}
 	if (t->close)
 		t->close(&party->run, party->side);
 }

@@ -20,7 +20,9 @@ const struct transport *const transports[] = {
 	&transport_unix,
 	&transport_sem,
 	&transport_futex,
+	&transport_vdi_1,
 	&transport_vdiset,
+	&transport_vdi_spin,
 	NULL
 };
 
