@@ -2399,6 +2399,7 @@ static void batch_client(int fd)
 	struct VDC_Command *cmds[8];
 	struct vdi_completion v[8];
 	unsigned int n, i, all;
+	int code;
 
 	hear(fd, 's');
 	/* no more than asked for, in order */
@@ -2433,8 +2434,8 @@ static void batch_client(int fd)
 	/* the rest by exchanges, to the end */
 	all = 0;
 	n = 0;
-	while (!(i = vdi_client_exchange_commands(device, v, n, WAIT, cmds, 8,
-						  &n))) {
+	while (!(code = vdi_client_exchange_commands(device, v, n, WAIT, cmds,
+						     8, &n))) {
 		for (i = 0; i < n; i++, all++) {
 			EQ(cmds[i]->commandCode, VDC_Write);
 			v[i] = (struct vdi_completion){
@@ -2442,7 +2443,7 @@ static void batch_client(int fd)
 			};
 		}
 	}
-	EQ(i, VD_E_CLOSE);
+	EQ(code, VD_E_CLOSE);
 	EQ(n, 0);
 	EQ(all, 1000);
 	client_down(client);
@@ -2726,6 +2727,7 @@ static void exchange_timeout_client(int fd)
 	struct vdi_completion v = { .cmd = NULL };
 	struct VDC_Command *cmd;
 	unsigned int n;
+	char c;
 
 	OK(vdi_client_set_spin(client, 0));
 	device = client_open(client, 0);
@@ -2736,10 +2738,12 @@ static void exchange_timeout_client(int fd)
 	hear(fd, '1');
 	v.cmd = get_a(device, VDC_Flush);
 	nap(100);
-	EQ(vdi_client_exchange_commands(device, &v, 1, 1000, &cmd, 1, &n),
+	EQ(vdi_client_exchange_commands(device, &v, 1, 3000, &cmd, 1, &n),
 	   VD_E_TIMEOUT);
 	EQ(n, 0);
-	hear(fd, '2');
+	/* the server has had it for long */
+	EQ(recv(fd, &c, 1, MSG_DONTWAIT), 1);
+	tell(fd, 't');
 	expect_close(device);
 	client_down(client);
 }
@@ -2747,13 +2751,12 @@ static void exchange_timeout_client(int fd)
 static void test_exchange_timeout(void **state)
 {
 	struct peer peer = spawn(exchange_timeout_client);
-	struct vdi_server *server = new_server();
+	struct vdi_server *server;
 	struct vdi_server_device *device;
 	int64_t start;
 
 	(void)state;
 	setenv("VDI_SPIN", "0", 1);
-	vdi_server_free(server);
 	server = server_up(&peer, &plain);
 	unsetenv("VDI_SPIN");
 	device = server_open(server, 0);
@@ -2763,6 +2766,7 @@ static void test_exchange_timeout(void **state)
 	tell(peer.fd, '1');
 	EQ(ask(server, device, VDC_Flush, NULL, 0), ERROR_SUCCESS);
 	tell(peer.fd, '2');
+	hear(peer.fd, 't');
 	OK(vdi_server_close_device(device));
 	run_out(server);
 	server_down(server);
