@@ -491,7 +491,7 @@ static int close_now(struct vdi_server_device *device)
 
 	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
 		return vdi_set_fail_errno(&server->set, errno, "close device");
-	device->state = VDI_DEVICE_CLOSED;
+	__atomic_store_n(&device->state, VDI_DEVICE_CLOSED, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
 	return NOERROR;
 }
@@ -506,7 +506,7 @@ static int close_device(struct vdi_server_device *device)
 		return vdi_set_fail(set, VD_E_CLOSE, "the device is closed");
 	if (!device->outstanding)
 		return close_now(device);
-	device->state = VDI_DEVICE_CLOSING;
+	__atomic_store_n(&device->state, VDI_DEVICE_CLOSING, __ATOMIC_RELAXED);
 	return NOERROR;
 }
 
@@ -528,6 +528,13 @@ int vdi_server_close_device(struct vdi_server_device *device)
 /* The agent has run the last routine of a device that was to be closed. */
 void vdi_server_device_finish_close(struct vdi_server_device *device)
 {
+	/*
+	 * Without the lock: who began to close had it before the agent settled
+	 * the last command under it, or has found nothing outstanding.
+	 */
+	if (__atomic_load_n(&device->state, __ATOMIC_RELAXED) !=
+	    VDI_DEVICE_CLOSING)
+		return;
 	pthread_mutex_lock(&device->lock);
 	if (device->state == VDI_DEVICE_CLOSING && !device->outstanding)
 		close_now(device);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -307,6 +308,7 @@ struct shape {
 	uint32_t depth;
 	uint32_t size;
 	uint32_t count;
+	int lock;
 };
 
 static const struct shape plain = {
@@ -323,6 +325,7 @@ static struct vdi_server *server_up(struct peer *peer,
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_configuration(server, &config));
 	OK(vdi_server_set_queue_depth(server, shape->depth));
+	OK(vdi_server_set_lock(server, shape->lock));
 	OK(vdi_server_begin_configuration(server,
 					  config.features | shape->features,
 					  0, 0, 1 * MIB, WAIT));
@@ -2827,6 +2830,82 @@ static void test_batch_abort(void **state)
 	join(&peer);
 }
 
+/* A line of /proc/self/status, in KiB. */
+static long status_kib(const char *name)
+{
+	size_t len = strlen(name);
+	char line[256];
+	long kib = -1;
+	FILE *f;
+
+	f = fopen("/proc/self/status", "r");
+	TRUE(f);
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			kib = strtol(line + len + 1, NULL, 10);
+	fclose(f);
+	return kib;
+}
+
+static void lock_client(int fd)
+{
+	const struct VDConfig config = { .deviceCount = 1 };
+	const struct rlimit none = { 0, 0 };
+	struct vdi_client *client = new_client();
+	struct VDConfig got;
+
+	EQ(status_kib("VmLck"), 0);
+	EQ(vdi_client_set_lock(NULL, 1), VD_E_INVALID);
+	OK(vdi_client_set_lock(client, 1));
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	tell(fd, 'c');
+	OK(vdi_client_get_configuration(client, WAIT, &got));
+	EQ(status_kib("VmLck"), got.bufferAreaSize / KIB);
+	hear(fd, 'l');
+	OK(vdi_client_signal_abort(client, 0, NULL));
+	vdi_client_close(client);
+	EQ(status_kib("VmLck"), 0);
+
+	/* over the limit */
+	OK(setrlimit(RLIMIT_MEMLOCK, &none));
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	tell(fd, 'c');
+	OK(seteuid(65534));
+	EQ(vdi_client_get_configuration(client, WAIT, &got), VD_E_MEMORY);
+	vdi_client_set_lock(client, 0);
+	OK(vdi_client_get_configuration(client, WAIT, &got));
+	EQ(status_kib("VmLck"), 0);
+	OK(vdi_client_signal_abort(client, 0, NULL));
+	vdi_client_free(client);
+	tell(fd, 'e');
+}
+
+static void test_lock(void **state)
+{
+	const struct shape locked = {
+		.features = VDF_WriteMedia, .size = 64 * KIB, .count = 8,
+		.lock = 1,
+	};
+	struct peer peer = spawn(lock_client);
+	struct vdi_server *server = server_up(&peer, &plain);
+
+	(void)state;
+	EQ(vdi_server_set_lock(NULL, 0), VD_E_INVALID);
+	EQ(status_kib("VmLck"), 0);
+	tell(peer.fd, 'l');
+	while (vdi_server_run_completions(server, WAIT, NULL) != VD_E_ABORT)
+		;
+	vdi_server_close(server);
+	vdi_server_free(server);
+
+	server = server_up(&peer, &locked);
+	TRUE(status_kib("VmLck") >= 8 * 64);
+	hear(peer.fd, 'e');
+	vdi_server_close(server);
+	vdi_server_free(server);
+	join(&peer);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -2879,6 +2958,7 @@ int main(int argc, char **argv)
 		TEST(prompt),
 		TEST(exchange_timeout),
 		TEST(batch_abort),
+		TEST(lock),
 	};
 
 	if (argc > 1)
