@@ -44,6 +44,9 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 	device->server = server;
 	vdi_gate_open(&device->gate);
 	device->ch = *ch;
+	device->limits.depth = ch->ring.depth;
+	device->limits.max_transfer = server->config.max_transfer_size;
+	device->limits.features = server->config.features;
 	if (init_requests(device, ch->ring.depth)) {
 		free_memory(device);
 		return NULL;
@@ -185,12 +188,6 @@ static const char *make_entry(const struct vdi_server_device *device,
 			      const struct VDS_Command *cmd,
 			      struct vdiset_command *entry)
 {
-	const struct vdiset_config *config = &device->server->config;
-	const struct vdi_ring_limits limits = {
-		.depth = device->ch.ring.depth,
-		.max_transfer = config->max_transfer_size,
-		.features = config->features,
-	};
 	const char *wrong;
 
 	*entry = (struct vdiset_command){
@@ -199,7 +196,7 @@ static const char *make_entry(const struct vdi_server_device *device,
 		.position = cmd->inPosition,
 	};
 	wrong = set_buffer(device, cmd, entry);
-	return wrong ? wrong : vdi_command_check(entry, &limits);
+	return wrong ? wrong : vdi_command_check(entry, &device->limits);
 }
 
 static int may_send(const struct vdi_server_device *device, uint32_t command)
