@@ -243,6 +243,15 @@ int vdi_client_close(struct vdi_client *client);
  *   VD_E_INVALID  more than 16777216 (1 << 24)
  */
 int vdi_client_set_spin(struct vdi_client *client, unsigned int looks);
+/*
+ * Whether (not 0) buffers are locked in memory when they are mapped, as by
+ * mlock(2): then they cannot be swapped out, and touching one is no page fault.
+ * One party that does it is enough for the former. To be called before the
+ * configuration is got, or the set is joined; what is mapped stays as it is.
+ * Where locking fails (RLIMIT_MEMLOCK), so does the call that maps:
+ * VD_E_MEMORY. Off by default. An extension.
+ */
+int vdi_client_set_lock(struct vdi_client *client, int lock);
 /* Descriptor of the set, for poll(2) and for passing on; -1 when none. */
 int vdi_client_fd(const struct vdi_client *client);
 /*
@@ -394,6 +403,8 @@ int vdi_server_close(struct vdi_server *server);
  * from then on. An extension.
  */
 int vdi_server_set_spin(struct vdi_server *server, unsigned int looks);
+/* As vdi_client_set_lock(); to be called before EndConfiguration. An extension. */
+int vdi_server_set_lock(struct vdi_server *server, int lock);
 int vdi_server_fd(const struct vdi_server *server);
 int vdi_server_abort_info(struct vdi_server *server,
 			  struct vdi_abort_info *info);

@@ -457,6 +457,14 @@ int vdi_client_close(struct vdi_client *client)
 	return code;
 }
 
+int vdi_client_set_lock(struct vdi_client *client, int lock)
+{
+	if (!client)
+		return VD_E_INVALID;
+	__atomic_store_n(&client->set.area.locked, lock, __ATOMIC_RELAXED);
+	return NOERROR;
+}
+
 int vdi_client_set_spin(struct vdi_client *client, unsigned int looks)
 {
 	if (!client)

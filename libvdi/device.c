@@ -44,6 +44,9 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 	device->server = server;
 	vdi_gate_open(&device->gate);
 	device->ch = *ch;
+	device->limits.depth = ch->ring.depth;
+	device->limits.max_transfer = server->config.max_transfer_size;
+	device->limits.features = server->config.features;
 	if (init_requests(device, ch->ring.depth)) {
 		free_memory(device);
 		return NULL;
@@ -185,12 +188,6 @@ static const char *make_entry(const struct vdi_server_device *device,
 			      const struct VDS_Command *cmd,
 			      struct vdiset_command *entry)
 {
-	const struct vdiset_config *config = &device->server->config;
-	const struct vdi_ring_limits limits = {
-		.depth = device->ch.ring.depth,
-		.max_transfer = config->max_transfer_size,
-		.features = config->features,
-	};
 	const char *wrong;
 
 	*entry = (struct vdiset_command){
@@ -199,7 +196,7 @@ static const char *make_entry(const struct vdi_server_device *device,
 		.position = cmd->inPosition,
 	};
 	wrong = set_buffer(device, cmd, entry);
-	return wrong ? wrong : vdi_command_check(entry, &limits);
+	return wrong ? wrong : vdi_command_check(entry, &device->limits);
 }
 
 static int may_send(const struct vdi_server_device *device, uint32_t command)
@@ -491,7 +488,7 @@ static int close_now(struct vdi_server_device *device)
 
 	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
 		return vdi_set_fail_errno(&server->set, errno, "close device");
-	device->state = VDI_DEVICE_CLOSED;
+	__atomic_store_n(&device->state, VDI_DEVICE_CLOSED, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
 	return NOERROR;
 }
@@ -506,7 +503,7 @@ static int close_device(struct vdi_server_device *device)
 		return vdi_set_fail(set, VD_E_CLOSE, "the device is closed");
 	if (!device->outstanding)
 		return close_now(device);
-	device->state = VDI_DEVICE_CLOSING;
+	__atomic_store_n(&device->state, VDI_DEVICE_CLOSING, __ATOMIC_RELAXED);
 	return NOERROR;
 }
 
@@ -528,6 +525,13 @@ int vdi_server_close_device(struct vdi_server_device *device)
 /* The agent has run the last routine of a device that was to be closed. */
 void vdi_server_device_finish_close(struct vdi_server_device *device)
 {
+	/*
+	 * Without the lock: who began to close had it before the agent settled
+	 * the last command under it, or has found nothing outstanding.
+	 */
+	if (__atomic_load_n(&device->state, __ATOMIC_RELAXED) !=
+	    VDI_DEVICE_CLOSING)
+		return;
 	pthread_mutex_lock(&device->lock);
 	if (device->state == VDI_DEVICE_CLOSING && !device->outstanding)
 		close_now(device);

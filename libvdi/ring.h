@@ -89,6 +89,19 @@ static inline const vdi_word_t *vdi_ring_peer_entry(const struct vdi_ring *ring,
 	return entries + (size_t)(index & (ring->depth - 1)) * VDI_ENTRY_WORDS;
 }
 
+/* Each word is read and written once. */
+static inline void vdi_ring_copy(vdi_word_t *to, const vdi_word_t *from)
+{
+#define VDI_COPY_WORD(i)						\
+	__atomic_store_n(&to[i], __atomic_load_n(&from[i], __ATOMIC_RELAXED), \
+			 __ATOMIC_RELAXED)
+	VDI_COPY_WORD(0);
+	VDI_COPY_WORD(1);
+	VDI_COPY_WORD(2);
+	VDI_COPY_WORD(3);
+#undef VDI_COPY_WORD
+}
+
 /*
  * Write an entry that the peer does not see before vdi_ring_publish(). The
  * caller has fewer than depth commands outstanding, and an honest peer moves
@@ -100,14 +113,12 @@ static inline enum vdi_ring_result vdi_ring_stage(struct vdi_ring *ring,
 	const vdi_word_t *from = (const vdi_word_t *)entry;
 	vdi_word_t *to = vdi_ring_own_entry(ring, ring->staged);
 	uint32_t head;
-	int i;
 
 	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE); /* (F) */
 	if (ring->staged - head >= ring->depth)
 		return VDI_RING_BROKEN;
 
-	for (i = 0; i < VDI_ENTRY_WORDS; i++)
-		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+	vdi_ring_copy(to, from);
 	ring->staged++;
 	return VDI_RING_OK;
 }
@@ -126,7 +137,6 @@ static inline enum vdi_ring_result vdi_ring_get(struct vdi_ring *ring,
 	const vdi_word_t *from;
 	vdi_word_t *to = (vdi_word_t *)entry;
 	uint32_t tail;
-	int i;
 
 	tail = __atomic_load_n(&ring->peer->tail, __ATOMIC_ACQUIRE); /* (B) */
 	if (tail == ring->head)
@@ -135,8 +145,7 @@ static inline enum vdi_ring_result vdi_ring_get(struct vdi_ring *ring,
 		return VDI_RING_BROKEN;
 
 	from = vdi_ring_peer_entry(ring, ring->head);
-	for (i = 0; i < VDI_ENTRY_WORDS; i++)
-		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	vdi_ring_copy(to, from);
 	ring->head++;
 	__atomic_store_n(&ring->own->head, ring->head, __ATOMIC_RELEASE); /* (E) */
 	return VDI_RING_OK;

@@ -245,6 +245,14 @@ int vdi_server_close(struct vdi_server *server)
 	return code;
 }
 
+int vdi_server_set_lock(struct vdi_server *server, int lock)
+{
+	if (!server)
+		return VD_E_INVALID;
+	__atomic_store_n(&server->set.area.locked, lock, __ATOMIC_RELAXED);
+	return NOERROR;
+}
+
 int vdi_server_set_spin(struct vdi_server *server, unsigned int looks)
 {
 	if (!server)

@@ -81,6 +81,7 @@ struct vdi_server_device {
 	struct vdi_server_device *next;	/* when dead */
 	struct vdi_gate gate;		/* closed for good when dead */
 	struct vdi_channel ch;		/* ring.head: the agent's */
+	struct vdi_ring_limits limits;
 
 	pthread_mutex_t lock;		/* what follows */
 	enum vdi_server_device_state state;

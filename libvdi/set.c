@@ -400,6 +400,9 @@ int vdi_set_map_area(struct vdi_set *set, uint64_t size)
 {
 	int err = vdi_area_map(&set->area, set->fd, size);
 
+	/* mlock(2) has other words for a limit than ENOMEM */
+	if (err == -EAGAIN || err == -EPERM)
+		err = -ENOMEM;
 	return err ? vdi_set_fail_errno(set, err, "cannot map the buffers") :
 		     NOERROR;
 }

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -307,6 +308,7 @@ struct shape {
 	uint32_t depth;
 	uint32_t size;
 	uint32_t count;
+	int lock;
 };
 
 static const struct shape plain = {
@@ -323,6 +325,7 @@ static struct vdi_server *server_up(struct peer *peer,
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_configuration(server, &config));
 	OK(vdi_server_set_queue_depth(server, shape->depth));
+	OK(vdi_server_set_lock(server, shape->lock));
 	OK(vdi_server_begin_configuration(server,
 					  config.features | shape->features,
 					  0, 0, 1 * MIB, WAIT));
@@ -2399,6 +2402,7 @@ static void batch_client(int fd)
 	struct VDC_Command *cmds[8];
 	struct vdi_completion v[8];
 	unsigned int n, i, all;
+	int code;
 
 	hear(fd, 's');
 	/* no more than asked for, in order */
@@ -2433,8 +2437,8 @@ static void batch_client(int fd)
 	/* the rest by exchanges, to the end */
 	all = 0;
 	n = 0;
-	while (!(i = vdi_client_exchange_commands(device, v, n, WAIT, cmds, 8,
-						  &n))) {
+	while (!(code = vdi_client_exchange_commands(device, v, n, WAIT, cmds,
+						     8, &n))) {
 		for (i = 0; i < n; i++, all++) {
 			EQ(cmds[i]->commandCode, VDC_Write);
 			v[i] = (struct vdi_completion){
@@ -2442,7 +2446,7 @@ static void batch_client(int fd)
 			};
 		}
 	}
-	EQ(i, VD_E_CLOSE);
+	EQ(code, VD_E_CLOSE);
 	EQ(n, 0);
 	EQ(all, 1000);
 	client_down(client);
@@ -2726,6 +2730,7 @@ static void exchange_timeout_client(int fd)
 	struct vdi_completion v = { .cmd = NULL };
 	struct VDC_Command *cmd;
 	unsigned int n;
+	char c;
 
 	OK(vdi_client_set_spin(client, 0));
 	device = client_open(client, 0);
@@ -2736,10 +2741,12 @@ static void exchange_timeout_client(int fd)
 	hear(fd, '1');
 	v.cmd = get_a(device, VDC_Flush);
 	nap(100);
-	EQ(vdi_client_exchange_commands(device, &v, 1, 1000, &cmd, 1, &n),
+	EQ(vdi_client_exchange_commands(device, &v, 1, 3000, &cmd, 1, &n),
 	   VD_E_TIMEOUT);
 	EQ(n, 0);
-	hear(fd, '2');
+	/* the server has had it for long */
+	EQ(recv(fd, &c, 1, MSG_DONTWAIT), 1);
+	tell(fd, 't');
 	expect_close(device);
 	client_down(client);
 }
@@ -2747,13 +2754,12 @@ static void exchange_timeout_client(int fd)
 static void test_exchange_timeout(void **state)
 {
 	struct peer peer = spawn(exchange_timeout_client);
-	struct vdi_server *server = new_server();
+	struct vdi_server *server;
 	struct vdi_server_device *device;
 	int64_t start;
 
 	(void)state;
 	setenv("VDI_SPIN", "0", 1);
-	vdi_server_free(server);
 	server = server_up(&peer, &plain);
 	unsetenv("VDI_SPIN");
 	device = server_open(server, 0);
@@ -2763,6 +2769,7 @@ static void test_exchange_timeout(void **state)
 	tell(peer.fd, '1');
 	EQ(ask(server, device, VDC_Flush, NULL, 0), ERROR_SUCCESS);
 	tell(peer.fd, '2');
+	hear(peer.fd, 't');
 	OK(vdi_server_close_device(device));
 	run_out(server);
 	server_down(server);
@@ -2823,6 +2830,82 @@ static void test_batch_abort(void **state)
 	join(&peer);
 }
 
+/* A line of /proc/self/status, in KiB. */
+static long status_kib(const char *name)
+{
+	size_t len = strlen(name);
+	char line[256];
+	long kib = -1;
+	FILE *f;
+
+	f = fopen("/proc/self/status", "r");
+	TRUE(f);
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			kib = strtol(line + len + 1, NULL, 10);
+	fclose(f);
+	return kib;
+}
+
+static void lock_client(int fd)
+{
+	const struct VDConfig config = { .deviceCount = 1 };
+	const struct rlimit none = { 0, 0 };
+	struct vdi_client *client = new_client();
+	struct VDConfig got;
+
+	EQ(status_kib("VmLck"), 0);
+	EQ(vdi_client_set_lock(NULL, 1), VD_E_INVALID);
+	OK(vdi_client_set_lock(client, 1));
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	tell(fd, 'c');
+	OK(vdi_client_get_configuration(client, WAIT, &got));
+	EQ(status_kib("VmLck"), got.bufferAreaSize / KIB);
+	hear(fd, 'l');
+	OK(vdi_client_signal_abort(client, 0, NULL));
+	vdi_client_close(client);
+	EQ(status_kib("VmLck"), 0);
+
+	/* over the limit */
+	OK(setrlimit(RLIMIT_MEMLOCK, &none));
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	tell(fd, 'c');
+	OK(seteuid(65534));
+	EQ(vdi_client_get_configuration(client, WAIT, &got), VD_E_MEMORY);
+	vdi_client_set_lock(client, 0);
+	OK(vdi_client_get_configuration(client, WAIT, &got));
+	EQ(status_kib("VmLck"), 0);
+	OK(vdi_client_signal_abort(client, 0, NULL));
+	vdi_client_free(client);
+	tell(fd, 'e');
+}
+
+static void test_lock(void **state)
+{
+	const struct shape locked = {
+		.features = VDF_WriteMedia, .size = 64 * KIB, .count = 8,
+		.lock = 1,
+	};
+	struct peer peer = spawn(lock_client);
+	struct vdi_server *server = server_up(&peer, &plain);
+
+	(void)state;
+	EQ(vdi_server_set_lock(NULL, 0), VD_E_INVALID);
+	EQ(status_kib("VmLck"), 0);
+	tell(peer.fd, 'l');
+	while (vdi_server_run_completions(server, WAIT, NULL) != VD_E_ABORT)
+		;
+	vdi_server_close(server);
+	vdi_server_free(server);
+
+	server = server_up(&peer, &locked);
+	TRUE(status_kib("VmLck") >= 8 * 64);
+	hear(peer.fd, 'e');
+	vdi_server_close(server);
+	vdi_server_free(server);
+	join(&peer);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -2875,6 +2958,7 @@ int main(int argc, char **argv)
 		TEST(prompt),
 		TEST(exchange_timeout),
 		TEST(batch_abort),
+		TEST(lock),
 	};
 
 	if (argc > 1)
