@@ -16,7 +16,7 @@ PARTS := $(patsubst %/Makefile,%,$(wildcard libvdi/Makefile tools/Makefile postg
 TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
 RELEASE := $(shell uname -r)
 
-.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check
+.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check check-debug
 .PHONY: bench bench-gate bench-postgres
 .PHONY: install dkms-install clean distclean
 
@@ -28,6 +28,8 @@ help:
 	@echo 'deps             install what the build and the tests need (root)'
 	@echo 'demo             a backup and a restore, in a virtual machine'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS)'
+	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
+	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
 	@echo 'bench            what a command costs, beside pipes, sockets and semaphores'
 	@echo 'bench-gate       the same, against the limits in bench/limits: fails beyond them'
 	@echo 'bench-postgres   CPU time of a PostgreSQL backup, beside pg_basebackup'
@@ -70,6 +72,11 @@ demo: deps
 check: deps
 	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
 	$(Q)selftests/check $(KERNELS)
+
+check-debug: deps
+	$(MAKE_IN) all
+	$(MAKE_IN) -C selftests hardening
+	$(Q)selftests/check-debug $(DEBUG)
 
 # bench/ is a directory, too
 bench: deps

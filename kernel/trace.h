@@ -124,7 +124,9 @@ TRACE_EVENT(vdiset_party,
 		__entry->role = party->who.role;
 		__entry->pid = pid_nr(party->who.pid);
 		__entry->joins = joins;
-		__entry->died = died;
+		/* observers have nothing to say before they go */
+		__entry->died = died &&
+				party->who.role != VDISET_ROLE_OBSERVER;
 	),
 	TP_printk("set=%llu role=%s pid=%d %s", __entry->set,
 		  vdiset_show_role(__entry->role), __entry->pid,

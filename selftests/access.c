@@ -5,6 +5,10 @@
  */
 #define _GNU_SOURCE
 #include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
 
@@ -390,6 +394,164 @@ TEST_F(access, two_users)
 	EXPECT_EQ(VDISET_STATE_TERMINATED, vd_state(self->fd));
 	vd_dev_release(&dev);
 	/* root's child now: it ends with this process */
+}
+
+/*
+ * Capabilities and user namespaces
+ */
+/* NOBODY, with one capability alone, or with all others */
+static long become_capable(struct vd_party *me, long cap, long others)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2], all[2];
+	int i;
+
+	if (prctl(PR_SET_KEEPCAPS, 1) || become(me, NOBODY, NOBODY) ||
+	    syscall(SYS_capget, &head, all))
+		return -errno;
+	memset(data, 0, sizeof(data));
+	data[cap / 32].permitted = 1U << cap % 32;
+	for (i = 0; i < 2; i++) {
+		if (others)
+			data[i].permitted = all[i].permitted & ~data[i].permitted;
+		data[i].effective = data[i].permitted;
+	}
+	return syscall(SYS_capset, &head, data) ? -errno : 0;
+}
+
+/* System V's rule for objects with modes: CAP_IPC_OWNER, and nothing else. */
+TEST_F(access, ipc_owner)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_create_mode(self->fd, self->p->name, 1, 0));
+	ASSERT_EQ(0, vd_party_call(self->p, become_capable, CAP_IPC_OWNER,
+				   false));
+	EXPECT_EQ(1, vd_party_call(self->p, lists, vd_set_id(self->fd), 0));
+	EXPECT_EQ(0, vd_party_call(self->p, attach_by_name,
+				   VDISET_ROLE_SERVER, 0));
+}
+
+TEST_F(access, every_other_capability)
+{
+	uint64_t id;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_create_mode(self->fd, self->p->name, 1, 0));
+	id = vd_set_id(self->fd);
+	ASSERT_EQ(0, vd_party_call(self->p, become_capable, CAP_IPC_OWNER,
+				   true));
+	EXPECT_EQ(0, vd_party_call(self->p, lists, id, 0));
+	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_name,
+					 VDISET_ROLE_SERVER, 0));
+	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_id,
+					 VDISET_ROLE_OBSERVER, id));
+}
+
+/* NOBODY becomes root, with all capabilities, of a namespace of its own. */
+static long become_namespace_root(struct vd_party *me, long unused, long unused2)
+{
+	char map[32];
+
+	(void)unused;
+	(void)unused2;
+	if (become(me, NOBODY, NOBODY) || unshare(CLONE_NEWUSER) ||
+	    prctl(PR_SET_DUMPABLE, 1))
+		return -errno;
+	snprintf(map, sizeof(map), "0 %d 1", NOBODY);
+	if (vd_write_file("/proc/self/setgroups", "deny") ||
+	    vd_write_file("/proc/self/uid_map", map) ||
+	    vd_write_file("/proc/self/gid_map", map))
+		return -EACCES;
+	return geteuid();
+}
+
+static long create_and_tell(struct vd_party *me, long mode, long unused)
+{
+	int ret;
+
+	(void)unused;
+	me->set = vd_open();
+	ret = vd_create_mode(me->set, me->name, 1, mode);
+	return ret ? ret : vd_status(me->set, &me->out.status);
+}
+
+TEST_F(access, root_of_a_namespace)
+{
+	uint64_t id;
+	long ret;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_create(self->fd, self->p->name, 1));
+	id = vd_set_id(self->fd);
+	ret = vd_party_call(self->p, become_namespace_root, 0, 0);
+	if (ret == -EPERM || ret == -ENOSPC)
+		SKIP(return, "no user namespaces for users here");
+	ASSERT_EQ(0, ret);
+	/* its capabilities end with its namespace */
+	EXPECT_EQ(0, vd_party_call(self->p, lists, id, 0));
+	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_name,
+					 VDISET_ROLE_SERVER, 0));
+	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_id,
+					 VDISET_ROLE_SERVER, id));
+	/* nor can it create for who is not in there */
+	EXPECT_EQ(-EINVAL, vd_party_call(self->p, create_for, ALICE, -1));
+}
+
+/* Everybody sees a set's people with the numbers of his own namespace. */
+TEST_F(access, numbers_of_a_namespace)
+{
+	struct vdiset_status inside, outside;
+	long ret;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	ret = vd_party_call(self->p, become_namespace_root, 0, 0);
+	if (ret == -EPERM || ret == -ENOSPC)
+		SKIP(return, "no user namespaces for users here");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, vd_party_call(self->p, create_and_tell, 0600, 0));
+	inside = self->p->out.status;
+	EXPECT_EQ(0, inside.out_uid);
+	EXPECT_EQ(0, inside.out_primary.uid);
+	/* root, to whom that namespace belongs in the end, joins it */
+	ASSERT_EQ(0, vd_attach(self->fd, VDISET_ROLE_SERVER, self->p->name));
+	ASSERT_EQ(0, vd_status(self->fd, &outside));
+	EXPECT_EQ(NOBODY, outside.out_uid);
+	EXPECT_EQ(NOBODY, outside.out_primary.uid);
+	EXPECT_EQ(NOBODY, outside.out_primary.gid);
+	/* ... whose number has no name in there */
+	ASSERT_EQ(0, vd_party_call(self->p, vd_p_status, 0, 0));
+	EXPECT_EQ(65534, self->p->out.status.out_server.gid);
+	EXPECT_NE(0, self->p->out.status.out_server.uid);
+}
+
+/* Who created it is told by the kernel: a server may look, and refuse. */
+TEST_F(access, creator_is_known)
+{
+	struct vdiset_status st;
+	pid_t pid;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_party_call(self->p, become, ALICE, STAFF));
+	ASSERT_EQ(0, vd_party_call(self->p, create_and_tell, 0600, 0));
+	pid = self->p->pid;
+	ASSERT_EQ(0, vd_attach(self->fd, VDISET_ROLE_SERVER, self->p->name));
+	ASSERT_EQ(0, vd_status(self->fd, &st));
+	EXPECT_EQ(ALICE, st.out_primary.uid);
+	EXPECT_EQ(STAFF, st.out_primary.gid);
+	EXPECT_EQ(pid, (pid_t)st.out_primary.pid);
+	EXPECT_STREQ("vd-nobody", st.out_primary.comm);
+	EXPECT_EQ(0, st.out_server.uid);
+	ASSERT_EQ(0, vd_abort(self->fd, VDISET_REASON_SIGNAL, 1, "not for you"));
+	EXPECT_EQ(0, vd_party_call(self->p, vd_p_status, 0, 0));
+	EXPECT_EQ(VDISET_STATE_ABORTED, self->p->out.status.out_state);
+	EXPECT_EQ(getpid(), (pid_t)self->p->out.status.out_server.pid);
 }
 
 TEST_HARNESS_MAIN

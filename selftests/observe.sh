@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What an administrator can see of sets: which side is slow (vdi top, vdi ls
+# -v), and the tracepoints.
+#
+# shellcheck disable=SC2317 # called by their names
+
+# shellcheck source=selftests/tap.sh
+. ./tap.sh
+root=$(cd ../.. && pwd -P)
+vdi=$root/build/tools/vdi
+tracing=/sys/kernel/tracing
+work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-observe.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -x "$vdi" ] || skip_all "vdi is not built"
+
+after_each() {
+	exec {input}>&- 2> /dev/null
+	[ ! -d $tracing/events/vdiset ] || echo 0 > $tracing/events/vdiset/enable
+	is "sets left" "" "$("$vdi" ls)"
+	rm -rf "${work:?}"/*
+}
+
+# eventually TEXT PATTERN COMMAND...: what it prints matches, at some time
+eventually() {
+	local text=$1 pattern=$2 i out
+	shift 2
+
+	for ((i = 0; i < 200; i++)); do
+		out=$("$@" 2>&1)
+		! grep -qE "$pattern" <<< "$out" || return 0
+		sleep 0.1
+	done
+	echo "# $text: never saw '$pattern' in $*; at last:"
+	sed 's/^/# /' <<< "$out"
+	bad=1
+	return 1
+}
+
+# A set "t" of two devices whose database has nothing to send; $input is its
+# input, $appliance and $database are the processes.
+idle_set() {
+	mkfifo in
+	"$vdi" backup t -q --to b --devices 2 2> backup.err &
+	appliance=$!
+	"$vdi" serve backup t -q < in 2> serve.err &
+	database=$!
+	exec {input}> in
+	eventually "the set moves" '^t +active' "$vdi" ls
+}
+
+finish() {
+	exec {input}>&-
+	wait "$database"
+	is "serve" 0 $?
+	wait "$appliance"
+	is "backup" 0 $?
+}
+
+looks() { "$vdi" top t --count 2 --interval 0.5; }
+
+tests+=(top_slow_database)
+top_slow_database() {
+	idle_set
+	eventually "nobody sends" '^t .*database is idle' looks
+	eventually "one line a device" '^  1 ' looks
+	finish
+}
+
+tests+=(top_slow_appliance)
+top_slow_appliance() {
+	idle_set
+	kill -STOP "$appliance"
+	head -c 64M /dev/zero >&"$input" &
+	eventually "nobody stores" '^t .*appliance is slow' looks
+	eventually "for ls, too" 'waited' "$vdi" ls -v
+	kill -CONT "$appliance"
+	wait $!
+	finish
+}
+
+tests+=(top_ends)
+top_ends() {
+	local top
+
+	expect "no set" grep -q 'no sets are in use' <("$vdi" top -n 1)
+	"$vdi" top nobody -n 1 2> err
+	is "an unknown set" 1 $?
+	expect "it is named" grep -q nobody err
+	"$vdi" top -n 0 2> err
+	is "no looks" 2 $?
+	"$vdi" top -i 0 2> err
+	is "no interval" 2 $?
+	idle_set
+	"$vdi" top t -i 0.05 > out &
+	top=$!
+	eventually "more than one look" '^([2-9]|[1-9][0-9]+)$' grep -c 'SET, DEVICES' out
+	kill -INT $top
+	wait $top
+	finish
+}
+
+# event PATTERN: a line of the trace
+event() {
+	grep -qE "$1" trace && return
+	echo "# no event $1 in"
+	sed "s/^/# /" trace
+	bad=1
+}
+
+tests+=(tracepoints)
+tracepoints() {
+	local id server
+
+	[ -d $tracing/events ] || mount -t tracefs none $tracing 2> /dev/null
+	if [ ! -d $tracing/events/vdiset ]; then
+		echo "# there is no tracing here"
+		return
+	fi
+	: > $tracing/trace
+	echo 1 > $tracing/events/vdiset/enable
+	idle_set
+	id=$("$vdi" ls --json | sed -n 's/.*"id": *\([0-9]*\).*/\1/p' | head -n 1)
+	server=$database
+	head -c 8M /dev/zero >&"$input"
+	finish
+	rm -rf in b
+	idle_set
+	"$vdi" abort t --message "enough"
+	exec {input}>&-
+	wait
+	echo 0 > $tracing/events/vdiset/enable
+	cat $tracing/trace > trace
+	expect "an identity" test -n "$id"
+	event "vdiset_create: set=$id devices=2 .*name=t$"
+	event "vdiset_state: set=$id from=created to=connected"
+	event "vdiset_state: set=$id from=initializing to=active"
+	event "vdiset_state: set=$id .*to=terminated"
+	event "vdiset_party: set=$id role=server pid=$server joins"
+	event "vdiset_party: set=$id role=primary pid=[0-9]+ leaves"
+	event "vdiset_area: set=$id bytes=[1-9][0-9]* error=0"
+	event "vdiset_device_open: set=$id device=0 side=server"
+	event "vdiset_device_open: set=$id device=1 side=client"
+	event "vdiset_device_close: set=$id device=1"
+	event "vdiset_kick: set=$id device=[01] side=server"
+	event "vdiset_wait: set=$id device=[01] side=client waited_ns=[1-9][0-9]* error=0"
+	event "vdiset_free: set=$id state=terminated"
+	event "vdiset_abort: set=$((id + 1)) reason=[a-z-]+ role=[a-z]+ pid=[0-9]+"
+	event "vdiset_free: set=$((id + 1)) state=aborted"
+}
+
+run_tests
