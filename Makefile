@@ -17,6 +17,7 @@ TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
 RELEASE := $(shell uname -r)
 
 .PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check check-debug
+.PHONY: bench bench-gate bench-postgres
 .PHONY: install dkms-install clean distclean
 
 all: $(PARTS)
@@ -29,13 +30,17 @@ help:
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS)'
 	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
 	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
+	@echo 'bench            what a command costs, beside pipes, sockets and semaphores'
+	@echo 'bench-gate       the same, against the limits in bench/limits: fails beyond them'
+	@echo 'bench-postgres   CPU time of a PostgreSQL backup, beside pg_basebackup'
 	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
 	@echo 'modules_install  vdiset.ko to /lib/modules/$(RELEASE)'
 	@echo 'dkms-install     vdiset.ko through dkms, for every kernel to come'
 	@echo 'clean            remove what was built'
 	@echo 'distclean        and everything else below build/'
 	@echo
-	@echo 'demo and check run deps first; with VM=0 they use this kernel and its /dev/vdiset.'
+	@echo 'demo, check and bench run deps first; with VM=0 they use this kernel and its'
+	@echo '/dev/vdiset.  BENCH="OPTION..." is handed to bench/run (bench/run --help).'
 	@echo 'V=1 shows the commands.  vm/run --help tells how to run anything else.'
 
 deps:
@@ -73,6 +78,22 @@ check-debug: deps
 	$(MAKE_IN) -C selftests hardening
 	$(Q)selftests/check-debug $(DEBUG)
 
+# bench/ is a directory, too
+bench: deps
+	$(Q)vm/deps bench
+	$(MAKE_IN) libvdi $(if $(filter 0,$(VM)),load)
+	$(MAKE_IN) -C bench
+	$(Q)bench/run $(BENCH)
+
+bench-gate: deps
+	$(MAKE_IN) libvdi
+	$(MAKE_IN) -C bench
+	$(Q)bench/run --gate $(BENCH)
+
+bench-postgres: deps
+	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
+	$(Q)bench/postgres
+
 install: all
 	$(Q)for part in $(PARTS); do \
 		$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $$part install || exit; \
@@ -92,7 +113,7 @@ clean:
 	$(Q)for part in $(PARTS) $(TESTS); do \
 		$(MAKE) -s --no-print-directory -C $$part clean || exit; \
 	done
-	$(Q)rm -rf build/module build/selftests build/check
+	$(Q)rm -rf build/module build/selftests build/check build/bench
 
 distclean: clean
 	$(Q)rm -rf build

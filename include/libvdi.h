@@ -172,13 +172,50 @@ int vdi_client_open_device(struct vdi_client *client, const char *name,
 int vdi_client_get_command(struct vdi_client_device *device,
 			   int64_t timeout_ms, struct VDC_Command **cmd);
 /*
- * CompleteCommand, in any order, from any thread. The peer is told at the
- * latest by the next vdi_client_get_command() that would wait.
+ * CompleteCommand, in any order, from any thread. The server is told at once
+ * when it sleeps.
  *   VD_E_INVALID  cmd is not a command held from this device
  */
 int vdi_client_complete_command(struct vdi_client_device *device,
 				struct VDC_Command *cmd, int completion_code,
 				uint32_t bytes_transferred, int64_t position);
+/*
+ * The same, many at a time; extensions. Each is as many single calls in a row,
+ * but the other side sees all of it at once and is woken once at most.
+ *
+ * Get: waits for the first command, takes what else there is up to max (not 0)
+ * into cmds, and does not wait for more. *count is 0 on error.
+ */
+int vdi_client_get_commands(struct vdi_client_device *device,
+			    int64_t timeout_ms, struct VDC_Command **cmds,
+			    unsigned int max, unsigned int *count);
+/* One completed command, as the arguments of vdi_client_complete_command(). */
+struct vdi_completion {
+	struct VDC_Command *cmd;
+	int code;
+	uint32_t bytes;
+	int64_t position;
+};
+/*
+ * Complete: count (not 0) of them, in this order.
+ *   VD_E_INVALID  one is not a command held from this device, or is there
+ *                 twice; none was completed
+ */
+int vdi_client_complete_commands(struct vdi_client_device *device,
+				 const struct vdi_completion *done,
+				 unsigned int count);
+/*
+ * Complete, then get, by one system call where it comes to sleeping. `completed`
+ * may be 0. With VD_E_TIMEOUT and VD_E_CLOSE everything was completed; with
+ * other errors nothing was, or the set is aborted. Only for the thread that
+ * gets commands:
+ *   VD_E_BUSY  another one does; nothing was completed
+ */
+int vdi_client_exchange_commands(struct vdi_client_device *device,
+				 const struct vdi_completion *done,
+				 unsigned int completed, int64_t timeout_ms,
+				 struct VDC_Command **cmds, unsigned int max,
+				 unsigned int *count);
 /* GetBufferHandle / MapBufferHandle: name a buffer to another client process. */
 int vdi_client_get_buffer_handle(struct vdi_client *client,
 				 const uint8_t *buffer, uint32_t *handle);
@@ -198,6 +235,23 @@ int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
  *              resources are released all the same
  */
 int vdi_client_close(struct vdi_client *client);
+/*
+ * How often to look for a command, at most, before sleeping for it; 0 = sleep at
+ * once. Adapts itself below that, and is 0 where the process has one CPU. For
+ * devices opened from then on, of this set and later ones. The default is
+ * 4096, or what the environment variable VDI_SPIN says. An extension.
+ *   VD_E_INVALID  more than 16777216 (1 << 24)
+ */
+int vdi_client_set_spin(struct vdi_client *client, unsigned int looks);
+/*
+ * Whether (not 0) buffers are locked in memory when they are mapped, as by
+ * mlock(2): then they cannot be swapped out, and touching one is no page fault.
+ * One party that does it is enough for the former. To be called before the
+ * configuration is got, or the set is joined; what is mapped stays as it is.
+ * Where locking fails (RLIMIT_MEMLOCK), so does the call that maps:
+ * VD_E_MEMORY. Off by default. An extension.
+ */
+int vdi_client_set_lock(struct vdi_client *client, int lock);
 /* Descriptor of the set, for poll(2) and for passing on; -1 when none. */
 int vdi_client_fd(const struct vdi_client *client);
 /*
@@ -292,6 +346,26 @@ int vdi_server_open_device(struct vdi_server *server, const char *name,
 int vdi_server_send_command(struct vdi_server_device *device,
 			    struct VDS_Command *cmd);
 /*
+ * Send many in this order, up to the first that cannot be sent. As so many
+ * single calls up to there: that one is answered like a single one, by the
+ * return value and its routine; those after it were not looked at. The client
+ * sees all at once and is woken once at most. *sent (NULL allowed) = number
+ * sent. An extension.
+ *   VD_E_INVALID  for the first of them, or: count is 0, or some block or
+ *                 routine is NULL and nothing was sent
+ */
+int vdi_server_send_commands(struct vdi_server_device *device,
+			     struct VDS_Command *const *cmds,
+			     unsigned int count, unsigned int *sent);
+/*
+ * SendCommand for completion routines that return at once: a sleeping client is
+ * told no later than when the agent has run the routines of what had completed
+ * on one device, by the system call that puts the agent to sleep where it comes
+ * to that. Outside of a routine it is vdi_server_send_command(). An extension.
+ */
+int vdi_server_queue_command(struct vdi_server_device *device,
+			     struct VDS_Command *cmd);
+/*
  * CloseDevice. Commands still outstanding are completed first; the client then
  * sees VD_E_CLOSE.
  *   VD_E_CLOSE  closed already
@@ -324,6 +398,13 @@ int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
  *                  called from a completion routine, which does nothing
  */
 int vdi_server_close(struct vdi_server *server);
+/*
+ * The agent's looks before it sleeps, as vdi_client_set_spin(); for sets opened
+ * from then on. An extension.
+ */
+int vdi_server_set_spin(struct vdi_server *server, unsigned int looks);
+/* As vdi_client_set_lock(); to be called before EndConfiguration. An extension. */
+int vdi_server_set_lock(struct vdi_server *server, int lock);
 int vdi_server_fd(const struct vdi_server *server);
 int vdi_server_abort_info(struct vdi_server *server,
 			  struct vdi_abort_info *info);

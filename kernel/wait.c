@@ -20,11 +20,6 @@
 #define VDISET_SLEEP	0
 #define VDISET_READY	1
 
-static ktime_t vdiset_timeout(s64 ns)
-{
-	return ns < 0 ? KTIME_MAX : ns_to_ktime(ns);
-}
-
 /**
  * vdiset_sleep - wait for a condition
  * @wait: the queue
@@ -43,10 +38,13 @@ static ktime_t vdiset_timeout(s64 ns)
 	int __rc = (condition);						\
 	int __woken = 0;						\
 									\
-	if (__rc == VDISET_SLEEP && (ns) != 0)				\
+	if (__rc == VDISET_SLEEP && (ns) < 0)				\
+		__woken = wait_event_interruptible(wait,		\
+				(__rc = (condition)) != VDISET_SLEEP);	\
+	else if (__rc == VDISET_SLEEP && (ns) > 0)			\
 		__woken = wait_event_interruptible_hrtimeout(wait,	\
 				(__rc = (condition)) != VDISET_SLEEP,	\
-				vdiset_timeout(ns));			\
+				ns_to_ktime(ns));			\
 	if (__rc == VDISET_READY)					\
 		__rc = 0;						\
 	else if (__rc == VDISET_SLEEP)					\
@@ -102,14 +100,27 @@ static int vdiset_device_ready(const struct vdiset_device *device,
 	return state == VDISET_DEVICE_CLOSED ? -EPIPE : VDISET_SLEEP;
 }
 
+/*
+ * Whoever kicks and then sleeps leaves its processor to the one it wakes: that
+ * one need be neither moved nor run first.
+ */
+static void vdiset_kick_queue(wait_queue_head_t *wait, bool sleeps)
+{
+	if (!sleeps)
+		vdiset_wake(wait);
+	else if (wq_has_sleeper(wait))
+		wake_up_interruptible_sync(wait);
+}
+
 /* Wake whoever waits on @side of the device, or for all its devices. */
-static void vdiset_kick(struct vdiset_device *device, enum vdiset_side side)
+static void vdiset_kick(struct vdiset_device *device, enum vdiset_side side,
+			bool sleeps)
 {
 	trace_vdiset_kick(device, side);
-	vdiset_wake(&device->wait[side]);
+	vdiset_kick_queue(&device->wait[side], sleeps);
 	if (side == VDISET_SERVER) {
 		atomic_inc(&device->set->events);
-		vdiset_wake(&device->set->server_wait);
+		vdiset_kick_queue(&device->set->server_wait, sleeps);
 	}
 }
 
@@ -171,22 +182,18 @@ static int vdiset_server_sleep(struct vdiset_set *set, s64 timeout_ns,
 {
 	u64 since = ktime_get_ns();
 	u64 busy = vdiset_busy_devices(set);
-	u64 ns;
-	u32 i;
+	u64 ns, left;
 	int rc;
 
-	for (i = 0; i < set->config.device_count; i++) {
-		if (busy & 1ULL << i)
-			vdiset_falls_asleep(&set->device[i], VDISET_SERVER,
-					    since);
-	}
+	for (left = busy; left; left &= left - 1)
+		vdiset_falls_asleep(&set->device[__ffs64(left)], VDISET_SERVER,
+				    since);
 	rc = vdiset_sleep(set->server_wait, timeout_ns,
 			  vdiset_server_ready(set, seen));
 	ns = ktime_get_ns() - since;
-	for (i = 0; i < set->config.device_count; i++) {
-		if (busy & 1ULL << i)
-			vdiset_has_slept(&set->device[i], VDISET_SERVER, ns);
-	}
+	for (left = busy; left; left &= left - 1)
+		vdiset_has_slept(&set->device[__ffs64(left)], VDISET_SERVER,
+				 ns);
 	trace_vdiset_wait(set, VDISET_ALL_DEVICES, VDISET_SERVER, ns, rc);
 	return rc;
 }
@@ -216,14 +223,10 @@ static int vdiset_check_wait(u32 flags, s64 timeout_ns)
 	return 0;
 }
 
-static void vdiset_kick_clients(struct vdiset_set *set, u64 kick)
+static void vdiset_kick_clients(struct vdiset_set *set, u64 kick, bool sleeps)
 {
-	u32 i;
-
-	for (i = 0; kick; i++, kick >>= 1) {
-		if (kick & 1)
-			vdiset_kick(&set->device[i], VDISET_CLIENT);
-	}
+	for (; kick; kick &= kick - 1)
+		vdiset_kick(&set->device[__ffs64(kick)], VDISET_CLIENT, sleeps);
 }
 
 int vdiset_wait_ioctl(struct vdiset_call *call)
@@ -231,6 +234,7 @@ int vdiset_wait_ioctl(struct vdiset_call *call)
 	struct vdiset_wait *args = &call->args->wait;
 	struct vdiset_set *set = call->party->set;
 	u32 state = vdiset_set_state(set);
+	bool sleeps;
 	int rc;
 
 	rc = vdiset_check_wait(args->flags, args->timeout_ns);
@@ -246,8 +250,9 @@ int vdiset_wait_ioctl(struct vdiset_call *call)
 	    state == VDISET_STATE_ABORTED || READ_ONCE(call->party->left))
 		return vdiset_state_error(set, state);
 
-	vdiset_kick_clients(set, args->kick);
-	if (args->flags & VDISET_WAIT_SLEEP)
+	sleeps = args->flags & VDISET_WAIT_SLEEP;
+	vdiset_kick_clients(set, args->kick, sleeps);
+	if (sleeps)
 		rc = vdiset_server_sleep(set, args->timeout_ns, args->seen);
 	args->out_events = atomic_read(&set->events);
 	return rc;
@@ -258,6 +263,7 @@ int vdiset_device_wait_ioctl(struct vdiset_call *call)
 	const struct vdiset_device_wait *args = &call->args->device_wait;
 	struct vdiset_device *device = call->device_file->device;
 	enum vdiset_side side = call->device_file->side;
+	bool sleeps;
 	int rc;
 
 	rc = vdiset_check_wait(args->flags, args->timeout_ns);
@@ -266,9 +272,10 @@ int vdiset_device_wait_ioctl(struct vdiset_call *call)
 	if (args->reserved)
 		return -EINVAL;
 
+	sleeps = args->flags & VDISET_WAIT_SLEEP;
 	if (args->flags & VDISET_WAIT_KICK)
-		vdiset_kick(device, vdiset_peer_side(side));
-	if (args->flags & VDISET_WAIT_SLEEP)
+		vdiset_kick(device, vdiset_peer_side(side), sleeps);
+	if (sleeps)
 		rc = vdiset_device_sleep(device, side, args->timeout_ns,
 					 args->seen);
 	else if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)

@@ -8,6 +8,9 @@
 
 #define NS_PER_MS	INT64_C(1000000)
 
+/* Completions fetched with one hold of the lock. */
+#define TAKE		16
+
 /* Become the agent; false when another thread is, and not to be waited for. */
 bool vdi_server_claim_agent(struct vdi_server *server, bool wait)
 {
@@ -27,41 +30,65 @@ void vdi_server_leave_agent(struct vdi_server *server)
 	pthread_mutex_unlock(&server->agent);
 }
 
-/* Called from a completion routine? */
-bool vdi_server_in_agent(const struct vdi_server *server)
-{
-	return __atomic_load_n(&server->agent_runs, __ATOMIC_ACQUIRE) &&
-	       pthread_equal(pthread_self(),
-			     __atomic_load_n(&server->agent_thread,
-					     __ATOMIC_RELAXED));
-}
-
 /* ------------------------------------------------------------------- scan */
 
 /*
+ * What routines queued, the clients are told of before other routines run, by
+ * the system call that puts the agent to sleep, or when its step is over.
+ */
+static void tell_owed(struct vdi_server *server)
+{
+	uint64_t owed = server->owed;
+
+	server->owed = 0;
+	for (; owed; owed &= owed - 1)
+		vdi_channel_tell(&vdi_server_device_at(server,
+					__builtin_ctzll(owed))->ch);
+}
+
+/* Those of them that sleep, to be kicked by the caller; after barrier (C). */
+static uint64_t take_kicks(struct vdi_server *server)
+{
+	uint64_t owed = server->owed, kick = 0;
+	struct vdi_server_device *device;
+	int i;
+
+	server->owed = 0;
+	for (; owed; owed &= owed - 1) {
+		i = __builtin_ctzll(owed);
+		device = vdi_server_device_at(server, i);
+		if (vdi_channel_must_kick(&device->ch))
+			kick |= UINT64_C(1) << i;
+	}
+	return kick;
+}
+
+/*
  * Run the routines of what is complete on one device; what comes in meanwhile
- * is for the next round, lest one device keeps the others waiting.
+ * is for the next round, lest one device keeps the others waiting. They are
+ * taken from the ring a few at a time: a close from another thread has the
+ * agent's leave only when their routines have run.
  */
 static int scan_device(struct vdi_server_device *device, unsigned int *count)
 {
-	uint32_t left = device->ch.ring.depth;
-	struct VDS_Command *cmd;
+	unsigned int left = device->ch.ring.depth;
+	struct VDS_Command *cmds[TAKE];
 	bool some = false;
-	int code;
+	unsigned int i, n;
+	int code = NOERROR;
 
-	while (left-- && vdi_ring_ready(&device->ch.ring)) {
-		code = vdi_server_device_take(device, &cmd);
-		if (code)
-			return code;
-		if (!cmd)
-			break;
-		some = true;
-		++*count;
-		cmd->completionRoutine(cmd);
+	while (!code && left && vdi_ring_ready(&device->ch.ring)) {
+		code = vdi_server_device_take(device, cmds,
+					      left < TAKE ? left : TAKE, &n);
+		for (i = 0; i < n; i++)
+			cmds[i]->completionRoutine(cmds[i]);
+		left -= n;
+		*count += n;
+		some = some || n;
 	}
-	if (some)
+	if (some && !code)
 		vdi_server_device_finish_close(device);
-	return NOERROR;
+	return code;
 }
 
 static int scan(struct vdi_server *server, unsigned int *count)
@@ -73,7 +100,10 @@ static int scan(struct vdi_server *server, unsigned int *count)
 	for (i = 0; i < n; i++) {
 		device = vdi_server_device_at(server,
 					      (server->rotate + i) % n);
-		code = device ? scan_device(device, count) : NOERROR;
+		if (!device || !vdi_ring_ready(&device->ch.ring))
+			continue;
+		tell_owed(server);
+		code = scan_device(device, count);
 		if (code)
 			return code;
 	}
@@ -126,12 +156,12 @@ static bool ready(const struct vdi_server *server)
 }
 
 /* The budget counts looks at a ring. */
-static bool spin(struct vdi_server *server)
+static bool spin(struct vdi_server *server, uint32_t looks)
 {
 	uint32_t step = server->config.device_count;
 	uint32_t i;
 
-	for (i = 0; i < server->spin.budget; i += step) {
+	for (i = 0; i < looks; i += step) {
 		if (ready(server)) {
 			vdi_spin_won(&server->spin);
 			return true;
@@ -228,10 +258,13 @@ static int doze(struct vdi_server *server, int64_t timeout_ns)
 		.size = sizeof(wait),
 		.flags = VDISET_WAIT_SLEEP,
 		.timeout_ns = timeout_ns,
+		.kick = take_kicks(server),
 		.seen = server->seen,
 	};
 	int err;
 
+	if (wait.kick)
+		wait.flags |= VDISET_WAIT_KICK;
 	err = vdi_set_ioctl(&server->set, VDISET_WAIT, &wait);
 	if (!err)
 		server->seen = wait.out_events;
@@ -257,7 +290,7 @@ static int sleep_for_completions(struct vdi_server *server,
 	int err;
 
 	arm(server);
-	vdi_ring_barrier();	/* (D) */
+	vdi_ring_barrier();	/* (D), and (C) for what is owed */
 	limit = watch_silence(server);
 	if (ready(server) || vdi_server_all_closed(server))
 		return NOERROR;
@@ -287,9 +320,13 @@ static int sleep_for_completions(struct vdi_server *server,
 static int wait_for_completions(struct vdi_server *server,
 				struct vdi_deadline *deadline)
 {
-	if (deadline->timeout_ns && server->spin.budget) {
+	uint32_t looks;
+
+	looks = deadline->timeout_ns ? vdi_spin_begin(&server->spin) : 0;
+	if (looks) {
 		disarm(server);
-		if (spin(server))
+		tell_owed(server);
+		if (spin(server, looks))
 			return NOERROR;
 	}
 	return sleep_for_completions(server, deadline);
@@ -353,6 +390,7 @@ static int begin_agent(struct vdi_server *server)
 
 static void end_agent(struct vdi_server *server)
 {
+	tell_owed(server);
 	vdi_server_leave_agent(server);
 	vdi_set_leave(&server->set);
 }

@@ -15,6 +15,7 @@ void vdi_area_init(struct vdi_area *area)
 	pthread_mutex_init(&area->lock, NULL);
 	area->first = NULL;
 	area->size = 0;
+	area->locked = false;
 }
 
 /*
@@ -43,7 +44,7 @@ static uint8_t *reserve(uint64_t offset, uint64_t size, size_t *span)
 	return (uint8_t *)want;
 }
 
-static int map_segment(struct vdi_segment *seg, int fd)
+static int map_segment(struct vdi_segment *seg, int fd, bool locked)
 {
 	size_t span;
 	void *base;
@@ -53,7 +54,7 @@ static int map_segment(struct vdi_segment *seg, int fd)
 		return -ENOMEM;
 	base = mmap(seg->base, seg->size, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_FIXED, fd, VDISET_MMAP_AREA + seg->offset);
-	if (base == MAP_FAILED) {
+	if (base == MAP_FAILED || (locked && mlock(base, seg->size))) {
 		int err = errno;
 
 		munmap(seg->base, seg->size);
@@ -89,7 +90,8 @@ int vdi_area_map(struct vdi_area *area, int fd, uint64_t size)
 	}
 	seg->offset = area->size;
 	seg->size = size - area->size;
-	err = map_segment(seg, fd);
+	err = map_segment(seg, fd,
+			  __atomic_load_n(&area->locked, __ATOMIC_RELAXED));
 	if (err)
 		free(seg);
 	else

@@ -28,6 +28,7 @@ struct vdi_area {
 	pthread_mutex_t lock;		/* held to map more */
 	struct vdi_segment *first;
 	uint64_t size;			/* mapped so far */
+	bool locked;			/* is to be kept in memory */
 };
 
 void vdi_area_init(struct vdi_area *area);

@@ -129,19 +129,6 @@ void vdi_channel_release(struct vdi_channel *ch, bool foreign)
 	ch->fd = -1;
 }
 
-bool vdi_channel_aborted(const struct vdi_channel *ch)
-{
-	return __atomic_load_n(&ch->state->set_state, __ATOMIC_ACQUIRE) ==
-	       VDISET_STATE_ABORTED;
-}
-
-/* Closed by the server; what is in the rings comes first. */
-bool vdi_channel_closed(const struct vdi_channel *ch)
-{
-	return __atomic_load_n(&ch->state->device_state, __ATOMIC_ACQUIRE) ==
-	       VDISET_DEVICE_CLOSED;
-}
-
 uint64_t vdi_channel_area_size(const struct vdi_channel *ch)
 {
 	return __atomic_load_n(&ch->state->area_size, __ATOMIC_ACQUIRE);
@@ -161,16 +148,25 @@ int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
 	return ioctl(ch->fd, VDISET_DEVICE_WAIT, &wait) < 0 ? -errno : 0;
 }
 
-/* After something was put: kick the peer if it sleeps. From any thread. */
+/*
+ * After something was published, and barrier (C): is the peer to be kicked? Then
+ * the caller does it, by its next system call. Another thread may rely on it as
+ * soon as this returns.
+ */
+bool vdi_channel_must_kick(struct vdi_channel *ch)
+{
+	uint32_t episode = vdi_ring_wants_kick(&ch->ring);
+
+	if (episode)
+		vdi_ring_was_kicked(&ch->ring, episode);
+	return episode;
+}
+
+/* After something was published: kick the peer if it sleeps. From any thread. */
 void vdi_channel_tell(struct vdi_channel *ch)
 {
-	uint32_t episode;
-
 	vdi_ring_barrier();	/* (C) */
-	episode = vdi_ring_wants_kick(&ch->ring);
-	if (!episode)
-		return;
 	/* an abort has woken the peer already, and is seen by the next call */
-	vdi_channel_wait(ch, VDISET_WAIT_KICK, 0);
-	vdi_ring_was_kicked(&ch->ring, episode);
+	if (vdi_channel_must_kick(ch))
+		vdi_channel_wait(ch, VDISET_WAIT_KICK, 0);
 }

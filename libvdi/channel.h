@@ -25,11 +25,23 @@ int vdi_channel_open(struct vdi_set *set, const char *name,
 		     struct vdi_channel *ch);
 void vdi_channel_release(struct vdi_channel *ch, bool foreign);
 
-bool vdi_channel_aborted(const struct vdi_channel *ch);
-bool vdi_channel_closed(const struct vdi_channel *ch);
 uint64_t vdi_channel_area_size(const struct vdi_channel *ch);
 int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
 		     int64_t timeout_ns);
+bool vdi_channel_must_kick(struct vdi_channel *ch);
 void vdi_channel_tell(struct vdi_channel *ch);
+
+static inline bool vdi_channel_aborted(const struct vdi_channel *ch)
+{
+	return __atomic_load_n(&ch->state->set_state, __ATOMIC_ACQUIRE) ==
+	       VDISET_STATE_ABORTED;
+}
+
+/* Closed by the server; what is in the rings comes first. */
+static inline bool vdi_channel_closed(const struct vdi_channel *ch)
+{
+	return __atomic_load_n(&ch->state->device_state, __ATOMIC_ACQUIRE) ==
+	       VDISET_DEVICE_CLOSED;
+}
 
 #endif /* VDI_CHANNEL_H */

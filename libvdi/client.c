@@ -241,16 +241,6 @@ int vdi_client_violation(struct vdi_client *client, const char *text)
 	return vdi_client_fail_abort(client);
 }
 
-bool vdi_client_gave_up(const struct vdi_client *client)
-{
-	return __atomic_load_n(&client->gave_up, __ATOMIC_ACQUIRE);
-}
-
-bool vdi_client_closing(const struct vdi_client *client)
-{
-	return __atomic_load_n(&client->closing, __ATOMIC_ACQUIRE);
-}
-
 int vdi_client_fail_abort(struct vdi_client *client)
 {
 	if (vdi_client_gave_up(client))
@@ -465,6 +455,21 @@ int vdi_client_close(struct vdi_client *client)
 		code = fail_gone(client, "close");
 	pthread_mutex_unlock(&client->set.life);
 	return code;
+}
+
+int vdi_client_set_lock(struct vdi_client *client, int lock)
+{
+	if (!client)
+		return VD_E_INVALID;
+	__atomic_store_n(&client->set.area.locked, lock, __ATOMIC_RELAXED);
+	return NOERROR;
+}
+
+int vdi_client_set_spin(struct vdi_client *client, unsigned int looks)
+{
+	if (!client)
+		return VD_E_INVALID;
+	return vdi_set_set_spin(&client->set, looks);
 }
 
 int vdi_client_fd(const struct vdi_client *client)

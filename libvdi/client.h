@@ -24,7 +24,7 @@
  * the other fields are what completing relies on.
  */
 struct vdi_slot {
-	struct VDC_Command cmd;
+	struct VDC_Command cmd;		/* first, see slot_of() */
 	uint32_t code;
 	int32_t size;
 	bool held;
@@ -44,6 +44,7 @@ struct vdi_client_device {
 	/* of that thread */
 	struct vdi_spin spin;
 	uint32_t episode;
+	bool owed;			/* completions the server was not told of */
 	bool closed;			/* VD_E_CLOSE was given */
 	bool clear_waits;		/* ClearError is held back */
 	struct vdiset_command clear;
@@ -74,10 +75,18 @@ int vdi_client_fail_order(struct vdi_client *client, const char *what);
 int vdi_client_fail_abort(struct vdi_client *client);
 int vdi_client_violation(struct vdi_client *client, const char *text);
 bool vdi_client_configured(const struct vdi_client *client);
-bool vdi_client_gave_up(const struct vdi_client *client);
-bool vdi_client_closing(const struct vdi_client *client);
 
 void vdi_client_device_bury(struct vdi_client_device *device, bool foreign);
 void vdi_client_free_dead(struct vdi_client *client);
+
+static inline bool vdi_client_gave_up(const struct vdi_client *client)
+{
+	return __atomic_load_n(&client->gave_up, __ATOMIC_ACQUIRE);
+}
+
+static inline bool vdi_client_closing(const struct vdi_client *client)
+{
+	return __atomic_load_n(&client->closing, __ATOMIC_ACQUIRE);
+}
 
 #endif /* VDI_CLIENT_H */

@@ -57,7 +57,7 @@ static struct vdi_client_device *new_device(struct vdi_client *client,
 	device->limits.features = client->config.features;
 	device->prefix = client->config.prefix_zone_size;
 	device->alignment = client->config.alignment;
-	vdi_spin_init(&device->spin, client->set.several_cpus);
+	vdi_spin_init(&device->spin, client->set.spin);
 	vdi_gate_open(&device->gate);
 	pthread_mutex_init(&device->lock, NULL);
 	init_cond(&device->idle);
@@ -170,34 +170,34 @@ int vdi_client_device_fd(const struct vdi_client_device *device)
 /*
  * Record the end of a command. The slot must be free before the completion
  * can be seen, and IO-ERROR entered: the server may use the tag again at once.
- * Called with the lock held.
+ * Called with the lock held; vdi_ring_publish() must follow.
  */
-static int complete(struct vdi_client_device *device, uint32_t tag,
-		    uint32_t code, uint64_t bytes, int64_t position)
+static int stage(struct vdi_client_device *device, uint32_t tag,
+		 uint32_t code, uint64_t bytes, int64_t position)
 {
+	const struct vdi_slot *slot = &device->slots[tag];
 	struct vdiset_completion done = {
 		.tag = tag,
 		.code = code,
 		.bytes = bytes,
 		.position = position,
 	};
-	struct vdi_slot *slot = &device->slots[tag];
 
-	if (slot->held) {
-		slot->held = false;
-		if (!--device->held)
-			pthread_cond_signal(&device->idle);
-	}
 	if (vdi_completion_is_error(slot->code, slot->size, code, bytes))
 		device->in_error = true;
 	else if (slot->code == VDC_ClearError)
 		device->in_error = false;
 	vdi_ring_count(&device->ch.ring,
 		       vdi_command_has_data(slot->code) ? bytes : 0);
-	if (vdi_ring_put_completion(&device->ch.ring, &done))
+	if (vdi_ring_stage(&device->ch.ring, &done))
 		return vdi_client_violation(device->client, "the server's head "
 					    "of completions is impossible");
 	return NOERROR;
+}
+
+static struct vdi_slot *slot_of(struct VDC_Command *cmd)
+{
+	return (struct vdi_slot *)cmd;
 }
 
 static bool holds(const struct vdi_client_device *device,
@@ -210,22 +210,48 @@ static bool holds(const struct vdi_client_device *device,
 	       &device->slots[*tag].cmd == cmd && device->slots[*tag].held;
 }
 
-static int complete_held(struct vdi_client_device *device,
-			 const struct VDC_Command *cmd, uint32_t code,
-			 uint32_t bytes, int64_t position)
+/* Let go of a command that is to be completed; what is wrong, or NULL. */
+static const char *let_go(struct vdi_client_device *device,
+			  const struct vdi_completion *done)
 {
-	struct vdi_set *set = &device->client->set;
 	struct vdi_slot *slot;
 	uint32_t tag;
 
-	if (!holds(device, cmd, &tag))
-		return vdi_set_fail(set, VD_E_INVALID, "this is not a command "
-				    "held from this device");
+	if (!holds(device, done->cmd, &tag))
+		return "this is not a command held from this device";
 	slot = &device->slots[tag];
-	if (vdi_command_has_data(slot->code) && bytes > (uint32_t)slot->size)
-		return vdi_set_fail(set, VD_E_INVALID, "completion of more "
-				    "bytes than were asked for");
-	return complete(device, tag, code, bytes, position);
+	if (vdi_command_has_data(slot->code) &&
+	    done->bytes > (uint32_t)slot->size)
+		return "completion of more bytes than were asked for";
+	slot->held = false;
+	return NULL;
+}
+
+/* All or none. With the lock held. */
+static int complete_held(struct vdi_client_device *device,
+			 const struct vdi_completion *done, unsigned int count)
+{
+	const char *wrong;
+	unsigned int i;
+	int code = NOERROR;
+
+	for (i = 0; i < count; i++) {
+		wrong = let_go(device, &done[i]);
+		if (!wrong)
+			continue;
+		while (i--)
+			slot_of(done[i].cmd)->held = true;
+		return vdi_set_fail_text(&device->client->set, VD_E_INVALID,
+					 wrong);
+	}
+	device->held -= count;
+	if (!device->held)
+		pthread_cond_signal(&device->idle);
+	for (i = 0; i < count && !code; i++)
+		code = stage(device, slot_of(done[i].cmd) - device->slots,
+			     done[i].code, done[i].bytes, done[i].position);
+	vdi_ring_publish(&device->ch.ring);
+	return code;
 }
 
 /* Begin a call on a device; false when its set was closed, or is not ours. */
@@ -239,39 +265,55 @@ static bool enter_device(struct vdi_client_device *device)
 	return false;
 }
 
-static int complete_command(struct vdi_client_device *device,
-			    const struct VDC_Command *cmd, uint32_t code,
-			    uint32_t bytes, int64_t position)
+/* One publication; the caller tells the server. */
+static int complete_commands(struct vdi_client_device *device,
+			     const struct vdi_completion *done,
+			     unsigned int count)
 {
 	struct vdi_client *client = device->client;
-	int rc;
+	int code;
 
 	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
 	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
 		return vdi_client_fail_order(client, "complete command");
 	pthread_mutex_lock(&device->lock);
-	rc = complete_held(device, cmd, code, bytes, position);
+	code = complete_held(device, done, count);
 	pthread_mutex_unlock(&device->lock);
-	if (!rc)
+	return code;
+}
+
+int vdi_client_complete_commands(struct vdi_client_device *device,
+				 const struct vdi_completion *done,
+				 unsigned int count)
+{
+	int code;
+
+	if (!device || !done || !count)
+		return VD_E_INVALID;
+	if (!enter_device(device))
+		return vdi_set_fail_gone(&device->client->set, "complete command");
+	code = complete_commands(device, done, count);
+	if (!code)
 		vdi_channel_tell(&device->ch);
-	return rc;
+	vdi_gate_leave(&device->gate);
+	return code;
 }
 
 int vdi_client_complete_command(struct vdi_client_device *device,
 				struct VDC_Command *cmd, int completion_code,
 				uint32_t bytes_transferred, int64_t position)
 {
-	int code;
+	const struct vdi_completion done = {
+		.cmd = cmd,
+		.code = completion_code,
+		.bytes = bytes_transferred,
+		.position = position,
+	};
 
-	if (!device || !cmd)
+	if (!cmd)
 		return VD_E_INVALID;
-	if (!enter_device(device))
-		return vdi_set_fail_gone(&device->client->set, "complete command");
-	code = complete_command(device, cmd, completion_code,
-				bytes_transferred, position);
-	vdi_gate_leave(&device->gate);
-	return code;
+	return vdi_client_complete_commands(device, &done, 1);
 }
 
 /* ---------------------------------------------------------------- getting */
@@ -340,8 +382,11 @@ static int drop_or_hold_back(struct vdi_client_device *device,
 	}
 	slot->code = cmd->code;
 	slot->size = cmd->size;
-	return complete(device, cmd->tag, ERROR_IO_DEVICE, 0, 0) ? :
-	       NOTHING;
+	if (stage(device, cmd->tag, ERROR_IO_DEVICE, 0, 0))
+		return VD_E_ABORT;
+	vdi_ring_publish(&device->ch.ring);
+	device->owed = true;
+	return NOTHING;
 }
 
 static int accept(struct vdi_client_device *device,
@@ -349,38 +394,27 @@ static int accept(struct vdi_client_device *device,
 {
 	const char *wrong;
 	uint8_t *buffer;
-	int code = NOERROR;
 
 	wrong = check(device, cmd, &buffer);
+	if (!wrong && device->slots[cmd->tag].held)
+		wrong = "command with a tag in use";
 	if (wrong)
 		return vdi_client_violation(device->client, wrong);
-
-	pthread_mutex_lock(&device->lock);
-	if (device->slots[cmd->tag].held)
-		code = vdi_client_violation(device->client,
-					    "command with a tag in use");
-	else if (device->in_error)
-		code = drop_or_hold_back(device, cmd);
-	else
-		hold(device, cmd, buffer, out);
-	pthread_mutex_unlock(&device->lock);
-	return code;
+	if (device->in_error)
+		return drop_or_hold_back(device, cmd);
+	hold(device, cmd, buffer, out);
+	return NOERROR;
 }
 
 /* ClearError, once the client holds nothing else. */
 static int deliver_clear(struct vdi_client_device *device,
 			 struct VDC_Command **out)
 {
-	int code = NOTHING;
-
-	pthread_mutex_lock(&device->lock);
-	if (!device->held) {
-		hold(device, &device->clear, NULL, out);
-		device->clear_waits = false;
-		code = NOERROR;
-	}
-	pthread_mutex_unlock(&device->lock);
-	return code;
+	if (device->held)
+		return NOTHING;
+	hold(device, &device->clear, NULL, out);
+	device->clear_waits = false;
+	return NOERROR;
 }
 
 /*
@@ -402,7 +436,7 @@ static void clear_wakeup(struct vdi_client_device *device)
 		vdi_ring_set_wakeup(&device->ch.ring, 0);
 }
 
-/* Take one command from the ring. */
+/* Take one command from the ring, with the lock held. */
 static int fetch(struct vdi_client_device *device, struct VDC_Command **out)
 {
 	struct vdiset_command cmd;
@@ -419,31 +453,51 @@ static int fetch(struct vdi_client_device *device, struct VDC_Command **out)
 	}
 }
 
+/* Is there anything to take, as far as it can be seen without the lock? */
+static bool pending(const struct vdi_client_device *device)
+{
+	return device->clear_waits || vdi_ring_ready(&device->ch.ring);
+}
+
 /*
- * The next command to deliver. Commands that end here, in IO-ERROR, may be
- * many; the server is told of them once, when the ring is empty. A hostile one
- * sends them as fast as they are dropped: after a ring full the caller looks
- * whether it is still to go on.
+ * The next commands to deliver, up to @max. Commands that end here, in
+ * IO-ERROR, may be many, and a hostile server sends them as fast as they are
+ * dropped: after a ring full the caller looks whether it is still to go on.
  */
-static int next_command(struct vdi_client_device *device,
-			struct VDC_Command **out)
+static int next_commands(struct vdi_client_device *device,
+			 struct VDC_Command **cmds, unsigned int max,
+			 unsigned int *count)
 {
 	uint32_t left = device->limits.depth;
-	bool dropped = false;
 	int code = NOTHING;
 
-	while (left-- && !device->clear_waits &&
+	if (!pending(device))
+		return NOTHING;
+	pthread_mutex_lock(&device->lock);
+	while (*count < max && left-- && !device->clear_waits &&
 	       vdi_ring_ready(&device->ch.ring)) {
-		code = fetch(device, out);
-		if (code != NOTHING)
+		code = fetch(device, &cmds[*count]);
+		if (code == NOERROR)
+			++*count;
+		else if (code != NOTHING)
 			break;
-		dropped = true;
 	}
-	if (dropped)
-		vdi_channel_tell(&device->ch);
-	if (code == NOTHING && device->clear_waits)
-		code = deliver_clear(device, out);
+	if ((code == NOERROR || code == NOTHING) && !*count &&
+	    device->clear_waits && !deliver_clear(device, cmds))
+		++*count;
+	pthread_mutex_unlock(&device->lock);
+	if (code == NOERROR || code == NOTHING)
+		return *count ? NOERROR : NOTHING;
 	return code;
+}
+
+/* Tell the server what it was not told yet: the thread goes on to other things. */
+static void tell_owed(struct vdi_client_device *device)
+{
+	if (!device->owed)
+		return;
+	device->owed = false;
+	vdi_channel_tell(&device->ch);
 }
 
 /* Something happened that ends a wait without a command? */
@@ -453,11 +507,9 @@ static bool over(const struct vdi_client_device *device)
 	       vdi_channel_closed(&device->ch);
 }
 
-static bool spin(struct vdi_client_device *device)
+static bool spin(struct vdi_client_device *device, uint32_t looks)
 {
-	uint32_t i;
-
-	for (i = 0; i < device->spin.budget; i++) {
+	while (looks--) {
 		if (vdi_ring_ready(&device->ch.ring) || over(device)) {
 			vdi_spin_won(&device->spin);
 			return true;
@@ -501,17 +553,21 @@ static int wait_for_idle(struct vdi_client_device *device,
 static int sleep_for_command(struct vdi_client_device *device,
 			     struct vdi_deadline *deadline)
 {
+	uint32_t flags = VDISET_WAIT_SLEEP;
 	int64_t left;
 	int err;
 
 	set_wakeup(device);
-	vdi_ring_barrier();	/* (D) */
+	vdi_ring_barrier();	/* (D), and (C) for what is owed */
 	left = vdi_deadline_left(deadline);
 	if (vdi_ring_ready(&device->ch.ring) || over(device))
 		return NOERROR;
 	if (!left)
 		return timed_out(device);
-	err = vdi_channel_wait(&device->ch, VDISET_WAIT_SLEEP, left);
+	if (device->owed && vdi_channel_must_kick(&device->ch))
+		flags |= VDISET_WAIT_KICK;
+	device->owed = false;
+	err = vdi_channel_wait(&device->ch, flags, left);
 	switch (err) {
 	case 0:
 	case -EINTR:
@@ -529,8 +585,12 @@ static int sleep_for_command(struct vdi_client_device *device,
 static int wait_for_command(struct vdi_client_device *device,
 			    struct vdi_deadline *deadline)
 {
-	if (device->clear_waits && !vdi_channel_closed(&device->ch))
+	uint32_t looks;
+
+	if (device->clear_waits && !vdi_channel_closed(&device->ch)) {
+		tell_owed(device);
 		return wait_for_idle(device, deadline);
+	}
 	if (vdi_channel_closed(&device->ch)) {
 		/*
 		 * Closed after the last command: look at the ring once more.
@@ -542,9 +602,11 @@ static int wait_for_command(struct vdi_client_device *device,
 		return vdi_set_fail_text(&device->client->set, VD_E_CLOSE,
 					 "the server has closed the device");
 	}
-	if (deadline->timeout_ns && device->spin.budget) {
+	looks = deadline->timeout_ns ? vdi_spin_begin(&device->spin) : 0;
+	if (looks) {
 		clear_wakeup(device);
-		if (spin(device))
+		tell_owed(device);
+		if (spin(device, looks))
 			return NOERROR;
 	}
 	return sleep_for_command(device, deadline);
@@ -563,8 +625,9 @@ static int may_get(struct vdi_client_device *device)
 	return NOERROR;
 }
 
-static int get_command(struct vdi_client_device *device, int64_t timeout_ms,
-		       struct VDC_Command **cmd)
+static int get_commands(struct vdi_client_device *device, int64_t timeout_ms,
+			struct VDC_Command **cmds, unsigned int max,
+			unsigned int *count)
 {
 	struct vdi_deadline deadline;
 	int code;
@@ -574,7 +637,7 @@ static int get_command(struct vdi_client_device *device, int64_t timeout_ms,
 		code = may_get(device);
 		if (code)
 			return code;
-		code = next_command(device, cmd);
+		code = next_commands(device, cmds, max, count);
 		if (code != NOTHING)
 			return code;
 		/* there is more, but only of what is dropped */
@@ -587,24 +650,71 @@ static int get_command(struct vdi_client_device *device, int64_t timeout_ms,
 	}
 }
 
-/* One thread at a time: two would take commands from under each other. */
-int vdi_client_get_command(struct vdi_client_device *device,
-			   int64_t timeout_ms, struct VDC_Command **cmd)
+/*
+ * Complete, then get. What is completed here is told to the server by the
+ * system call that puts this thread to sleep, where it comes to that; and
+ * before anything else that takes time. device->owed is the getting thread's.
+ */
+static int exchange(struct vdi_client_device *device,
+		    const struct vdi_completion *done, unsigned int completed,
+		    int64_t timeout_ms, struct VDC_Command **cmds,
+		    unsigned int max, unsigned int *count)
 {
 	int code;
 
-	if (!device || !cmd)
+	if (completed) {
+		code = complete_commands(device, done, completed);
+		if (code)
+			return code;
+		device->owed = true;
+	}
+	code = get_commands(device, timeout_ms, cmds, max, count);
+	tell_owed(device);
+	if (code)
+		*count = 0;
+	return code;
+}
+
+/* One thread at a time: two would take commands from under each other. */
+int vdi_client_exchange_commands(struct vdi_client_device *device,
+				 const struct vdi_completion *done,
+				 unsigned int completed, int64_t timeout_ms,
+				 struct VDC_Command **cmds, unsigned int max,
+				 unsigned int *count)
+{
+	int code;
+
+	if (!device || !cmds || !max || !count || (completed && !done))
 		return VD_E_INVALID;
-	*cmd = NULL;
+	*count = 0;
+	*cmds = NULL;
 	if (!enter_device(device))
 		return vdi_set_fail_gone(&device->client->set, "get command");
 	if (__atomic_exchange_n(&device->getting, true, __ATOMIC_ACQUIRE)) {
 		code = vdi_set_fail(&device->client->set, VD_E_BUSY, "another "
 				    "thread waits for this device's commands");
 	} else {
-		code = get_command(device, timeout_ms, cmd);
+		code = exchange(device, done, completed, timeout_ms, cmds, max,
+				count);
 		__atomic_store_n(&device->getting, false, __ATOMIC_RELEASE);
 	}
 	vdi_gate_leave(&device->gate);
 	return code;
+}
+
+int vdi_client_get_commands(struct vdi_client_device *device,
+			    int64_t timeout_ms, struct VDC_Command **cmds,
+			    unsigned int max, unsigned int *count)
+{
+	return vdi_client_exchange_commands(device, NULL, 0, timeout_ms, cmds,
+					    max, count);
+}
+
+int vdi_client_get_command(struct vdi_client_device *device,
+			   int64_t timeout_ms, struct VDC_Command **cmd)
+{
+	unsigned int count;
+
+	return vdi_client_exchange_commands(device, NULL, 0, timeout_ms, cmd, 1,
+					    &count);
 }

@@ -13,20 +13,6 @@
 
 /* ---------------------------------------------------------------- opening */
 
-struct vdi_server_device *vdi_server_device_at(const struct vdi_server *server,
-					       uint32_t index)
-{
-	return __atomic_load_n(&server->devices[index], __ATOMIC_ACQUIRE);
-}
-
-/* Has the set terminated? */
-bool vdi_server_all_closed(const struct vdi_server *server)
-{
-	return server->config.device_count &&
-	       __atomic_load_n(&server->closed, __ATOMIC_ACQUIRE) ==
-	       server->config.device_count;
-}
-
 static int init_requests(struct vdi_server_device *device, uint32_t depth)
 {
 	uint32_t i;
@@ -58,6 +44,9 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 	device->server = server;
 	vdi_gate_open(&device->gate);
 	device->ch = *ch;
+	device->limits.depth = ch->ring.depth;
+	device->limits.max_transfer = server->config.max_transfer_size;
+	device->limits.features = server->config.features;
 	if (init_requests(device, ch->ring.depth)) {
 		free_memory(device);
 		return NULL;
@@ -199,12 +188,6 @@ static const char *make_entry(const struct vdi_server_device *device,
 			      const struct VDS_Command *cmd,
 			      struct vdiset_command *entry)
 {
-	const struct vdiset_config *config = &device->server->config;
-	const struct vdi_ring_limits limits = {
-		.depth = device->ch.ring.depth,
-		.max_transfer = config->max_transfer_size,
-		.features = config->features,
-	};
 	const char *wrong;
 
 	*entry = (struct vdiset_command){
@@ -213,7 +196,7 @@ static const char *make_entry(const struct vdi_server_device *device,
 		.position = cmd->inPosition,
 	};
 	wrong = set_buffer(device, cmd, entry);
-	return wrong ? wrong : vdi_command_check(entry, &limits);
+	return wrong ? wrong : vdi_command_check(entry, &device->limits);
 }
 
 static int may_send(const struct vdi_server_device *device, uint32_t command)
@@ -254,7 +237,7 @@ static void give_tag(struct vdi_server_device *device, uint32_t tag)
 	set_outstanding(device, device->outstanding - 1);
 }
 
-/* With the lock held. */
+/* With the lock held; vdi_ring_publish() must follow. */
 static int enqueue(struct vdi_server_device *device,
 		   struct vdiset_command *entry, struct VDS_Command *cmd)
 {
@@ -263,7 +246,7 @@ static int enqueue(struct vdi_server_device *device,
 	if (code)
 		return code;
 	take_tag(device, entry, cmd);
-	if (vdi_ring_put_command(&device->ch.ring, entry)) {
+	if (vdi_ring_stage(&device->ch.ring, entry)) {
 		give_tag(device, entry->tag);
 		return vdi_set_violation(&device->server->set, "the client's "
 					 "head of commands is impossible");
@@ -308,47 +291,108 @@ static bool enter_device(struct vdi_server_device *device)
 	return false;
 }
 
-static int send_command(struct vdi_server_device *device,
-			struct VDS_Command *cmd, const char **wrong)
+/*
+ * Send in order up to the first that cannot be sent: *@sent is its number. One
+ * publication; what was sent may be completed by the end of it, and is not
+ * ours any more.
+ */
+static int enqueue_all(struct vdi_server_device *device,
+		       struct VDS_Command *const *cmds, unsigned int count,
+		       unsigned int *sent, const char **wrong)
 {
 	struct vdiset_command entry;
-	int code;
+	unsigned int i;
+	int code = NOERROR;
 
-	*wrong = make_entry(device, cmd, &entry);
-	if (*wrong)
-		return VD_E_INVALID;
 	pthread_mutex_lock(&device->lock);
-	code = enqueue(device, &entry, cmd);
+	for (i = 0; i < count; i++) {
+		*wrong = make_entry(device, cmds[i], &entry);
+		code = *wrong ? VD_E_INVALID :
+				enqueue(device, &entry, cmds[i]);
+		if (code)
+			break;
+	}
+	vdi_ring_publish(&device->ch.ring);
 	pthread_mutex_unlock(&device->lock);
-	/* the command may be completed by now: it is not ours any more */
-	if (!code)
-		vdi_channel_tell(&device->ch);
+	*sent = i;
 	return code;
 }
 
-/* The routine of a command that is refused may close the set: outside. */
-int vdi_server_send_command(struct vdi_server_device *device,
-			    struct VDS_Command *cmd)
+/* Now, or when the agent has run its routines; see vdi_server_tell_owed(). */
+static void tell(struct vdi_server_device *device, bool may_wait)
 {
+	struct vdi_server *server = device->server;
+
+	if (may_wait && vdi_server_in_agent(server))
+		server->owed |= UINT64_C(1) << device->ch.index;
+	else
+		vdi_channel_tell(&device->ch);
+}
+
+/* The routine of a command that is refused may close the set: outside. */
+static int send_all(struct vdi_server_device *device,
+		    struct VDS_Command *const *cmds, unsigned int count,
+		    unsigned int *sent, bool may_wait)
+{
+	struct vdi_set *set = &device->server->set;
 	const char *wrong = NULL;
-	struct vdi_set *set;
 	int code;
 
-	if (!device || !cmd || !cmd->completionRoutine)
-		return VD_E_INVALID;
-	set = &device->server->set;
+	*sent = 0;
 	if (!enter_device(device)) {
 		vdi_set_fail_gone(set, "send command");
-		return refuse(cmd, VD_E_PROTOCOL);
+		return refuse(cmds[0], VD_E_PROTOCOL);
 	}
-	code = send_command(device, cmd, &wrong);
+	code = enqueue_all(device, cmds, count, sent, &wrong);
+	if (*sent)
+		tell(device, may_wait);
 	if (code == VD_E_ABORT)
 		vdi_set_fail_abort(set);
 	else if (code)
 		vdi_set_fail_text(set, code, wrong ? wrong :
 				  vdi_strerror(code));
 	vdi_gate_leave(&device->gate);
-	return code && !wrong ? refuse(cmd, code) : code;
+	return code && !wrong ? refuse(cmds[*sent], code) : code;
+}
+
+int vdi_server_send_commands(struct vdi_server_device *device,
+			     struct VDS_Command *const *cmds,
+			     unsigned int count, unsigned int *sent)
+{
+	unsigned int i, n;
+	int code;
+
+	if (sent)
+		*sent = 0;
+	if (!device || !cmds || !count)
+		return VD_E_INVALID;
+	for (i = 0; i < count; i++)
+		if (!cmds[i] || !cmds[i]->completionRoutine)
+			return VD_E_INVALID;
+	code = send_all(device, cmds, count, &n, false);
+	if (sent)
+		*sent = n;
+	return code;
+}
+
+int vdi_server_send_command(struct vdi_server_device *device,
+			    struct VDS_Command *cmd)
+{
+	unsigned int sent;
+
+	if (!device || !cmd || !cmd->completionRoutine)
+		return VD_E_INVALID;
+	return send_all(device, &cmd, 1, &sent, false);
+}
+
+int vdi_server_queue_command(struct vdi_server_device *device,
+			     struct VDS_Command *cmd)
+{
+	unsigned int sent;
+
+	if (!device || !cmd || !cmd->completionRoutine)
+		return VD_E_INVALID;
+	return send_all(device, &cmd, 1, &sent, true);
 }
 
 /* ------------------------------------------------------------- completing */
@@ -388,29 +432,30 @@ static struct VDS_Command *settle(struct vdi_server_device *device,
 }
 
 /*
- * The agent: fetch one completion. *@cmd is the command whose routine is to
- * run, NULL when there is none. VD_E_ABORT when the client broke the rules.
+ * The agent: fetch up to @max completions; @cmds are those whose routines are to
+ * run, *@count in number. VD_E_ABORT when the client broke the rules, after
+ * those.
  */
 int vdi_server_device_take(struct vdi_server_device *device,
-			   struct VDS_Command **cmd)
+			   struct VDS_Command **cmds, unsigned int max,
+			   unsigned int *count)
 {
 	struct vdiset_completion done;
-	const char *wrong = "the client's tail of completions is impossible";
+	enum vdi_ring_result result = VDI_RING_OK;
+	const char *wrong = NULL;
 
-	*cmd = NULL;
-	switch (vdi_ring_get_completion(&device->ch.ring, &done)) {
-	case VDI_RING_OK:
-		break;
-	case VDI_RING_EMPTY:
-		return NOERROR;
-	default:
-		return vdi_set_violation(&device->server->set, wrong);
-	}
+	*count = 0;
 	pthread_mutex_lock(&device->lock);
-	if (!check(device, &done, &wrong))
-		*cmd = settle(device, &done);
+	while (*count < max) {
+		result = vdi_ring_get_completion(&device->ch.ring, &done);
+		if (result != VDI_RING_OK || check(device, &done, &wrong))
+			break;
+		cmds[(*count)++] = settle(device, &done);
+	}
 	pthread_mutex_unlock(&device->lock);
-	return *cmd ? NOERROR : vdi_set_violation(&device->server->set, wrong);
+	if (result == VDI_RING_BROKEN)
+		wrong = "the client's tail of completions is impossible";
+	return wrong ? vdi_set_violation(&device->server->set, wrong) : NOERROR;
 }
 
 /* After an abort: give one outstanding command back; NULL = no more. */
@@ -443,7 +488,7 @@ static int close_now(struct vdi_server_device *device)
 
 	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
 		return vdi_set_fail_errno(&server->set, errno, "close device");
-	device->state = VDI_DEVICE_CLOSED;
+	__atomic_store_n(&device->state, VDI_DEVICE_CLOSED, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
 	return NOERROR;
 }
@@ -458,7 +503,7 @@ static int close_device(struct vdi_server_device *device)
 		return vdi_set_fail(set, VD_E_CLOSE, "the device is closed");
 	if (!device->outstanding)
 		return close_now(device);
-	device->state = VDI_DEVICE_CLOSING;
+	__atomic_store_n(&device->state, VDI_DEVICE_CLOSING, __ATOMIC_RELAXED);
 	return NOERROR;
 }
 
@@ -480,6 +525,13 @@ int vdi_server_close_device(struct vdi_server_device *device)
 /* The agent has run the last routine of a device that was to be closed. */
 void vdi_server_device_finish_close(struct vdi_server_device *device)
 {
+	/*
+	 * Without the lock: who began to close had it before the agent settled
+	 * the last command under it, or has found nothing outstanding.
+	 */
+	if (__atomic_load_n(&device->state, __ATOMIC_RELAXED) !=
+	    VDI_DEVICE_CLOSING)
+		return;
 	pthread_mutex_lock(&device->lock);
 	if (device->state == VDI_DEVICE_CLOSING && !device->outstanding)
 		close_now(device);

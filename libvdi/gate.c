@@ -27,24 +27,10 @@ bool vdi_gate_is_open(const struct vdi_gate *gate)
 		 VDI_GATE_CLOSED);
 }
 
-bool vdi_gate_enter(struct vdi_gate *gate)
+/* The last one out wakes whoever closes. */
+void vdi_gate_wake(struct vdi_gate *gate)
 {
-	uint32_t old = __atomic_fetch_add(&gate->word, 1, __ATOMIC_ACQUIRE);
-
-	if (!(old & VDI_GATE_CLOSED))
-		return true;
-	vdi_gate_leave(gate);
-	return false;
-}
-
-/* The last one out wakes whoever closes. The gate outlives its calls. */
-void vdi_gate_leave(struct vdi_gate *gate)
-{
-	uint32_t left = __atomic_sub_fetch(&gate->word, 1, __ATOMIC_RELEASE);
-
-	if (left == VDI_GATE_CLOSED)
-		syscall(SYS_futex, &gate->word, FUTEX_WAKE_PRIVATE, 1, NULL,
-			NULL, 0);
+	syscall(SYS_futex, &gate->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* The caller has made sure that those inside come out. */

@@ -25,7 +25,25 @@ void vdi_gate_init(struct vdi_gate *gate);
 void vdi_gate_open(struct vdi_gate *gate);
 void vdi_gate_close(struct vdi_gate *gate);
 bool vdi_gate_is_open(const struct vdi_gate *gate);
-bool vdi_gate_enter(struct vdi_gate *gate);
-void vdi_gate_leave(struct vdi_gate *gate);
+void vdi_gate_wake(struct vdi_gate *gate);
+
+/* The gate outlives its calls. */
+static inline void vdi_gate_leave(struct vdi_gate *gate)
+{
+	uint32_t left = __atomic_sub_fetch(&gate->word, 1, __ATOMIC_RELEASE);
+
+	if (__builtin_expect(left == VDI_GATE_CLOSED, 0))
+		vdi_gate_wake(gate);
+}
+
+static inline bool vdi_gate_enter(struct vdi_gate *gate)
+{
+	uint32_t old = __atomic_fetch_add(&gate->word, 1, __ATOMIC_ACQUIRE);
+
+	if (__builtin_expect(!(old & VDI_GATE_CLOSED), 1))
+		return true;
+	vdi_gate_leave(gate);
+	return false;
+}
 
 #endif /* VDI_GATE_H */

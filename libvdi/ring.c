@@ -2,32 +2,30 @@
 /*
  * ring.c - rings in shared memory, with a peer that is not trusted
  *
- * Every word the peer can write is read once, by an atomic load, into private
- * memory; checks and uses are made on that copy. Entries of both rings have
- * 32 bytes, which is why one pair of functions serves both.
+ * What is done for each command is in ring.h, in line.
  */
+#include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include <vditypes.h>
 
 #include "ring.h"
 
-#define ENTRY_WORDS	4
-#define ENTRY_SIZE	(ENTRY_WORDS * sizeof(uint64_t))
-
+/* Looks at the rings: the least worth while, and the most by default. */
 #define SPIN_MIN	64
-#define SPIN_MAX	4096
+#define SPIN_DEFAULT	4096
 
-typedef uint64_t __attribute__((may_alias)) word_t;
+/* Sleeps without a look before it is tried again: first, and at most. */
+#define SKIP_MIN	16
+#define SKIP_MAX	4096
 
-_Static_assert(sizeof(struct vdiset_command) == ENTRY_SIZE, "command");
-_Static_assert(sizeof(struct vdiset_completion) == ENTRY_SIZE, "completion");
+_Static_assert(sizeof(struct vdiset_command) == VDI_ENTRY_SIZE, "command");
+_Static_assert(sizeof(struct vdiset_completion) == VDI_ENTRY_SIZE, "completion");
 _Static_assert(sizeof(struct vdiset_region) == 256, "region");
 
 size_t vdi_ring_region_size(uint32_t depth)
 {
-	return sizeof(struct vdiset_region) + (size_t)depth * ENTRY_SIZE;
+	return sizeof(struct vdiset_region) + (size_t)depth * VDI_ENTRY_SIZE;
 }
 
 /* @depth is a power of two, as the kernel gives it. */
@@ -38,185 +36,6 @@ void vdi_ring_init(struct vdi_ring *ring, void *own, const void *peer,
 	ring->own = own;
 	ring->peer = peer;
 	ring->depth = depth;
-}
-
-static word_t *own_entry(const struct vdi_ring *ring, uint32_t index)
-{
-	word_t *entries = (word_t *)(ring->own + 1);
-
-	return entries + (size_t)(index & (ring->depth - 1)) * ENTRY_WORDS;
-}
-
-static const word_t *peer_entry(const struct vdi_ring *ring, uint32_t index)
-{
-	const word_t *entries = (const word_t *)(ring->peer + 1);
-
-	return entries + (size_t)(index & (ring->depth - 1)) * ENTRY_WORDS;
-}
-
-/*
- * The caller has fewer than depth commands outstanding, and an honest peer
- * moves its head before it completes: so there is room, or the head is wrong.
- */
-static enum vdi_ring_result put(struct vdi_ring *ring, const void *entry)
-{
-	const word_t *from = entry;
-	word_t *to = own_entry(ring, ring->tail);
-	uint32_t head, tail;
-	int i;
-
-	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE); /* (F) */
-	if (ring->tail - head >= ring->depth)
-		return VDI_RING_BROKEN;
-
-	for (i = 0; i < ENTRY_WORDS; i++)
-		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
-	tail = ring->tail + 1;
-	__atomic_store_n(&ring->tail, tail, __ATOMIC_RELAXED);
-	__atomic_store_n(&ring->own->tail, tail, __ATOMIC_RELEASE); /* (A) */
-	return VDI_RING_OK;
-}
-
-static enum vdi_ring_result get(struct vdi_ring *ring, void *entry)
-{
-	const word_t *from;
-	word_t *to = entry;
-	uint32_t tail;
-	int i;
-
-	tail = __atomic_load_n(&ring->peer->tail, __ATOMIC_ACQUIRE); /* (B) */
-	if (tail == ring->head)
-		return VDI_RING_EMPTY;
-	if (tail - ring->head > ring->depth)
-		return VDI_RING_BROKEN;
-
-	from = peer_entry(ring, ring->head);
-	for (i = 0; i < ENTRY_WORDS; i++)
-		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-	ring->head++;
-	__atomic_store_n(&ring->own->head, ring->head, __ATOMIC_RELEASE); /* (E) */
-	return VDI_RING_OK;
-}
-
-enum vdi_ring_result vdi_ring_put_command(struct vdi_ring *ring,
-					  const struct vdiset_command *cmd)
-{
-	return put(ring, cmd);
-}
-
-enum vdi_ring_result vdi_ring_put_completion(struct vdi_ring *ring,
-					const struct vdiset_completion *done)
-{
-	return put(ring, done);
-}
-
-enum vdi_ring_result vdi_ring_get_command(struct vdi_ring *ring,
-					  struct vdiset_command *cmd)
-{
-	return get(ring, cmd);
-}
-
-enum vdi_ring_result vdi_ring_get_completion(struct vdi_ring *ring,
-					struct vdiset_completion *done)
-{
-	return get(ring, done);
-}
-
-/* Is there something to get, or something wrong with the peer's tail? */
-bool vdi_ring_ready(const struct vdi_ring *ring)
-{
-	return __atomic_load_n(&ring->peer->tail, __ATOMIC_ACQUIRE) !=
-	       ring->head;
-}
-
-/* (C) after a tail was stored, (D) after need_wakeup was stored. */
-void vdi_ring_barrier(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-/*
- * After put and barrier (C): 0, or the peer sleeps and must be kicked; then
- * report the value with vdi_ring_was_kicked().
- *
- * One kick per sleep is enough, but a flag does not say which sleep it belongs
- * to. So libvdi stores a new number above 1 for each (an "episode"), which
- * lasts until the peer takes something from the ring. A number that was
- * kicked needs no second kick: whoever reads it has published before the peer
- * can begin its next episode, and the peer's look at the ring after (D) finds
- * the entry.
- *
- * That holds only if the first kick ends the sleep, which it does not when the
- * peer has taken all there was before it fell asleep: the kernel then finds
- * nothing new and lets it sleep on. Then there is no need to kick either. The
- * head read here is that of this episode, or later: the peer stores it before
- * the number.
- *
- * A peer that stores just 1 is always kicked.
- */
-uint32_t vdi_ring_wants_kick(const struct vdi_ring *ring)
-{
-	uint32_t episode, head;
-
-	episode = __atomic_load_n(&ring->peer->need_wakeup, __ATOMIC_ACQUIRE);
-	if (episode <= 1)
-		return episode;
-	if (episode == __atomic_load_n(&ring->kicked, __ATOMIC_RELAXED))
-		return 0;
-	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE);
-	if (head == __atomic_load_n(&ring->tail, __ATOMIC_RELAXED))
-		return 0;
-	return episode;
-}
-
-void vdi_ring_was_kicked(struct vdi_ring *ring, uint32_t episode)
-{
-	__atomic_store_n(&ring->kicked, episode, __ATOMIC_RELAXED);
-}
-
-/* The caller's own flag; barrier (D) and a look at the rings must follow. */
-void vdi_ring_set_wakeup(struct vdi_ring *ring, uint32_t episode)
-{
-	__atomic_store_n(&ring->own->need_wakeup, episode, __ATOMIC_RELEASE);
-}
-
-uint32_t vdi_ring_own_wakeup(const struct vdi_ring *ring)
-{
-	return __atomic_load_n(&ring->own->need_wakeup, __ATOMIC_RELAXED);
-}
-
-uint32_t vdi_ring_next_episode(uint32_t episode)
-{
-	return episode < 2 || episode == UINT32_MAX ? 2 : episode + 1;
-}
-
-/* Figures for people; the owner is the only writer. */
-void vdi_ring_count(struct vdi_ring *ring, uint64_t bytes)
-{
-	struct vdiset_region *own = ring->own;
-
-	__atomic_store_n(&own->operations, own->operations + 1,
-			 __ATOMIC_RELAXED);
-	if (bytes)
-		__atomic_store_n(&own->bytes, own->bytes + bytes,
-				 __ATOMIC_RELAXED);
-}
-
-bool vdi_command_has_data(uint32_t code)
-{
-	return code == VDC_Read || code == VDC_Write;
-}
-
-/*
- * Does this completion put the device into IO-ERROR? Both sides must come to
- * the same answer, see client.c. 1100 with everything stored is a warning.
- */
-bool vdi_completion_is_error(uint32_t command, int32_t size, uint32_t code,
-			     uint64_t bytes)
-{
-	if (code == ERROR_END_OF_MEDIA)
-		return vdi_command_has_data(command) && bytes < (uint64_t)size;
-	return code != ERROR_SUCCESS;
 }
 
 /*
@@ -261,34 +80,65 @@ const char *vdi_completion_check(const struct vdiset_completion *done,
 /*
  * Spinning hands over in a fraction of the time a wake-up takes, but burns
  * what it fails to win, and with one CPU keeps the peer from running at all.
+ * So the budget doubles when a spin has won and halves when it has lost; when
+ * too little is left there is none, but for a try after a number of sleeps that
+ * doubles each time it is in vain.
  */
-void vdi_spin_init(struct vdi_spin *spin, bool several_cpus)
+void vdi_spin_init(struct vdi_spin *spin, uint32_t max)
 {
-	spin->max = several_cpus ? SPIN_MAX : 0;
-	spin->budget = several_cpus ? SPIN_MAX / 4 : 0;
+	spin->max = vdi_several_cpus() ? max : 0;
+	spin->budget = max < SPIN_DEFAULT / 4 ? max : SPIN_DEFAULT / 4;
+	if (!spin->max)
+		spin->budget = 0;
+	spin->skip = SKIP_MIN;
+	spin->left = SKIP_MIN;
+}
+
+/* How often to look before this sleep; 0 = not at all. */
+uint32_t vdi_spin_begin(struct vdi_spin *spin)
+{
+	if (spin->budget || !spin->max || --spin->left)
+		return spin->budget;
+	/* the process may have been moved to one CPU since */
+	if (vdi_several_cpus())
+		spin->budget = spin->max < SPIN_MIN ? spin->max : SPIN_MIN;
+	else
+		vdi_spin_lost(spin);
+	return spin->budget;
 }
 
 void vdi_spin_won(struct vdi_spin *spin)
 {
-	spin->budget += spin->budget / 2;
-	if (spin->budget > spin->max)
-		spin->budget = spin->max;
+	spin->skip = SKIP_MIN;
+	spin->budget = spin->budget > spin->max / 2 ? spin->max :
+						      spin->budget * 2;
 }
 
 void vdi_spin_lost(struct vdi_spin *spin)
 {
 	spin->budget /= 2;
-	if (spin->budget < SPIN_MIN)
-		spin->budget = spin->max ? SPIN_MIN : 0;
+	if (spin->budget >= SPIN_MIN)
+		return;
+	spin->budget = 0;
+	spin->left = spin->skip;
+	if (spin->skip < SKIP_MAX)
+		spin->skip *= 2;
 }
 
-void vdi_cpu_relax(void)
+/* What VDI_SPIN says, else the default. */
+uint32_t vdi_spin_default(void)
 {
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-	__asm__ __volatile__("yield" ::: "memory");
-#endif
+	const char *text = secure_getenv("VDI_SPIN");
+	unsigned long looks;
+	char *end;
+
+	if (!text || !*text)
+		return SPIN_DEFAULT;
+	errno = 0;
+	looks = strtoul(text, &end, 10);
+	if (errno || *end || *text == '-' || looks > VDI_SPIN_MAX)
+		return SPIN_DEFAULT;
+	return looks;
 }
 
 bool vdi_several_cpus(void)

@@ -104,7 +104,7 @@ static int attach(struct vdi_server *server, const char *name, int fd)
 		vdi_set_release(&server->set);
 		return code;
 	}
-	vdi_spin_init(&server->spin, server->set.several_cpus);
+	vdi_spin_init(&server->spin, server->set.spin);
 	server->phase = VDI_SERVER_CONNECTED;
 	vdi_set_ready(&server->set);
 	return NOERROR;
@@ -243,6 +243,21 @@ int vdi_server_close(struct vdi_server *server)
 		code = vdi_set_fail_gone(&server->set, "close");
 	pthread_mutex_unlock(&server->set.life);
 	return code;
+}
+
+int vdi_server_set_lock(struct vdi_server *server, int lock)
+{
+	if (!server)
+		return VD_E_INVALID;
+	__atomic_store_n(&server->set.area.locked, lock, __ATOMIC_RELAXED);
+	return NOERROR;
+}
+
+int vdi_server_set_spin(struct vdi_server *server, unsigned int looks)
+{
+	if (!server)
+		return VD_E_INVALID;
+	return vdi_set_set_spin(&server->set, looks);
 }
 
 int vdi_server_fd(const struct vdi_server *server)

@@ -57,6 +57,7 @@ struct vdi_server {
 	bool armed;			/* some need_wakeup may be set */
 	uint32_t episode;
 	uint32_t seen;			/* events of VDISET_WAIT */
+	uint64_t owed;			/* devices whose client was not told */
 	uint32_t rotate;		/* where the next scan begins */
 	int64_t silent_since;		/* commands wait and none completes */
 	struct vdi_spin spin;
@@ -80,6 +81,7 @@ struct vdi_server_device {
 	struct vdi_server_device *next;	/* when dead */
 	struct vdi_gate gate;		/* closed for good when dead */
 	struct vdi_channel ch;		/* ring.head: the agent's */
+	struct vdi_ring_limits limits;
 
 	pthread_mutex_t lock;		/* what follows */
 	enum vdi_server_device_state state;
@@ -92,20 +94,40 @@ struct vdi_server_device {
 };
 
 int vdi_server_fail_order(struct vdi_server *server, const char *what);
-bool vdi_server_all_closed(const struct vdi_server *server);
-struct vdi_server_device *vdi_server_device_at(const struct vdi_server *server,
-					       uint32_t index);
 
 void vdi_server_device_bury(struct vdi_server_device *device, bool foreign);
 void vdi_server_free_dead(struct vdi_server *server);
 int vdi_server_device_take(struct vdi_server_device *device,
-			   struct VDS_Command **cmd);
+			   struct VDS_Command **cmds, unsigned int max,
+			   unsigned int *count);
 struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device);
 void vdi_server_device_finish_close(struct vdi_server_device *device);
 
 bool vdi_server_claim_agent(struct vdi_server *server, bool wait);
 void vdi_server_leave_agent(struct vdi_server *server);
-bool vdi_server_in_agent(const struct vdi_server *server);
 unsigned int vdi_server_drain(struct vdi_server *server);
+
+static inline struct vdi_server_device *
+vdi_server_device_at(const struct vdi_server *server, uint32_t index)
+{
+	return __atomic_load_n(&server->devices[index], __ATOMIC_ACQUIRE);
+}
+
+/* Has the set terminated? */
+static inline bool vdi_server_all_closed(const struct vdi_server *server)
+{
+	return server->config.device_count &&
+	       __atomic_load_n(&server->closed, __ATOMIC_ACQUIRE) ==
+	       server->config.device_count;
+}
+
+/* Called from a completion routine? */
+static inline bool vdi_server_in_agent(const struct vdi_server *server)
+{
+	return __atomic_load_n(&server->agent_runs, __ATOMIC_ACQUIRE) &&
+	       pthread_equal(pthread_self(),
+			     __atomic_load_n(&server->agent_thread,
+					     __ATOMIC_RELAXED));
+}
 
 #endif /* VDI_SERVER_H */

@@ -206,6 +206,7 @@ int vdi_set_init(struct vdi_set *set)
 {
 	memset(set, 0, sizeof(*set));
 	set->fd = -1;
+	set->spin = vdi_spin_default();
 	set->alive = map_alive();
 	if (!set->alive)
 		return VD_E_MEMORY;
@@ -222,6 +223,15 @@ void vdi_set_fini(struct vdi_set *set)
 	pthread_mutex_destroy(&set->life);
 	pthread_mutex_destroy(&set->message_lock);
 	pthread_mutex_destroy(&set->area.lock);
+}
+
+int vdi_set_set_spin(struct vdi_set *set, uint32_t looks)
+{
+	if (looks > VDI_SPIN_MAX)
+		return vdi_set_fail(set, VD_E_INVALID,
+				    "spin: more than %u looks", VDI_SPIN_MAX);
+	__atomic_store_n(&set->spin, looks, __ATOMIC_RELAXED);
+	return NOERROR;
 }
 
 static int open_node(struct vdi_set *set)
@@ -247,7 +257,6 @@ static int open_node(struct vdi_set *set)
 int vdi_set_open(struct vdi_set *set)
 {
 	__atomic_store_n(set->alive, 1, __ATOMIC_RELAXED);
-	set->several_cpus = vdi_several_cpus();
 	return open_node(set);
 }
 
@@ -275,12 +284,6 @@ void vdi_set_release(struct vdi_set *set)
 		close(set->fd);
 	__atomic_store_n(&set->fd, -1, __ATOMIC_RELAXED);
 	set->name[0] = '\0';
-}
-
-/* Is this the process that opened the set, and no child of it? */
-bool vdi_set_mine(const struct vdi_set *set)
-{
-	return __atomic_load_n(set->alive, __ATOMIC_RELAXED);
 }
 
 /* Is there a set, and may this process use it? */
@@ -397,6 +400,9 @@ int vdi_set_map_area(struct vdi_set *set, uint64_t size)
 {
 	int err = vdi_area_map(&set->area, set->fd, size);
 
+	/* mlock(2) has other words for a limit than ENOMEM */
+	if (err == -EAGAIN || err == -EPERM)
+		err = -ENOMEM;
 	return err ? vdi_set_fail_errno(set, err, "cannot map the buffers") :
 		     NOERROR;
 }

@@ -28,7 +28,7 @@ struct vdi_set {
 	uint32_t *alive;		/* reads 0 in a forked child */
 	struct vdi_gate gate;
 	pthread_mutex_t life;
-	bool several_cpus;
+	uint32_t spin;			/* most looks before a sleep */
 	char name[VDI_NAME_BUF];	/* as the kernel knows it */
 	struct vdi_area area;
 	pthread_mutex_t message_lock;
@@ -43,10 +43,10 @@ struct vdi_deadline {
 
 int vdi_set_init(struct vdi_set *set);
 void vdi_set_fini(struct vdi_set *set);
+int vdi_set_set_spin(struct vdi_set *set, uint32_t looks);
 int vdi_set_open(struct vdi_set *set);
 void vdi_set_ready(struct vdi_set *set);
 void vdi_set_release(struct vdi_set *set);
-bool vdi_set_mine(const struct vdi_set *set);
 bool vdi_set_has_file(const struct vdi_set *set);
 bool vdi_set_exists(const struct vdi_set *set);
 bool vdi_set_foreign(const struct vdi_set *set);
@@ -81,5 +81,11 @@ void vdi_set_message(struct vdi_set *set, char *buf, size_t size);
 int64_t vdi_now_ns(void);
 void vdi_deadline_init(struct vdi_deadline *deadline, int64_t timeout_ms);
 int64_t vdi_deadline_left(struct vdi_deadline *deadline);
+
+/* Is this the process that opened the set, and no child of it? */
+static inline bool vdi_set_mine(const struct vdi_set *set)
+{
+	return __atomic_load_n(set->alive, __ATOMIC_RELAXED);
+}
 
 #endif /* VDI_SET_H */

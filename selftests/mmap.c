@@ -558,4 +558,42 @@ TEST_F(area, huge_pages)
 	vd_set_down(&s);
 }
 
+/* A large one, 1 GiB where it may be: all in huge pages, and what it costs. */
+TEST(large_area)
+{
+	struct vdiset_info info = { .size = sizeof(info) };
+	uint64_t size = 1024 * MIB, i;
+	int64_t start, ready, mapped;
+	struct vd_set s;
+	char *p;
+
+	if (access("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", R_OK))
+		SKIP(return, "kernel without transparent huge pages");
+	i = vd_open();
+	ASSERT_EQ(0, ioctl(i, VDISET_INFO, &info));
+	close(i);
+	if (info.out_max_set_bytes < size)
+		size /= 2;
+	if (info.out_max_set_bytes < size ||
+	    vd_meminfo("MemAvailable") < (long)(size / 1024 * 2))
+		SKIP(return, "takes 1 GiB of free memory");
+	ASSERT_EQ(0, vd_set_up(&s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
+	ASSERT_EQ(0, vd_request_buffers(s.server, size, NULL));
+	start = vd_now();
+	ASSERT_EQ(0, vd_end_config(s.server));
+	ready = vd_now();
+	p = mmap(NULL, size, RW, MAP_SHARED, s.primary, VDISET_MMAP_AREA);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, (uintptr_t)p % (2 * MIB));
+	for (i = 0; i < size; i += 2 * MIB)
+		p[i] = 1;
+	mapped = vd_now();
+	EXPECT_EQ(size / 1024, smaps_kb(p, size, "ShmemPmdMapped"));
+	TH_LOG("%llu MiB: allocated in %lld ms, mapped in %lld us",
+	       (unsigned long long)(size / MIB), (long long)((ready - start) / MS),
+	       (long long)((mapped - ready) / 1000));
+	munmap(p, size);
+	vd_set_down(&s);
+}
+
 TEST_HARNESS_MAIN

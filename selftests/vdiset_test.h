@@ -166,7 +166,7 @@ int vd_set_open_device(struct vd_set *s, int fd, unsigned int index,
  * both; the test names functions for the party's process to run. The process
  * dies with the test.
  */
-#define VD_MAX_SLEEPERS	32
+#define VD_MAX_SLEEPERS	64
 
 enum vd_sleep {
 	VD_SLEEP_DEVICE_WAIT,

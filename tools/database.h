@@ -5,10 +5,9 @@
 #ifndef VDI_DATABASE_H
 #define VDI_DATABASE_H
 
-#include <xxhash.h>
-
 #include "stream.h"
 #include "vdi.h"
+#include "xxh3.h"
 
 struct database;
 struct profile;

@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "manifest.h"
+#include "xxh3.h"
 
 #define FORMAT_VERSION	2
 #define MAX_SIZE	(64 << 20)	/* no honest manifest is larger */

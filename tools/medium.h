@@ -19,10 +19,10 @@
 #define VDI_MEDIUM_H
 
 #include <sys/uio.h>
-#include <xxhash.h>
 
 #include "vdi.h"
 #include "tape.h"
+#include "xxh3.h"
 
 /* Win32 codes that the interface's header does not bring. */
 #define ERROR_INVALID_PARAMETER		87L

@@ -15,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "xxh3.h"
 
 #define STREAM_MAGIC	0x314d525453494456ULL	/* "VDISTRM1" */
 

@@ -388,7 +388,7 @@ static void begin(struct fuzz_input *in, struct model *m)
 	m->peer = (struct vdiset_region *)(peer.theirs + ROOM - m->size);
 	/* after so many commands */
 	start = fuzz_number(in);
-	m->ring.tail = m->ring.head = m->tail = m->head = start;
+	m->ring.staged = m->ring.tail = m->ring.head = m->tail = m->head = start;
 	m->peer->tail = m->peer->head = start;
 	m->limits.depth = m->depth;
 	m->limits.max_transfer = (1 + fuzz_below(in, 64)) * 65536;

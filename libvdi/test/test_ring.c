@@ -42,8 +42,8 @@ static void pair_init(struct pair *pair, uint32_t depth, uint32_t start)
 		      depth);
 	vdi_ring_init(&pair->client, pair->client_mem, pair->server_mem,
 		      depth);
-	pair->server.tail = pair->server.head = start;
-	pair->client.tail = pair->client.head = start;
+	pair->server.staged = pair->server.tail = pair->server.head = start;
+	pair->client.staged = pair->client.tail = pair->client.head = start;
 }
 
 static void pair_free(struct pair *pair)
@@ -238,24 +238,126 @@ static void test_completion_check(void **state)
 	assert_true(vdi_completion_is_error(VDC_Read, 512, 38, 0));
 }
 
-static void test_spin(void **state)
+/* One or all of the CPUs this process may use at most. */
+static void use_cpus(const cpu_set_t *all, bool one)
+{
+	cpu_set_t set = *all;
+	int cpu;
+
+	for (cpu = 0; one && CPU_COUNT(&set) > 1; cpu++)
+		CPU_CLR(cpu, &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+static void test_spin_one_cpu(void **state)
 {
 	struct vdi_spin spin;
+	cpu_set_t all;
 	int i;
 
 	(void)state;
-	vdi_spin_init(&spin, false);
-	vdi_spin_won(&spin);
-	assert_int_equal(spin.budget, 0);
-	vdi_spin_lost(&spin);
-	assert_int_equal(spin.budget, 0);
-	vdi_spin_init(&spin, true);
-	for (i = 0; i < 50; i++)
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	use_cpus(&all, true);
+	vdi_spin_init(&spin, 4096);
+	for (i = 0; i < 10000; i++)
+		assert_int_equal(vdi_spin_begin(&spin), 0);
+	use_cpus(&all, false);
+}
+
+/* How many of @sleeps sleeps are preceded by looks, all in vain. */
+static unsigned int lose(struct vdi_spin *spin, unsigned int sleeps)
+{
+	unsigned int looked = 0;
+
+	while (sleeps--) {
+		if (!vdi_spin_begin(spin))
+			continue;
+		looked++;
+		vdi_spin_lost(spin);
+	}
+	return looked;
+}
+
+static void test_spin(void **state)
+{
+	struct vdi_spin spin;
+	cpu_set_t all;
+	int i;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	if (CPU_COUNT(&all) < 2)
+		skip();
+	vdi_spin_init(&spin, 0);
+	assert_int_equal(lose(&spin, 10000), 0);
+
+	/* what wins is given more, up to the limit */
+	vdi_spin_init(&spin, 5000);
+	for (i = 0; i < 50; i++) {
+		assert_true(vdi_spin_begin(&spin) > 0);
 		vdi_spin_won(&spin);
-	assert_int_equal(spin.budget, spin.max);
-	for (i = 0; i < 50; i++)
-		vdi_spin_lost(&spin);
-	assert_true(spin.budget > 0 && spin.budget < spin.max / 8);
+	}
+	assert_int_equal(vdi_spin_begin(&spin), 5000);
+	/* what loses fades out, and is tried ever more rarely */
+	assert_in_range(lose(&spin, 100), 6, 12);
+	lose(&spin, 10000);
+	assert_in_range(lose(&spin, 20000), 1, 8);
+	/* it comes back when it wins once */
+	while (!vdi_spin_begin(&spin))
+		;
+	for (i = 0; i < 10; i++)
+		vdi_spin_won(&spin);
+	assert_int_equal(vdi_spin_begin(&spin), 5000);
+
+	/* and is not tried at all where the process has lost its other CPUs */
+	lose(&spin, 100);
+	use_cpus(&all, true);
+	assert_int_equal(lose(&spin, 20000), 0);
+	use_cpus(&all, false);
+}
+
+static void test_spin_variable(void **state)
+{
+	(void)state;
+	unsetenv("VDI_SPIN");
+	assert_true(vdi_spin_default() > 0);
+	setenv("VDI_SPIN", "0", 1);
+	assert_int_equal(vdi_spin_default(), 0);
+	setenv("VDI_SPIN", "16777216", 1);
+	assert_int_equal(vdi_spin_default(), VDI_SPIN_MAX);
+	setenv("VDI_SPIN", "123", 1);
+	assert_int_equal(vdi_spin_default(), 123);
+	setenv("VDI_SPIN", "-1", 1);
+	assert_int_not_equal(vdi_spin_default(), 123);
+	assert_true(vdi_spin_default() <= VDI_SPIN_MAX);
+	setenv("VDI_SPIN", "12x", 1);
+	assert_int_not_equal(vdi_spin_default(), 12);
+	unsetenv("VDI_SPIN");
+}
+
+/* Entries that are staged are seen all at once, and not before. */
+static void test_batch(void **state)
+{
+	struct vdiset_command cmd = { 0 };
+	struct pair pair;
+	int i;
+
+	(void)state;
+	pair_init(&pair, 8, UINT32_MAX - 2);
+	for (i = 0; i < 8; i++) {
+		cmd.position = i;
+		assert_int_equal(vdi_ring_stage(&pair.server, &cmd), VDI_RING_OK);
+		assert_false(vdi_ring_ready(&pair.client));
+	}
+	assert_int_equal(vdi_ring_stage(&pair.server, &cmd), VDI_RING_BROKEN);
+	vdi_ring_publish(&pair.server);
+	for (i = 0; i < 8; i++) {
+		assert_int_equal(vdi_ring_get_command(&pair.client, &cmd),
+				 VDI_RING_OK);
+		assert_int_equal(cmd.position, i);
+	}
+	assert_false(vdi_ring_ready(&pair.client));
+	pair_free(&pair);
 }
 
 #define ROUNDS	200000
@@ -464,6 +566,9 @@ int main(void)
 		cmocka_unit_test(test_command_check),
 		cmocka_unit_test(test_completion_check),
 		cmocka_unit_test(test_spin),
+		cmocka_unit_test(test_spin_one_cpu),
+		cmocka_unit_test(test_spin_variable),
+		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_two_threads),
 		cmocka_unit_test(test_sleepers),
 		cmocka_unit_test(test_scribbler),

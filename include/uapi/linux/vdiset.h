@@ -452,7 +452,10 @@ struct vdiset_name_device {
  *
  * In CONFIGURABLE the requests are added up for END_CONFIG; in INITIALIZING
  * and ACTIVE the area grows at once, and what is mapped stays where it is.
- * Memory is allocated and charged to the caller's memory cgroup by the call.
+ * Memory is allocated and charged to the caller's memory cgroup by the call, on
+ * the NUMA nodes that the caller's memory policy names (see set_mempolicy(2)):
+ * by default those next to the processor that it runs on. Pages that nobody has
+ * locked (mlock(2)) may be swapped out.
  *
  * Errors: %ENOMEM no memory, or over the limit of the set or of all sets (no
  * process is killed for it); %EDQUOT over the limit of the user; %EINTR a
@@ -473,7 +476,8 @@ struct vdiset_request_buffers {
  * @flags: 0
  * @out_config: the configuration as the client will see it
  *
- * Allocates rings (which count against a limit of the set's creator) and area;
+ * Allocates rings (which count against a limit of the set's creator) and area
+ * (as REQUEST_BUFFERS does);
  * CONFIGURABLE -> INITIALIZING, which GET_CONFIG of the clients waits for. On %ENOMEM or %EDQUOT the set stays CONFIGURABLE and
  * all earlier REQUEST_BUFFERS are forgotten; on %EINTR (a signal came while
  * memory was allocated) nothing has changed and the call may be repeated.
