@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "appliance.h"
 
@@ -304,6 +305,10 @@ static int create_set(struct appliance *a)
 		return EXIT_FAILED;
 	}
 	a->config.deviceCount = a->count;
+	/* what O_DIRECT wants of buffers */
+	if (a->direct != DIRECT_NEVER &&
+	    medium_profile_of(a->config.features) != MEDIUM_TAPE)
+		a->config.alignment = sysconf(_SC_PAGESIZE);
 	rc = vdi_client_create(a->client, a->instance ? :
 			       vdi_default_instance(), a->names.set,
 			       &a->config, &a->access);
