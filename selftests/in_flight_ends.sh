@@ -42,6 +42,7 @@ full_btrfs() {
 start_endless() { # OPTIONS
 	local i
 
+	rm -rf b.partial
 	"$vdi" backup t -q --to b $1 2> backup.err &
 	client=$!
 	limited "$vdi" serve backup t -q -x 65536 -c 32 < /dev/zero 2> serve.err &
