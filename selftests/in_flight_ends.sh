@@ -113,7 +113,8 @@ restore_aborted() {
 			"$vdi" restore t -q --from b $way 2> restore.err &
 			client=$!
 			# a pipe that is not read stands still when it is full
-			limited "$vdi" serve restore t -q -x 65536 -c 32 > unread 2> serve.err &
+			timeout --foreground --kill-after=5 120 \
+				"$vdi" serve restore t -q -x 65536 -c 32 > unread 2> serve.err &
 			server=$!
 			until "$vdi" ls | grep -q 'active.* [1-9][0-9.]* .*iB'; do
 				kill -0 $client || break
