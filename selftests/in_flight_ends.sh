@@ -109,7 +109,7 @@ restore_aborted() {
 	mkfifo unread
 	exec 9<> unread
 	for way in "" "--no-direct" "--in-flight 1"; do
-		for ((i = 0; i < 5; i++)); do
+		for ((i = 0; i < 3; i++)); do
 			"$vdi" restore t -q --from b $way 2> restore.err &
 			client=$!
 			# a pipe that is not read stands still when it is full
