@@ -40,7 +40,9 @@
 
 /* A Write that is not completed. */
 struct held {
-	struct VDC_Command *cmd;	/* NULL = this slot is free */
+	struct VDC_Command *cmd;
+	struct frame frame;		/* goes before it */
+	bool framed;			/* and has gone */
 	uint32_t sent;			/* bytes the socket has taken */
 	unsigned int owned;		/* sends whose pages the kernel has */
 };
@@ -53,6 +55,7 @@ static struct held held[MAX_HELD];
 static unsigned int first, count;	/* a queue, in the order of the stream */
 static bool sending;			/* a send whose end is not known */
 static bool polling;			/* the kernel polls the device */
+static bool hung_up;			/* it is closed, or the set aborted */
 static unsigned int report = IORING_SEND_ZC_REPORT_USAGE;
 static unsigned long sends, copied;
 static int error;			/* of the socket, an errno */
@@ -87,26 +90,38 @@ static int connect_to(const char *host, const char *port)
 	return fd;
 }
 
-/* A few bytes, which are worth no zero-copy. */
-static bool send_frame(uint32_t kind, uint32_t size)
+/* Wait for the socket, but not when the set is aborted meanwhile. */
+static bool ready(short events, bool closed)
 {
-	struct frame f = { .kind = htole32(kind), .size = htole32(size) };
+	struct pollfd p[2] = {
+		{ .fd = sock, .events = events },
+		{ .fd = vdi_client_device_fd(device) },
+	};
 
-	if (send(sock, &f, sizeof(f), MSG_NOSIGNAL | (size ? MSG_MORE : 0)) ==
-	    sizeof(f))
-		return true;
-	error = errno;
-	return false;
+	while (poll(p, closed ? 1 : 2, -1) < 0)
+		;
+	return p[0].revents && !p[1].revents;
 }
 
-/* The other end has all that was sent, and has stored it. */
-static bool confirmed(uint32_t kind)
+/*
+ * The other end has all that was sent, and has stored it. False without an
+ * error: the set is aborted. A device that is closed has nothing to abort.
+ */
+static bool confirmed(uint32_t kind, bool closed)
 {
+	struct frame f = { .kind = htole32(kind) };
 	char answer;
 
-	if (!send_frame(kind, 0))
+	if (!ready(POLLOUT, closed))
 		return false;
-	if (recv(sock, &answer, 1, MSG_WAITALL) == 1)
+	if (send(sock, &f, sizeof(f), MSG_NOSIGNAL) != sizeof(f)) {
+		error = errno;
+		return false;
+	}
+	if (!ready(POLLIN, closed))
+		return false;
+	errno = 0;
+	if (recv(sock, &answer, 1, 0) == 1)
 		return true;
 	error = errno ? : ECONNRESET;
 	return false;
@@ -118,7 +133,7 @@ static bool confirmed(uint32_t kind)
  * Bytes of one connection cannot be sent out of order: there is one send at a
  * time. But the next need not wait until the pages of this one are free.
  */
-static bool send_next(void)
+static void send_next(void)
 {
 	struct io_uring_sqe *sqe;
 	unsigned int i;
@@ -129,15 +144,20 @@ static bool send_next(void)
 
 		if (!size)
 			continue;
-		if (!h->sent && !send_frame(FRAME_DATA, size))
-			return false;
 		sqe = io_uring_get_sqe(&ring);
-		io_uring_prep_send_zc(sqe, sock, h->cmd->buffer + h->sent, size,
-				      MSG_WAITALL | MSG_NOSIGNAL, report);
+		/* a few bytes are worth no zero-copy */
+		if (!h->framed)
+			io_uring_prep_send(sqe, sock, &h->frame,
+					   sizeof(h->frame), MSG_WAITALL |
+					   MSG_NOSIGNAL | MSG_MORE);
+		else
+			io_uring_prep_send_zc(sqe, sock,
+					      h->cmd->buffer + h->sent, size,
+					      MSG_WAITALL | MSG_NOSIGNAL,
+					      report);
 		io_uring_sqe_set_data(sqe, h);
 		sending = true;
 	}
-	return true;
 }
 
 /* A send has ended; with F_MORE the kernel still has its pages. */
@@ -146,12 +166,17 @@ static void send_ended(struct held *h, const struct io_uring_cqe *cqe)
 	sending = false;
 	if (cqe->flags & IORING_CQE_F_MORE)
 		h->owned++;
-	if (cqe->res == -EINVAL && report) {
+	if (cqe->res == -EINVAL && report && h->framed) {
 		report = 0;		/* this kernel cannot tell */
 		return;
 	}
 	if (cqe->res < 0) {
 		error = -cqe->res;
+		return;
+	}
+	if (!h->framed) {
+		h->framed = cqe->res == sizeof(h->frame);
+		error = h->framed ? 0 : EIO;
 		return;
 	}
 	h->sent += cqe->res;
@@ -164,6 +189,7 @@ static void take_cqe(const struct io_uring_cqe *cqe)
 
 	if (!h) {
 		polling = false;
+		hung_up |= cqe->res & (POLLERR | POLLHUP);
 	} else if (cqe->flags & IORING_CQE_F_NOTIF) {
 		h->owned--;
 		if (report && cqe->res & (int)IORING_NOTIF_USAGE_ZC_COPIED)
@@ -173,19 +199,24 @@ static void take_cqe(const struct io_uring_cqe *cqe)
 	}
 }
 
-/* Until something happens: a send, a release, or a command. */
-static void wait_for_ring(bool commands)
+/* The kernel tells of an abort in any case, with POLLIN of commands too. */
+static void poll_device(short events)
+{
+	struct io_uring_sqe *sqe;
+
+	if (polling)
+		return;
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_poll_add(sqe, vdi_client_device_fd(device), events);
+	io_uring_sqe_set_data(sqe, NULL);
+	polling = true;
+}
+
+/* Until something happens: a send, a release, or what is polled for. */
+static void wait_for_ring(void)
 {
 	struct io_uring_cqe *cqe;
 
-	if (commands && !polling) {
-		struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-
-		io_uring_prep_poll_add(sqe, vdi_client_device_fd(device),
-				       POLLIN);
-		io_uring_sqe_set_data(sqe, NULL);
-		polling = true;
-	}
 	io_uring_submit_and_wait(&ring, 1);
 	while (!io_uring_peek_cqe(&ring, &cqe)) {
 		struct io_uring_cqe seen = *cqe;
@@ -208,7 +239,6 @@ static int complete_released(void)
 
 		if (h->owned || h->sent < (uint32_t)cmd->size)
 			break;
-		h->cmd = NULL;
 		first++;
 		count--;
 		rc = vdi_client_complete_command(device, cmd, ERROR_SUCCESS,
@@ -223,15 +253,20 @@ static int execute(struct VDC_Command *cmd)
 	int rc = NOERROR, code = ERROR_NOT_SUPPORTED;
 
 	while (rc == NOERROR && count) {
-		if (error || !send_next())
+		if (error)
 			return NOERROR;
-		wait_for_ring(false);
+		if (hung_up)
+			return VD_E_ABORT;
+		send_next();
+		poll_device(0);
+		wait_for_ring();
 		rc = complete_released();
 	}
 	if (rc != NOERROR)
 		return rc;
 	if (cmd->commandCode == VDC_Flush)
-		code = confirmed(FRAME_FLUSH) ? ERROR_SUCCESS : ERROR_IO_DEVICE;
+		code = confirmed(FRAME_FLUSH, false) ? ERROR_SUCCESS :
+						       ERROR_IO_DEVICE;
 	return vdi_client_complete_command(device, cmd, code, 0, 0);
 }
 
@@ -245,7 +280,10 @@ static int take_command(void)
 		return rc;
 	if (cmd->commandCode != VDC_Write)
 		return execute(cmd);
-	*nth(count++) = (struct held){ .cmd = cmd };
+	*nth(count++) = (struct held){
+		.cmd = cmd,
+		.frame = { htole32(FRAME_DATA), htole32(cmd->size) },
+	};
 	return NOERROR;
 }
 
@@ -258,10 +296,15 @@ static int serve(void)
 		rc = count < MAX_HELD ? take_command() : VD_E_TIMEOUT;
 		if (rc != NOERROR && rc != VD_E_TIMEOUT)
 			return rc;
-		if (error || !send_next())
+		if (error)
 			return NOERROR;
-		if (rc == VD_E_TIMEOUT)
-			wait_for_ring(count < MAX_HELD);
+		if (hung_up && count)
+			return VD_E_ABORT;
+		send_next();
+		if (rc == VD_E_TIMEOUT) {
+			poll_device(count < MAX_HELD ? POLLIN : 0);
+			wait_for_ring();
+		}
 		if (complete_released() != NOERROR)
 			return VD_E_ABORT;
 	}
@@ -279,7 +322,7 @@ static void give_up_sending(void)
 
 	shutdown(sock, SHUT_RDWR);
 	while (sending)
-		wait_for_ring(false);
+		wait_for_ring();
 	setsockopt(sock, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(sock);
 	for (;;) {
@@ -287,7 +330,7 @@ static void give_up_sending(void)
 			owned += held[i].owned;
 		if (!owned)
 			return;
-		wait_for_ring(false);
+		wait_for_ring();
 	}
 }
 
@@ -313,16 +356,29 @@ static bool run(const char *name)
 	if (!begin(name))
 		return false;
 	rc = serve();
-	if (rc == VD_E_CLOSE && confirmed(FRAME_END))
+	if (rc == VD_E_CLOSE && confirmed(FRAME_END, true))
 		return true;
 	if (error)
 		vdi_client_signal_abort(client, error, strerror(error));
 	return false;
 }
 
+static void tell_why(void)
+{
+	struct vdi_abort_info info;
+	char why[256];
+
+	if (error)
+		snprintf(why, sizeof(why), "%s", strerror(error));
+	else if (vdi_client_abort_info(client, &info) == NOERROR && info.reason)
+		vdi_abort_describe(&info, why, sizeof(why));
+	else
+		vdi_client_message(client, why, sizeof(why));
+	fprintf(stderr, "send: %s\n", why);
+}
+
 int main(int argc, char **argv)
 {
-	char why[256];
 	bool good;
 
 	if (argc != 4) {
@@ -337,11 +393,8 @@ int main(int argc, char **argv)
 	if (sock < 0)
 		return 1;
 	good = run(argv[1]);
-	vdi_client_message(client, why, sizeof(why));
-	if (error)
-		fprintf(stderr, "send: %s\n", strerror(error));
-	else if (!good)
-		fprintf(stderr, "send: %s\n", why);
+	if (!good)
+		tell_why();
 	give_up_sending();
 	io_uring_queue_exit(&ring);
 	vdi_client_free(client);
