@@ -12,7 +12,7 @@ Q := $(if $(filter 1,$(V)),,@)
 MAKE_IN := $(Q)+$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory
 
 # in the order they need each other
-PARTS := $(patsubst %/Makefile,%,$(wildcard libvdi/Makefile tools/Makefile postgres/Makefile))
+PARTS := $(patsubst %/Makefile,%,$(wildcard libvdi/Makefile tools/Makefile postgres/Makefile examples/Makefile))
 TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
 RELEASE := $(shell uname -r)
 
@@ -47,7 +47,7 @@ deps:
 	$(Q)vm/deps check
 
 # each needs those before it
-tools postgres: $(filter libvdi,$(PARTS))
+tools postgres examples: $(filter libvdi,$(PARTS))
 postgres: $(filter tools,$(PARTS))
 $(PARTS) $(TESTS):
 	$(MAKE_IN) -C $@

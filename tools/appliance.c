@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "appliance.h"
 
@@ -16,13 +17,17 @@
 void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 {
 	pthread_condattr_t attr;
+	unsigned int i;
 
 	*a = (struct appliance){
 		.ops = ops,
 		.count = 1,
 		.access = VDI_ACCESS_DEFAULT,
 		.timeout_ms = 300 * 1000,
+		.in_flight = 8,
 	};
+	for (i = 0; i < VDI_MAX_DEVICES; i++)
+		pthread_mutex_init(&a->lane[i].lock, NULL);
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -88,8 +93,7 @@ bool appliance_stopped(void *context)
 	return vdi_signal_received() || appliance_aborted(context);
 }
 
-/* A call on the set gave `code`: find out why, and say so. */
-static void fail_for(struct appliance *a, int code, const char *doing)
+void appliance_fail_for(struct appliance *a, int code, const char *doing)
 {
 	struct vdi_abort_info info;
 	char text[256];
@@ -128,48 +132,12 @@ uint64_t appliance_commands(struct appliance *a)
 	return sum;
 }
 
-static void serve_lane(struct lane *lane)
-{
-	struct appliance *a = lane->appliance;
-	struct VDC_Command *cmd;
-	int rc;
-
-	for (;;) {
-		struct outcome outcome = { .code = ERROR_SUCCESS };
-		bool good;
-
-		rc = vdi_client_get_command(lane->device, -1, &cmd);
-		if (rc == VD_E_CLOSE) {
-			a->ops->closed(lane);
-			return;
-		}
-		if (rc != NOERROR)
-			break;
-		a->busy++;
-		good = a->ops->execute(lane, cmd, &outcome);
-		a->busy--;
-		if (!good)
-			return;
-		if (cmd->commandCode == a->ops->data)
-			atomic_fetch_add_explicit(&lane->bytes, outcome.bytes,
-						  memory_order_relaxed);
-		atomic_fetch_add_explicit(&lane->commands, 1,
-					  memory_order_relaxed);
-		rc = vdi_client_complete_command(lane->device, cmd,
-						 outcome.code, outcome.bytes,
-						 outcome.position);
-		if (rc != NOERROR)
-			break;
-	}
-	fail_for(a, rc, lane->name);
-}
-
 static void *lane_thread(void *argument)
 {
 	struct lane *lane = argument;
 	struct appliance *a = lane->appliance;
 
-	serve_lane(lane);
+	lane_serve(lane);
 	pthread_mutex_lock(&a->lock);
 	a->running--;
 	pthread_cond_signal(&a->cond);
@@ -206,7 +174,7 @@ static bool wait_for_database(struct appliance *a)
 		}
 	} while (rc == VD_E_TIMEOUT);
 	if (rc != NOERROR)
-		fail_for(a, rc, "configuration");
+		appliance_fail_for(a, rc, "configuration");
 	return rc == NOERROR;
 }
 
@@ -224,11 +192,18 @@ static bool open_lanes(struct appliance *a)
 		rc = vdi_client_open_device(a->client, lane->name,
 					    &lane->device);
 		if (rc != NOERROR) {
-			fail_for(a, rc, lane->name);
+			appliance_fail_for(a, rc, lane->name);
 			return false;
 		}
 	}
 	return true;
+}
+
+void appliance_drive_options(const struct appliance *a,
+			     struct drive_config *config)
+{
+	config->in_flight = a->in_flight;
+	config->direct = a->direct;
 }
 
 /* Signals are for the main thread: lanes are woken by the abort. */
@@ -330,6 +305,10 @@ static int create_set(struct appliance *a)
 		return EXIT_FAILED;
 	}
 	a->config.deviceCount = a->count;
+	/* what O_DIRECT wants of buffers */
+	if (a->direct != DIRECT_NEVER &&
+	    medium_profile_of(a->config.features) != MEDIUM_TAPE)
+		a->config.alignment = sysconf(_SC_PAGESIZE);
 	rc = vdi_client_create(a->client, a->instance ? :
 			       vdi_default_instance(), a->names.set,
 			       &a->config, &a->access);
@@ -349,7 +328,7 @@ static void close_set(struct appliance *a)
 	int rc = vdi_client_close(a->client);
 
 	if (rc != NOERROR)
-		fail_for(a, rc, "closing the set");
+		appliance_fail_for(a, rc, "closing the set");
 	vdi_client_free(a->client);
 	a->client = NULL;
 }

@@ -22,6 +22,12 @@ struct lane {
 	const char *name;
 	struct vdi_client_device *device;
 	pthread_t thread;
+	/*
+	 * Of backup or restore, open before the thread is there. Locked, since
+	 * a backup is published by one lane's thread, or the main one.
+	 */
+	struct drive *drive;
+	pthread_mutex_t lock;
 	_Atomic uint64_t bytes;
 	_Atomic uint64_t commands;
 };
@@ -31,10 +37,15 @@ struct appliance_ops {
 	int data;		/* the command whose bytes count */
 	/* The configuration is known. False after appliance_fail(). */
 	bool (*configured)(struct appliance *a);
+	/* May this Read or Write be left under way? */
+	bool (*may_start)(struct lane *lane, const struct VDC_Command *cmd);
+	/* What came of one that was. False only after appliance_fail(). */
+	bool (*done)(struct lane *lane, const struct VDC_Command *cmd,
+		     const struct outcome *outcome);
 	/*
-	 * Execute a command on the lane's thread. A failure that the database
-	 * is to hear of is a completion code, and appliance_note(). False only
-	 * after appliance_fail().
+	 * Execute any other command on the lane's thread, while nothing is
+	 * under way. A failure that the database is to hear of is a completion
+	 * code, and appliance_note(). False only after appliance_fail().
 	 */
 	bool (*execute)(struct lane *lane, const struct VDC_Command *cmd,
 			struct outcome *outcome);
@@ -56,6 +67,8 @@ struct appliance {
 	struct vdi_access access;
 	int64_t timeout_ms;		/* for the database to come */
 	int64_t idle_ms;		/* without any command */
+	unsigned int in_flight;		/* transfers of a device */
+	enum medium_direct direct;
 	bool quiet;
 	uint64_t total;			/* bytes to come, 0 = not known */
 
@@ -80,6 +93,9 @@ struct appliance {
 	{ "owner", required_argument, NULL, 'o' },			\
 	{ "group", required_argument, NULL, 'g' },			\
 	{ "mode", required_argument, NULL, 'm' },			\
+	{ "in-flight", required_argument, NULL, 'F' },			\
+	{ "direct", no_argument, NULL, 'd' },				\
+	{ "no-direct", no_argument, NULL, 'B' },			\
 	{ "timeout", required_argument, NULL, 't' },			\
 	{ "idle-timeout", required_argument, NULL, 'i' },		\
 	{ "quiet", no_argument, NULL, 'q' },				\
@@ -93,6 +109,9 @@ struct appliance {
 "  -o, --owner USER      user the set belongs to (default: you)\n" \
 "  -g, --group GROUP     group the set belongs to; implies --mode 0660\n" \
 "  -m, --mode MODE       who may see (r) and join (w) the set (default 0600)\n" \
+"      --in-flight N     reads or writes of a device at a time, 1 to 64 (default 8)\n" \
+"      --direct          past the page cache (O_DIRECT), or not at all\n" \
+"      --no-direct       through the page cache (default: past it where possible)\n" \
 "  -t, --timeout SEC     how long to wait for the database (default 300, 0 = for ever)\n" \
 "  -i, --idle-timeout SEC  abort when no command comes for so long (default: never)\n" \
 "  -q, --quiet           no progress, no summary\n" \
@@ -126,6 +145,8 @@ void appliance_fail(struct appliance *a, int exit_code, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
 void appliance_note(struct appliance *a, int exit_code, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
+/* A call on the set gave `code`: find out why, and fail. */
+void appliance_fail_for(struct appliance *a, int code, const char *doing);
 /* A signal to end has come, which is a failure. */
 bool appliance_interrupted(struct appliance *a);
 /* A signal has come, or an abort; context is the appliance. */
@@ -135,5 +156,10 @@ uint64_t appliance_commands(struct appliance *a);
 /* Somebody has aborted the set. */
 bool appliance_aborted(struct appliance *a);
 uint64_t appliance_bytes(struct appliance *a);
+/* What the options say about how its media are read or written. */
+void appliance_drive_options(const struct appliance *a,
+			     struct drive_config *config);
+/* lane.c: execute the commands of a device until it ends. */
+void lane_serve(struct lane *lane);
 
 #endif /* VDI_APPLIANCE_H */

@@ -55,6 +55,17 @@ int appliance_bad(const char *what, const char *argument)
 	return EXIT_USAGE;
 }
 
+static int take_in_flight(struct appliance *a, const char *argument)
+{
+	uint64_t number;
+
+	if (!vdi_parse_size(argument, 1, IO_MAX_DEPTH, &number))
+		return appliance_bad("the number of transfers in flight is 1 to 64",
+				     argument);
+	a->in_flight = number;
+	return 0;
+}
+
 /* 0 = taken, -1 = not a common option, or an exit code. */
 static int take_common(struct appliance *a, int option, const char *argument)
 {
@@ -90,6 +101,14 @@ static int take_common(struct appliance *a, int option, const char *argument)
 		if (!vdi_parse_seconds(argument, &a->idle_ms))
 			return appliance_bad("the time-out is a number of seconds",
 					  argument);
+		return 0;
+	case 'F':
+		return take_in_flight(a, argument);
+	case 'd':
+		a->direct = DIRECT_ALWAYS;
+		return 0;
+	case 'B':
+		a->direct = DIRECT_NEVER;
 		return 0;
 	case 'q':
 		a->quiet = true;
@@ -131,6 +150,11 @@ int appliance_parse(struct appliance *a, int argc, char **argv,
 
 int appliance_check(struct appliance *a)
 {
+	if (a->direct == DIRECT_ALWAYS &&
+	    medium_profile_of(a->config.features) == MEDIUM_TAPE) {
+		vdi_error("--direct is not for tapes");
+		return EXIT_USAGE;
+	}
 	if (a->names.given > a->count) {
 		vdi_error("%u devices are named but the set has %u",
 			  a->names.given, a->count);

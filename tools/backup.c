@@ -57,12 +57,14 @@ static bool backup_configured(struct appliance *a)
 		return false;
 	config.stop = appliance_stopped;
 	config.stop_context = a;
+	appliance_drive_options(a, &config);
 	/* an end of the media means something only when there are others */
 	if (a->config.features & VDF_Removable)
 		config.capacity = b->capacity;
 	for (i = 0; i < a->count; i++) {
 		struct drive *drive = &b->lane[i].drive;
 
+		a->lane[i].drive = drive;
 		config.device = i;
 		if (getrandom(&config.family, sizeof(config.family), 0) < 0)
 			config.family = time(NULL);
@@ -237,12 +239,12 @@ static bool begin_change(struct lane *lane, int code)
 	return !late;
 }
 
-static void run_drive(struct backup_lane *bl, const struct VDC_Command *cmd,
+static void run_drive(struct lane *lane, const struct VDC_Command *cmd,
 		      struct outcome *outcome)
 {
-	pthread_mutex_lock(&bl->lock);
-	drive_execute(&bl->drive, cmd, outcome);
-	pthread_mutex_unlock(&bl->lock);
+	pthread_mutex_lock(&lane->lock);
+	drive_execute(lane->drive, cmd, outcome);
+	pthread_mutex_unlock(&lane->lock);
 }
 
 static void set_discarded(struct lane *lane, bool discarded)
@@ -285,8 +287,24 @@ static bool execute_on_drive(struct lane *lane, const struct VDC_Command *cmd,
 	if (((changes(code) && bl->stage != LANE_WRITING) ||
 	     code == VDC_Load) && !begin_change(lane, code))
 		return false;
-	run_drive(bl, cmd, outcome);
+	run_drive(lane, cmd, outcome);
 	note_outcome(lane, code, outcome);
+	return true;
+}
+
+/* A change after a Flush is a new beginning, which is to be told. */
+static bool backup_may_start(struct lane *lane, const struct VDC_Command *cmd)
+{
+	struct backup *b = lane->appliance->job;
+
+	return cmd->commandCode != VDC_Write ||
+	       b->lane[lane->index].stage == LANE_WRITING;
+}
+
+static bool backup_done(struct lane *lane, const struct VDC_Command *cmd,
+			const struct outcome *outcome)
+{
+	note_outcome(lane, cmd->commandCode, outcome);
 	return true;
 }
 
@@ -299,7 +317,7 @@ static void take_snapshot(struct lane *lane, struct outcome *outcome)
 	static const struct VDC_Command flush = { .commandCode = VDC_Flush };
 	struct backup *b = lane->appliance->job;
 
-	run_drive(&b->lane[lane->index], &flush, outcome);
+	run_drive(lane, &flush, outcome);
 	note_outcome(lane, VDC_Flush, outcome);
 	if (outcome->code != ERROR_SUCCESS)
 		return;
@@ -369,6 +387,8 @@ static const struct appliance_ops backup_ops = {
 	.verb = "backup",
 	.data = VDC_Write,
 	.configured = backup_configured,
+	.may_start = backup_may_start,
+	.done = backup_done,
 	.execute = backup_execute,
 	.closed = backup_closed,
 	.finish = backup_finish,
@@ -402,15 +422,12 @@ int vdi_backup_main(int argc, char **argv)
 {
 	static struct appliance a;
 	static struct backup b = { .dir = -1 };
-	unsigned int i;
 	int rc;
 
 	b.started = time(NULL);
 	appliance_init(&a, &backup_ops);
 	a.job = &b;
 	pthread_cond_init(&b.stage_cond, NULL);
-	for (i = 0; i < VDI_MAX_DEVICES; i++)
-		pthread_mutex_init(&b.lane[i].lock, NULL);
 
 	rc = backup_parse(&a, argc, argv);
 	if (rc != EXIT_OK)

@@ -16,7 +16,6 @@ enum lane_stage {
 };
 
 struct backup_lane {
-	pthread_mutex_t lock;	/* the publisher is another lane's thread */
 	struct drive drive;
 	enum lane_stage stage;	/* under appliance.lock */
 	bool discarded;		/* and nothing written since */

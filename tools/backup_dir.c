@@ -226,14 +226,14 @@ static bool finish_drives(struct appliance *a)
 	unsigned int i;
 
 	for (i = 0; i < a->count; i++) {
-		struct backup_lane *lane = &b->lane[i];
+		struct drive *drive = &b->lane[i].drive;
 		bool ok;
 
-		pthread_mutex_lock(&lane->lock);
-		ok = drive_finish(&lane->drive);
-		pthread_mutex_unlock(&lane->lock);
-		if (!ok && lane->drive.trouble != DRIVE_FINE)
-			appliance_fail(a, EXIT_FAILED, "%s", lane->drive.why);
+		pthread_mutex_lock(&a->lane[i].lock);
+		ok = drive_finish(drive);
+		pthread_mutex_unlock(&a->lane[i].lock);
+		if (!ok && drive->trouble != DRIVE_FINE)
+			appliance_fail(a, EXIT_FAILED, "%s", drive->why);
 		if (!ok || appliance_stopped(a))
 			return false;
 	}

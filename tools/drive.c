@@ -94,6 +94,7 @@ static bool note_file(struct drive *d)
 
 static void shut(struct drive *d)
 {
+	transfer_close_direct(d);
 	if (d->medium.fd >= 0)
 		close(d->medium.fd);
 	d->medium.fd = -1;
@@ -120,7 +121,8 @@ static bool start_medium(struct drive *d, bool empty)
 	m->changed = empty;
 	m->full = false;
 	m->tail_size = 0;
-	d->loaded = d->ops->begin(d, empty);
+	d->loaded = (m->direct_fd >= 0 || transfer_open_direct(d)) &&
+		    d->ops->begin(d, empty);
 	if (!d->loaded)
 		shut(d);
 	return d->loaded;
@@ -276,9 +278,14 @@ static bool supported(const struct drive *d, const struct VDC_Command *cmd)
 	return (d->config.features & bits) == bits;
 }
 
+static bool moves_data(int code)
+{
+	return code == VDC_Read || code == VDC_Write;
+}
+
 static bool uses_medium(int code)
 {
-	return code == VDC_Read || code == VDC_Write || code == VDC_WriteMark ||
+	return moves_data(code) || code == VDC_WriteMark ||
 	       code == VDC_SkipMarks || code == VDC_SkipBlocks;
 }
 
@@ -305,7 +312,20 @@ static void execute_medium(struct drive *d, const struct VDC_Command *cmd,
 	}
 	if (uses_medium(cmd->commandCode))
 		d->fresh = false;
-	d->ops->execute(d, cmd, out);
+	if (d->ops->transfer && moves_data(cmd->commandCode))
+		transfer_alone(d, cmd, out);
+	else
+		d->ops->execute(d, cmd, out);
+}
+
+/* Of a drive in trouble, or not ready, drive_execute() tells what is what. */
+bool drive_start(struct drive *d, const struct VDC_Command *cmd)
+{
+	if (!d->ops->transfer || !moves_data(cmd->commandCode) || !d->loaded ||
+	    d->finished || d->trouble != DRIVE_FINE || !transfer_begin(d, cmd))
+		return false;
+	d->fresh = false;
+	return true;
 }
 
 void drive_execute(struct drive *d, const struct VDC_Command *cmd,
@@ -351,7 +371,7 @@ static void init(struct drive *d, const struct drive_config *config, int dir)
 		.ops = ops_of[config->profile],
 		.dir = dir,
 		.fresh = true,
-		.medium = { .fd = -1 },
+		.medium = { .fd = -1, .direct_fd = -1 },
 	};
 	filesum_begin(&d->medium.sum, 0);
 	d->medium.tape.family = config->writing ? config->family : 0;
@@ -435,6 +455,7 @@ void drive_close(struct drive *d)
 {
 	if (!d->ops)
 		return;
+	drive_stop(d);
 	shut(d);
 	d->ops->release(d);
 	XXH3_freeState(d->medium.sum.state);

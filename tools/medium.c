@@ -356,45 +356,38 @@ int medium_write_code(struct drive *d, uint64_t used, uint32_t size,
 
 /* --------------------------------------- what pipe and disk have in common */
 
-void medium_store(struct drive *d, uint64_t at, const struct VDC_Command *cmd,
-		  struct outcome *out)
+void medium_store(struct drive *d, uint64_t at, struct transfer *t)
 {
 	struct medium *m = &d->medium;
-	uint32_t fits = medium_room(d, at, cmd->size);
-	struct iovec iov = { .iov_base = cmd->buffer, .iov_len = fits };
+	uint32_t size = t->cmd->size;
 
-	if (!medium_write(d, at, &iov, 1)) {
-		out->code = d->trouble_code;
-		return;
-	}
+	t->write = true;
+	t->at = at;
+	t->size = medium_room(d, at, size);
 	/* where nothing is stored nothing ends, however far it is */
-	if (fits)
-		m->position = at + fits;
-	if (fits && m->position > m->end)
+	if (t->size)
+		m->position = at + t->size;
+	if (t->size && m->position > m->end)
 		m->end = m->position;
-	out->bytes = fits;
-	out->code = medium_write_code(d, at + fits, cmd->size, fits);
+	t->out.bytes = t->size;
+	t->out.code = medium_write_code(d, at + t->size, size, t->size);
 }
 
 /* Nothing behind the end is data, though a failed write may have left some. */
-bool medium_fetch(struct drive *d, uint64_t at, const struct VDC_Command *cmd,
-		  struct outcome *out)
+void medium_fetch(struct drive *d, uint64_t at, struct transfer *t)
 {
 	struct medium *m = &d->medium;
 	uint64_t there = at < m->end ? m->end - at : 0;
-	uint32_t size = cmd->size;
 
-	if (there < size)
-		size = there;
-	if (!medium_read_all(d, at, cmd->buffer, size)) {
-		out->code = d->trouble_code;
-		return false;
-	}
-	m->position = at + size;
-	out->bytes = size;
-	if (size < (uint32_t)cmd->size)
-		out->code = ERROR_HANDLE_EOF;
-	return true;
+	t->read = true;
+	t->at = at;
+	t->size = t->cmd->size;
+	if (there < t->size)
+		t->size = there;
+	m->position = at + t->size;
+	t->out.bytes = t->size;
+	if (t->size < (uint32_t)t->cmd->size)
+		t->out.code = ERROR_HANDLE_EOF;
 }
 
 bool medium_check_bytes(struct drive *d, medium_tick *tick, void *context)

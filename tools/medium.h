@@ -20,6 +20,7 @@
 
 #include <sys/uio.h>
 
+#include "io.h"
 #include "vdi.h"
 #include "tape.h"
 #include "xxh3.h"
@@ -87,6 +88,7 @@ struct filesum {
 /* The medium in the drive. */
 struct medium {
 	int fd;
+	int direct_fd;		/* the same with O_DIRECT, -1 = none */
 	uint64_t position;	/* pipe, disk: next byte; tape: next block */
 	uint64_t end;		/* pipe, disk: behind the furthest byte */
 	bool dirty;		/* written to since it was last made durable */
@@ -99,6 +101,12 @@ struct medium {
 	struct tape tape;
 };
 
+enum medium_direct {
+	DIRECT_AUTO,			/* O_DIRECT where that is possible */
+	DIRECT_NEVER,
+	DIRECT_ALWAYS			/* or nothing */
+};
+
 struct drive_config {
 	enum medium_profile profile;
 	unsigned int device;		/* index */
@@ -109,9 +117,24 @@ struct drive_config {
 	uint32_t eom_warning;		/* size of the zone */
 	uint64_t capacity;		/* of data on a medium; 0 = no limit */
 	uint64_t family;		/* tape, writing: common to the media */
+	unsigned int in_flight;		/* transfers; 0 = 1. Pipe and disk */
+	enum medium_direct direct;	/* pipe and disk */
 	/* asked while much is read at once; true ends that. NULL = never */
 	bool (*stop)(void *context);
 	void *stop_context;
+};
+
+/* A Read or Write that is under way, on a pipe or a disk. */
+struct transfer {
+	const struct VDC_Command *cmd;
+	struct outcome out;		/* when it succeeds */
+	bool write, read;		/* neither: there is only an outcome */
+	bool summed;
+	uint64_t at;			/* in the file */
+	uint32_t size;			/* bytes to move */
+	uint64_t position, end;		/* of the medium, before */
+	struct io_request part[2];
+	unsigned int parts;
 };
 
 enum drive_trouble {
@@ -131,6 +154,13 @@ struct drive {
 	bool new_names;			/* in the directory since the last sync */
 	bool finished;			/* by drive_finish(): nothing more */
 	struct medium medium;
+	/* transfers: a queue, and what carries them out; NULL = not yet */
+	struct io *io;
+	struct transfer *transfer;
+	unsigned int depth;
+	unsigned int first;
+	unsigned int under_way;
+	bool failed_transfer;		/* so do those behind it */
 	enum drive_trouble trouble;	/* the first; stays */
 	int trouble_code;		/* its completion code */
 	char why[256];			/* its text */
@@ -143,9 +173,38 @@ struct drive {
  */
 bool drive_open(struct drive *drive, const struct drive_config *config,
 		int dir, struct medium_list *media);
-/* Execute a command; those of snapshots and Complete are the caller's. */
+/*
+ * Execute a command, while nothing is under way; those of snapshots and
+ * Complete are the caller's.
+ */
 void drive_execute(struct drive *drive, const struct VDC_Command *cmd,
 		   struct outcome *outcome);
+/*
+ * Several at a time. drive_start() begins a Read or a Write and leaves it under
+ * way; false: the command is for drive_execute(). What was started is handed to
+ * the system by drive_submit(), in one go, and given back by drive_next() in
+ * the same order, when it is done. Until then cmd and its buffer must stay.
+ */
+bool drive_start(struct drive *drive, const struct VDC_Command *cmd);
+bool drive_under_way(const struct drive *drive);
+/* Is no further one to be started before the next is done? */
+bool drive_full(struct drive *drive);
+void drive_submit(struct drive *drive);
+/* False: none is under way, or the next is not done. */
+bool drive_next(struct drive *drive, const struct VDC_Command **cmd,
+		struct outcome *outcome);
+/*
+ * Something is under way: wait for the next, or, unless fd is negative, until
+ * fd has one of the poll(2) events, an error or a hang-up. May return early.
+ */
+void drive_wait(struct drive *drive, int fd, short events);
+/* Did a wait meet an error or a hang-up of its fd? */
+bool drive_hung_up(const struct drive *drive);
+/*
+ * What is under way ends, without an outcome; afterwards no memory of a command
+ * is in use any more. Before such memory is unmapped.
+ */
+void drive_stop(struct drive *drive);
 /*
  * Writing: all is written. Media that nobody wrote on are taken away, the
  * others are durable and drive->media tells sizes and checksums. False without
@@ -172,6 +231,13 @@ struct medium_ops {
 	bool (*begin)(struct drive *d, bool empty);
 	void (*execute)(struct drive *d, const struct VDC_Command *cmd,
 			struct outcome *out);
+	/*
+	 * A Read or Write, of which cmd is set: what is to be done, and its
+	 * outcome. The medium is then as if it were done. NULL: by execute.
+	 */
+	void (*transfer)(struct drive *d, struct transfer *t);
+	/* The bytes of a Read are there. False: the drive is in trouble. */
+	bool (*fetched)(struct drive *d, const struct transfer *t);
 	/* Make the file end where the data does. */
 	bool (*seal)(struct drive *d);
 	/* Nothing was written on it. */
@@ -196,6 +262,14 @@ void filesum_add(struct filesum *sum, uint64_t offset, const void *data,
 /* With a tail that is not in the sum. */
 uint64_t filesum_digest(const struct filesum *sum, const void *tail,
 			size_t size);
+/* transfer.c; false: the drive is in trouble */
+bool transfer_open_direct(struct drive *d);
+void transfer_close_direct(struct drive *d);
+/* The above without these conditions: see there. */
+bool transfer_begin(struct drive *d, const struct VDC_Command *cmd);
+/* One that is begun and waited for. */
+void transfer_alone(struct drive *d, const struct VDC_Command *cmd,
+		    struct outcome *out);
 /* All of it, at offset; changes iov. */
 bool medium_write(struct drive *d, uint64_t offset, struct iovec *iov,
 		  int count);
@@ -217,11 +291,9 @@ uint32_t medium_room(const struct drive *d, uint64_t used, uint32_t size);
 /* The code for a write of which `stored` bytes were stored, up to `used`. */
 int medium_write_code(struct drive *d, uint64_t used, uint32_t size,
 		      uint32_t stored);
-/* Pipe and disk: Write at, Read from, a position. */
-void medium_store(struct drive *d, uint64_t at, const struct VDC_Command *cmd,
-		  struct outcome *out);
-bool medium_fetch(struct drive *d, uint64_t at, const struct VDC_Command *cmd,
-		  struct outcome *out);
+/* Pipe and disk: Write at, Read from, a position, for medium_ops.transfer */
+void medium_store(struct drive *d, uint64_t at, struct transfer *t);
+void medium_fetch(struct drive *d, uint64_t at, struct transfer *t);
 /* Pipe and disk: medium_ops.check */
 bool medium_check_bytes(struct drive *d, medium_tick *tick, void *context);
 bool medium_seal_bytes(struct drive *d);

@@ -50,26 +50,28 @@ static void disk_seek(struct drive *d, const struct VDC_Command *cmd,
 	out->position = m->position;
 }
 
+static void disk_transfer(struct drive *d, struct transfer *t)
+{
+	const struct VDC_Command *cmd = t->cmd;
+	int64_t end;
+
+	if (cmd->position < 0)
+		t->out.code = ERROR_NEGATIVE_SEEK;
+	else if (__builtin_add_overflow(cmd->position, (int64_t)cmd->size,
+					&end))
+		t->out.code = ERROR_INVALID_PARAMETER;
+	else if (cmd->commandCode == VDC_Read)
+		medium_fetch(d, cmd->position, t);
+	else if (d->config.writing)
+		medium_store(d, cmd->position, t);
+	else
+		t->out.code = ERROR_NOT_SUPPORTED;
+}
+
 static void disk_execute(struct drive *d, const struct VDC_Command *cmd,
 			 struct outcome *out)
 {
-	int64_t end;
-
 	switch (cmd->commandCode) {
-	case VDC_Read:
-	case VDC_Write:
-		if (cmd->position < 0)
-			out->code = ERROR_NEGATIVE_SEEK;
-		else if (__builtin_add_overflow(cmd->position,
-						(int64_t)cmd->size, &end))
-			out->code = ERROR_INVALID_PARAMETER;
-		else if (cmd->commandCode == VDC_Read)
-			medium_fetch(d, cmd->position, cmd, out);
-		else if (d->config.writing)
-			medium_store(d, cmd->position, cmd, out);
-		else
-			out->code = ERROR_NOT_SUPPORTED;
-		break;
 	case VDC_SetPosition:
 		disk_seek(d, cmd, out);
 		break;
@@ -84,6 +86,7 @@ static void disk_execute(struct drive *d, const struct VDC_Command *cmd,
 const struct medium_ops disk_ops = {
 	.begin = disk_begin,
 	.execute = disk_execute,
+	.transfer = disk_transfer,
 	.seal = medium_seal_bytes,
 	.blank = medium_blank_bytes,
 	.check = medium_check_bytes,

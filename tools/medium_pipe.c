@@ -19,49 +19,46 @@ static bool pipe_begin(struct drive *d, bool empty)
 	return true;
 }
 
+static void pipe_transfer(struct drive *d, struct transfer *t)
+{
+	if (t->cmd->commandCode == VDC_Write && d->config.writing)
+		medium_store(d, d->medium.end, t);
+	else if (t->cmd->commandCode == VDC_Read && !d->config.writing)
+		medium_fetch(d, d->medium.position, t);
+	else
+		t->out.code = ERROR_NOT_SUPPORTED;
+}
+
 /* When all was read: is the file what was written? */
-static bool complete_and_right(struct drive *d)
+static bool pipe_fetched(struct drive *d, const struct transfer *t)
 {
 	struct medium_file *file = &d->media.file[d->ordinal - 1];
-	const struct medium *m = &d->medium;
+	struct medium *m = &d->medium;
 
-	if (m->position < m->end)
+	/* summed now, as they are now there */
+	filesum_add(&m->sum, t->at, t->cmd->buffer, t->size);
+	if (t->at + t->size < m->end)
 		return true;
 	file->whole = !m->sum.broken && m->sum.upto == file->bytes &&
 		      filesum_digest(&m->sum, NULL, 0) == file->xxh3;
+	if (!file->whole)
+		drive_damaged(d, "its checksum does not match");
 	return file->whole;
-}
-
-static void pipe_read(struct drive *d, const struct VDC_Command *cmd,
-		      struct outcome *out)
-{
-	struct medium *m = &d->medium;
-	uint64_t at = m->position;
-
-	if (!medium_fetch(d, at, cmd, out))
-		return;
-	filesum_add(&m->sum, at, cmd->buffer, out->bytes);
-	if (complete_and_right(d))
-		return;
-	drive_damaged(d, "its checksum does not match");
-	out->bytes = 0;
-	out->code = d->trouble_code;
 }
 
 static void pipe_execute(struct drive *d, const struct VDC_Command *cmd,
 			 struct outcome *out)
 {
-	if (cmd->commandCode == VDC_Write && d->config.writing)
-		medium_store(d, d->medium.end, cmd, out);
-	else if (cmd->commandCode == VDC_Read && !d->config.writing)
-		pipe_read(d, cmd, out);
-	else
-		out->code = ERROR_NOT_SUPPORTED;
+	(void)d;
+	(void)cmd;
+	out->code = ERROR_NOT_SUPPORTED;
 }
 
 const struct medium_ops pipe_ops = {
 	.begin = pipe_begin,
 	.execute = pipe_execute,
+	.transfer = pipe_transfer,
+	.fetched = pipe_fetched,
 	.seal = medium_seal_bytes,
 	.blank = medium_blank_bytes,
 	.check = medium_check_bytes,

@@ -73,6 +73,8 @@ static bool restore_configured(struct appliance *a)
 			return false;
 		config.stop = appliance_stopped;
 		config.stop_context = a;
+		appliance_drive_options(a, &config);
+		a->lane[i].drive = drive;
 		if (!source_media(&r->source, i, &media)) {
 			appliance_fail(a, EXIT_FAILED, "out of memory");
 			return false;
@@ -98,18 +100,21 @@ static void mount_snapshot(struct lane *lane, struct outcome *outcome)
 		outcome->code = ERROR_IO_DEVICE;
 }
 
-static bool restore_execute(struct lane *lane, const struct VDC_Command *cmd,
-			    struct outcome *outcome)
+static bool restore_may_start(struct lane *lane, const struct VDC_Command *cmd)
+{
+	(void)lane;
+	(void)cmd;
+	return true;
+}
+
+static bool restore_done(struct lane *lane, const struct VDC_Command *cmd,
+			 const struct outcome *outcome)
 {
 	struct appliance *a = lane->appliance;
-	struct restore *r = a->job;
-	struct drive *drive = &r->drive[lane->index];
+	const struct drive *drive = lane->drive;
 
-	if (cmd->commandCode == VDC_MountSnapshot && r->mount_command) {
-		mount_snapshot(lane, outcome);
-		return true;
-	}
-	drive_execute(drive, cmd, outcome);
+	(void)cmd;
+	(void)outcome;
 	if (drive->trouble == DRIVE_DAMAGED) {
 		appliance_fail(a, EXIT_DAMAGED, "%s", drive->why);
 		return false;
@@ -117,6 +122,20 @@ static bool restore_execute(struct lane *lane, const struct VDC_Command *cmd,
 	if (drive->trouble == DRIVE_FAILED)
 		appliance_note(a, EXIT_FAILED, "%s", drive->why);
 	return true;
+}
+
+static bool restore_execute(struct lane *lane, const struct VDC_Command *cmd,
+			    struct outcome *outcome)
+{
+	struct appliance *a = lane->appliance;
+	struct restore *r = a->job;
+
+	if (cmd->commandCode == VDC_MountSnapshot && r->mount_command) {
+		mount_snapshot(lane, outcome);
+		return true;
+	}
+	drive_execute(lane->drive, cmd, outcome);
+	return restore_done(lane, cmd, outcome);
 }
 
 /* Of a pipe everything must have been read; where there is a choice, a part. */
@@ -162,6 +181,8 @@ static const struct appliance_ops restore_ops = {
 	.verb = "restore",
 	.data = VDC_Read,
 	.configured = restore_configured,
+	.may_start = restore_may_start,
+	.done = restore_done,
 	.execute = restore_execute,
 	.closed = restore_closed,
 	.finish = restore_finish,
