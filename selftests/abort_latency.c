@@ -14,7 +14,7 @@
 
 #define DEVICES		VDISET_MAX_DEVICES
 #define CLIENTS		8
-#define DEFAULT_US	250000
+#define DEFAULT_US	1000000
 #define ROUNDS		5
 
 FIXTURE(latency) {
