@@ -12,6 +12,7 @@
  * against the limits as long as it exists: what is charged hangs on the file.
  */
 #include <linux/err.h>
+#include <linux/error-injection.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -219,7 +220,7 @@ static int vdiset_area_error(int rc)
  * With a mask that fails instead of calling the OOM killer, for the time of
  * the allocation only: a fault that swaps a page in must not fail, but retry.
  */
-static int vdiset_area_fill(struct file *file, u64 size, u64 bytes)
+static noinline int vdiset_area_fill(struct file *file, u64 size, u64 bytes)
 {
 	const struct file_operations *shmem =
 		vdiset_template[vdiset_area_fs(file)]->f_op;
@@ -232,6 +233,7 @@ static int vdiset_area_fill(struct file *file, u64 size, u64 bytes)
 	mapping_set_gfp_mask(file->f_mapping, mask);
 	return rc;
 }
+ALLOW_ERROR_INJECTION(vdiset_area_fill, ERRNO);
 
 /* Charge first: what is over the limit is not allocated at all. */
 static int vdiset_area_allocate(struct file *file, u64 size, u64 bytes)

@@ -6,6 +6,7 @@
  * to check. What is the kernel's own is the depth of the rings and the size of
  * the area.
  */
+#include <linux/error-injection.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -119,6 +120,13 @@ int vdiset_name_device_ioctl(struct vdiset_call *call)
 	return rc;
 }
 
+/* A fatal signal must not wait for another thread's allocation. */
+static noinline int vdiset_lock_config(struct vdiset_set *set)
+{
+	return mutex_lock_killable(&set->config_lock);
+}
+ALLOW_ERROR_INJECTION(vdiset_lock_config, ERRNO);
+
 int vdiset_request_buffers_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_request_buffers *args = &call->args->request_buffers;
@@ -130,9 +138,9 @@ int vdiset_request_buffers_ioctl(struct vdiset_call *call)
 	if (args->flags || !args->bytes)
 		return -EINVAL;
 
-	/* a fatal signal must not wait for another thread's allocation */
-	if (mutex_lock_killable(&set->config_lock))
-		return -EINTR;
+	rc = vdiset_lock_config(set);
+	if (rc)
+		return rc;
 	spin_lock(&set->lock);
 	rc = vdiset_check_state(call->party,
 				1U << VDISET_STATE_CONFIGURABLE |
@@ -183,8 +191,9 @@ int vdiset_end_config_ioctl(struct vdiset_call *call)
 	if (args->flags)
 		return -EINVAL;
 
-	if (mutex_lock_killable(&set->config_lock))
-		return -EINTR;
+	rc = vdiset_lock_config(set);
+	if (rc)
+		return rc;
 	spin_lock(&set->lock);
 	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONFIGURABLE);
 	depth = set->config.max_io_depth;

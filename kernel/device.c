@@ -3,6 +3,7 @@
  * device.c - devices of a set: their pages, their files, opening and closing
  */
 #include <linux/anon_inodes.h>
+#include <linux/error-injection.h>
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -231,14 +232,15 @@ static int vdiset_device_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-static int vdiset_insert_page(struct vm_area_struct *vma, unsigned long *addr,
-			      struct page *page)
+static noinline int vdiset_insert_page(struct vm_area_struct *vma,
+				       unsigned long *addr, struct page *page)
 {
 	int rc = vm_insert_page(vma, *addr, page);
 
 	*addr += PAGE_SIZE;
 	return rc;
 }
+ALLOW_ERROR_INJECTION(vdiset_insert_page, ERRNO);
 
 static int vdiset_insert_pages(struct vm_area_struct *vma, unsigned long *addr,
 			       const struct vdiset_pages *pages)
@@ -359,8 +361,8 @@ static struct vdiset_device *vdiset_device_named(struct vdiset_set *set,
 	return device;
 }
 
-static int vdiset_device_claim(struct vdiset_device_file *file,
-			       const char *name, u32 len)
+static noinline int vdiset_device_claim(struct vdiset_device_file *file,
+					const char *name, u32 len)
 {
 	struct vdiset_set *set = file->party->set;
 	struct vdiset_device *device;
@@ -393,6 +395,7 @@ out:
 	spin_unlock(&set->lock);
 	return rc;
 }
+ALLOW_ERROR_INJECTION(vdiset_device_claim, ERRNO);
 
 /* Undo a claim that the caller never learnt of; a name it gave stays. */
 static void vdiset_device_unclaim(struct vdiset_device_file *file)

@@ -6,6 +6,7 @@
  * the user whose server asks for them. Memory is charged to memory cgroups besides (see
  * area.c); these limits hold where no cgroup does.
  */
+#include <linux/error-injection.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
@@ -134,6 +135,7 @@ int vdiset_charge_set(struct vdiset_account *account)
 	spin_unlock(&vdiset_limits_lock);
 	return rc;
 }
+ALLOW_ERROR_INJECTION(vdiset_charge_set, ERRNO);
 
 void vdiset_uncharge_set(struct vdiset_account *account)
 {
@@ -164,6 +166,7 @@ int vdiset_charge_rings(struct vdiset_account *account, u64 bytes)
 	spin_unlock(&vdiset_limits_lock);
 	return rc;
 }
+ALLOW_ERROR_INJECTION(vdiset_charge_rings, ERRNO);
 
 void vdiset_uncharge_rings(struct vdiset_account *account, u64 bytes)
 {
@@ -190,6 +193,7 @@ int vdiset_charge_area(struct vdiset_account *account, u64 size, u64 bytes)
 	spin_unlock(&vdiset_limits_lock);
 	return rc;
 }
+ALLOW_ERROR_INJECTION(vdiset_charge_area, ERRNO);
 
 void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes)
 {

@@ -3,6 +3,7 @@
  * set.c - sets: creation, names, who may join, the end
  */
 #include <linux/capability.h>
+#include <linux/error-injection.h>
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -254,7 +255,7 @@ err_set:
 }
 
 /* Make the set known. From here on others can find it. */
-static int vdiset_set_publish(struct vdiset_set *set)
+static noinline int vdiset_set_publish(struct vdiset_set *set)
 {
 	struct vdiset_set *other;
 	int rc = 0;
@@ -272,6 +273,7 @@ static int vdiset_set_publish(struct vdiset_set *set)
 	mutex_unlock(&vdiset_table_lock);
 	return rc;
 }
+ALLOW_ERROR_INJECTION(vdiset_set_publish, ERRNO);
 
 /*
  * The last step of binding. Another thread may have closed the descriptor
