@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Every allocation and every copy that a request makes, failed one after the
- * other (/proc/thread-self/fail-nth, on a kernel with fault injection). Each
- * time the request works or gives the error it documents; what it was to do can
+ * other (/proc/thread-self/fail-nth, on a kernel with fault injection), and with
+ * them those functions of the module that fail for other reasons. Each time the request works or gives the error it documents; what it was to do can
  * be done then; and everything is given back in the end.
  */
 #define _GNU_SOURCE
-#include <sys/syscall.h>
-#include "vdiset_test.h"
+#include "scene.h"
 #include "kselftest_harness.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
+#define POINTS		DEBUGFS "fail_function/"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
-#define AREA		(2 * MIB)
 #define MOST		3000		/* no request has so many sites */
 
 /* What fail-nth may hit, and without a stack trace for each in the log. */
@@ -27,17 +26,47 @@ static const struct {
 	{ DEBUGFS "fail_page_alloc/min-order", "0" },
 	{ DEBUGFS "fail_page_alloc/verbose", "0" },
 	{ DEBUGFS "fail_usercopy/verbose", "0" },
+	{ DEBUGFS "fail_function/verbose", "0" },
 };
 
-static bool prepared(void)
+/* What the module lets fail (ALLOW_ERROR_INJECTION), and how */
+static const struct {
+	const char *function;
+	int error;
+} points[] = {
+	{ "vdiset_charge_set", EDQUOT },
+	{ "vdiset_charge_rings", EDQUOT },
+	{ "vdiset_charge_area", EDQUOT },
+	{ "vdiset_set_publish", EEXIST },
+	{ "vdiset_lock_config", EINTR },
+	{ "vdiset_area_fill", ENOSPC },
+	{ "vdiset_device_claim", EBUSY },
+	{ "vdiset_insert_page", ENOMEM },
+};
+
+static int point_add(const char *function, int error)
+{
+	char path[128], value[32];
+	int ret;
+
+	ret = vd_write_file(POINTS "inject", function);
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), POINTS "%s/retval", function);
+	snprintf(value, sizeof(value), "%#llx", (unsigned long long)-error);
+	return vd_write_file(path, value);
+}
+
+/* The functions are those of one life of the module: they go first. */
+static int points_add(void)
 {
 	unsigned int i;
+	int ret;
 
-	if (access(FAIL_NTH, W_OK))
-		return false;
-	for (i = 0; i < ARRAY_LEN(settings); i++)
-		vd_write_file(settings[i].path, settings[i].value);
-	return true;
+	ret = vd_write_file(POINTS "inject", "\n");
+	for (i = 0; !ret && i < ARRAY_LEN(points); i++)
+		ret = point_add(points[i].function, points[i].error);
+	return ret;
 }
 
 /* The descriptor is opened beforehand: its own allocations do not count. */
@@ -65,275 +94,6 @@ static bool disarm(int fd)
 	while (pwrite(fd, "0", 1, 0) != 1)
 		;
 	return false;
-}
-
-struct scene {
-	struct vd_set s;
-	struct vd_dev client, server;
-	struct vdiset_open_device opened;
-	void *map;
-	size_t length;
-	int fd;			/* for requests on an unbound file */
-};
-
-/*
- * The requests: how far the set must be, the call, and what it may give
- * besides 0 when something in it fails.
- */
-struct step {
-	const char *name;
-	int state;
-	bool devices;		/* open on both sides */
-	int (*call)(struct scene *sc);
-	int errors[4];
-};
-
-static int call_open(struct scene *sc)
-{
-	int fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	close(sc->fd);
-	sc->fd = fd;
-	return 0;
-}
-
-static int call_create(struct scene *sc)
-{
-	return vd_create(sc->fd, "faults", 8);
-}
-
-static int call_attach(struct scene *sc)
-{
-	return vd_attach(sc->s.server, VDISET_ROLE_SERVER, sc->s.name);
-}
-
-static int call_secondary(struct scene *sc)
-{
-	return vd_attach(sc->fd, VDISET_ROLE_SECONDARY, sc->s.name);
-}
-
-static int call_observer(struct scene *sc)
-{
-	return vd_attach_id(sc->fd, VDISET_ROLE_OBSERVER, sc->s.id);
-}
-
-static int call_by_fd(struct scene *sc)
-{
-	return vd_attach_fd(sc->fd, VDISET_ROLE_OBSERVER, sc->s.primary);
-}
-
-static int call_configure(struct scene *sc)
-{
-	return vd_configure(sc->s.server, 16);
-}
-
-static int call_name_device(struct scene *sc)
-{
-	return vd_name_device(sc->s.server, "other", 1);
-}
-
-static int call_request(struct scene *sc)
-{
-	return vd_request_buffers(sc->s.server, AREA, NULL);
-}
-
-static int call_end_config(struct scene *sc)
-{
-	int ret = vd_request_buffers(sc->s.server, AREA, NULL);
-
-	return ret ? ret : vd_end_config(sc->s.server);
-}
-
-static int call_get_config(struct scene *sc)
-{
-	struct vdiset_get_config get;
-
-	return vd_get_config(sc->s.primary, VDISET_CONFIG_WAIT, SEC, &get);
-}
-
-static int call_open_device(struct scene *sc)
-{
-	char name[80];
-
-	return vd_open_device(sc->s.primary,
-			      vd_device_name(name, sc->s.name, 1),
-			      &sc->opened);
-}
-
-static int map(struct scene *sc, int fd, off_t offset, size_t length,
-	       int prot)
-{
-	void *at = mmap(NULL, length, prot, MAP_SHARED, fd, offset);
-
-	if (at == MAP_FAILED)
-		return -errno;
-	sc->map = at;
-	sc->length = length;
-	return 0;
-}
-
-static int call_map_area(struct scene *sc)
-{
-	return map(sc, sc->s.primary, VDISET_MMAP_AREA, AREA,
-		   PROT_READ | PROT_WRITE);
-}
-
-static int call_map_ro(struct scene *sc)
-{
-	return map(sc, sc->client.fd, VDISET_MMAP_RO, sc->client.ro_size,
-		   PROT_READ);
-}
-
-static int call_map_rw(struct scene *sc)
-{
-	return map(sc, sc->client.fd, VDISET_MMAP_RW, sc->client.rw_size,
-		   PROT_READ | PROT_WRITE);
-}
-
-static int call_set_wait(struct scene *sc)
-{
-	uint32_t seen = 0;
-
-	return vd_set_wait(sc->s.server, VDISET_WAIT_KICK | VDISET_WAIT_SLEEP,
-			   MS, 1, &seen);
-}
-
-static int call_device_wait(struct scene *sc)
-{
-	return vd_device_wait(sc->client.fd, VDISET_WAIT_KICK |
-			      VDISET_WAIT_SLEEP, MS, 0);
-}
-
-static int call_poll(struct scene *sc)
-{
-	struct pollfd fds[] = { { .fd = sc->s.primary, .events = POLLIN },
-				{ .fd = sc->s.server, .events = POLLIN } };
-
-	return poll(fds, 2, 1) < 0 ? -errno : 0;
-}
-
-static int call_status(struct scene *sc)
-{
-	struct vdiset_device_status dev;
-	struct vdiset_status st;
-	int ret = vd_status(sc->s.server, &st);
-
-	return ret ? ret : vd_device_status(sc->s.server, 0, &dev);
-}
-
-static int call_list(struct scene *sc)
-{
-	struct vdiset_list list = { .size = sizeof(list) };
-
-	return vd_ioctl(sc->fd, VDISET_LIST, &list);
-}
-
-static int call_fdinfo(struct scene *sc)
-{
-	char path[64], buf[1024];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", sc->s.primary);
-	return vd_read_file(path, buf, sizeof(buf)) > 0 ? 0 : -ENOMEM;
-}
-
-static int call_device_close(struct scene *sc)
-{
-	return vd_device_close(sc->server.fd);
-}
-
-static int call_abort(struct scene *sc)
-{
-	return vd_abort(sc->s.server, VDISET_REASON_SIGNAL, 1, "faults");
-}
-
-static int call_close(struct scene *sc)
-{
-	int ret = vd_close(sc->s.server);
-
-	return ret == -EBUSY ? 0 : ret;
-}
-
-static const struct step steps[] = {
-	/* the path is copied, too */
-	{ "open", VDISET_STATE_CREATED, false, call_open,
-	  { ENOMEM, EFAULT } },
-	{ "create", VDISET_STATE_CREATED, false, call_create,
-	  { ENOMEM, EFAULT } },
-	{ "attach", VDISET_STATE_CREATED, false, call_attach,
-	  { ENOMEM, EFAULT } },
-	{ "secondary", VDISET_STATE_INITIALIZING, false, call_secondary,
-	  { ENOMEM, EFAULT } },
-	{ "observer", VDISET_STATE_CREATED, false, call_observer,
-	  { ENOMEM, EFAULT } },
-	{ "by_fd", VDISET_STATE_CREATED, false, call_by_fd,
-	  { ENOMEM, EFAULT } },
-	{ "configure", VDISET_STATE_CONNECTED, false, call_configure,
-	  { EFAULT } },
-	{ "name_device", VDISET_STATE_CONFIGURABLE, false, call_name_device,
-	  { EFAULT } },
-	{ "request", VDISET_STATE_CONFIGURABLE, false, call_request,
-	  { EFAULT } },
-	{ "end_config", VDISET_STATE_CONFIGURABLE, false, call_end_config,
-	  { ENOMEM, EFAULT } },
-	{ "grow", VDISET_STATE_INITIALIZING, false, call_request,
-	  { ENOMEM, EFAULT } },
-	{ "get_config", VDISET_STATE_INITIALIZING, false, call_get_config,
-	  { EFAULT } },
-	{ "open_device", VDISET_STATE_INITIALIZING, false, call_open_device,
-	  { ENOMEM, EFAULT } },
-	{ "map_area", VDISET_STATE_INITIALIZING, false, call_map_area,
-	  { ENOMEM } },
-	{ "map_ro", VDISET_STATE_INITIALIZING, true, call_map_ro,
-	  { ENOMEM } },
-	{ "map_rw", VDISET_STATE_INITIALIZING, true, call_map_rw,
-	  { ENOMEM } },
-	{ "set_wait", VDISET_STATE_INITIALIZING, true, call_set_wait,
-	  { EFAULT, ETIMEDOUT } },
-	{ "device_wait", VDISET_STATE_INITIALIZING, true, call_device_wait,
-	  { EFAULT, ETIMEDOUT } },
-	{ "poll", VDISET_STATE_INITIALIZING, true, call_poll,
-	  { ENOMEM, EFAULT } },
-	{ "status", VDISET_STATE_INITIALIZING, true, call_status,
-	  { EFAULT } },
-	{ "list", VDISET_STATE_CREATED, false, call_list, { EFAULT } },
-	{ "fdinfo", VDISET_STATE_CREATED, false, call_fdinfo,
-	  { ENOMEM, EFAULT } },
-	{ "device_close", VDISET_STATE_INITIALIZING, true, call_device_close,
-	  { EFAULT } },
-	{ "abort", VDISET_STATE_INITIALIZING, true, call_abort, { EFAULT } },
-	{ "close", VDISET_STATE_INITIALIZING, true, call_close, { EFAULT } },
-};
-
-static int scene_up(struct scene *sc, const struct step *step)
-{
-	int ret;
-
-	memset(sc, 0, sizeof(*sc));
-	sc->client.fd = sc->server.fd = sc->opened.out_fd = -1;
-	sc->fd = vd_open();
-	ret = vd_set_up(&sc->s, 8, 8, AREA, step->state);
-	if (ret || !step->devices)
-		return ret;
-	ret = vd_set_open_device(&sc->s, sc->s.server, 0, &sc->server);
-	if (!ret)
-		ret = vd_set_open_device(&sc->s, sc->s.primary, 0, &sc->client);
-	return ret;
-}
-
-static void scene_down(struct scene *sc)
-{
-	if (sc->map)
-		munmap(sc->map, sc->length);
-	if (sc->opened.out_fd > 0)
-		close(sc->opened.out_fd);
-	if (sc->client.own)
-		vd_dev_release(&sc->client);
-	if (sc->server.own)
-		vd_dev_release(&sc->server);
-	vd_set_down(&sc->s);
-	close(sc->fd);
 }
 
 static bool documented(const struct step *step, int ret)
@@ -364,8 +124,14 @@ FIXTURE(faults) {
 
 FIXTURE_SETUP(faults)
 {
-	if (!prepared())
-		SKIP(return, "this kernel injects no faults");
+	unsigned int i;
+
+	self->fd = -1;
+	if (access(FAIL_NTH, W_OK) || access(POINTS, X_OK))
+		return;
+	for (i = 0; i < ARRAY_LEN(settings); i++)
+		vd_write_file(settings[i].path, settings[i].value);
+	ASSERT_EQ(0, points_add());
 	self->fd = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->fd);
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -376,9 +142,10 @@ FIXTURE_TEARDOWN(faults)
 {
 	struct vdiset_info after;
 
-	if (self->fd <= 0)
+	if (self->fd < 0)
 		return;
 	close(self->fd);
+	EXPECT_EQ(0, vd_write_file(POINTS "inject", "\n"));
 	EXPECT_EQ((int)self->before.out_sets,
 		  vd_wait_sets(self->before.out_sets));
 	after = get_info();
@@ -386,10 +153,10 @@ FIXTURE_TEARDOWN(faults)
 }
 
 /*
- * After ENOMEM nothing has happened, and the call works when repeated. EFAULT
- * in the answer comes when it has.
+ * After any other error than EFAULT nothing has happened, and the call works
+ * when repeated. EFAULT in the answer comes when it has.
  */
-static int sweep(int fd, const struct step *step, int *count)
+static int sweep(int fd, const struct step *step, int *count, bool *seen)
 {
 	struct scene sc;
 	bool injected;
@@ -409,7 +176,8 @@ static int sweep(int fd, const struct step *step, int *count)
 			scene_down(&sc);
 			return -EPROTO;
 		}
-		if (ret == -ENOMEM) {
+		seen[-ret] = true;
+		if (ret && ret != -EFAULT && ret != -ETIMEDOUT) {
 			ret = step->call(&sc);
 			if (ret) {
 				printf("# %s: after fault %d it gives %d\n",
@@ -426,20 +194,25 @@ static int sweep(int fd, const struct step *step, int *count)
 	return 0;
 }
 
-TEST_F_TIMEOUT(faults, every_request, 500)
+TEST_F_TIMEOUT(faults, every_request, 1500)
 {
-	unsigned int i;
+	static bool seen[512];
 	int count, total = 0;
+	unsigned int i;
 
-	for (i = 0; i < ARRAY_LEN(steps); i++) {
+	if (self->fd < 0)
+		SKIP(return, "this kernel injects no faults");
+	for (i = 0; i < n_steps; i++) {
 		count = 0;
-		EXPECT_EQ(0, sweep(self->fd, &steps[i], &count))
+		EXPECT_EQ(0, sweep(self->fd, &steps[i], &count, seen))
 			TH_LOG("%s", steps[i].name);
 		TH_LOG("%s: %d faults", steps[i].name, count);
 		total += count;
 	}
 	TH_LOG("%d faults injected", total);
 	EXPECT_LT(50, total);
+	EXPECT_TRUE(seen[ENOMEM] && seen[EFAULT]);
+	EXPECT_TRUE(seen[EDQUOT] && seen[EEXIST] && seen[EINTR] && seen[EBUSY]);
 }
 
 /* From nothing to a command and its completion, in one go. */
@@ -451,7 +224,7 @@ static int whole_backup(struct scene *sc)
 	char *area;
 	int ret;
 
-	ret = vd_set_up(&sc->s, 1, 8, AREA, VDISET_STATE_INITIALIZING);
+	ret = vd_set_up(&sc->s, 1, 8, SCENE_AREA, VDISET_STATE_INITIALIZING);
 	if (ret)
 		return ret;
 	ret = vd_set_open_device(&sc->s, sc->s.server, 0, &sc->server);
@@ -459,12 +232,12 @@ static int whole_backup(struct scene *sc)
 		ret = vd_set_open_device(&sc->s, sc->s.primary, 0,
 					 &sc->client);
 	if (!ret)
-		ret = call_map_area(sc);
+		ret = scene_map_area(sc);
 	if (ret)
 		return ret;
 	area = sc->map;
 	area[0] = 1;
-	area[AREA - 1] = 1;
+	area[SCENE_AREA - 1] = 1;
 	ret = vd_put(&sc->server, &cmd);
 	if (!ret)
 		ret = vd_get(&sc->client, &cmd, 0, SEC);
@@ -481,12 +254,25 @@ static int whole_backup(struct scene *sc)
 	return ret;
 }
 
-TEST_F_TIMEOUT(faults, a_whole_backup, 500)
+static bool is_fault(int ret)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_LEN(points); i++) {
+		if (ret == -points[i].error)
+			return true;
+	}
+	return ret == -ENOMEM || ret == -EFAULT || ret == -EBADF;
+}
+
+TEST_F_TIMEOUT(faults, a_whole_backup, 1500)
 {
 	int nth, ret, failed = 0;
 	struct scene sc;
 	bool injected;
 
+	if (self->fd < 0)
+		SKIP(return, "this kernel injects no faults");
 	for (nth = 1; nth < MOST; nth++) {
 		memset(&sc, 0, sizeof(sc));
 		sc.client.fd = sc.server.fd = sc.opened.out_fd = sc.fd = -1;
@@ -495,8 +281,7 @@ TEST_F_TIMEOUT(faults, a_whole_backup, 500)
 		ret = whole_backup(&sc);
 		injected = disarm(self->fd);
 		scene_down(&sc);
-		EXPECT_TRUE(ret == 0 || ret == -ENOMEM || ret == -EFAULT ||
-			    ret == -EBADF)
+		EXPECT_TRUE(ret == 0 || is_fault(ret))
 			TH_LOG("fault %d gives %d", nth, ret);
 		failed += ret != 0;
 		if (!injected)

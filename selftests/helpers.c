@@ -357,9 +357,11 @@ int vd_read_file(const char *path, char *buf, size_t size)
 	if (fd < 0)
 		return -errno;
 	n = read(fd, buf, size - 1);
+	if (n < 0)
+		n = -errno;
 	close(fd);
 	if (n < 0)
-		return -EIO;
+		return n;
 	buf[n] = 0;
 	return n;
 }

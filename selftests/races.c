@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every request at the same moment as what ends or changes its set: aborts,
+ * closes of all kinds, growth, mapping, and the same request again. Each gives
+ * an answer that one order of the two would give, nobody is left asleep,
+ * and nothing stays behind. Meant for kernels that see races and lock orders;
+ * the order is left to chance, so more rounds see more:
+ *
+ *   VDISET_RACES	rounds of each pair, 10 by default; 200 for a long run
+ */
+#define _GNU_SOURCE
+#include "scene.h"
+#include "kselftest_harness.h"
+
+#define STUCK		(10 * SEC)
+#define TOGGLES		6
+
+static int rounds(void)
+{
+	const char *text = getenv("VDISET_RACES");
+
+	return text ? atoi(text) : 10;
+}
+
+/*
+ * Requests that sleep until somebody ends the set
+ */
+static int sleep_set_wait(struct scene *sc)
+{
+	uint32_t seen = 0;
+	int ret;
+
+	do {
+		ret = vd_set_wait(sc->s.server, VDISET_WAIT_SLEEP, STUCK, 0,
+				  &seen);
+	} while (!ret);
+	return ret;
+}
+
+static int sleep_device_wait(struct scene *sc)
+{
+	return vd_device_wait(sc->client.fd, VDISET_WAIT_SLEEP, STUCK, 0);
+}
+
+static int sleep_get_config(struct scene *sc)
+{
+	struct vdiset_get_config get;
+
+	return vd_get_config(sc->s.primary, VDISET_CONFIG_WAIT, STUCK, &get);
+}
+
+static int sleep_poll(struct scene *sc)
+{
+	struct pollfd fd = { .fd = sc->client.fd, .events = POLLIN };
+	int n = poll(&fd, 1, STUCK / MS);
+
+	if (n <= 0)
+		return n ? -errno : -ETIMEDOUT;
+	return fd.revents & POLLERR ? -ECANCELED : 0;
+}
+
+static const struct step sleeps[] = {
+	{ "set_wait asleep", VDISET_STATE_INITIALIZING, true, sleep_set_wait,
+	  { ECANCELED } },
+	{ "device_wait asleep", VDISET_STATE_INITIALIZING, true,
+	  sleep_device_wait, { ECANCELED } },
+	{ "get_config asleep", VDISET_STATE_CONFIGURABLE, false,
+	  sleep_get_config, { ECANCELED } },
+	{ "poll asleep", VDISET_STATE_INITIALIZING, true, sleep_poll,
+	  { ECANCELED } },
+};
+
+/*
+ * Rivals. Who closes a descriptor that the other is about to use leaves it a
+ * number that means nothing.
+ */
+static int rival_abort_primary(struct scene *sc)
+{
+	return vd_abort(sc->s.primary, VDISET_REASON_SIGNAL, 1, "races");
+}
+
+static int rival_abort_server(struct scene *sc)
+{
+	return vd_abort(sc->s.server, VDISET_REASON_SIGNAL, 2, "races");
+}
+
+static int close_once(int *fd)
+{
+	int old = *fd;
+
+	*fd = -1;
+	return old < 0 ? -EBADF : close(old);
+}
+
+static int rival_close_primary(struct scene *sc)
+{
+	return close_once(&sc->s.primary);
+}
+
+static int rival_close_server(struct scene *sc)
+{
+	return close_once(&sc->s.server);
+}
+
+static int rival_close_device(struct scene *sc)
+{
+	return close_once(&sc->client.fd);
+}
+
+static int rival_device_close(struct scene *sc)
+{
+	return vd_device_close(sc->server.fd);
+}
+
+static int rival_close(struct scene *sc)
+{
+	return vd_close(sc->s.primary);
+}
+
+static int rival_grow(struct scene *sc)
+{
+	return vd_request_buffers(sc->s.server, 64 * KIB, NULL);
+}
+
+static int rival_map(struct scene *sc)
+{
+	volatile char *at;
+	size_t i;
+
+	at = mmap(NULL, SCENE_AREA, PROT_READ | PROT_WRITE, MAP_SHARED,
+		  sc->s.primary, VDISET_MMAP_AREA);
+	if (at == MAP_FAILED)
+		return -errno;
+	for (i = 0; i < SCENE_AREA; i += 64 * KIB)
+		at[i]++;
+	return munmap((void *)at, SCENE_AREA);
+}
+
+static const struct rival {
+	const char *name;
+	int (*call)(struct scene *sc);
+	bool aborts;		/* what it ends is aborted */
+} rivals[] = {
+	{ "abort by the primary", rival_abort_primary, true },
+	{ "abort by the server", rival_abort_server, true },
+	{ "close of the primary", rival_close_primary, true },
+	{ "close of the server", rival_close_server, true },
+	{ "close of a device", rival_close_device, false },
+	{ "DEVICE_CLOSE", rival_device_close, false },
+	{ "CLOSE", rival_close, false },
+	{ "growth", rival_grow, false },
+	{ "mapping", rival_map, false },
+	{ "the same", NULL, false },
+};
+
+/*
+ * What either order of two requests may give. Never: memory or addresses (none
+ * is bad), a broken protocol, a time-out of what must be woken.
+ */
+static bool is_an_answer(const struct step *step, int ret)
+{
+	static const int any[] = {
+		0, ECANCELED, EPIPE, EBADF, EBADFD, EBUSY, EEXIST, EISCONN,
+		ENOTCONN, EAGAIN, ENOENT, ETIMEDOUT, ENODEV, EINVAL, EACCES,
+		ESTALE, EPERM,
+	};
+	unsigned int i;
+
+	if (step->errors[0] == ECANCELED)	/* asleep */
+		return ret == -ECANCELED || ret == -EBADF;
+	for (i = 0; i < ARRAY_LEN(any); i++) {
+		if (ret == -any[i])
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The rival's thread lives as long as the pair: starting one takes longer than
+ * what is raced for.
+ */
+struct race {
+	const struct step *step;
+	const struct rival *rival;
+	struct scene scene;
+	struct scene again;	/* of "the same": its own results */
+	_Atomic int go;
+	_Atomic int done;
+	unsigned int delay;
+	int ret;
+};
+
+static void spin(unsigned int n)
+{
+	volatile unsigned int i;
+
+	for (i = 0; i < n; i++)
+		;
+}
+
+static void *run_rival(void *arg)
+{
+	struct race *race = arg;
+	int round = 0;
+
+	while (true) {
+		while (race->go == round)
+			sched_yield();
+		if (race->go < 0)
+			return NULL;
+		round = race->go;
+		spin(race->delay);
+		if (race->rival->call)
+			race->ret = race->rival->call(&race->scene);
+		else
+			race->ret = race->step->call(&race->again);
+		race->done = round;
+	}
+}
+
+/* What "the same" made is its own; the set is not. */
+static void again_down(struct race *race)
+{
+	struct scene *again = &race->again;
+
+	if (again->map)
+		munmap(again->map, again->length);
+	if (again->opened.out_fd > 0)
+		close(again->opened.out_fd);
+	if (again->fd >= 0 && again->fd != race->scene.fd)
+		close(again->fd);
+}
+
+static int again_up(struct race *race)
+{
+	race->again = race->scene;
+	race->again.map = NULL;
+	race->again.fd = vd_open();
+	return race->again.fd < 0 ? race->again.fd : 0;
+}
+
+static int run_round(struct race *race, int round, unsigned int *seed)
+{
+	int64_t since;
+	int ret, state;
+
+	ret = scene_up(&race->scene, race->step);
+	if (!ret)
+		ret = again_up(race);
+	if (ret) {
+		printf("# the set is not made: %d\n", ret);
+		return ret;
+	}
+	/* who is to be found asleep gets the time to fall asleep, often */
+	race->delay = rand_r(seed) % (round % 2 ? 20000 : 200);
+	since = vd_now();
+	race->go = round;
+	spin(rand_r(seed) % 200);
+	ret = race->step->call(&race->scene);
+	while (race->done != round)
+		sched_yield();
+
+	if (!is_an_answer(race->step, ret) ||
+	    (!race->rival->call && !is_an_answer(race->step, race->ret)) ||
+	    vd_now() - since > STUCK) {
+		printf("# %s and %s: %d and %d after %lld ms\n",
+		       race->step->name, race->rival->name, ret, race->ret,
+		       (long long)((vd_now() - since) / MS));
+		ret = -EPROTO;
+	} else {
+		ret = 0;
+	}
+	/* one end is reached, by whoever was first, and it stays */
+	state = vd_state(race->scene.s.primary >= 0 ? race->scene.s.primary :
+						      race->scene.s.server);
+	if (race->rival->aborts && !race->ret && state >= 0 &&
+	    race->step->state > VDISET_STATE_CREATED &&
+	    state != VDISET_STATE_ABORTED &&
+	    state != VDISET_STATE_TERMINATED) {
+		printf("# %s and %s: the state is %d\n", race->step->name,
+		       race->rival->name, state);
+		ret = -EPROTO;
+	}
+	again_down(race);
+	scene_down(&race->scene);
+	return ret;
+}
+
+static int run_race(const struct step *step, const struct rival *rival, int n,
+		    unsigned int *seed)
+{
+	struct race race = { .step = step, .rival = rival };
+	pthread_t thread;
+	int round, ret;
+
+	ret = -pthread_create(&thread, NULL, run_rival, &race);
+	if (ret)
+		return ret;
+	for (round = 1; !ret && round <= n; round++)
+		ret = run_round(&race, round, seed);
+	race.go = -1;
+	pthread_join(thread, NULL);
+	return ret;
+}
+
+static struct vdiset_info get_info(void)
+{
+	struct vdiset_info info = { .size = sizeof(info) };
+	int fd = vd_open();
+
+	vd_ioctl(fd, VDISET_INFO, &info);
+	close(fd);
+	return info;
+}
+
+FIXTURE(races) {
+	struct vdiset_info before;
+	unsigned int seed;
+};
+
+FIXTURE_SETUP(races)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	self->before = get_info();
+	self->seed = getpid();
+}
+
+FIXTURE_TEARDOWN(races)
+{
+	EXPECT_EQ((int)self->before.out_sets,
+		  vd_wait_sets(self->before.out_sets));
+	EXPECT_EQ(self->before.out_total_bytes, get_info().out_total_bytes);
+}
+
+TEST_F_TIMEOUT(races, of_two, 3600)
+{
+	unsigned int i, j;
+	int n = rounds();
+
+	for (i = 0; i < n_steps; i++) {
+		for (j = 0; j < ARRAY_LEN(rivals); j++)
+			EXPECT_EQ(0, run_race(&steps[i], &rivals[j], n,
+					      &self->seed));
+	}
+	TH_LOG("%d races", (int)(n_steps * ARRAY_LEN(rivals)) * n);
+}
+
+TEST_F_TIMEOUT(races, nobody_sleeps_on, 3600)
+{
+	unsigned int i, j;
+	int n = 4 * rounds();
+
+	for (i = 0; i < ARRAY_LEN(sleeps); i++) {
+		for (j = 0; j < ARRAY_LEN(rivals); j++) {
+			if (rivals[j].aborts)
+				EXPECT_EQ(0, run_race(&sleeps[i], &rivals[j], n,
+						      &self->seed));
+		}
+	}
+}
+
+/* A processor that comes and goes takes its sleepers and timers along. */
+#define CPU1	"/sys/devices/system/cpu/cpu1/online"
+
+static void *run_toggle(void *arg)
+{
+	_Atomic int *left = arg;
+
+	for (; *left > 0; --*left) {
+		vd_write_file(CPU1, *left % 2 ? "1" : "0");
+		vd_sleep_ms(20);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(races, a_processor_goes, 600)
+{
+	_Atomic int left = 2 * TOGGLES;
+	int n = 0, before = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int i;
+	pthread_t thread;
+
+	if (before < 2 || access(CPU1, W_OK))
+		SKIP(return, "no processor to switch off");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run_toggle, &left));
+	while (left > 0) {
+		for (i = 0; i < ARRAY_LEN(sleeps); i++, n++)
+			EXPECT_EQ(0, run_race(&sleeps[i], &rivals[n % 4], 4,
+					      &self->seed));
+	}
+	pthread_join(thread, NULL);
+	EXPECT_EQ(before, sysconf(_SC_NPROCESSORS_ONLN));
+	TH_LOG("%d rounds", 4 * n);
+}
+
+TEST_HARNESS_MAIN
