@@ -259,7 +259,7 @@ static void start(struct course *c)
 static void wait_for_moment(struct course *c, const struct end *e)
 {
 	struct actor *a = &c->r->actor[e->who];
-	int64_t last = vd_now() + 100 * MS;
+	int64_t last = vd_now() + 2 * SEC;
 
 	while (atomic_load(&a->stage) < (int)e->when && vd_now() < last) {
 		if (atomic_load(&c->r->actor[PRIMARY].stage) >= BOUND)
