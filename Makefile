@@ -70,7 +70,8 @@ demo: deps
 	$(Q)$(if $(filter 0,$(VM)),,vm/run -- )postgres/demo
 
 check: deps
-	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
+	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
+	$(MAKE_IN) -C selftests hardening
 	$(Q)selftests/check $(KERNELS)
 
 check-debug: deps
