@@ -35,8 +35,12 @@
 #define KIB		1024ULL
 #define MIB		(1024ULL * 1024)
 
-/* The contract's bound for everybody to have noticed an abort or a death. */
-#define ABORT_BOUND	(100 * MS)
+/*
+ * The contract's bound for everybody to have noticed an abort or a death. A
+ * kernel that checks each of its steps takes longer: VDISET_SLOWNESS times.
+ */
+#define ABORT_BOUND	(100 * MS * vd_slowness())
+int vd_slowness(void);
 
 /*
  * The clock of an emulated guest runs on while its host does something else.
