@@ -22,7 +22,8 @@
 
 /**
  * vdiset_sleep - wait for a condition
- * @wait: the queue
+ * @queue: where to wait
+ * @now: ktime_get_ns(), where @ns is not negative
  * @ns: longest wait, negative for ever
  * @condition: gives VDISET_SLEEP, VDISET_READY or an error
  *
@@ -33,24 +34,49 @@
  * must get the chance to look at what the signal was for, and a relative
  * time-out would start anew.
  */
-#define vdiset_sleep(wait, ns, condition)				\
+#define vdiset_sleep(queue, now, ns, condition)				\
 ({									\
-	int __rc = (condition);						\
-	int __woken = 0;						\
+	wait_queue_head_t *__queue = (queue);				\
+	struct wait_queue_entry __entry;				\
+	int __woken = (ns) ? 0 : -ETIMEDOUT;				\
+	ktime_t __end;							\
+	int __rc;							\
 									\
-	if (__rc == VDISET_SLEEP && (ns) < 0)				\
-		__woken = wait_event_interruptible(wait,		\
-				(__rc = (condition)) != VDISET_SLEEP);	\
-	else if (__rc == VDISET_SLEEP && (ns) > 0)			\
-		__woken = wait_event_interruptible_hrtimeout(wait,	\
-				(__rc = (condition)) != VDISET_SLEEP,	\
-				ns_to_ktime(ns));			\
+	might_sleep();							\
+	__rc = (condition);						\
+	if (__rc == VDISET_SLEEP && !__woken) {				\
+		__end = ktime_add_safe(now, ns);			\
+		init_wait_entry(&__entry, 0);				\
+		do {							\
+			if (prepare_to_wait_event(__queue, &__entry,	\
+						  TASK_INTERRUPTIBLE))	\
+				__woken = -EINTR;			\
+			__rc = (condition);				\
+			if (__rc != VDISET_SLEEP || __woken)		\
+				break;					\
+			__woken = vdiset_schedule((ns) < 0 ? NULL :	\
+						  &__end);		\
+			__rc = (condition);				\
+		} while (__rc == VDISET_SLEEP && !__woken);		\
+		finish_wait(__queue, &__entry);				\
+	}								\
 	if (__rc == VDISET_READY)					\
 		__rc = 0;						\
 	else if (__rc == VDISET_SLEEP)					\
-		__rc = __woken == -ERESTARTSYS ? -EINTR : -ETIMEDOUT;	\
+		__rc = __woken;						\
 	__rc;								\
 })
+
+/* 0, or the time is over. */
+static int vdiset_schedule(ktime_t *end)
+{
+	if (!end)
+		schedule();
+	else if (!schedule_hrtimeout_range(end, current->timer_slack_ns,
+					   HRTIMER_MODE_ABS))
+		return -ETIMEDOUT;
+	return 0;
+}
 
 static int vdiset_configured(const struct vdiset_set *set)
 {
@@ -64,7 +90,8 @@ static int vdiset_configured(const struct vdiset_set *set)
 
 int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns)
 {
-	return vdiset_sleep(set->wait, timeout_ns, vdiset_configured(set));
+	return vdiset_sleep(&set->wait, timeout_ns > 0 ? ktime_get() : 0,
+			    timeout_ns, vdiset_configured(set));
 }
 
 /* The state comes first: after the last event there is none. */
@@ -101,27 +128,32 @@ static int vdiset_device_ready(const struct vdiset_device *device,
 }
 
 /*
- * Whoever kicks and then sleeps leaves its processor to the one it wakes: that
- * one need be neither moved nor run first.
+ * After a barrier. Whoever kicks and then sleeps leaves its processor to the one
+ * it wakes: that one need be neither moved nor run first.
  */
 static void vdiset_kick_queue(wait_queue_head_t *wait, bool sleeps)
 {
-	if (!sleeps)
-		vdiset_wake(wait);
-	else if (wq_has_sleeper(wait))
-		wake_up_interruptible_sync(wait);
+	if (!waitqueue_active(wait))
+		return;
+	if (sleeps)
+		wake_up_interruptible_sync_poll(wait, EPOLLIN | EPOLLRDNORM);
+	else
+		wake_up_all(wait);
 }
 
 /* Wake whoever waits on @side of the device, or for all its devices. */
 static void vdiset_kick(struct vdiset_device *device, enum vdiset_side side,
 			bool sleeps)
 {
+	struct vdiset_set *set = device->set;
+
 	trace_vdiset_kick(device, side);
+	if (side == VDISET_SERVER)
+		atomic_inc(&set->events);
+	smp_mb(); /* (H) */
 	vdiset_kick_queue(&device->wait[side], sleeps);
-	if (side == VDISET_SERVER) {
-		atomic_inc(&device->set->events);
-		vdiset_kick_queue(&device->set->server_wait, sleeps);
-	}
+	if (side == VDISET_SERVER)
+		vdiset_kick_queue(&set->server_wait, sleeps);
 }
 
 /*
@@ -188,7 +220,7 @@ static int vdiset_server_sleep(struct vdiset_set *set, s64 timeout_ns,
 	for (left = busy; left; left &= left - 1)
 		vdiset_falls_asleep(&set->device[__ffs64(left)], VDISET_SERVER,
 				    since);
-	rc = vdiset_sleep(set->server_wait, timeout_ns,
+	rc = vdiset_sleep(&set->server_wait, since, timeout_ns,
 			  vdiset_server_ready(set, seen));
 	ns = ktime_get_ns() - since;
 	for (left = busy; left; left &= left - 1)
@@ -206,7 +238,7 @@ static int vdiset_device_sleep(struct vdiset_device *device,
 	int rc;
 
 	vdiset_falls_asleep(device, side, since);
-	rc = vdiset_sleep(device->wait[side], timeout_ns,
+	rc = vdiset_sleep(&device->wait[side], since, timeout_ns,
 			  vdiset_device_ready(device, side, seen));
 	ns = ktime_get_ns() - since;
 	vdiset_has_slept(device, side, ns);
@@ -229,58 +261,91 @@ static void vdiset_kick_clients(struct vdiset_set *set, u64 kick, bool sleeps)
 		vdiset_kick(&set->device[__ffs64(kick)], VDISET_CLIENT, sleeps);
 }
 
-int vdiset_wait_ioctl(struct vdiset_call *call)
+/*
+ * The arguments of the two calls: what has the size known, as it nearly always
+ * has, takes one look at the caller's memory.
+ */
+#define vdiset_copy_wait_args(args, last, uargs)			\
+({									\
+	u32 __usize;							\
+	int __rc = 0;							\
+									\
+	BUILD_BUG_ON(offsetof(typeof(*(args)), size));			\
+	if (copy_from_user(args, uargs, sizeof(*(args))) ||		\
+	    (args)->size != sizeof(*(args)))				\
+		__rc = vdiset_copy_args(args, sizeof(*(args)),		\
+					offsetofend(typeof(*(args)), last),\
+					uargs, &__usize);		\
+	__rc;								\
+})
+
+int vdiset_wait_ioctl(struct vdiset_party *party,
+		      struct vdiset_wait __user *uargs)
 {
-	struct vdiset_wait *args = &call->args->wait;
-	struct vdiset_set *set = call->party->set;
-	u32 state = vdiset_set_state(set);
+	struct vdiset_wait args;
+	struct vdiset_set *set;
 	bool sleeps;
+	u32 state;
 	int rc;
 
-	rc = vdiset_check_wait(args->flags, args->timeout_ns);
+	rc = vdiset_copy_wait_args(&args, out_events, uargs);
 	if (rc)
 		return rc;
-	if (args->kick && !(args->flags & VDISET_WAIT_KICK))
+	if (!party)
+		return -ENOTCONN;
+	if (party->who.role != VDISET_ROLE_SERVER)
+		return -EPERM;
+	rc = vdiset_check_wait(args.flags, args.timeout_ns);
+	if (rc)
+		return rc;
+	if (args.kick && !(args.flags & VDISET_WAIT_KICK))
 		return -EINVAL;
+	set = party->set;
 	if (set->config.device_count < 64 &&
-	    args->kick >> set->config.device_count)
+	    args.kick >> set->config.device_count)
 		return -EINVAL;
 	/* what was aborted before END_CONFIG has no rings to look at */
+	state = vdiset_set_state(set);
 	if (state < VDISET_STATE_INITIALIZING ||
-	    state == VDISET_STATE_ABORTED || READ_ONCE(call->party->left))
+	    state == VDISET_STATE_ABORTED || READ_ONCE(party->left))
 		return vdiset_state_error(set, state);
 
-	sleeps = args->flags & VDISET_WAIT_SLEEP;
-	vdiset_kick_clients(set, args->kick, sleeps);
+	sleeps = args.flags & VDISET_WAIT_SLEEP;
+	vdiset_kick_clients(set, args.kick, sleeps);
 	if (sleeps)
-		rc = vdiset_server_sleep(set, args->timeout_ns, args->seen);
-	args->out_events = atomic_read(&set->events);
-	return rc;
+		rc = vdiset_server_sleep(set, args.timeout_ns, args.seen);
+	if (rc)
+		return rc;
+	return put_user(atomic_read(&set->events), &uargs->out_events);
 }
 
-int vdiset_device_wait_ioctl(struct vdiset_call *call)
+int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
+			     const struct vdiset_device_wait __user *uargs)
 {
-	const struct vdiset_device_wait *args = &call->args->device_wait;
-	struct vdiset_device *device = call->device_file->device;
-	enum vdiset_side side = call->device_file->side;
+	struct vdiset_device *device = file->device;
+	enum vdiset_side side = file->side;
+	struct vdiset_device_wait args;
 	bool sleeps;
 	int rc;
 
-	rc = vdiset_check_wait(args->flags, args->timeout_ns);
+	rc = vdiset_copy_wait_args(&args, reserved, uargs);
 	if (rc)
 		return rc;
-	if (args->reserved)
+	rc = vdiset_check_wait(args.flags, args.timeout_ns);
+	if (rc)
+		return rc;
+	if (args.reserved)
 		return -EINVAL;
 
-	sleeps = args->flags & VDISET_WAIT_SLEEP;
-	if (args->flags & VDISET_WAIT_KICK)
+	sleeps = args.flags & VDISET_WAIT_SLEEP;
+	if (args.flags & VDISET_WAIT_KICK)
 		vdiset_kick(device, vdiset_peer_side(side), sleeps);
 	if (sleeps)
-		rc = vdiset_device_sleep(device, side, args->timeout_ns,
-					 args->seen);
-	else if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
-		rc = -ECANCELED;
-	return rc;
+		return vdiset_device_sleep(device, side, args.timeout_ns,
+					   args.seen);
+	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
+		return -ECANCELED;
+	return 0;
 }
 
 /* Is there something in the ring that @side consumes? */
