@@ -108,6 +108,18 @@ vdiset_file_party(const struct vdiset_file *file)
 	return smp_load_acquire(&file->party);
 }
 
+/**
+ * struct vdiset_waiters - who waits for one thing
+ * @sole: a task that sleeps, nearly always the only one: it is woken without the
+ *	queue and its lock. A task puts itself here where nobody is, and takes
+ *	itself away before its call ends: who finds it under RCU may wake it
+ * @queue: the others, and who polls
+ */
+struct vdiset_waiters {
+	struct task_struct *sole;
+	wait_queue_head_t queue;
+};
+
 /*
  * A side's region, page by page: it is mapped, never used as a whole here. @head
  * is at the address of the first page.
@@ -143,7 +155,7 @@ struct vdiset_device {
 	char name[VDISET_NAME_MAX + 1];
 	bool opened[VDISET_SIDES];
 	struct vdiset_device_file *user[VDISET_SIDES];
-	wait_queue_head_t wait[VDISET_SIDES];
+	struct vdiset_waiters wait[VDISET_SIDES];
 	atomic64_t waited_ns[VDISET_SIDES];
 	u64 waiting_since[VDISET_SIDES];
 	struct page *state_page;
@@ -233,8 +245,8 @@ struct vdiset_set {
 	struct vdiset_identity abort_by;
 
 	atomic_t events;
-	wait_queue_head_t wait;
-	wait_queue_head_t server_wait;
+	struct vdiset_waiters wait;
+	struct vdiset_waiters server_wait;
 
 	struct vdiset_device device[];
 };
@@ -294,13 +306,6 @@ struct vdiset_call {
 	u32 usize;
 	u32 ksize;
 };
-
-/* Everybody: no waiter is exclusive, and abort must reach them all. */
-static inline void vdiset_wake(wait_queue_head_t *wait)
-{
-	if (wq_has_sleeper(wait))
-		wake_up_all(wait);
-}
 
 /* The core clears VM_SHARED where the file is not open for writing. */
 static inline int vdiset_check_shared(const struct vm_area_struct *vma)
@@ -396,6 +401,8 @@ int vdiset_open_device_ioctl(struct vdiset_call *call);
 int vdiset_device_close_ioctl(struct vdiset_call *call);
 
 /* wait.c */
+void vdiset_waiters_init(struct vdiset_waiters *waiters);
+void vdiset_wake(struct vdiset_waiters *waiters);
 int vdiset_wait_ioctl(struct vdiset_party *party,
 		      struct vdiset_wait __user *uargs);
 int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
