@@ -46,6 +46,7 @@ static void vdiset_pages_free(struct vdiset_pages *pages)
 	kfree(pages->page);
 	pages->page = NULL;
 	pages->count = 0;
+	pages->head = NULL;
 }
 
 /* Zeroed pages in the kernel's own mapping, charged to the caller. */
@@ -67,6 +68,7 @@ static int vdiset_pages_alloc(struct vdiset_pages *pages, size_t size)
 		}
 		pages->page[pages->count++] = page;
 	}
+	pages->head = page_address(pages->page[0]);
 	return 0;
 }
 
@@ -164,13 +166,6 @@ struct vdiset_device *vdiset_device_find(struct vdiset_set *set,
 			return device;
 	}
 	return NULL;
-}
-
-/* Head of a side's region. The side writes there: read each word once. */
-struct vdiset_region *vdiset_device_region(const struct vdiset_device *device,
-					   enum vdiset_side side)
-{
-	return page_address(device->region[side].page[0]);
 }
 
 /* Bring the state page up to date, under set->lock. */

@@ -68,8 +68,6 @@ static const struct vdiset_request vdiset_file_requests[] = {
 		       VDISET_SERVER_ONLY, ANSWER_PROBED, vdiset_end_config_ioctl),
 	VDISET_REQUEST(VDISET_OPEN_DEVICE, vdiset_open_device, reserved,
 		       VDISET_PARTIES, ANSWER_PROBED, vdiset_open_device_ioctl),
-	VDISET_REQUEST(VDISET_WAIT, vdiset_wait, out_events,
-		       VDISET_SERVER_ONLY, ANSWER, vdiset_wait_ioctl),
 	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
 		       VDISET_BOUND, NO_ANSWER, vdiset_abort_ioctl),
 	VDISET_REQUEST(VDISET_STATUS, vdiset_status, reserved,
@@ -83,8 +81,6 @@ static const struct vdiset_request vdiset_file_requests[] = {
 };
 
 static const struct vdiset_request vdiset_device_requests[] = {
-	VDISET_REQUEST(VDISET_DEVICE_WAIT, vdiset_device_wait, reserved,
-		       VDISET_BOUND, NO_ANSWER, vdiset_device_wait_ioctl),
 	VDISET_REQUEST(VDISET_DEVICE_CLOSE, vdiset_device_close, flags,
 		       VDISET_SERVER_ONLY, NO_ANSWER, vdiset_device_close_ioctl),
 	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
@@ -101,6 +97,35 @@ int vdiset_respond(const struct vdiset_call *call)
 	if (copy_to_user(call->uargs, call->args,
 			 min(call->usize, call->ksize)))
 		return -EFAULT;
+	return 0;
+}
+
+/**
+ * vdiset_copy_args - copy a caller's structure in
+ * @args: where to
+ * @size: size the kernel knows
+ * @min_size: size of its first version
+ * @uargs: the caller's structure; its first member is its size
+ * @usize: that size
+ *
+ * What the caller's version lacks becomes 0, what it has more must be 0.
+ */
+int vdiset_copy_args(void *args, u32 size, u32 min_size,
+		     const void __user *uargs, u32 *usize)
+{
+	int rc;
+
+	if (get_user(*usize, (const u32 __user *)uargs))
+		return -EFAULT;
+	if (*usize < min_size)
+		return -EINVAL;
+	if (*usize > PAGE_SIZE)
+		return -E2BIG;
+	rc = copy_struct_from_user(args, size, uargs, *usize);
+	if (rc)
+		return rc;
+	/* the size counts that was checked, not what may stand there now */
+	*(u32 *)args = *usize;
 	return 0;
 }
 
@@ -135,18 +160,10 @@ static int vdiset_run(const struct vdiset_request *request,
 {
 	int rc;
 
-	if (get_user(call->usize, (u32 __user *)call->uargs))
-		return -EFAULT;
-	if (call->usize < request->min_size)
-		return -EINVAL;
-	if (call->usize > PAGE_SIZE)
-		return -E2BIG;
-	rc = copy_struct_from_user(call->args, request->size, call->uargs,
-				   call->usize);
+	rc = vdiset_copy_args(call->args, request->size, request->min_size,
+			      call->uargs, &call->usize);
 	if (rc)
 		return rc;
-	/* the size counts that was checked, not what may stand there now */
-	call->args->size = call->usize;
 	call->ksize = request->size;
 
 	rc = vdiset_check_role(request, call->party);
@@ -163,6 +180,10 @@ static int vdiset_run(const struct vdiset_request *request,
 	return request->answer == VDISET_NO_ANSWER ? 0 : vdiset_respond(call);
 }
 
+/*
+ * The ioctls that wait do not come here: they are called all the time, and there
+ * are kernels that clear all of @args first.
+ */
 static long vdiset_dispatch(const struct vdiset_request *requests,
 			    unsigned int count, unsigned int cmd,
 			    struct vdiset_call *call)
@@ -179,31 +200,52 @@ static long vdiset_dispatch(const struct vdiset_request *requests,
 	return -ENOTTY;
 }
 
-long vdiset_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+static noinline long vdiset_file_request(struct file *filp, unsigned int cmd,
+					 void __user *uargs)
 {
 	struct vdiset_file *file = filp->private_data;
 	struct vdiset_call call = {
 		.filp = filp,
 		.file = file,
 		.party = vdiset_file_party(file),
-		.uargs = (void __user *)arg,
+		.uargs = uargs,
 	};
 
 	return vdiset_dispatch(vdiset_file_requests,
 			       ARRAY_SIZE(vdiset_file_requests), cmd, &call);
 }
 
-long vdiset_device_ioctl(struct file *filp, unsigned int cmd,
-			 unsigned long arg)
+static noinline long vdiset_device_request(struct file *filp, unsigned int cmd,
+					   void __user *uargs)
 {
 	struct vdiset_device_file *file = filp->private_data;
 	struct vdiset_call call = {
 		.filp = filp,
 		.device_file = file,
 		.party = file->party,
-		.uargs = (void __user *)arg,
+		.uargs = uargs,
 	};
 
 	return vdiset_dispatch(vdiset_device_requests,
 			       ARRAY_SIZE(vdiset_device_requests), cmd, &call);
+}
+
+long vdiset_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	void __user *uargs = (void __user *)arg;
+
+	if (cmd == VDISET_WAIT)
+		return vdiset_wait_ioctl(vdiset_file_party(filp->private_data),
+					 uargs);
+	return vdiset_file_request(filp, cmd, uargs);
+}
+
+long vdiset_device_ioctl(struct file *filp, unsigned int cmd,
+			 unsigned long arg)
+{
+	void __user *uargs = (void __user *)arg;
+
+	if (cmd == VDISET_DEVICE_WAIT)
+		return vdiset_device_wait_ioctl(filp->private_data, uargs);
+	return vdiset_device_request(filp, cmd, uargs);
 }

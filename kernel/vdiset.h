@@ -108,10 +108,26 @@ vdiset_file_party(const struct vdiset_file *file)
 	return smp_load_acquire(&file->party);
 }
 
-/* A side's region, page by page: it is mapped, never used as a whole here. */
+/**
+ * struct vdiset_waiters - who waits for one thing
+ * @sole: a task that sleeps, nearly always the only one: it is woken without the
+ *	queue and its lock. A task puts itself here where nobody is, and takes
+ *	itself away before its call ends: who finds it under RCU may wake it
+ * @queue: the others, and who polls
+ */
+struct vdiset_waiters {
+	struct task_struct *sole;
+	wait_queue_head_t queue;
+};
+
+/*
+ * A side's region, page by page: it is mapped, never used as a whole here. @head
+ * is at the address of the first page.
+ */
 struct vdiset_pages {
 	struct page **page;
 	unsigned int count;
+	struct vdiset_region *head;
 };
 
 /**
@@ -139,7 +155,7 @@ struct vdiset_device {
 	char name[VDISET_NAME_MAX + 1];
 	bool opened[VDISET_SIDES];
 	struct vdiset_device_file *user[VDISET_SIDES];
-	wait_queue_head_t wait[VDISET_SIDES];
+	struct vdiset_waiters wait[VDISET_SIDES];
 	atomic64_t waited_ns[VDISET_SIDES];
 	u64 waiting_since[VDISET_SIDES];
 	struct page *state_page;
@@ -157,6 +173,13 @@ struct vdiset_device_file {
 	enum vdiset_side side;
 	fl_owner_t owner;
 };
+
+/* Head of a side's region. The side writes there: read each word once. */
+static inline struct vdiset_region *
+vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
+{
+	return device->region[side].head;
+}
 
 /**
  * struct vdiset_set - a virtual device set
@@ -222,8 +245,8 @@ struct vdiset_set {
 	struct vdiset_identity abort_by;
 
 	atomic_t events;
-	wait_queue_head_t wait;
-	wait_queue_head_t server_wait;
+	struct vdiset_waiters wait;
+	struct vdiset_waiters server_wait;
 
 	struct vdiset_device device[];
 };
@@ -242,7 +265,7 @@ static inline u32 vdiset_device_state(const struct vdiset_device *device)
 	return smp_load_acquire(&device->state);
 }
 
-/* The arguments of an ioctl, copied in and out by ioctl.c. */
+/* The arguments of a request, copied in and out by ioctl.c. */
 union vdiset_args {
 	u32 size;
 	struct vdiset_info info;
@@ -254,18 +277,16 @@ union vdiset_args {
 	struct vdiset_request_buffers request_buffers;
 	struct vdiset_end_config end_config;
 	struct vdiset_open_device open_device;
-	struct vdiset_wait wait;
 	struct vdiset_abort abort;
 	struct vdiset_status status;
 	struct vdiset_device_status device_status;
 	struct vdiset_list list;
 	struct vdiset_close close;
-	struct vdiset_device_wait device_wait;
 	struct vdiset_device_close device_close;
 };
 
 /**
- * struct vdiset_call - an ioctl under way
+ * struct vdiset_call - a request under way: any ioctl but the two that wait
  * @filp: the file it came by
  * @file: set file it came by, or NULL
  * @device_file: device file it came by, or NULL
@@ -286,13 +307,6 @@ struct vdiset_call {
 	u32 ksize;
 };
 
-/* Everybody: no waiter is exclusive, and abort must reach them all. */
-static inline void vdiset_wake(wait_queue_head_t *wait)
-{
-	if (wq_has_sleeper(wait))
-		wake_up_all(wait);
-}
-
 /* The core clears VM_SHARED where the file is not open for writing. */
 static inline int vdiset_check_shared(const struct vm_area_struct *vma)
 {
@@ -309,6 +323,8 @@ long vdiset_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 long vdiset_device_ioctl(struct file *file, unsigned int cmd,
 			 unsigned long arg);
 int vdiset_respond(const struct vdiset_call *call);
+int vdiset_copy_args(void *args, u32 size, u32 min_size,
+		     const void __user *uargs, u32 *usize);
 int vdiset_copy_name(char *name, u64 uname, u32 len);
 
 /* main.c */
@@ -380,15 +396,17 @@ int vdiset_devices_alloc(struct vdiset_set *set, u32 depth);
 void vdiset_devices_free(struct vdiset_set *set);
 struct vdiset_device *vdiset_device_find(struct vdiset_set *set,
 					 const char *name, u32 len);
-struct vdiset_region *vdiset_device_region(const struct vdiset_device *device,
-					   enum vdiset_side side);
 void vdiset_device_publish(struct vdiset_device *device);
 int vdiset_open_device_ioctl(struct vdiset_call *call);
 int vdiset_device_close_ioctl(struct vdiset_call *call);
 
 /* wait.c */
-int vdiset_wait_ioctl(struct vdiset_call *call);
-int vdiset_device_wait_ioctl(struct vdiset_call *call);
+void vdiset_waiters_init(struct vdiset_waiters *waiters);
+void vdiset_wake(struct vdiset_waiters *waiters);
+int vdiset_wait_ioctl(struct vdiset_party *party,
+		      struct vdiset_wait __user *uargs);
+int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
+			     const struct vdiset_device_wait __user *uargs);
 int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns);
 u64 vdiset_device_waited(const struct vdiset_device *device,
 			 enum vdiset_side side);

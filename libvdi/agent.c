@@ -93,13 +93,15 @@ static int scan_device(struct vdi_server_device *device, unsigned int *count)
 
 static int scan(struct vdi_server *server, unsigned int *count)
 {
-	uint32_t i, n = server->config.device_count;
+	uint32_t left, n = server->config.device_count;
 	struct vdi_server_device *device;
+	uint32_t i = server->rotate;
 	int code;
 
-	for (i = 0; i < n; i++) {
-		device = vdi_server_device_at(server,
-					      (server->rotate + i) % n);
+	for (left = n; left; left--) {
+		device = vdi_server_device_at(server, i);
+		if (++i >= n)
+			i = 0;
 		if (!device || !vdi_ring_ready(&device->ch.ring))
 			continue;
 		tell_owed(server);
@@ -107,7 +109,7 @@ static int scan(struct vdi_server *server, unsigned int *count)
 		if (code)
 			return code;
 	}
-	server->rotate = (server->rotate + 1) % n;
+	server->rotate = i + 1 < n ? i + 1 : 0;
 	return NOERROR;
 }
 
@@ -140,7 +142,7 @@ static bool aborted(const struct vdi_server *server)
 }
 
 /* Is there any reason not to sleep? */
-static bool ready(const struct vdi_server *server)
+static inline bool ready(const struct vdi_server *server)
 {
 	const struct vdi_server_device *device;
 	uint32_t i;
@@ -173,7 +175,7 @@ static bool spin(struct vdi_server *server, uint32_t looks)
 }
 
 /* One sleep is one episode on all devices; see vdi_ring_wants_kick(). */
-static void arm(struct vdi_server *server)
+static inline void arm(struct vdi_server *server)
 {
 	struct vdi_server_device *device;
 	uint32_t i;
@@ -187,7 +189,7 @@ static void arm(struct vdi_server *server)
 	}
 }
 
-static void disarm(struct vdi_server *server)
+static inline void disarm(struct vdi_server *server)
 {
 	struct vdi_server_device *device;
 	uint32_t i;
@@ -209,8 +211,7 @@ static bool outstanding(const struct vdi_server *server)
 
 	for (i = 0; i < server->config.device_count; i++) {
 		device = vdi_server_device_at(server, i);
-		if (device && __atomic_load_n(&device->outstanding,
-					      __ATOMIC_RELAXED))
+		if (device && vdi_server_device_busy(device))
 			return true;
 	}
 	return false;

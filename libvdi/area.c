@@ -101,58 +101,6 @@ out_unlock:
 	return err;
 }
 
-uint64_t vdi_area_size(const struct vdi_area *area)
-{
-	return __atomic_load_n(&area->size, __ATOMIC_ACQUIRE);
-}
-
-static const struct vdi_segment *first_segment(const struct vdi_area *area)
-{
-	return __atomic_load_n(&area->first, __ATOMIC_ACQUIRE);
-}
-
-static const struct vdi_segment *next_segment(const struct vdi_segment *seg)
-{
-	return __atomic_load_n(&seg->next, __ATOMIC_ACQUIRE);
-}
-
-/* Do @prefix bytes before and @size bytes from @at lie in [0, @limit)? */
-static bool fits(uint64_t at, uint64_t limit, uint32_t prefix, uint32_t size)
-{
-	return at >= prefix && at <= limit && size <= limit - at;
-}
-
-/* Address of a buffer, NULL when it is not wholly in a mapped segment. */
-uint8_t *vdi_area_address(const struct vdi_area *area, uint64_t offset,
-			  uint32_t prefix, uint32_t size)
-{
-	const struct vdi_segment *seg;
-
-	for (seg = first_segment(area); seg; seg = next_segment(seg))
-		if (offset >= seg->offset &&
-		    fits(offset - seg->offset, seg->size, prefix, size))
-			return seg->base + (offset - seg->offset);
-	return NULL;
-}
-
-/* The reverse. */
-bool vdi_area_offset(const struct vdi_area *area, const uint8_t *address,
-		     uint32_t prefix, uint32_t size, uint64_t *offset)
-{
-	const struct vdi_segment *seg;
-	uintptr_t at = (uintptr_t)address;
-	uintptr_t base;
-
-	for (seg = first_segment(area); seg; seg = next_segment(seg)) {
-		base = (uintptr_t)seg->base;
-		if (at < base || !fits(at - base, seg->size, prefix, size))
-			continue;
-		*offset = seg->offset + (at - base);
-		return true;
-	}
-	return false;
-}
-
 void vdi_area_unmap(struct vdi_area *area)
 {
 	struct vdi_segment *seg = area->first;

@@ -33,11 +33,63 @@ struct vdi_area {
 
 void vdi_area_init(struct vdi_area *area);
 int vdi_area_map(struct vdi_area *area, int fd, uint64_t size);
-uint64_t vdi_area_size(const struct vdi_area *area);
-uint8_t *vdi_area_address(const struct vdi_area *area, uint64_t offset,
-			  uint32_t prefix, uint32_t size);
-bool vdi_area_offset(const struct vdi_area *area, const uint8_t *address,
-		     uint32_t prefix, uint32_t size, uint64_t *offset);
 void vdi_area_unmap(struct vdi_area *area);
+
+static inline uint64_t vdi_area_size(const struct vdi_area *area)
+{
+	return __atomic_load_n(&area->size, __ATOMIC_ACQUIRE);
+}
+
+static inline const struct vdi_segment *
+vdi_area_first(const struct vdi_area *area)
+{
+	return __atomic_load_n(&area->first, __ATOMIC_ACQUIRE);
+}
+
+static inline const struct vdi_segment *
+vdi_area_next(const struct vdi_segment *seg)
+{
+	return __atomic_load_n(&seg->next, __ATOMIC_ACQUIRE);
+}
+
+/* Do @prefix bytes before and @size bytes from @at lie in [0, @limit)? */
+static inline bool vdi_area_fits(uint64_t at, uint64_t limit, uint32_t prefix,
+				 uint32_t size)
+{
+	return at >= prefix && at <= limit && size <= limit - at;
+}
+
+/* Address of a buffer, NULL when it is not wholly in a mapped segment. */
+static inline uint8_t *
+vdi_area_address(const struct vdi_area *area, uint64_t offset, uint32_t prefix,
+		 uint32_t size)
+{
+	const struct vdi_segment *seg;
+
+	for (seg = vdi_area_first(area); seg; seg = vdi_area_next(seg))
+		if (offset >= seg->offset &&
+		    vdi_area_fits(offset - seg->offset, seg->size, prefix, size))
+			return seg->base + (offset - seg->offset);
+	return NULL;
+}
+
+/* The reverse. */
+static inline bool
+vdi_area_offset(const struct vdi_area *area, const uint8_t *address,
+		uint32_t prefix, uint32_t size, uint64_t *offset)
+{
+	const struct vdi_segment *seg;
+	uintptr_t at = (uintptr_t)address;
+	uintptr_t base;
+
+	for (seg = vdi_area_first(area); seg; seg = vdi_area_next(seg)) {
+		base = (uintptr_t)seg->base;
+		if (at < base || !vdi_area_fits(at - base, seg->size, prefix, size))
+			continue;
+		*offset = seg->offset + (at - base);
+		return true;
+	}
+	return false;
+}
 
 #endif /* VDI_AREA_H */

@@ -148,20 +148,6 @@ int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
 	return ioctl(ch->fd, VDISET_DEVICE_WAIT, &wait) < 0 ? -errno : 0;
 }
 
-/*
- * After something was published, and barrier (C): is the peer to be kicked? Then
- * the caller does it, by its next system call. Another thread may rely on it as
- * soon as this returns.
- */
-bool vdi_channel_must_kick(struct vdi_channel *ch)
-{
-	uint32_t episode = vdi_ring_wants_kick(&ch->ring);
-
-	if (episode)
-		vdi_ring_was_kicked(&ch->ring, episode);
-	return episode;
-}
-
 /* After something was published: kick the peer if it sleeps. From any thread. */
 void vdi_channel_tell(struct vdi_channel *ch)
 {

@@ -28,8 +28,21 @@ void vdi_channel_release(struct vdi_channel *ch, bool foreign);
 uint64_t vdi_channel_area_size(const struct vdi_channel *ch);
 int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
 		     int64_t timeout_ns);
-bool vdi_channel_must_kick(struct vdi_channel *ch);
 void vdi_channel_tell(struct vdi_channel *ch);
+
+/*
+ * After something was published, and barrier (C): is the peer to be kicked? Then
+ * the caller does it, by its next system call. Another thread may rely on it as
+ * soon as this returns.
+ */
+static inline bool vdi_channel_must_kick(struct vdi_channel *ch)
+{
+	uint32_t episode = vdi_ring_wants_kick(&ch->ring);
+
+	if (episode)
+		vdi_ring_was_kicked(&ch->ring, episode);
+	return episode;
+}
 
 static inline bool vdi_channel_aborted(const struct vdi_channel *ch)
 {

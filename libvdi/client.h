@@ -17,18 +17,19 @@
 
 #include "channel.h"
 #include "gate.h"
+#include "lock.h"
 #include "set.h"
 
 /*
  * A command held by the client. @cmd is what the client sees and may spoil;
- * the other fields are what completing relies on.
+ * the other fields are what completing relies on. A cache line each.
  */
 struct vdi_slot {
 	struct VDC_Command cmd;		/* first, see slot_of() */
 	uint32_t code;
 	int32_t size;
 	bool held;
-};
+} __attribute__((aligned(64)));
 
 struct vdi_client_device {
 	struct vdi_client *client;
@@ -49,9 +50,9 @@ struct vdi_client_device {
 	bool clear_waits;		/* ClearError is held back */
 	struct vdiset_command clear;
 
-	pthread_mutex_t lock;		/* completing, and what follows */
-	pthread_cond_t idle;		/* held became 0 */
+	struct vdi_lock lock;		/* completing, and what follows */
 	bool in_error;
+	bool wanted_idle;		/* wake who waits for held to be 0 */
 	uint32_t held;
 	struct vdi_slot slots[];	/* by tag */
 };

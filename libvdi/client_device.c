@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
 
@@ -31,25 +30,17 @@
 
 /* ---------------------------------------------------------------- opening */
 
-static void init_cond(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 static struct vdi_client_device *new_device(struct vdi_client *client,
 					    const struct vdi_channel *ch)
 {
 	struct vdi_client_device *device;
 	uint32_t depth = ch->ring.depth;
+	size_t size = sizeof(*device) + depth * sizeof(struct vdi_slot);
 
-	device = calloc(1, sizeof(*device) + depth * sizeof(struct vdi_slot));
+	device = aligned_alloc(_Alignof(struct vdi_client_device), size);
 	if (!device)
 		return NULL;
+	memset(device, 0, size);
 	device->client = client;
 	device->ch = *ch;
 	device->limits.depth = depth;
@@ -59,16 +50,8 @@ static struct vdi_client_device *new_device(struct vdi_client *client,
 	device->alignment = client->config.alignment;
 	vdi_spin_init(&device->spin, client->set.spin);
 	vdi_gate_open(&device->gate);
-	pthread_mutex_init(&device->lock, NULL);
-	init_cond(&device->idle);
+	vdi_lock_init(&device->lock);
 	return device;
-}
-
-static void free_device(struct vdi_client_device *device)
-{
-	pthread_cond_destroy(&device->idle);
-	pthread_mutex_destroy(&device->lock);
-	free(device);
 }
 
 /*
@@ -81,7 +64,7 @@ void vdi_client_free_dead(struct vdi_client *client)
 
 	while ((device = client->dead)) {
 		client->dead = device->next;
-		free_device(device);
+		free(device);
 	}
 }
 
@@ -92,8 +75,7 @@ void vdi_client_device_bury(struct vdi_client_device *device, bool foreign)
 
 	if (foreign) {
 		vdi_gate_init(&device->gate);
-		pthread_mutex_init(&device->lock, NULL);
-		init_cond(&device->idle);
+		vdi_lock_init(&device->lock);
 	} else {
 		vdi_gate_close(&device->gate);
 	}
@@ -119,7 +101,7 @@ static int open_device(struct vdi_client *client, const char *name,
 		return NOERROR;
 	}
 	if (*out)
-		free_device(*out);
+		free(*out);
 	*out = NULL;
 	vdi_set_abort(&client->set, VDISET_REASON_SIGNAL, 0,
 		      "no memory for a device");
@@ -167,17 +149,23 @@ int vdi_client_device_fd(const struct vdi_client_device *device)
 
 /* ------------------------------------------------------------- completing */
 
+static int bad_head(struct vdi_client_device *device)
+{
+	return vdi_client_violation(device->client, "the server's head of "
+				    "completions is impossible");
+}
+
 /*
  * Record the end of a command. The slot must be free before the completion
  * can be seen, and IO-ERROR entered: the server may use the tag again at once.
  * Called with the lock held; vdi_ring_publish() must follow.
  */
-static int stage(struct vdi_client_device *device, uint32_t tag,
-		 uint32_t code, uint64_t bytes, int64_t position)
+static inline int stage(struct vdi_client_device *device,
+			const struct vdi_slot *slot, uint32_t code,
+			uint64_t bytes, int64_t position)
 {
-	const struct vdi_slot *slot = &device->slots[tag];
-	struct vdiset_completion done = {
-		.tag = tag,
+	const struct vdiset_completion done = {
+		.tag = slot - device->slots,
 		.code = code,
 		.bytes = bytes,
 		.position = position,
@@ -187,11 +175,8 @@ static int stage(struct vdi_client_device *device, uint32_t tag,
 		device->in_error = true;
 	else if (slot->code == VDC_ClearError)
 		device->in_error = false;
-	vdi_ring_count(&device->ch.ring,
-		       vdi_command_has_data(slot->code) ? bytes : 0);
-	if (vdi_ring_stage(&device->ch.ring, &done))
-		return vdi_client_violation(device->client, "the server's head "
-					    "of completions is impossible");
+	if (vdi_ring_stage_completion(&device->ch.ring, &done))
+		return bad_head(device);
 	return NOERROR;
 }
 
@@ -200,26 +185,25 @@ static struct vdi_slot *slot_of(struct VDC_Command *cmd)
 	return (struct vdi_slot *)cmd;
 }
 
-static bool holds(const struct vdi_client_device *device,
-		  const struct VDC_Command *cmd, uint32_t *tag)
+static inline bool holds(const struct vdi_client_device *device,
+			 const struct VDC_Command *cmd)
 {
 	uintptr_t distance = (uintptr_t)cmd - (uintptr_t)device->slots;
 
-	*tag = distance / sizeof(struct vdi_slot);
-	return *tag < device->limits.depth &&
-	       &device->slots[*tag].cmd == cmd && device->slots[*tag].held;
+	return distance / sizeof(struct vdi_slot) < device->limits.depth &&
+	       !(distance % sizeof(struct vdi_slot)) &&
+	       ((const struct vdi_slot *)cmd)->held;
 }
 
 /* Let go of a command that is to be completed; what is wrong, or NULL. */
-static const char *let_go(struct vdi_client_device *device,
-			  const struct vdi_completion *done)
+static inline const char *let_go(struct vdi_client_device *device,
+				 const struct vdi_completion *done)
 {
 	struct vdi_slot *slot;
-	uint32_t tag;
 
-	if (!holds(device, done->cmd, &tag))
+	if (!holds(device, done->cmd))
 		return "this is not a command held from this device";
-	slot = &device->slots[tag];
+	slot = slot_of(done->cmd);
 	if (vdi_command_has_data(slot->code) &&
 	    done->bytes > (uint32_t)slot->size)
 		return "completion of more bytes than were asked for";
@@ -227,11 +211,25 @@ static const char *let_go(struct vdi_client_device *device,
 	return NULL;
 }
 
+static void set_held(struct vdi_client_device *device, uint32_t held)
+{
+	__atomic_store_n(&device->held, held, __ATOMIC_RELAXED);
+}
+
+/* The getting thread sleeps in wait_for_idle(), or is about to. */
+static void wake_idle(struct vdi_client_device *device)
+{
+	device->wanted_idle = false;
+	vdi_futex_wake(&device->held);
+}
+
 /* All or none. With the lock held. */
 static int complete_held(struct vdi_client_device *device,
 			 const struct vdi_completion *done, unsigned int count)
 {
+	const struct vdi_slot *slot;
 	const char *wrong;
+	uint64_t bytes = 0;
 	unsigned int i;
 	int code = NOERROR;
 
@@ -244,18 +242,23 @@ static int complete_held(struct vdi_client_device *device,
 		return vdi_set_fail_text(&device->client->set, VD_E_INVALID,
 					 wrong);
 	}
-	device->held -= count;
-	if (!device->held)
-		pthread_cond_signal(&device->idle);
-	for (i = 0; i < count && !code; i++)
-		code = stage(device, slot_of(done[i].cmd) - device->slots,
-			     done[i].code, done[i].bytes, done[i].position);
+	set_held(device, device->held - count);
+	if (!device->held && device->wanted_idle)
+		wake_idle(device);
+	for (i = 0; i < count && !code; i++) {
+		slot = slot_of(done[i].cmd);
+		if (vdi_command_has_data(slot->code))
+			bytes += done[i].bytes;
+		code = stage(device, slot, done[i].code, done[i].bytes,
+			     done[i].position);
+	}
+	vdi_ring_count(&device->ch.ring, i, bytes);
 	vdi_ring_publish(&device->ch.ring);
 	return code;
 }
 
 /* Begin a call on a device; false when its set was closed, or is not ours. */
-static bool enter_device(struct vdi_client_device *device)
+static inline bool enter_device(struct vdi_client_device *device)
 {
 	if (!vdi_gate_enter(&device->gate))
 		return false;
@@ -277,9 +280,9 @@ static int complete_commands(struct vdi_client_device *device,
 		return vdi_client_fail_abort(client);
 	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
 		return vdi_client_fail_order(client, "complete command");
-	pthread_mutex_lock(&device->lock);
+	vdi_lock(&device->lock);
 	code = complete_held(device, done, count);
-	pthread_mutex_unlock(&device->lock);
+	vdi_unlock(&device->lock);
 	return code;
 }
 
@@ -318,29 +321,36 @@ int vdi_client_complete_command(struct vdi_client_device *device,
 
 /* ---------------------------------------------------------------- getting */
 
-/* Address of a command's buffer; NULL when it is not wholly in the area. */
-static uint8_t *find_buffer(struct vdi_client_device *device,
-			    const struct vdiset_command *cmd)
+/* The same in what the area has grown by. */
+static uint8_t *find_new_buffer(struct vdi_client_device *device, uint64_t offset,
+				uint32_t size)
 {
+	uint64_t area_size = vdi_channel_area_size(&device->ch);
 	struct vdi_set *set = &device->client->set;
+
+	if (vdi_area_size(&set->area) >= area_size ||
+	    vdi_set_map_area(set, area_size))
+		return NULL;
+	return vdi_area_address(&set->area, offset, device->prefix, size);
+}
+
+/* Address of a command's buffer; NULL when it is not wholly in the area. */
+static inline uint8_t *find_buffer(struct vdi_client_device *device,
+				   const struct vdiset_command *cmd)
+{
+	const struct vdi_area *area = &device->client->set.area;
 	uint8_t *at;
 
-	if (cmd->buffer % device->alignment)
+	if (cmd->buffer & (device->alignment - 1))
 		return NULL;
-	at = vdi_area_address(&set->area, cmd->buffer, device->prefix,
-			      cmd->size);
-	if (at || vdi_area_size(&set->area) >=
-		  vdi_channel_area_size(&device->ch))
-		return at;
-	if (vdi_set_map_area(set, vdi_channel_area_size(&device->ch)))
-		return NULL;
-	return vdi_area_address(&set->area, cmd->buffer, device->prefix,
-				cmd->size);
+	at = vdi_area_address(area, cmd->buffer, device->prefix, cmd->size);
+	return at ? at : find_new_buffer(device, cmd->buffer, cmd->size);
 }
 
 /* What is wrong with a fetched command; NULL = nothing, *@buffer is set. */
-static const char *check(struct vdi_client_device *device,
-			 const struct vdiset_command *cmd, uint8_t **buffer)
+static inline const char *check(struct vdi_client_device *device,
+				const struct vdiset_command *cmd,
+				uint8_t **buffer)
 {
 	const char *wrong = vdi_command_check(cmd, &device->limits);
 
@@ -351,10 +361,10 @@ static const char *check(struct vdi_client_device *device,
 	return *buffer ? NULL : "command with a buffer outside of the area";
 }
 
-/* With the lock held; the command was checked. */
-static void hold(struct vdi_client_device *device,
-		 const struct vdiset_command *cmd, uint8_t *buffer,
-		 struct VDC_Command **out)
+/* With the lock held; the command was checked. The caller counts it. */
+static inline void hold(struct vdi_client_device *device,
+			const struct vdiset_command *cmd, uint8_t *buffer,
+			struct VDC_Command **out)
 {
 	struct vdi_slot *slot = &device->slots[cmd->tag];
 
@@ -365,7 +375,6 @@ static void hold(struct vdi_client_device *device,
 	slot->cmd.size = cmd->size;
 	slot->cmd.position = cmd->position;
 	slot->cmd.buffer = buffer;
-	device->held++;
 	*out = &slot->cmd;
 }
 
@@ -382,15 +391,18 @@ static int drop_or_hold_back(struct vdi_client_device *device,
 	}
 	slot->code = cmd->code;
 	slot->size = cmd->size;
-	if (stage(device, cmd->tag, ERROR_IO_DEVICE, 0, 0))
+	if (stage(device, slot, ERROR_IO_DEVICE, 0, 0))
 		return VD_E_ABORT;
+	vdi_ring_count(&device->ch.ring, 1, 0);
+	vdi_ring_release(&device->ch.ring);
 	vdi_ring_publish(&device->ch.ring);
 	device->owed = true;
 	return NOTHING;
 }
 
-static int accept(struct vdi_client_device *device,
-		  const struct vdiset_command *cmd, struct VDC_Command **out)
+static inline int accept(struct vdi_client_device *device,
+			 const struct vdiset_command *cmd,
+			 struct VDC_Command **out)
 {
 	const char *wrong;
 	uint8_t *buffer;
@@ -413,6 +425,7 @@ static int deliver_clear(struct vdi_client_device *device,
 	if (device->held)
 		return NOTHING;
 	hold(device, &device->clear, NULL, out);
+	set_held(device, 1);
 	device->clear_waits = false;
 	return NOERROR;
 }
@@ -436,23 +449,6 @@ static void clear_wakeup(struct vdi_client_device *device)
 		vdi_ring_set_wakeup(&device->ch.ring, 0);
 }
 
-/* Take one command from the ring, with the lock held. */
-static int fetch(struct vdi_client_device *device, struct VDC_Command **out)
-{
-	struct vdiset_command cmd;
-
-	switch (vdi_ring_get_command(&device->ch.ring, &cmd)) {
-	case VDI_RING_OK:
-		clear_wakeup(device);
-		return accept(device, &cmd, out);
-	case VDI_RING_EMPTY:
-		return NOTHING;
-	default:
-		return vdi_client_violation(device->client, "the server's tail "
-					    "of commands is impossible");
-	}
-}
-
 /* Is there anything to take, as far as it can be seen without the lock? */
 static bool pending(const struct vdi_client_device *device)
 {
@@ -460,32 +456,57 @@ static bool pending(const struct vdi_client_device *device)
 }
 
 /*
- * The next commands to deliver, up to @max. Commands that end here, in
- * IO-ERROR, may be many, and a hostile server sends them as fast as they are
- * dropped: after a ring full the caller looks whether it is still to go on.
+ * Take commands from the ring, up to @max that are to be delivered, with the lock
+ * held. Commands that end here, in IO-ERROR, may be many, and a hostile server
+ * sends them as fast as they are dropped: what comes after the one look at the
+ * ring is for the next round, when the caller has looked whether it is still to
+ * go on. NOERROR and NOTHING are the same here.
  */
+static int fetch(struct vdi_client_device *device, struct VDC_Command **cmds,
+		 unsigned int max, unsigned int *count)
+{
+	struct vdi_ring *ring = &device->ch.ring;
+	struct vdiset_command cmd;
+	unsigned int taken = 0;
+	int code = NOTHING;
+	uint32_t n;
+
+	if (vdi_ring_look(ring, &n) == VDI_RING_BROKEN)
+		return vdi_client_violation(device->client, "the server's tail "
+					    "of commands is impossible");
+	if (n)
+		clear_wakeup(device);
+	for (; n; n--) {
+		vdi_ring_take_command(ring, &cmd);
+		code = accept(device, &cmd, &cmds[taken]);
+		if (code == NOERROR) {
+			if (++taken == max)
+				break;
+		} else if (code != NOTHING || device->clear_waits) {
+			break;
+		}
+	}
+	vdi_ring_release(ring);
+	set_held(device, device->held + taken);
+	*count = taken;
+	return code;
+}
+
+/* The next commands to deliver, up to @max. */
 static int next_commands(struct vdi_client_device *device,
 			 struct VDC_Command **cmds, unsigned int max,
 			 unsigned int *count)
 {
-	uint32_t left = device->limits.depth;
-	int code = NOTHING;
+	int code;
 
 	if (!pending(device))
 		return NOTHING;
-	pthread_mutex_lock(&device->lock);
-	while (*count < max && left-- && !device->clear_waits &&
-	       vdi_ring_ready(&device->ch.ring)) {
-		code = fetch(device, &cmds[*count]);
-		if (code == NOERROR)
-			++*count;
-		else if (code != NOTHING)
-			break;
-	}
+	vdi_lock(&device->lock);
+	code = device->clear_waits ? NOTHING : fetch(device, cmds, max, count);
 	if ((code == NOERROR || code == NOTHING) && !*count &&
 	    device->clear_waits && !deliver_clear(device, cmds))
 		++*count;
-	pthread_mutex_unlock(&device->lock);
+	vdi_unlock(&device->lock);
 	if (code == NOERROR || code == NOTHING)
 		return *count ? NOERROR : NOTHING;
 	return code;
@@ -531,22 +552,18 @@ static int wait_for_idle(struct vdi_client_device *device,
 			 struct vdi_deadline *deadline)
 {
 	int64_t left = vdi_deadline_left(deadline);
-	struct timespec until;
+	uint32_t held;
 
 	if (!left)
 		return timed_out(device);
 	if (left < 0 || left > HOLD_TICK_NS)
 		left = HOLD_TICK_NS;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += left;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	pthread_mutex_lock(&device->lock);
-	if (device->held)
-		pthread_cond_timedwait(&device->idle, &device->lock, &until);
-	pthread_mutex_unlock(&device->lock);
+	vdi_lock(&device->lock);
+	held = device->held;
+	device->wanted_idle = held;
+	vdi_unlock(&device->lock);
+	if (held)
+		vdi_futex_wait(&device->held, held, left);
 	return NOERROR;
 }
 

@@ -27,7 +27,7 @@ static int init_requests(struct vdi_server_device *device, uint32_t depth)
 	return 0;
 }
 
-static void free_memory(struct vdi_server_device *device)
+static void free_device(struct vdi_server_device *device)
 {
 	free(device->requests);
 	free(device->free_tags);
@@ -48,17 +48,11 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 	device->limits.max_transfer = server->config.max_transfer_size;
 	device->limits.features = server->config.features;
 	if (init_requests(device, ch->ring.depth)) {
-		free_memory(device);
+		free_device(device);
 		return NULL;
 	}
-	pthread_mutex_init(&device->lock, NULL);
+	vdi_lock_init(&device->lock);
 	return device;
-}
-
-static void free_device(struct vdi_server_device *device)
-{
-	pthread_mutex_destroy(&device->lock);
-	free_memory(device);
 }
 
 /* Devices of a set that was closed are kept until there are others; client.c. */
@@ -79,7 +73,7 @@ void vdi_server_device_bury(struct vdi_server_device *device, bool foreign)
 
 	if (foreign) {
 		vdi_gate_init(&device->gate);
-		pthread_mutex_init(&device->lock, NULL);
+		vdi_lock_init(&device->lock);
 	} else {
 		vdi_gate_close(&device->gate);
 	}
@@ -158,9 +152,9 @@ static bool undocumented(int32_t code)
 	       code == VDC_GetError || code < VDC_Read || code > VDC_Complete;
 }
 
-static const char *set_buffer(const struct vdi_server_device *device,
-			      const struct VDS_Command *cmd,
-			      struct vdiset_command *entry)
+static VDI_ALWAYS_INLINE const char *set_buffer(const struct vdi_server_device *device,
+				     const struct VDS_Command *cmd,
+				     struct vdiset_command *entry)
 {
 	const struct vdi_server *server = device->server;
 	uint64_t offset;
@@ -178,15 +172,15 @@ static const char *set_buffer(const struct vdi_server_device *device,
 			     &offset))
 		return "send: the buffer is not one of this set";
 	entry->buffer = offset;
-	if (offset % server->config.alignment)
+	if (offset & (server->config.alignment - 1))
 		return "send: the buffer is not aligned";
 	return NULL;
 }
 
 /* What the client's library would take for a violation is not sent. */
-static const char *make_entry(const struct vdi_server_device *device,
-			      const struct VDS_Command *cmd,
-			      struct vdiset_command *entry)
+static VDI_ALWAYS_INLINE const char *make_entry(const struct vdi_server_device *device,
+				     const struct VDS_Command *cmd,
+				     struct vdiset_command *entry)
 {
 	const char *wrong;
 
@@ -196,63 +190,75 @@ static const char *make_entry(const struct vdi_server_device *device,
 		.position = cmd->inPosition,
 	};
 	wrong = set_buffer(device, cmd, entry);
-	return wrong ? wrong : vdi_command_check(entry, &device->limits);
+	return wrong ? wrong : vdi_command_check_kind(entry, &device->limits);
 }
 
-static int may_send(const struct vdi_server_device *device, uint32_t command)
+static int bar_of(const struct vdi_server_device *device, uint32_t command)
 {
-	if (device->drained || vdi_channel_aborted(&device->ch))
+	if (device->bars & VDI_BAR_DRAINED)
 		return VD_E_ABORT;
-	if (device->state != VDI_DEVICE_OPEN)
+	if (device->bars & VDI_BAR_CLOSED)
 		return VD_E_PROTOCOL;
-	if (device->io_error && command != VDC_ClearError)
-		return VD_E_IO_ERROR;
+	return command == VDC_ClearError ? NOERROR : VD_E_IO_ERROR;
+}
+
+static inline int may_send(const struct vdi_server_device *device, uint32_t command)
+{
+	if (vdi_channel_aborted(&device->ch))
+		return VD_E_ABORT;
+	if (device->bars && bar_of(device, command))
+		return bar_of(device, command);
 	if (!device->free_count)
 		return VD_E_QUEUE_FULL;
 	return NOERROR;
 }
 
-static void set_outstanding(struct vdi_server_device *device, uint32_t n)
+/* With the lock held. */
+static inline void set_free(struct vdi_server_device *device, uint32_t n)
 {
-	__atomic_store_n(&device->outstanding, n, __ATOMIC_RELAXED);
-}
-
-static void take_tag(struct vdi_server_device *device,
-		     struct vdiset_command *entry, struct VDS_Command *cmd)
-{
-	struct vdi_request *request;
-
-	entry->tag = device->free_tags[--device->free_count];
-	request = &device->requests[entry->tag];
-	request->cmd = cmd;
-	request->code = entry->code;
-	request->size = entry->size;
-	set_outstanding(device, device->outstanding + 1);
+	__atomic_store_n(&device->free_count, n, __ATOMIC_RELAXED);
 }
 
 static void give_tag(struct vdi_server_device *device, uint32_t tag)
 {
+	uint32_t n = device->free_count;
+
 	device->requests[tag].cmd = NULL;
-	device->free_tags[device->free_count++] = tag;
-	set_outstanding(device, device->outstanding - 1);
+	device->free_tags[n] = tag;
+	set_free(device, n + 1);
+}
+
+static int bad_head(struct vdi_server_device *device)
+{
+	return vdi_set_violation(&device->server->set, "the client's head of "
+				 "commands is impossible");
 }
 
 /* With the lock held; vdi_ring_publish() must follow. */
-static int enqueue(struct vdi_server_device *device,
-		   struct vdiset_command *entry, struct VDS_Command *cmd)
+static VDI_ALWAYS_INLINE int enqueue(struct vdi_server_device *device,
+				     struct VDS_Command *cmd, uint64_t *bytes,
+				     const char **wrong)
 {
-	int code = may_send(device, entry->code);
+	struct vdi_request *request;
+	struct vdiset_command entry;
+	int code;
 
+	*wrong = make_entry(device, cmd, &entry);
+	if (*wrong)
+		return VD_E_INVALID;
+	code = may_send(device, entry.code);
 	if (code)
 		return code;
-	take_tag(device, entry, cmd);
-	if (vdi_ring_stage(&device->ch.ring, entry)) {
-		give_tag(device, entry->tag);
-		return vdi_set_violation(&device->server->set, "the client's "
-					 "head of commands is impossible");
-	}
-	vdi_ring_count(&device->ch.ring,
-		       vdi_command_has_data(entry->code) ? entry->size : 0);
+	entry.tag = device->free_tags[device->free_count - 1];
+	if (vdi_ring_stage_command(&device->ch.ring, &entry))
+		return bad_head(device);
+	set_free(device, device->free_count - 1);
+	request = &device->requests[entry.tag];
+	request->cmd = cmd;
+	request->code = entry.code;
+	request->size = entry.size;
+	if (vdi_command_has_data(entry.code))
+		*bytes += entry.size;
 	return NOERROR;
 }
 
@@ -281,7 +287,7 @@ static int refuse(struct VDS_Command *cmd, int code)
 }
 
 /* Begin a call on a device; false when its set was closed, or is not ours. */
-static bool enter_device(struct vdi_server_device *device)
+static inline bool enter_device(struct vdi_server_device *device)
 {
 	if (!vdi_gate_enter(&device->gate))
 		return false;
@@ -291,35 +297,8 @@ static bool enter_device(struct vdi_server_device *device)
 	return false;
 }
 
-/*
- * Send in order up to the first that cannot be sent: *@sent is its number. One
- * publication; what was sent may be completed by the end of it, and is not
- * ours any more.
- */
-static int enqueue_all(struct vdi_server_device *device,
-		       struct VDS_Command *const *cmds, unsigned int count,
-		       unsigned int *sent, const char **wrong)
-{
-	struct vdiset_command entry;
-	unsigned int i;
-	int code = NOERROR;
-
-	pthread_mutex_lock(&device->lock);
-	for (i = 0; i < count; i++) {
-		*wrong = make_entry(device, cmds[i], &entry);
-		code = *wrong ? VD_E_INVALID :
-				enqueue(device, &entry, cmds[i]);
-		if (code)
-			break;
-	}
-	vdi_ring_publish(&device->ch.ring);
-	pthread_mutex_unlock(&device->lock);
-	*sent = i;
-	return code;
-}
-
-/* Now, or when the agent has run its routines; see vdi_server_tell_owed(). */
-static void tell(struct vdi_server_device *device, bool may_wait)
+/* Now, or when the agent has run its routines; see tell_owed() of the agent. */
+static inline void tell(struct vdi_server_device *device, bool may_wait)
 {
 	struct vdi_server *server = device->server;
 
@@ -329,30 +308,60 @@ static void tell(struct vdi_server_device *device, bool may_wait)
 		vdi_channel_tell(&device->ch);
 }
 
-/* The routine of a command that is refused may close the set: outside. */
-static int send_all(struct vdi_server_device *device,
-		    struct VDS_Command *const *cmds, unsigned int count,
-		    unsigned int *sent, bool may_wait)
+static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd)
+{
+	vdi_set_fail_gone(&device->server->set, "send command");
+	return refuse(cmd, VD_E_PROTOCOL);
+}
+
+/* The end of a call. The routine of @cmd may close the set: outside. */
+static int send_failed(struct vdi_server_device *device,
+		       struct VDS_Command *cmd, int code, const char *wrong)
 {
 	struct vdi_set *set = &device->server->set;
-	const char *wrong = NULL;
-	int code;
 
-	*sent = 0;
-	if (!enter_device(device)) {
-		vdi_set_fail_gone(set, "send command");
-		return refuse(cmds[0], VD_E_PROTOCOL);
-	}
-	code = enqueue_all(device, cmds, count, sent, &wrong);
-	if (*sent)
-		tell(device, may_wait);
 	if (code == VD_E_ABORT)
 		vdi_set_fail_abort(set);
-	else if (code)
+	else
 		vdi_set_fail_text(set, code, wrong ? wrong :
 				  vdi_strerror(code));
 	vdi_gate_leave(&device->gate);
-	return code && !wrong ? refuse(cmds[*sent], code) : code;
+	return wrong ? code : refuse(cmd, code);
+}
+
+/*
+ * Send in order up to the first that cannot be sent: *@sent is its number. One
+ * publication; what was sent may be completed by the end of it, and is not
+ * ours any more. In line, for what nearly all calls are: one command.
+ */
+static VDI_ALWAYS_INLINE int
+send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
+	 unsigned int count, unsigned int *sent, bool may_wait)
+{
+	const char *wrong = NULL;
+	int code = NOERROR;
+	uint64_t bytes = 0;
+	unsigned int i;
+
+	*sent = 0;
+	if (!enter_device(device))
+		return send_gone(device, cmds[0]);
+	vdi_lock(&device->lock);
+	for (i = 0; i < count; i++) {
+		code = enqueue(device, cmds[i], &bytes, &wrong);
+		if (code)
+			break;
+	}
+	vdi_ring_count(&device->ch.ring, i, bytes);
+	vdi_ring_publish(&device->ch.ring);
+	vdi_unlock(&device->lock);
+	*sent = i;
+	if (i)
+		tell(device, may_wait);
+	if (code)
+		return send_failed(device, cmds[i], code, wrong);
+	vdi_gate_leave(&device->gate);
+	return NOERROR;
 }
 
 int vdi_server_send_commands(struct vdi_server_device *device,
@@ -397,24 +406,21 @@ int vdi_server_queue_command(struct vdi_server_device *device,
 
 /* ------------------------------------------------------------- completing */
 
-static int check(const struct vdi_server_device *device,
-		 const struct vdiset_completion *done, const char **wrong)
+static inline const char *check(const struct vdi_server_device *device,
+				const struct vdiset_completion *done)
 {
 	const struct vdi_request *request;
 
-	if (done->tag >= device->ch.ring.depth ||
-	    !device->requests[done->tag].cmd) {
-		*wrong = "completion with a tag that is not outstanding";
-		return -1;
-	}
+	if (done->tag >= device->limits.depth ||
+	    !device->requests[done->tag].cmd)
+		return "completion with a tag that is not outstanding";
 	request = &device->requests[done->tag];
-	*wrong = vdi_completion_check(done, request->code, request->size);
-	return *wrong ? -1 : 0;
+	return vdi_completion_check(done, request->code, request->size);
 }
 
 /* With the lock held; the completion was checked. */
-static struct VDS_Command *settle(struct vdi_server_device *device,
-				  const struct vdiset_completion *done)
+static inline struct VDS_Command *settle(struct vdi_server_device *device,
+					 const struct vdiset_completion *done)
 {
 	const struct vdi_request *request = &device->requests[done->tag];
 	struct VDS_Command *cmd = request->cmd;
@@ -424,9 +430,9 @@ static struct VDS_Command *settle(struct vdi_server_device *device,
 	cmd->outPosition = done->position;
 	if (vdi_completion_is_error(request->code, request->size, done->code,
 				    done->bytes))
-		device->io_error = true;
+		device->bars |= VDI_BAR_IO_ERROR;
 	else if (request->code == VDC_ClearError)
-		device->io_error = false;
+		device->bars &= ~VDI_BAR_IO_ERROR;
 	give_tag(device, done->tag);
 	return cmd;
 }
@@ -440,21 +446,27 @@ int vdi_server_device_take(struct vdi_server_device *device,
 			   struct VDS_Command **cmds, unsigned int max,
 			   unsigned int *count)
 {
+	struct vdi_ring *ring = &device->ch.ring;
 	struct vdiset_completion done;
-	enum vdi_ring_result result = VDI_RING_OK;
 	const char *wrong = NULL;
+	uint32_t i = 0, n;
 
-	*count = 0;
-	pthread_mutex_lock(&device->lock);
-	while (*count < max) {
-		result = vdi_ring_get_completion(&device->ch.ring, &done);
-		if (result != VDI_RING_OK || check(device, &done, &wrong))
-			break;
-		cmds[(*count)++] = settle(device, &done);
-	}
-	pthread_mutex_unlock(&device->lock);
-	if (result == VDI_RING_BROKEN)
+	vdi_lock(&device->lock);
+	if (vdi_ring_look(ring, &n) == VDI_RING_BROKEN) {
 		wrong = "the client's tail of completions is impossible";
+		n = 0;
+	}
+	while (i < n && i < max) {
+		vdi_ring_take_completion(ring, &done);
+		wrong = check(device, &done);
+		if (wrong)
+			break;
+		cmds[i++] = settle(device, &done);
+	}
+	/* with the lock held: the tags that were given back are used after it */
+	vdi_ring_release(ring);
+	vdi_unlock(&device->lock);
+	*count = i;
 	return wrong ? vdi_set_violation(&device->server->set, wrong) : NOERROR;
 }
 
@@ -464,9 +476,9 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 	struct VDS_Command *cmd = NULL;
 	uint32_t tag;
 
-	pthread_mutex_lock(&device->lock);
-	device->drained = true;
-	for (tag = 0; device->outstanding && !cmd; tag++)
+	vdi_lock(&device->lock);
+	device->bars |= VDI_BAR_DRAINED;
+	for (tag = 0; vdi_server_device_busy(device) && !cmd; tag++)
 		cmd = device->requests[tag].cmd;
 	if (cmd) {
 		give_tag(device, tag - 1);
@@ -474,11 +486,19 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 		cmd->bytesTransferred = 0;
 		cmd->outPosition = 0;
 	}
-	pthread_mutex_unlock(&device->lock);
+	vdi_unlock(&device->lock);
 	return cmd;
 }
 
 /* ---------------------------------------------------------------- closing */
+
+/* With the lock held. */
+static void set_state(struct vdi_server_device *device,
+		      enum vdi_server_device_state state)
+{
+	device->bars |= VDI_BAR_CLOSED;
+	__atomic_store_n(&device->state, state, __ATOMIC_RELAXED);
+}
 
 /* With the lock held and nothing outstanding. */
 static int close_now(struct vdi_server_device *device)
@@ -488,7 +508,7 @@ static int close_now(struct vdi_server_device *device)
 
 	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
 		return vdi_set_fail_errno(&server->set, errno, "close device");
-	__atomic_store_n(&device->state, VDI_DEVICE_CLOSED, __ATOMIC_RELAXED);
+	set_state(device, VDI_DEVICE_CLOSED);
 	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
 	return NOERROR;
 }
@@ -501,9 +521,9 @@ static int close_device(struct vdi_server_device *device)
 		return vdi_set_fail_abort(set);
 	if (device->state != VDI_DEVICE_OPEN)
 		return vdi_set_fail(set, VD_E_CLOSE, "the device is closed");
-	if (!device->outstanding)
+	if (!vdi_server_device_busy(device))
 		return close_now(device);
-	__atomic_store_n(&device->state, VDI_DEVICE_CLOSING, __ATOMIC_RELAXED);
+	set_state(device, VDI_DEVICE_CLOSING);
 	return NOERROR;
 }
 
@@ -515,9 +535,9 @@ int vdi_server_close_device(struct vdi_server_device *device)
 		return VD_E_INVALID;
 	if (!enter_device(device))
 		return vdi_set_fail_gone(&device->server->set, "close device");
-	pthread_mutex_lock(&device->lock);
+	vdi_lock(&device->lock);
 	code = close_device(device);
-	pthread_mutex_unlock(&device->lock);
+	vdi_unlock(&device->lock);
 	vdi_gate_leave(&device->gate);
 	return code;
 }
@@ -532,8 +552,9 @@ void vdi_server_device_finish_close(struct vdi_server_device *device)
 	if (__atomic_load_n(&device->state, __ATOMIC_RELAXED) !=
 	    VDI_DEVICE_CLOSING)
 		return;
-	pthread_mutex_lock(&device->lock);
-	if (device->state == VDI_DEVICE_CLOSING && !device->outstanding)
+	vdi_lock(&device->lock);
+	if (device->state == VDI_DEVICE_CLOSING &&
+	    !vdi_server_device_busy(device))
 		close_now(device);
-	pthread_mutex_unlock(&device->lock);
+	vdi_unlock(&device->lock);
 }

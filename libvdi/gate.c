@@ -2,12 +2,8 @@
 /*
  * gate.c - keeps what a call uses in place until the call is over
  */
-#include <linux/futex.h>
-#include <stddef.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "gate.h"
+#include "lock.h"
 
 /* Closed, with nobody inside. */
 void vdi_gate_init(struct vdi_gate *gate)
@@ -30,7 +26,7 @@ bool vdi_gate_is_open(const struct vdi_gate *gate)
 /* The last one out wakes whoever closes. */
 void vdi_gate_wake(struct vdi_gate *gate)
 {
-	syscall(SYS_futex, &gate->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	vdi_futex_wake(&gate->word);
 }
 
 /* The caller has made sure that those inside come out. */
@@ -40,8 +36,7 @@ void vdi_gate_close(struct vdi_gate *gate)
 					  __ATOMIC_ACQUIRE);
 
 	while (word != VDI_GATE_CLOSED) {
-		syscall(SYS_futex, &gate->word, FUTEX_WAIT_PRIVATE, word, NULL,
-			NULL, 0);
+		vdi_futex_wait(&gate->word, word, -1);
 		word = __atomic_load_n(&gate->word, __ATOMIC_ACQUIRE);
 	}
 }

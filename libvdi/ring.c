@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ring.c - rings in shared memory, with a peer that is not trusted
- *
- * What is done for each command is in ring.h, in line.
+ * ring.c - how rings begin, and how often to look at them before sleeping
  */
 #include <errno.h>
 #include <sched.h>
@@ -36,45 +34,7 @@ void vdi_ring_init(struct vdi_ring *ring, void *own, const void *peer,
 	ring->own = own;
 	ring->peer = peer;
 	ring->depth = depth;
-}
-
-/*
- * What is wrong with a command, as far as it can be seen without the area;
- * NULL = nothing. @cmd is the private copy.
- */
-const char *vdi_command_check(const struct vdiset_command *cmd,
-			      const struct vdi_ring_limits *limits)
-{
-	if (cmd->tag >= limits->depth)
-		return "command with a tag beyond the depth";
-	if (cmd->reserved)
-		return "command with a reserved field set";
-	if (cmd->code == VDC_Complete &&
-	    !(limits->features & VDF_CompleteEnabled))
-		return "VDC_Complete without VDF_CompleteEnabled";
-	if (!vdi_command_has_data(cmd->code))
-		return cmd->buffer != VDISET_NO_BUFFER && cmd->size < 0 ?
-			"command with a buffer of negative size" : NULL;
-	if (cmd->size < 0)
-		return "transfer of negative size";
-	if ((uint32_t)cmd->size > limits->max_transfer)
-		return "transfer larger than maxTransferSize";
-	if (cmd->buffer == VDISET_NO_BUFFER && cmd->size)
-		return "transfer without a buffer";
-	return NULL;
-}
-
-/* The same for a completion of a command with this code and size. */
-const char *vdi_completion_check(const struct vdiset_completion *done,
-				 uint32_t command, int32_t size)
-{
-	if (done->reserved)
-		return "completion with a reserved field set";
-	if (vdi_command_has_data(command) && done->bytes > (uint64_t)size)
-		return "completion of more bytes than were asked for";
-	if (done->bytes > UINT32_MAX)
-		return "completion with an impossible number of bytes";
-	return NULL;
+	ring->mask = depth - 1;
 }
 
 /*
@@ -94,11 +54,9 @@ void vdi_spin_init(struct vdi_spin *spin, uint32_t max)
 	spin->left = SKIP_MIN;
 }
 
-/* How often to look before this sleep; 0 = not at all. */
-uint32_t vdi_spin_begin(struct vdi_spin *spin)
+/* Again, after many sleeps without. */
+uint32_t vdi_spin_try(struct vdi_spin *spin)
 {
-	if (spin->budget || !spin->max || --spin->left)
-		return spin->budget;
 	/* the process may have been moved to one CPU since */
 	if (vdi_several_cpus())
 		spin->budget = spin->max < SPIN_MIN ? spin->max : SPIN_MIN;

@@ -7,7 +7,10 @@
  *
  * The peer is not trusted: every word it can write is read once, by an atomic
  * load, into private memory; checks and uses are made on that copy. Entries of
- * both rings have 32 bytes, which is why one pair of functions serves both.
+ * both rings have 32 bytes.
+ *
+ * What is done for each command is in line, so that entries pass from the ring to
+ * where they are used in registers.
  */
 #ifndef VDI_RING_H
 #define VDI_RING_H
@@ -19,13 +22,13 @@
 #include <linux/vdiset.h>
 #include <vditypes.h>
 
-#define VDI_ENTRY_WORDS	4
-#define VDI_ENTRY_SIZE	(VDI_ENTRY_WORDS * sizeof(uint64_t))
+#define VDI_ENTRY_SIZE	32
+
+/* For what is done for each command, in few places. */
+#define VDI_ALWAYS_INLINE	inline __attribute__((always_inline))
 
 /* Largest number of looks before a sleep. */
 #define VDI_SPIN_MAX	(1U << 24)
-
-typedef uint64_t __attribute__((may_alias)) vdi_word_t;
 
 /* @own is mapped read-write, @peer read-only. The indices are private: what
  * is in shared memory is only told, never read back. */
@@ -33,6 +36,7 @@ struct vdi_ring {
 	struct vdiset_region *own;
 	const struct vdiset_region *peer;
 	uint32_t depth;
+	uint32_t mask;		/* depth - 1 */
 	uint32_t tail;		/* of the ring this side produces */
 	uint32_t staged;	/* likewise, with what is not published yet */
 	uint32_t head;		/* of the ring this side consumes */
@@ -63,62 +67,78 @@ size_t vdi_ring_region_size(uint32_t depth);
 void vdi_ring_init(struct vdi_ring *ring, void *own, const void *peer,
 		   uint32_t depth);
 
-const char *vdi_command_check(const struct vdiset_command *cmd,
-			      const struct vdi_ring_limits *limits);
-const char *vdi_completion_check(const struct vdiset_completion *done,
-				 uint32_t command, int32_t size);
-
 void vdi_spin_init(struct vdi_spin *spin, uint32_t max);
-uint32_t vdi_spin_begin(struct vdi_spin *spin);
+uint32_t vdi_spin_try(struct vdi_spin *spin);
 void vdi_spin_won(struct vdi_spin *spin);
 void vdi_spin_lost(struct vdi_spin *spin);
 uint32_t vdi_spin_default(void);
 bool vdi_several_cpus(void);
 
-static inline vdi_word_t *vdi_ring_own_entry(const struct vdi_ring *ring, uint32_t index)
+/* How often to look before this sleep; 0 = not at all. */
+static inline uint32_t vdi_spin_begin(struct vdi_spin *spin)
 {
-	vdi_word_t *entries = (vdi_word_t *)(ring->own + 1);
-
-	return entries + (size_t)(index & (ring->depth - 1)) * VDI_ENTRY_WORDS;
+	if (spin->budget || !spin->max || --spin->left)
+		return spin->budget;
+	return vdi_spin_try(spin);
 }
 
-static inline const vdi_word_t *vdi_ring_peer_entry(const struct vdi_ring *ring, uint32_t index)
+static inline size_t vdi_ring_offset(const struct vdi_ring *ring, uint32_t index)
 {
-	const vdi_word_t *entries = (const vdi_word_t *)(ring->peer + 1);
-
-	return entries + (size_t)(index & (ring->depth - 1)) * VDI_ENTRY_WORDS;
-}
-
-/* Each word is read and written once. */
-static inline void vdi_ring_copy(vdi_word_t *to, const vdi_word_t *from)
-{
-#define VDI_COPY_WORD(i)						\
-	__atomic_store_n(&to[i], __atomic_load_n(&from[i], __ATOMIC_RELAXED), \
-			 __ATOMIC_RELAXED)
-	VDI_COPY_WORD(0);
-	VDI_COPY_WORD(1);
-	VDI_COPY_WORD(2);
-	VDI_COPY_WORD(3);
-#undef VDI_COPY_WORD
+	return sizeof(struct vdiset_region) +
+	       (size_t)(index & ring->mask) * VDI_ENTRY_SIZE;
 }
 
 /*
- * Write an entry that the peer does not see before vdi_ring_publish(). The
- * caller has fewer than depth commands outstanding, and an honest peer moves
- * its head before it completes: so there is room, or the head is wrong.
+ * Where the next entry is to be written, NULL when there is no room. The caller
+ * has fewer than depth commands outstanding, and an honest peer moves its head
+ * before it completes: so there is room, or the head is wrong.
  */
-static inline enum vdi_ring_result vdi_ring_stage(struct vdi_ring *ring,
-						  const void *entry)
+static inline void *vdi_ring_room(const struct vdi_ring *ring)
 {
-	const vdi_word_t *from = (const vdi_word_t *)entry;
-	vdi_word_t *to = vdi_ring_own_entry(ring, ring->staged);
 	uint32_t head;
 
 	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE); /* (F) */
-	if (ring->staged - head >= ring->depth)
-		return VDI_RING_BROKEN;
+	if (__builtin_expect(ring->staged - head > ring->mask, 0))
+		return NULL;
+	return (uint8_t *)ring->own + vdi_ring_offset(ring, ring->staged);
+}
 
-	vdi_ring_copy(to, from);
+#define VDI_PUT_FIELD(to, from, field) \
+	__atomic_store_n(&(to)->field, (from)->field, __ATOMIC_RELAXED)
+#define VDI_GET_FIELD(to, from, field) \
+	((to)->field = __atomic_load_n(&(from)->field, __ATOMIC_RELAXED))
+
+/* Write an entry that the peer does not see before vdi_ring_publish(). */
+static inline enum vdi_ring_result
+vdi_ring_stage_command(struct vdi_ring *ring, const struct vdiset_command *cmd)
+{
+	struct vdiset_command *to = vdi_ring_room(ring);
+
+	if (!to)
+		return VDI_RING_BROKEN;
+	VDI_PUT_FIELD(to, cmd, code);
+	VDI_PUT_FIELD(to, cmd, tag);
+	VDI_PUT_FIELD(to, cmd, size);
+	VDI_PUT_FIELD(to, cmd, reserved);
+	VDI_PUT_FIELD(to, cmd, position);
+	VDI_PUT_FIELD(to, cmd, buffer);
+	ring->staged++;
+	return VDI_RING_OK;
+}
+
+static inline enum vdi_ring_result
+vdi_ring_stage_completion(struct vdi_ring *ring,
+			  const struct vdiset_completion *done)
+{
+	struct vdiset_completion *to = vdi_ring_room(ring);
+
+	if (!to)
+		return VDI_RING_BROKEN;
+	VDI_PUT_FIELD(to, done, tag);
+	VDI_PUT_FIELD(to, done, code);
+	VDI_PUT_FIELD(to, done, bytes);
+	VDI_PUT_FIELD(to, done, position);
+	VDI_PUT_FIELD(to, done, reserved);
 	ring->staged++;
 	return VDI_RING_OK;
 }
@@ -126,36 +146,69 @@ static inline enum vdi_ring_result vdi_ring_stage(struct vdi_ring *ring,
 /* All that was staged, by one store. Barrier (C) and a kick may follow. */
 static inline void vdi_ring_publish(struct vdi_ring *ring)
 {
-	__atomic_store_n(&ring->tail, ring->staged, __ATOMIC_RELAXED);
-	__atomic_store_n(&ring->own->tail, ring->staged,
-			 __ATOMIC_RELEASE); /* (A) */
+	uint32_t tail = ring->staged;
+
+	__atomic_store_n(&ring->tail, tail, __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->own->tail, tail, __ATOMIC_RELEASE); /* (A) */
 }
 
-static inline enum vdi_ring_result vdi_ring_get(struct vdi_ring *ring,
-						void *entry)
+/* How many entries there are to take, by one look at the peer's tail. */
+static inline enum vdi_ring_result vdi_ring_look(const struct vdi_ring *ring,
+						 uint32_t *count)
 {
-	const vdi_word_t *from;
-	vdi_word_t *to = (vdi_word_t *)entry;
 	uint32_t tail;
 
 	tail = __atomic_load_n(&ring->peer->tail, __ATOMIC_ACQUIRE); /* (B) */
-	if (tail == ring->head)
+	*count = tail - ring->head;
+	if (!*count)
 		return VDI_RING_EMPTY;
-	if (tail - ring->head > ring->depth)
-		return VDI_RING_BROKEN;
-
-	from = vdi_ring_peer_entry(ring, ring->head);
-	vdi_ring_copy(to, from);
-	ring->head++;
-	__atomic_store_n(&ring->own->head, ring->head, __ATOMIC_RELEASE); /* (E) */
-	return VDI_RING_OK;
+	return *count > ring->depth ? VDI_RING_BROKEN : VDI_RING_OK;
 }
 
-/* The same by the types of the entries. */
+/*
+ * Copy the next of them. Its place is the peer's again with vdi_ring_release(),
+ * which must come before the peer is told of anything that ends a command.
+ */
+static inline void vdi_ring_take_command(struct vdi_ring *ring,
+					 struct vdiset_command *cmd)
+{
+	const struct vdiset_command *from = (const void *)
+		((const uint8_t *)ring->peer + vdi_ring_offset(ring, ring->head++));
+
+	VDI_GET_FIELD(cmd, from, code);
+	VDI_GET_FIELD(cmd, from, tag);
+	VDI_GET_FIELD(cmd, from, size);
+	VDI_GET_FIELD(cmd, from, reserved);
+	VDI_GET_FIELD(cmd, from, position);
+	VDI_GET_FIELD(cmd, from, buffer);
+}
+
+static inline void vdi_ring_take_completion(struct vdi_ring *ring,
+					    struct vdiset_completion *done)
+{
+	const struct vdiset_completion *from = (const void *)
+		((const uint8_t *)ring->peer + vdi_ring_offset(ring, ring->head++));
+
+	VDI_GET_FIELD(done, from, tag);
+	VDI_GET_FIELD(done, from, code);
+	VDI_GET_FIELD(done, from, bytes);
+	VDI_GET_FIELD(done, from, position);
+	VDI_GET_FIELD(done, from, reserved);
+}
+
+#undef VDI_PUT_FIELD
+#undef VDI_GET_FIELD
+
+static inline void vdi_ring_release(struct vdi_ring *ring)
+{
+	__atomic_store_n(&ring->own->head, ring->head, __ATOMIC_RELEASE); /* (E) */
+}
+
+/* The same for one entry. */
 static inline enum vdi_ring_result
 vdi_ring_put_command(struct vdi_ring *ring, const struct vdiset_command *cmd)
 {
-	enum vdi_ring_result result = vdi_ring_stage(ring, cmd);
+	enum vdi_ring_result result = vdi_ring_stage_command(ring, cmd);
 
 	if (result == VDI_RING_OK)
 		vdi_ring_publish(ring);
@@ -166,7 +219,7 @@ static inline enum vdi_ring_result
 vdi_ring_put_completion(struct vdi_ring *ring,
 			const struct vdiset_completion *done)
 {
-	enum vdi_ring_result result = vdi_ring_stage(ring, done);
+	enum vdi_ring_result result = vdi_ring_stage_completion(ring, done);
 
 	if (result == VDI_RING_OK)
 		vdi_ring_publish(ring);
@@ -176,13 +229,27 @@ vdi_ring_put_completion(struct vdi_ring *ring,
 static inline enum vdi_ring_result
 vdi_ring_get_command(struct vdi_ring *ring, struct vdiset_command *cmd)
 {
-	return vdi_ring_get(ring, cmd);
+	uint32_t count;
+	enum vdi_ring_result result = vdi_ring_look(ring, &count);
+
+	if (result != VDI_RING_OK)
+		return result;
+	vdi_ring_take_command(ring, cmd);
+	vdi_ring_release(ring);
+	return VDI_RING_OK;
 }
 
 static inline enum vdi_ring_result
 vdi_ring_get_completion(struct vdi_ring *ring, struct vdiset_completion *done)
 {
-	return vdi_ring_get(ring, done);
+	uint32_t count;
+	enum vdi_ring_result result = vdi_ring_look(ring, &count);
+
+	if (result != VDI_RING_OK)
+		return result;
+	vdi_ring_take_completion(ring, done);
+	vdi_ring_release(ring);
+	return VDI_RING_OK;
 }
 
 /* Is there something to get, or something wrong with the peer's tail? */
@@ -254,11 +321,12 @@ static inline uint32_t vdi_ring_next_episode(uint32_t episode)
 }
 
 /* Figures for people; the owner is the only writer. */
-static inline void vdi_ring_count(struct vdi_ring *ring, uint64_t bytes)
+static inline void vdi_ring_count(struct vdi_ring *ring, uint64_t operations,
+				  uint64_t bytes)
 {
 	struct vdiset_region *own = ring->own;
 
-	__atomic_store_n(&own->operations, own->operations + 1,
+	__atomic_store_n(&own->operations, own->operations + operations,
 			 __ATOMIC_RELAXED);
 	if (bytes)
 		__atomic_store_n(&own->bytes, own->bytes + bytes,
@@ -268,6 +336,57 @@ static inline void vdi_ring_count(struct vdi_ring *ring, uint64_t bytes)
 static inline bool vdi_command_has_data(uint32_t code)
 {
 	return code == VDC_Read || code == VDC_Write;
+}
+
+/*
+ * What is wrong with code, size and buffer of a command, as far as it can be
+ * seen without the area; NULL = nothing.
+ */
+static inline const char *
+vdi_command_check_kind(const struct vdiset_command *cmd,
+		       const struct vdi_ring_limits *limits)
+{
+	if (vdi_command_has_data(cmd->code)) {
+		if (cmd->size < 0)
+			return "transfer of negative size";
+		if ((uint32_t)cmd->size > limits->max_transfer)
+			return "transfer larger than maxTransferSize";
+		if (cmd->buffer == VDISET_NO_BUFFER && cmd->size)
+			return "transfer without a buffer";
+		return NULL;
+	}
+	if (cmd->code == VDC_Complete &&
+	    !(limits->features & VDF_CompleteEnabled))
+		return "VDC_Complete without VDF_CompleteEnabled";
+	if (cmd->buffer != VDISET_NO_BUFFER && cmd->size < 0)
+		return "command with a buffer of negative size";
+	return NULL;
+}
+
+/* The same of all of a command that was received. @cmd is the private copy. */
+static inline const char *
+vdi_command_check(const struct vdiset_command *cmd,
+		  const struct vdi_ring_limits *limits)
+{
+	if (cmd->tag >= limits->depth)
+		return "command with a tag beyond the depth";
+	if (cmd->reserved)
+		return "command with a reserved field set";
+	return vdi_command_check_kind(cmd, limits);
+}
+
+/* The same for a completion of a command with this code and size. */
+static inline const char *
+vdi_completion_check(const struct vdiset_completion *done, uint32_t command,
+		     int32_t size)
+{
+	if (done->reserved)
+		return "completion with a reserved field set";
+	if (vdi_command_has_data(command) && done->bytes > (uint64_t)size)
+		return "completion of more bytes than were asked for";
+	if (done->bytes > UINT32_MAX)
+		return "completion with an impossible number of bytes";
+	return NULL;
 }
 
 /*

@@ -195,6 +195,7 @@ static void release(struct vdi_server *server, bool foreign)
 	server->closing = false;
 	server->armed = false;
 	server->seen = 0;
+	server->rotate = 0;
 	server->silent_since = 0;
 	vdi_set_release(&server->set);
 }

@@ -24,6 +24,7 @@
 #include "channel.h"
 #include "config.h"
 #include "gate.h"
+#include "lock.h"
 #include "set.h"
 
 enum vdi_server_phase {
@@ -76,6 +77,13 @@ enum vdi_server_device_state {
 	VDI_DEVICE_CLOSED
 };
 
+/* Reasons why commands cannot be sent. */
+enum vdi_server_device_bar {
+	VDI_BAR_CLOSED		= 1 << 0,	/* the state is not OPEN */
+	VDI_BAR_DRAINED		= 1 << 1,	/* by an abort */
+	VDI_BAR_IO_ERROR	= 1 << 2	/* but ClearError */
+};
+
 struct vdi_server_device {
 	struct vdi_server *server;
 	struct vdi_server_device *next;	/* when dead */
@@ -83,13 +91,11 @@ struct vdi_server_device {
 	struct vdi_channel ch;		/* ring.head: the agent's */
 	struct vdi_ring_limits limits;
 
-	pthread_mutex_t lock;		/* what follows */
+	struct vdi_lock lock;		/* what follows */
 	enum vdi_server_device_state state;
-	bool drained;			/* by an abort: nothing can be sent */
-	bool io_error;
-	uint32_t outstanding;		/* read by anyone */
-	uint32_t free_count;
-	uint32_t *free_tags;		/* a stack */
+	uint32_t bars;			/* enum vdi_server_device_bar */
+	uint32_t free_count;		/* read by anyone */
+	uint32_t *free_tags;		/* a stack; the others are outstanding */
 	struct vdi_request *requests;	/* by tag */
 };
 
@@ -106,6 +112,14 @@ void vdi_server_device_finish_close(struct vdi_server_device *device);
 bool vdi_server_claim_agent(struct vdi_server *server, bool wait);
 void vdi_server_leave_agent(struct vdi_server *server);
 unsigned int vdi_server_drain(struct vdi_server *server);
+
+/* Was something sent that is not complete? Without the lock, a moment ago. */
+static inline bool
+vdi_server_device_busy(const struct vdi_server_device *device)
+{
+	return __atomic_load_n(&device->free_count, __ATOMIC_RELAXED) <
+	       device->limits.depth;
+}
 
 static inline struct vdi_server_device *
 vdi_server_device_at(const struct vdi_server *server, uint32_t index)

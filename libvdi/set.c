@@ -28,23 +28,11 @@ int64_t vdi_now_ns(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-void vdi_deadline_init(struct vdi_deadline *deadline, int64_t timeout_ms)
+/* See vdi_deadline_left(). */
+int64_t vdi_deadline_read(struct vdi_deadline *deadline)
 {
-	deadline->end_ns = 0;
-	if (timeout_ms < 0 ||
-	    __builtin_mul_overflow(timeout_ms, INT64_C(1000000),
-				   &deadline->timeout_ns))
-		deadline->timeout_ns = -1;
-}
+	int64_t now = vdi_now_ns();
 
-/* Nanoseconds left, negative = for ever. Starts the clock when first asked. */
-int64_t vdi_deadline_left(struct vdi_deadline *deadline)
-{
-	int64_t now;
-
-	if (deadline->timeout_ns <= 0)
-		return deadline->timeout_ns;
-	now = vdi_now_ns();
 	if (!deadline->end_ns &&
 	    __builtin_add_overflow(now, deadline->timeout_ns,
 				   &deadline->end_ns)) {

@@ -79,8 +79,24 @@ int vdi_set_fail_exists(struct vdi_set *set, const char *what);
 void vdi_set_message(struct vdi_set *set, char *buf, size_t size);
 
 int64_t vdi_now_ns(void);
-void vdi_deadline_init(struct vdi_deadline *deadline, int64_t timeout_ms);
-int64_t vdi_deadline_left(struct vdi_deadline *deadline);
+int64_t vdi_deadline_read(struct vdi_deadline *deadline);
+
+static inline void vdi_deadline_init(struct vdi_deadline *deadline,
+				     int64_t timeout_ms)
+{
+	deadline->end_ns = 0;
+	if (timeout_ms < 0 ||
+	    __builtin_mul_overflow(timeout_ms, INT64_C(1000000),
+				   &deadline->timeout_ns))
+		deadline->timeout_ns = -1;
+}
+
+/* Nanoseconds left, negative = for ever. Starts the clock when first asked. */
+static inline int64_t vdi_deadline_left(struct vdi_deadline *deadline)
+{
+	return deadline->timeout_ns <= 0 ? deadline->timeout_ns :
+					   vdi_deadline_read(deadline);
+}
 
 /* Is this the process that opened the set, and no child of it? */
 static inline bool vdi_set_mine(const struct vdi_set *set)

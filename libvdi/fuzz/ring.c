@@ -235,8 +235,8 @@ static void sleep_and_count(struct fuzz_input *in, struct model *m)
 	vdi_ring_set_wakeup(&m->ring, episode);
 	own_image()->need_wakeup = episode;
 	fuzz_assert(vdi_ring_own_wakeup(&m->ring) == episode);
-	vdi_ring_count(&m->ring, bytes);
-	own_image()->operations++;
+	vdi_ring_count(&m->ring, next & 31, bytes);
+	own_image()->operations += next & 31;
 	own_image()->bytes += bytes;
 }
 

@@ -2049,7 +2049,7 @@ static void client_evil(int fd)
 	struct vdi_client *client = client_up_n(fd, 1);
 	struct vdi_channel ch = raw_open(vdi_client_fd(client));
 	struct vdiset_completion done = { 0 };
-	struct vdiset_command cmd;
+	struct vdiset_command cmd = { 0 };
 
 	while (!vdi_ring_ready(&ch.ring))
 		nap(1);

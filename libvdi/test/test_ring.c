@@ -80,7 +80,7 @@ static void get_n(struct vdi_ring *ring, uint32_t from, uint32_t n)
 static void test_fill_and_wrap(void **state)
 {
 	static const uint32_t starts[] = { 0, 5, UINT32_MAX - 3 };
-	struct vdiset_command cmd;
+	struct vdiset_command cmd = { 0 };
 	struct pair pair;
 	uint32_t depth;
 	size_t i;
@@ -335,6 +335,36 @@ static void test_spin_variable(void **state)
 	unsetenv("VDI_SPIN");
 }
 
+/* One look, many taken, and told once: until then their places are kept. */
+static void test_take(void **state)
+{
+	struct vdiset_command cmd;
+	struct pair pair;
+	uint32_t count;
+	int i;
+
+	(void)state;
+	pair_init(&pair, 8, UINT32_MAX - 2);
+	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_EMPTY);
+	put_n(&pair.server, 0, 8);
+	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_OK);
+	assert_int_equal(count, 8);
+	for (i = 0; i < 5; i++) {
+		vdi_ring_take_command(&pair.client, &cmd);
+		assert_int_equal(cmd.position, i);
+	}
+	assert_null(vdi_ring_room(&pair.server));
+	vdi_ring_release(&pair.client);
+	assert_non_null(vdi_ring_room(&pair.server));
+	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_OK);
+	assert_int_equal(count, 3);
+	put_n(&pair.server, 8, 5);
+	assert_null(vdi_ring_room(&pair.server));
+	get_n(&pair.client, 5, 8);
+	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_EMPTY);
+	pair_free(&pair);
+}
+
 /* Entries that are staged are seen all at once, and not before. */
 static void test_batch(void **state)
 {
@@ -346,10 +376,12 @@ static void test_batch(void **state)
 	pair_init(&pair, 8, UINT32_MAX - 2);
 	for (i = 0; i < 8; i++) {
 		cmd.position = i;
-		assert_int_equal(vdi_ring_stage(&pair.server, &cmd), VDI_RING_OK);
+		assert_int_equal(vdi_ring_stage_command(&pair.server, &cmd),
+				 VDI_RING_OK);
 		assert_false(vdi_ring_ready(&pair.client));
 	}
-	assert_int_equal(vdi_ring_stage(&pair.server, &cmd), VDI_RING_BROKEN);
+	assert_int_equal(vdi_ring_stage_command(&pair.server, &cmd),
+			 VDI_RING_BROKEN);
 	vdi_ring_publish(&pair.server);
 	for (i = 0; i < 8; i++) {
 		assert_int_equal(vdi_ring_get_command(&pair.client, &cmd),
@@ -469,7 +501,7 @@ static void *sleepy_client(void *arg)
 {
 	struct vdi_ring *ring = arg;
 	struct vdiset_completion done = { 0 };
-	struct vdiset_command cmd;
+	struct vdiset_command cmd = { 0 };
 	uint32_t n = 0, episode = 0, seed = 3;
 
 	while (n < ROUNDS / 4) {
@@ -549,7 +581,7 @@ static void test_scribbler(void **state)
 		vdi_ring_get_completion(&pair.server, &done);
 		vdi_completion_check(&done, VDC_Read, 512);
 		vdi_ring_put_command(&pair.server, &cmd);
-		vdi_ring_count(&pair.server, 1);
+		vdi_ring_count(&pair.server, 1, 1);
 		vdi_ring_was_kicked(&pair.server, 7);
 	}
 	pthread_join(thread, NULL);
@@ -569,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_spin_one_cpu),
 		cmocka_unit_test(test_spin_variable),
 		cmocka_unit_test(test_batch),
+		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_two_threads),
 		cmocka_unit_test(test_sleepers),
 		cmocka_unit_test(test_scribbler),

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * lock.h - the lock of a device
+ *
+ * It is taken twice for each command or batch, nearly always without anybody
+ * else wanting it: then locking is one atomic operation in line, and so is
+ * unlocking. Between threads of one process, not recursive. A lock of zeros is
+ * free.
+ */
+#ifndef VDI_LOCK_H
+#define VDI_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	VDI_LOCK_FREE,
+	VDI_LOCK_HELD,
+	VDI_LOCK_WANTED		/* held, and somebody may sleep */
+};
+
+struct vdi_lock {
+	uint32_t word;
+};
+
+void vdi_lock_wait(struct vdi_lock *lock);
+void vdi_futex_wait(const uint32_t *word, uint32_t value, int64_t ns);
+void vdi_futex_wake(const uint32_t *word);
+
+/* Also where a forked child finds what a thread of its parent has left. */
+static inline void vdi_lock_init(struct vdi_lock *lock)
+{
+	__atomic_store_n(&lock->word, VDI_LOCK_FREE, __ATOMIC_RELAXED);
+}
+
+static inline void vdi_lock(struct vdi_lock *lock)
+{
+	uint32_t free = VDI_LOCK_FREE;
+
+	if (__builtin_expect(!__atomic_compare_exchange_n(&lock->word, &free,
+				VDI_LOCK_HELD, false, __ATOMIC_ACQUIRE,
+				__ATOMIC_RELAXED), 0))
+		vdi_lock_wait(lock);
+}
+
+static inline void vdi_unlock(struct vdi_lock *lock)
+{
+	uint32_t old = __atomic_exchange_n(&lock->word, VDI_LOCK_FREE,
+					   __ATOMIC_RELEASE);
+
+	if (__builtin_expect(old == VDI_LOCK_WANTED, 0))
+		vdi_futex_wake(&lock->word);
+}
+
+#endif /* VDI_LOCK_H */
