@@ -197,20 +197,26 @@ ls_shows_a_live_set() {
 
 tests+=(abort_ends_both_and_is_named)
 abort_ends_both_and_is_named() {
-	local start
+	local start took
 
-	"$vdi" backup t --to b -n 4 2> backup.err &
-	first=$!
-	endless t &
-	second=$!
-	wait_for ' active .*[1-9].* MiB'
-	start=$(now_ms)
-	"$vdi" abort t --message 'because we can'
-	is "abort" 0 $?
-	wait "$first"
-	is "backup" 3 $?
-	wait "$second"
-	expect "both within 2 s" test $(($(now_ms) - start)) -lt 2000
+	# a busy host may be late twice, as in vdiset_test.h
+	for _ in 1 2 3; do
+		"$vdi" backup t --to b -n 4 2> backup.err &
+		first=$!
+		endless t &
+		second=$!
+		wait_for ' active .*[1-9].* MiB'
+		start=$(now_ms)
+		"$vdi" abort t --message 'because we can'
+		is "abort" 0 $?
+		wait "$first"
+		is "backup" 3 $?
+		wait "$second"
+		took=$(($(now_ms) - start))
+		[ "$took" -ge 2000 ] || break
+		echo "# late: $took ms"
+	done
+	expect "both within 2 s" test "$took" -lt 2000
 	is "serve" 3 "$(cat serve.rc)"
 	expect "backup says who and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' backup.err
 	expect "serve says who and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' serve.err
