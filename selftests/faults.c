@@ -107,16 +107,6 @@ static bool documented(const struct step *step, int ret)
 	return ret == 0;
 }
 
-static struct vdiset_info get_info(void)
-{
-	struct vdiset_info info = { .size = sizeof(info) };
-	int fd = vd_open();
-
-	vd_ioctl(fd, VDISET_INFO, &info);
-	close(fd);
-	return info;
-}
-
 FIXTURE(faults) {
 	struct vdiset_info before;
 	int fd;
@@ -135,7 +125,7 @@ FIXTURE_SETUP(faults)
 	self->fd = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->fd);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	self->before = get_info();
+	self->before = vd_info();
 }
 
 FIXTURE_TEARDOWN(faults)
@@ -148,7 +138,7 @@ FIXTURE_TEARDOWN(faults)
 	EXPECT_EQ(0, vd_write_file(POINTS "inject", "\n"));
 	EXPECT_EQ((int)self->before.out_sets,
 		  vd_wait_sets(self->before.out_sets));
-	after = get_info();
+	after = vd_info();
 	EXPECT_EQ(self->before.out_total_bytes, after.out_total_bytes);
 }
 

@@ -1670,16 +1670,6 @@ static bool all_end(struct conductor *c)
 	return !killed;
 }
 
-static struct vdiset_info get_info(void)
-{
-	struct vdiset_info info = { .size = sizeof(info) };
-	int fd = vd_open();
-
-	vd_ioctl(fd, VDISET_INFO, &info);
-	close(fd);
-	return info;
-}
-
 /* Files that are freed later: unix sockets, deferred work. */
 static bool all_gone(const struct vdiset_info *before)
 {
@@ -1687,7 +1677,7 @@ static bool all_gone(const struct vdiset_info *before)
 	int i;
 
 	for (i = 0; i < 200; i++) {
-		now = get_info();
+		now = vd_info();
 		if (now.out_sets == before->out_sets &&
 		    now.out_total_bytes == before->out_total_bytes)
 			return true;
@@ -1781,7 +1771,7 @@ FIXTURE_SETUP(fuzz)
 	/* for workers, from their first moment; and lines for the log */
 	signal(SIGUSR1, on_signal);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	self->before = get_info();
+	self->before = vd_info();
 	self->c.dice.random = seed + 1;
 }
 

@@ -281,6 +281,16 @@ int vd_count_listed(void)
 	return n;
 }
 
+struct vdiset_info vd_info(void)
+{
+	struct vdiset_info info = { .size = sizeof(info) };
+	int fd = vd_open();
+
+	vd_ioctl(fd, VDISET_INFO, &info);
+	close(fd);
+	return info;
+}
+
 int vd_sets(void)
 {
 	struct vdiset_info info = { .size = sizeof(info) };

@@ -46,19 +46,9 @@ static int set_param(int which, unsigned long value)
 	return vd_write_file(param[which], buf);
 }
 
-static struct vdiset_info get_info(void)
-{
-	struct vdiset_info info = { .size = sizeof(info) };
-	int fd = vd_open();
-
-	vd_ioctl(fd, VDISET_INFO, &info);
-	close(fd);
-	return info;
-}
-
 FIXTURE_SETUP(limit)
 {
-	struct vdiset_info info = get_info();
+	struct vdiset_info info = vd_info();
 	int i;
 
 	for (i = 0; i < 8; i++)
@@ -88,7 +78,7 @@ FIXTURE_TEARDOWN(limit)
 		if (self->old[i][0])
 			vd_write_file(param[i], self->old[i]);
 	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
-	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
 }
 
 /* Asks in CONFIGURABLE and ends configuration: the limit shows in either. */
@@ -113,7 +103,7 @@ TEST_F(limit, told_by_info)
 	ASSERT_EQ(0, set_param(MAX_SET_MB, 3));
 	ASSERT_EQ(0, set_param(MAX_USER_MB, 5));
 	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 7));
-	info = get_info();
+	info = vd_info();
 	EXPECT_EQ(77, info.out_max_sets);
 	EXPECT_EQ(3 * MIB, info.out_max_set_bytes);
 	EXPECT_EQ(5 * MIB, info.out_max_user_bytes);
@@ -182,14 +172,14 @@ TEST_F(limit, area_of_a_set)
 	ASSERT_EQ(0, vd_set_up(s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
 	EXPECT_EQ(-ENOMEM, area(s, MIB + 1));
 	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
-	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
 	ASSERT_EQ(0, area(s, MIB - 4096));
 	/* growth is measured by the same limit */
 	EXPECT_EQ(-ENOMEM, vd_request_buffers(s->server, 8192, NULL));
 	EXPECT_EQ(0, vd_request_buffers(s->server, 4096, &size));
 	EXPECT_EQ(MIB, size);
 	EXPECT_EQ(-ENOMEM, vd_request_buffers(s->server, 1, NULL));
-	EXPECT_EQ(self->bytes + MIB, get_info().out_total_bytes);
+	EXPECT_EQ(self->bytes + MIB, vd_info().out_total_bytes);
 }
 
 /* A sum that passes request by request, and fails in END_CONFIG at the latest */
@@ -273,7 +263,7 @@ TEST_F(limit, mapped_area_still_counts)
 	memset(p, 1, MIB);
 	vd_set_down(&self->s[0]);
 	vd_wait_sets(self->sets);
-	EXPECT_EQ(self->bytes + MIB, get_info().out_total_bytes);
+	EXPECT_EQ(self->bytes + MIB, vd_info().out_total_bytes);
 	munmap(p, MIB);
 }
 
@@ -291,7 +281,7 @@ TEST_F(limit, observer_keeps_nothing)
 	vd_set_down(&self->s[0]);
 
 	EXPECT_EQ(VDISET_STATE_ABORTED, vd_state(observer));
-	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
 	EXPECT_EQ(0, vd_set_up(&self->s[1], 1, 4, MIB,
 			       VDISET_STATE_INITIALIZING));
 	close(observer);
@@ -378,7 +368,7 @@ TEST_F_TIMEOUT(limit, more_than_there_is, 240)
 	TH_LOG("refused after %lld ms", (long long)((vd_now() - t) / MS));
 	EXPECT_EQ(killed, vmstat("oom_kill"));
 	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
-	EXPECT_EQ(self->bytes, get_info().out_total_bytes);
+	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
 	/* and given back: half of what was free must be free again */
 	EXPECT_LT(free / 2, vd_meminfo("MemFree"));
 	EXPECT_EQ(0, area(s, MIB));
@@ -417,7 +407,7 @@ TEST_F_TIMEOUT(limit, interrupted, 60)
 	size = ret ? 4096 : 4096 + size;
 	ASSERT_EQ(0, vd_status(s->primary, &st));
 	EXPECT_EQ(size, st.out_config.buffer_area_size);
-	EXPECT_EQ(self->bytes + size, get_info().out_total_bytes);
+	EXPECT_EQ(self->bytes + size, vd_info().out_total_bytes);
 	EXPECT_EQ(0, vd_request_buffers(s->server, 4096, NULL));
 }
 

@@ -303,16 +303,6 @@ static int run_race(const struct step *step, const struct rival *rival, int n,
 	return ret;
 }
 
-static struct vdiset_info get_info(void)
-{
-	struct vdiset_info info = { .size = sizeof(info) };
-	int fd = vd_open();
-
-	vd_ioctl(fd, VDISET_INFO, &info);
-	close(fd);
-	return info;
-}
-
 FIXTURE(races) {
 	struct vdiset_info before;
 	unsigned int seed;
@@ -321,7 +311,7 @@ FIXTURE(races) {
 FIXTURE_SETUP(races)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	self->before = get_info();
+	self->before = vd_info();
 	self->seed = getpid();
 }
 
@@ -329,7 +319,7 @@ FIXTURE_TEARDOWN(races)
 {
 	EXPECT_EQ((int)self->before.out_sets,
 		  vd_wait_sets(self->before.out_sets));
-	EXPECT_EQ(self->before.out_total_bytes, get_info().out_total_bytes);
+	EXPECT_EQ(self->before.out_total_bytes, vd_info().out_total_bytes);
 }
 
 TEST_F_TIMEOUT(races, of_two, 3600)

@@ -87,6 +87,7 @@ int vd_state(int fd);
 int vd_listed(int fd, uint64_t id);	/* 1 when LIST shows the set */
 int vd_count_listed(void);
 int vd_sets(void);			/* INFO's out_sets */
+struct vdiset_info vd_info(void);	/* zeros where it fails */
 uint64_t vd_set_id(int fd);
 int vd_wait_sets(int want);		/* deadline 2 s; the number seen last */
 
