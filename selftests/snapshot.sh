@@ -108,11 +108,12 @@ mount_client() { # COMMAND
 	client=$!
 }
 
-# In the background, as what a terminal would start.
+# In the background, as what a terminal would start. Frozen for as long as reading
+# all files takes, which on an emulated machine is long.
 serve_snapshot() {
 	: > "$work/meta"
 	rm -f "$work"/state.*
-	"$vdi" serve backup pg -q --snapshot --freeze "$work/freeze" --thaw "$work/thaw" \
+	"$vdi" serve backup pg -q --snapshot --freeze "$work/freeze" --thaw "$work/thaw" --freeze-limit 300 \
 		< "$work/meta" > "$work/serve.log" 2>&1 &
 	serve=$!
 }
