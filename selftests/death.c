@@ -4,6 +4,7 @@
  * return within the bound and learn who it was, and nothing stays behind.
  */
 #define _GNU_SOURCE
+#include "memcg.h"
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
 
@@ -24,6 +25,8 @@ enum stage {
 
 enum way {
 	KILL,
+	STOP_KILL,	/* while it is stopped */
+	OOM_KILL,	/* by the OOM killer of its memory cgroup */
 	EXIT,
 	CLOSE,		/* the set file */
 	CLOSE_DEVICE,
@@ -41,6 +44,7 @@ FIXTURE(death) {
 	uint64_t bytes;
 	uint64_t id;
 	pid_t heir;
+	struct vd_memcg group;	/* of OOM_KILL's victim */
 	int64_t stalled;	/* time in which the machine did not run us */
 };
 
@@ -54,6 +58,7 @@ FIXTURE_VARIANT(death) {
 	FIXTURE_VARIANT_ADD(death, who##_##stage##_##way) { who, stage, way };
 #define EARLY(who, stage) \
 	DEATH(who, stage, KILL) DEATH(who, stage, EXIT) \
+	DEATH(who, stage, STOP_KILL) DEATH(who, stage, OOM_KILL) \
 	DEATH(who, stage, CLOSE) DEATH(who, stage, EXEC) \
 	DEATH(who, stage, KILL_WITH_HEIR)
 #define LATE(who, stage) \
@@ -94,6 +99,16 @@ FIXTURE_SETUP(death)
 	self->fd = vd_open();
 	self->sets = info(self->fd, &self->bytes);
 	ASSERT_LE(0, self->sets);
+	if (variant->way == OOM_KILL && vd_memcg_find(&self->group))
+		SKIP(return, "no memory controller in cgroup2");
+}
+
+/* From its beginning, so that something is charged to it. */
+static int group_victim(FIXTURE_DATA(death) *self, enum who who)
+{
+	int ret = vd_memcg_make(&self->group, self->p[who]->name);
+
+	return ret ? ret : vd_memcg_add(&self->group, self->p[who]->pid);
 }
 
 static int start_parties(FIXTURE_DATA(death) *self)
@@ -113,7 +128,8 @@ static int start_parties(FIXTURE_DATA(death) *self)
 	return 0;
 }
 
-static void end_parties(FIXTURE_DATA(death) *self)
+/* 0 or -errno */
+static int end_parties(FIXTURE_DATA(death) *self)
 {
 	int i;
 
@@ -125,6 +141,7 @@ static void end_parties(FIXTURE_DATA(death) *self)
 			vd_party_kill(self->p[i]);
 	close(self->fd);
 	self->fd = vd_open();
+	return vd_memcg_remove(&self->group);
 }
 
 FIXTURE_TEARDOWN(death)
@@ -132,7 +149,8 @@ FIXTURE_TEARDOWN(death)
 	int64_t end = vd_now() + 2 * SEC;
 	uint64_t bytes;
 
-	end_parties(self);
+	EXPECT_EQ(0, end_parties(self));
+	vd_memcg_lose(&self->group);
 	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
 	while (info(self->fd, &bytes) >= 0 && bytes != self->bytes &&
 	       vd_now() < end)
@@ -325,12 +343,18 @@ static long do_exec(struct vd_party *me, long fd, long b)
 	return -errno;
 }
 
-static void die(struct vd_party *p, enum who who, enum way way, long file)
+static void die(FIXTURE_DATA(death) *self, enum who who, enum way way, long file)
 {
+	struct vd_party *p = self->p[who];
+
 	switch (way) {
 	case KILL:
+	case STOP_KILL:
 	case KILL_WITH_HEIR:
 		kill(p->pid, SIGKILL);
+		break;
+	case OOM_KILL:
+		vd_memcg_kill(&self->group);
 		break;
 	case EXIT:
 		vd_party_post(p, do_exit, 0, 0);
@@ -384,6 +408,8 @@ static int64_t one_death(FIXTURE_DATA(death) *self,
 	long ret, file = -1;
 
 	ret = start_parties(self);
+	if (!ret && variant->way == OOM_KILL)
+		ret = group_victim(self, variant->who);
 	if (!ret)
 		ret = reach(self, variant->stage);
 	if (!ret && variant->stage == MID_COMMAND)
@@ -407,8 +433,13 @@ static int64_t one_death(FIXTURE_DATA(death) *self,
 			return -1004;
 	}
 
+	if (variant->way == STOP_KILL) {
+		kill(victim->pid, SIGSTOP);
+		vd_sleep_ms(20);
+	}
+
 	t = vd_now();
-	die(victim, variant->who, variant->way, file);
+	die(self, variant->who, variant->way, file);
 	/* there may be nobody to sleep: the observer sees it as well */
 	self->stalled = 0;
 	last = t;
@@ -432,9 +463,11 @@ TEST_F_TIMEOUT(death, is_noticed, 90)
 	int64_t took = -1;
 	int i;
 
+	if (variant->way == OOM_KILL && !self->group.root[0])
+		SKIP(return, "no memory controller in cgroup2");
 	for (i = 0; i < VD_ATTEMPTS; i++) {
 		if (i)
-			end_parties(self);
+			ASSERT_EQ(0, end_parties(self));
 		took = one_death(self, variant);
 		ASSERT_LE(0, took);
 		if (took <= ABORT_BOUND)

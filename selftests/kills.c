@@ -29,7 +29,7 @@
 
 static const char *const way_name[N_WAYS] = {
 	"SIGKILL", "_exit", "exec", "close", "close of a device",
-	"SIGSTOP and SIGKILL", "abort", "early VDISET_CLOSE"
+	"SIGSTOP and SIGKILL", "OOM kill", "abort", "early VDISET_CLOSE"
 };
 
 static const char *const stage_name[N_STAGES] = {
@@ -104,6 +104,8 @@ static void plan_ends(struct round *r, struct rng *g)
 
 		e->way = rng_below(g, 6) ? rng_below(g, N_DEATHS) :
 					   N_DEATHS + rng_below(g, 2);
+		if (e->way == OOM_KILL && !kills_memcg.root[0])
+			e->way = KILL;
 		e->who = rng_below(g, actors(r));
 		e->when = rng_below(g, N_STAGES);
 		/* at once, within the call that follows, or some time after */
@@ -233,7 +235,27 @@ static bool is_death(enum way way)
 /* Does it end when it is asked to, rather than by a signal? */
 static bool is_asked(enum way way)
 {
-	return way != KILL && way != STOP_KILL;
+	return way != KILL && way != STOP_KILL && way != OOM_KILL;
+}
+
+/* A memory cgroup for whom the OOM killer is to take. */
+static void make_groups(struct course *c)
+{
+	struct round *r = c->r;
+	char name[80];
+	int i, ret;
+
+	for (i = 0; i < r->n_ends; i++) {
+		struct actor *a = &r->actor[r->end[i].who];
+
+		if (r->end[i].way != OOM_KILL || a->group.group[0])
+			continue;
+		a->group = kills_memcg;
+		snprintf(name, sizeof(name), "%s-%d", r->name, r->end[i].who);
+		ret = vd_memcg_make(&a->group, name);
+		if (ret)
+			bad(c, "cannot make the cgroup %s: %d", name, ret);
+	}
 }
 
 static void start(struct course *c)
@@ -246,6 +268,7 @@ static void start(struct course *c)
 	for (i = 0; i < actors(r); i++)
 		if (r->actor[i].victim && pipe2(r->order[i], O_CLOEXEC))
 			bad(c, "pipe: %d", errno);
+	make_groups(c);
 	if (r->holder)
 		r->holder_pid = holder_start(r);
 	for (i = 0; i < actors(r); i++) {
@@ -286,6 +309,8 @@ static void do_end(struct course *c, struct end *e)
 {
 	struct actor *a = &c->r->actor[e->who];
 
+	if (e->way == OOM_KILL && !vd_wait_word(&a->charged, 1, BOUND_NS))
+		bad(c, "%s is not in its cgroup", who_name(e->who));
 	e->hit = atomic_load(&a->stage);
 	if (e->way == STOP_KILL && !c->reaped[e->who]) {
 		kill(a->pid, SIGSTOP);
@@ -294,6 +319,8 @@ static void do_end(struct course *c, struct end *e)
 	e->t = vd_now();
 	if (is_asked(e->way))
 		order(c, e);
+	else if (e->way == OOM_KILL)
+		vd_memcg_kill(&a->group);
 	else if (!c->reaped[e->who])
 		kill(a->pid, SIGKILL);
 	e->done = true;
@@ -340,6 +367,7 @@ static void settle(struct course *c, const struct end *e, bool bound)
 	switch (e->way) {
 	case KILL:
 	case STOP_KILL:
+	case OOM_KILL:
 	case EXIT:
 		if (!reap(c, e->who, BOUND_NS)) {
 			bad(c, "%s does not die", who_name(e->who));
@@ -507,7 +535,9 @@ static void check_record(struct course *c, const struct vdiset_status *st)
 			return;
 		break;
 	case VDISET_REASON_CLOSED:
-		if (has_end(r, i, LEAVE) && !rec->code && !rec->text[0])
+		/* it may get ENOMEM, and leave for that, before it is killed */
+		if ((has_end(r, i, LEAVE) || has_end(r, i, OOM_KILL)) &&
+		    !rec->code && !rec->text[0])
 			return;
 		break;
 	case VDISET_REASON_SIGNAL:
@@ -593,12 +623,22 @@ static void check_survivor(struct course *c, int who,
 	note_time(c, who, &st->out_abort);
 }
 
+static bool is_gone(pid_t pid)
+{
+	int state = vd_thread_state(pid, pid);
+
+	return !state || state == 'Z' || state == 'X';
+}
+
 /* Whoever only holds a descriptor learns the same. */
 static void check_heir(struct course *c, int who, int wanted)
 {
 	struct actor *a = &c->r->actor[who];
 
 	if (!a->has_heir || a->heir_goes || a->heir <= 0)
+		return;
+	/* born while the group had to give memory back, it went as well */
+	if (has_end(c->r, who, OOM_KILL) && is_gone(a->heir))
 		return;
 	if (!vd_wait_word(&a->heir_done, 1, BOUND_NS))
 		bad(c, "the heir of %s still polls", who_name(who));
@@ -703,6 +743,8 @@ static void sweep(struct course *c)
 			nap_us(200);
 	}
 	for (i = 0; i < actors(r); i++) {
+		if (vd_memcg_remove(&r->actor[i].group))
+			bad(c, "the cgroup of %s cannot be removed", who_name(i));
 		if (!r->actor[i].victim)
 			continue;
 		close(r->order[i][0]);
@@ -841,10 +883,13 @@ FIXTURE_SETUP(kills)
 	ASSERT_NE(NULL, total);
 	kills_exec_fd = copy_of_this();
 	ASSERT_LT(0, kills_exec_fd);
+	if (vd_memcg_find(&kills_memcg))
+		TH_LOG("no memory controller in cgroup2, so no OOM kills");
 }
 
 FIXTURE_TEARDOWN(kills)
 {
+	vd_memcg_lose(&kills_memcg);
 }
 
 TEST_F_TIMEOUT(kills, at_random, 7200)

@@ -6,6 +6,7 @@
 #ifndef VDISET_TEST_KILLS_H
 #define VDISET_TEST_KILLS_H
 
+#include "memcg.h"
 #include "vdiset_test.h"
 
 #define MAX_SECONDARIES	4
@@ -39,6 +40,7 @@ enum way {
 	CLOSE,		/* close(2) of the set file */
 	CLOSE_DEVICE,
 	STOP_KILL,	/* SIGSTOP, a while, SIGKILL */
+	OOM_KILL,	/* by the OOM killer of its memory cgroup */
 	N_DEATHS,
 	ABORT = N_DEATHS,
 	LEAVE,		/* VDISET_CLOSE, early as a rule */
@@ -73,6 +75,8 @@ struct actor {
 	_Atomic int leaving;
 	_Atomic int ended;	/* ends of the last order; 1 + result */
 	pid_t pid;
+	struct vd_memcg group;	/* of whom OOM_KILL is planned for */
+	_Atomic int charged;	/* it has memory there */
 	/* the outcome, valid when it has exited */
 	_Atomic int finished;
 	int ret;	/* what ended its work: 0, -ECANCELED, -EPIPE, ... */
@@ -123,6 +127,7 @@ void nap_us(unsigned int us);
 #define ABORT_TEXT		"planned"
 
 extern int kills_exec_fd;	/* what EXEC executes */
+extern struct vd_memcg kills_memcg;	/* where groups are, if anywhere */
 
 unsigned int actors(const struct round *r);
 pid_t actor_start(struct round *r, int who);

@@ -10,6 +10,7 @@
 #include "kills.h"
 
 int kills_exec_fd = -1;
+struct vd_memcg kills_memcg;
 
 uint64_t rng_next(struct rng *r)
 {
@@ -140,6 +141,8 @@ static void heir_main(void)
 	struct pollfd pfd = { .fd = set };
 
 	alarm(60);
+	/* it is not its parent, whom the OOM killer is to take */
+	vd_write_file("/proc/self/oom_score_adj", "-1000");
 	if (me->heir_goes) {
 		close(set);
 		_exit(0);
@@ -480,6 +483,19 @@ static void leave(void)
 	close(set);
 }
 
+/* The OOM killer takes nobody whose death gives nothing back. */
+static bool be_charged(void)
+{
+	char *p = mmap(NULL, AREA, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || vd_memcg_add(&me->group, getpid()))
+		return false;
+	memset(p, 1, AREA);
+	atomic_store(&me->charged, 1);
+	return true;
+}
+
 pid_t actor_start(struct round *r, int index)
 {
 	static const char *const comm[] = { "k-primary", "k-server", "k-second" };
@@ -499,6 +515,8 @@ pid_t actor_start(struct round *r, int index)
 	me = &r->actor[index];
 	rng.s = r->seed + 1000 + index;
 	rng_next(&rng);
+	if (me->group.group[0] && !be_charged())
+		_exit(3);
 	if (me->victim && pthread_create(&thread, NULL, executioner, NULL))
 		_exit(2);
 	work();

@@ -6,12 +6,11 @@
  */
 #define _GNU_SOURCE
 #include <grp.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
+#include "memcg.h"
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
 
@@ -451,78 +450,36 @@ TEST_F_TIMEOUT(limit, killed_while_allocating, 60)
 /*
  * The memory cgroup
  */
-#define CGROUP2_MAGIC	0x63677270
 #define GROUP_MAX	(32 * MIB)
 
 FIXTURE(memcg) {
-	char root[64];
-	char group[128];
-	bool mounted;
+	struct vd_memcg group;
 	struct vd_party *server;
 	struct vd_set s;
 };
 
-static int in_group(FIXTURE_DATA(memcg) *self, const char *file, const char *text)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/%s", self->group, file);
-	return vd_write_file(path, text);
-}
-
-static long from_group(FIXTURE_DATA(memcg) *self, const char *file,
-		       const char *key)
-{
-	char path[256], buf[4096], *p = buf;
-
-	snprintf(path, sizeof(path), "%s/%s", self->group, file);
-	if (vd_read_file(path, buf, sizeof(buf)) <= 0)
-		return -1;
-	if (key) {
-		p = strstr(buf, key);
-		p = p ? p + strlen(key) : buf;
-	}
-	return strtol(p, NULL, 10);
-}
-
 FIXTURE_SETUP(memcg)
 {
-	char path[256], buf[32];
-	struct statfs fs;
+	char buf[32];
 
 	self->s.primary = self->s.server = -1;
 	if (geteuid())
 		SKIP(return, "not root");
-	strcpy(self->root, "/sys/fs/cgroup");
-	if (statfs(self->root, &fs) || fs.f_type != CGROUP2_MAGIC) {
-		strcpy(self->root, "/tmp/vdiset-cgroup-XXXXXX");
-		if (!mkdtemp(self->root))
-			SKIP(return, "no place to mount cgroup2");
-		if (mount("none", self->root, "cgroup2", 0, NULL)) {
-			rmdir(self->root);
-			SKIP(return, "no cgroup2");
-		}
-		self->mounted = true;
-	}
-	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", self->root);
-	vd_write_file(path, "+memory");
-	snprintf(self->group, sizeof(self->group), "%s/vdiset-%d", self->root,
-		 getpid());
-	if (mkdir(self->group, 0755))
+	if (vd_memcg_find(&self->group))
+		SKIP(return, "no memory controller in cgroup2");
+	vd_name(self->s.name, "memcg");
+	if (vd_memcg_make(&self->group, self->s.name))
 		SKIP(return, "no cgroup");
 	snprintf(buf, sizeof(buf), "%llu", GROUP_MAX);
-	if (in_group(self, "memory.max", buf))
-		SKIP(return, "no memory controller in cgroup2");
-	in_group(self, "memory.swap.max", "0");
+	ASSERT_EQ(0, vd_memcg_write(&self->group, "memory.max", buf));
+	vd_memcg_write(&self->group, "memory.swap.max", "0");
 
-	vd_name(self->s.name, "memcg");
 	self->s.primary = vd_open();
 	ASSERT_EQ(0, vd_create(self->s.primary, self->s.name, 1));
 	self->server = vd_party_start("vd-server");
 	ASSERT_NE(NULL, self->server);
 	strcpy(self->server->name, self->s.name);
-	snprintf(buf, sizeof(buf), "%d", self->server->pid);
-	ASSERT_EQ(0, in_group(self, "cgroup.procs", buf));
+	ASSERT_EQ(0, vd_memcg_add(&self->group, self->server->pid));
 	ASSERT_EQ(0, vd_party_call(self->server, vd_p_attach,
 				   VDISET_ROLE_SERVER, 0));
 	ASSERT_EQ(0, vd_party_call(self->server, vd_p_configure, 4, 0));
@@ -530,17 +487,11 @@ FIXTURE_SETUP(memcg)
 
 FIXTURE_TEARDOWN(memcg)
 {
-	int i;
-
 	if (self->server)
 		vd_party_kill(self->server);
 	vd_set_down(&self->s);
-	for (i = 0; self->group[0] && i < 100 && rmdir(self->group); i++)
-		vd_sleep_ms(10);
-	if (self->mounted) {
-		umount2(self->root, MNT_DETACH);
-		rmdir(self->root);
-	}
+	EXPECT_EQ(0, vd_memcg_remove(&self->group));
+	vd_memcg_lose(&self->group);
 }
 
 TEST_F_TIMEOUT(memcg, refused_not_killed, 60)
@@ -549,14 +500,14 @@ TEST_F_TIMEOUT(memcg, refused_not_killed, 60)
 		SKIP(return, "no memory controller in cgroup2");
 	EXPECT_EQ(-ENOMEM, vd_party_call(self->server, vd_p_end_config,
 					 2 * GROUP_MAX, 0));
-	EXPECT_EQ(0, from_group(self, "memory.events", "oom_kill "));
+	EXPECT_EQ(0, vd_memcg_read(&self->group, "memory.events", "oom_kill "));
 	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(self->s.primary));
-	EXPECT_GT(GROUP_MAX / 2, from_group(self, "memory.current", NULL));
+	EXPECT_GT(GROUP_MAX / 2, vd_memcg_read(&self->group, "memory.current", NULL));
 	/* what fits is still granted, and charged to the server that asked */
 	EXPECT_EQ(0, vd_party_call(self->server, vd_p_end_config,
 				   GROUP_MAX / 2, 0));
-	EXPECT_LE(GROUP_MAX / 2, from_group(self, "memory.current", NULL));
-	EXPECT_EQ(0, from_group(self, "memory.events", "oom_kill "));
+	EXPECT_LE(GROUP_MAX / 2, vd_memcg_read(&self->group, "memory.current", NULL));
+	EXPECT_EQ(0, vd_memcg_read(&self->group, "memory.events", "oom_kill "));
 }
 
 static long touch(struct vd_party *me, long bytes, long unused)
@@ -577,7 +528,7 @@ TEST_F_TIMEOUT(memcg, growth, 60)
 	EXPECT_EQ(VDISET_STATE_INITIALIZING, vd_state(self->s.primary));
 	ASSERT_EQ(0, vd_party_call(self->server, vd_p_map_area, GROUP_MAX / 2, 0));
 	EXPECT_EQ(0, vd_party_call(self->server, touch, GROUP_MAX / 2, 0));
-	EXPECT_EQ(0, from_group(self, "memory.events", "oom_kill "));
+	EXPECT_EQ(0, vd_memcg_read(&self->group, "memory.events", "oom_kill "));
 	EXPECT_EQ(0, vd_party_call(self->server, grow, 4096, 0));
 }
 
@@ -591,10 +542,10 @@ TEST_F_TIMEOUT(memcg, given_back, 60)
 				   GROUP_MAX / 2, 0));
 	vd_party_kill(self->server);
 	vd_set_down(&self->s);
-	while (from_group(self, "memory.current", NULL) > (long)MIB &&
+	while (vd_memcg_read(&self->group, "memory.current", NULL) > (long)MIB &&
 	       vd_now() < end)
 		vd_sleep_ms(20);
-	EXPECT_GE(MIB, from_group(self, "memory.current", NULL));
+	EXPECT_GE(MIB, vd_memcg_read(&self->group, "memory.current", NULL));
 }
 
 /* Takes what the group has not got; never returns. */
@@ -640,7 +591,7 @@ TEST_F_TIMEOUT(memcg, killed_party, 60)
 	status = vd_party_reap(self->server);
 	ASSERT_TRUE(WIFSIGNALED(status));
 	EXPECT_EQ(SIGKILL, WTERMSIG(status));
-	EXPECT_LE(1, from_group(self, "memory.events", "oom_kill "));
+	EXPECT_LE(1, vd_memcg_read(&self->group, "memory.events", "oom_kill "));
 
 	/* its end is noticed before it can be waited for */
 	ASSERT_EQ(0, vd_status(self->s.primary, &st));
