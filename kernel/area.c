@@ -174,21 +174,19 @@ u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes)
 	return set->config.buffer_area_size + round_up(bytes, unit);
 }
 
-/* An empty area, charged to the caller. It ends with its file. */
+/* An empty area, charged to the payer. It ends with its file. */
 static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 {
 	enum vdiset_fs fs = vdiset_area_is_huge(set, bytes) ? VDISET_FS_HUGE :
 							      VDISET_FS_SMALL;
 	struct vdiset_area *area;
 	struct file *file;
-	int rc = -ENOMEM;
+	int rc;
 
 	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
 	if (!area)
 		return -ENOMEM;
-	area->account = vdiset_account_get(current_euid());
-	if (!area->account)
-		goto err_area;
+	area->account = vdiset_account_hold(set->payer->account);
 	file = shmem_file_setup_with_mnt(vdiset_mount[fs], "vdiset-area", 0,
 					 VDISET_SHMEM_NORESERVE);
 	if (IS_ERR(file)) {
@@ -205,7 +203,6 @@ static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 
 err_account:
 	vdiset_account_put(area->account);
-err_area:
 	kfree(area);
 	return rc;
 }
@@ -225,8 +222,10 @@ static noinline int vdiset_area_fill(struct file *file, u64 size, u64 bytes)
 	const struct file_operations *shmem =
 		vdiset_template[vdiset_area_fs(file)]->f_op;
 	gfp_t mask = mapping_gfp_mask(file->f_mapping);
+	sigset_t old;
 	int rc;
 
+	vdiset_hold_signals(&old);
 	mapping_set_gfp_mask(file->f_mapping,
 			     mask | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	rc = shmem->fallocate(file, 0, size, bytes);
@@ -299,6 +298,24 @@ int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
 
 	trace_vdiset_area(set, READ_ONCE(set->config.buffer_area_size), rc);
 	return rc;
+}
+
+/*
+ * From now on @to is what the area is charged to. Gives the bytes, which the
+ * caller moves there. Nobody is left who could make it grow meanwhile.
+ */
+u64 vdiset_area_hand_over(struct vdiset_set *set, struct vdiset_account *to)
+{
+	struct vdiset_area *area;
+
+	lockdep_assert_held(&set->lock);
+
+	if (!set->area)
+		return 0;
+	area = set->area->private_data;
+	vdiset_account_put(area->account);
+	area->account = vdiset_account_hold(to);
+	return area->bytes;
 }
 
 /* Mappings may keep the memory; the set has no use for it any more. */

@@ -197,6 +197,8 @@ int vdiset_end_config_ioctl(struct vdiset_call *call)
 	spin_lock(&set->lock);
 	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONFIGURABLE);
 	depth = set->config.max_io_depth;
+	if (!rc)
+		set->payer = call->party;
 	spin_unlock(&set->lock);
 	if (rc)
 		goto out;

@@ -111,7 +111,7 @@ static int vdiset_device_alloc(struct vdiset_device *device, u32 depth)
 	return 0;
 }
 
-static u64 vdiset_rings_size(const struct vdiset_set *set)
+u64 vdiset_rings_size(const struct vdiset_set *set)
 {
 	u64 device = PAGE_SIZE +
 		     2 * vdiset_region_size(set->config.max_io_depth);
@@ -119,13 +119,13 @@ static u64 vdiset_rings_size(const struct vdiset_set *set)
 	return set->config.device_count * device;
 }
 
-/* The rings of all devices. They live as long as a party does. */
+/* The rings of all devices, which the payer pays. They live as long as a party. */
 int vdiset_devices_alloc(struct vdiset_set *set, u32 depth)
 {
 	u32 i;
 	int rc;
 
-	rc = vdiset_charge_rings(set->account, vdiset_rings_size(set));
+	rc = vdiset_charge_rings(set->payer->account, vdiset_rings_size(set));
 	if (rc)
 		return rc;
 	set->rings = true;
@@ -147,7 +147,7 @@ void vdiset_devices_free(struct vdiset_set *set)
 		return;
 	for (i = 0; i < set->config.device_count; i++)
 		vdiset_device_free(&set->device[i]);
-	vdiset_uncharge_rings(set->account, vdiset_rings_size(set));
+	vdiset_uncharge_rings(set->payer->account, vdiset_rings_size(set));
 	set->rings = false;
 }
 

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * limits.c - how many sets a user may have, and how much memory areas may take
+ * limits.c - how many sets a user may have, and how much memory they may take
  *
- * Sets and their rings are counted for the user that creates them, areas for
- * the user whose server asks for them. Memory is charged to memory cgroups besides (see
- * area.c); these limits hold where no cgroup does.
+ * Whoever takes part in a set is counted for his own user, and the set for the
+ * user of its primary, as long as that is there. Rings and area are counted for
+ * the server, whose choice their size is, and once it has left for a party that
+ * has not: nobody can use up what is another's by staying. So there are no more
+ * sets, ended ones included, than parties.
+ *
+ * Memory is charged to memory cgroups besides (see area.c); these limits hold
+ * where no cgroup does.
  */
+#include <linux/cred.h>
 #include <linux/error-injection.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 
 #include "vdiset.h"
 
@@ -21,6 +28,10 @@ MODULE_PARM_DESC(max_sets, "Sets that one user may have at a time (256)");
 static unsigned int max_total_sets = 4096;
 module_param(max_total_sets, uint, 0644);
 MODULE_PARM_DESC(max_total_sets, "Sets of all users (4096)");
+
+static unsigned int max_parties = 16384;
+module_param(max_parties, uint, 0644);
+MODULE_PARM_DESC(max_parties, "Times that one user may take part in sets, or look at them (16384)");
 
 static unsigned long max_ring_mb = 256;
 module_param(max_ring_mb, ulong, 0644);
@@ -41,7 +52,8 @@ MODULE_PARM_DESC(max_total_mb, "Buffer areas of all users, in MiB (half of the m
 struct vdiset_account {
 	struct list_head node;
 	kuid_t uid;
-	unsigned int users;	/* sets that point here */
+	unsigned int users;	/* what points here */
+	unsigned int parties;
 	unsigned int sets;
 	u64 rings;		/* bytes */
 	u64 bytes;		/* of areas */
@@ -85,10 +97,27 @@ static struct vdiset_account *vdiset_account_find(kuid_t uid)
 	return NULL;
 }
 
-/* The account of @uid, made when there is none; NULL without memory. */
-struct vdiset_account *vdiset_account_get(kuid_t uid)
+/*
+ * The caller's user. In a user namespace that is whose namespace it is: a user's
+ * subordinate ids are not more users. What root has made gets its own.
+ */
+static kuid_t vdiset_payer(void)
+{
+	const struct user_namespace *ns = current_user_ns();
+	kuid_t uid = current_euid();
+
+	for (; ns != &init_user_ns; ns = ns->parent) {
+		if (!uid_eq(ns->owner, GLOBAL_ROOT_UID))
+			uid = ns->owner;
+	}
+	return uid;
+}
+
+/* The caller's account, made when there is none; NULL without memory. */
+struct vdiset_account *vdiset_account_get(void)
 {
 	struct vdiset_account *account, *fresh;
+	kuid_t uid = vdiset_payer();
 
 	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	if (!fresh)
@@ -109,6 +138,14 @@ struct vdiset_account *vdiset_account_get(kuid_t uid)
 	return account;
 }
 
+struct vdiset_account *vdiset_account_hold(struct vdiset_account *account)
+{
+	spin_lock(&vdiset_limits_lock);
+	account->users++;
+	spin_unlock(&vdiset_limits_lock);
+	return account;
+}
+
 void vdiset_account_put(struct vdiset_account *account)
 {
 	spin_lock(&vdiset_limits_lock);
@@ -120,28 +157,38 @@ void vdiset_account_put(struct vdiset_account *account)
 	kfree(account);
 }
 
-int vdiset_charge_set(struct vdiset_account *account)
+static bool vdiset_one_more(const struct vdiset_account *account, bool set)
+{
+	if (account->parties >= READ_ONCE(max_parties))
+		return false;
+	return !set || (account->sets < READ_ONCE(max_sets) &&
+			vdiset_total_sets < READ_ONCE(max_total_sets));
+}
+
+/* A party, and its @set where it is the primary. */
+int vdiset_charge_party(struct vdiset_account *account, bool set)
 {
 	int rc = 0;
 
 	spin_lock(&vdiset_limits_lock);
-	if (account->sets >= READ_ONCE(max_sets) ||
-	    vdiset_total_sets >= READ_ONCE(max_total_sets)) {
+	if (!vdiset_one_more(account, set)) {
 		rc = -EDQUOT;
 	} else {
-		account->sets++;
-		vdiset_total_sets++;
+		account->parties++;
+		account->sets += set;
+		vdiset_total_sets += set;
 	}
 	spin_unlock(&vdiset_limits_lock);
 	return rc;
 }
-ALLOW_ERROR_INJECTION(vdiset_charge_set, ERRNO);
+ALLOW_ERROR_INJECTION(vdiset_charge_party, ERRNO);
 
-void vdiset_uncharge_set(struct vdiset_account *account)
+void vdiset_uncharge_party(struct vdiset_account *account, bool set)
 {
 	spin_lock(&vdiset_limits_lock);
-	account->sets--;
-	vdiset_total_sets--;
+	account->parties--;
+	account->sets -= set;
+	vdiset_total_sets -= set;
 	spin_unlock(&vdiset_limits_lock);
 }
 
@@ -200,6 +247,18 @@ void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes)
 	spin_lock(&vdiset_limits_lock);
 	account->bytes -= bytes;
 	vdiset_total_bytes -= bytes;
+	spin_unlock(&vdiset_limits_lock);
+}
+
+/* Somebody else pays from now on, whether it is within his limits or not. */
+void vdiset_account_move(struct vdiset_account *from,
+			 struct vdiset_account *to, u64 rings, u64 bytes)
+{
+	spin_lock(&vdiset_limits_lock);
+	from->rings -= rings;
+	from->bytes -= bytes;
+	to->rings += rings;
+	to->bytes += bytes;
 	spin_unlock(&vdiset_limits_lock);
 }
 

@@ -16,23 +16,54 @@
 #include "trace.h"
 #include "vdiset.h"
 
+/* Is the set itself counted for the party's user, too? */
+static bool vdiset_pays_set(u32 role)
+{
+	return role == VDISET_ROLE_PRIMARY;
+}
+
+static void vdiset_add_member(struct vdiset_party *party)
+{
+	struct vdiset_set *set = party->set;
+
+	if (party->who.role == VDISET_ROLE_OBSERVER)
+		return;
+	spin_lock(&set->lock);
+	list_add_tail(&party->node, &set->members);
+	spin_unlock(&set->lock);
+}
+
+/* The calling process in @role, or an error: ENOMEM, EDQUOT. */
 struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 				      bool may_write)
 {
 	struct vdiset_party *party;
+	int rc = -ENOMEM;
 
 	party = kzalloc(sizeof(*party), GFP_KERNEL_ACCOUNT);
 	if (!party)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
+	party->account = vdiset_account_get();
+	if (!party->account)
+		goto err_party;
+	rc = vdiset_charge_party(party->account, vdiset_pays_set(role));
+	if (rc)
+		goto err_account;
+
 	kref_init(&party->ref);
 	kref_get(&set->ref);
 	party->set = set;
 	party->owner = current->files;
 	party->may_write = may_write;
 	vdiset_identity_get(&party->who, role);
-	if (role != VDISET_ROLE_OBSERVER)
-		atomic_inc(&set->members);
+	vdiset_add_member(party);
 	return party;
+
+err_account:
+	vdiset_account_put(party->account);
+err_party:
+	kfree(party);
+	return ERR_PTR(rc);
 }
 
 struct vdiset_party *vdiset_party_get(struct vdiset_party *party)
@@ -41,14 +72,46 @@ struct vdiset_party *vdiset_party_get(struct vdiset_party *party)
 	return party;
 }
 
+/* The others hold what the party paid for, so one of them pays from now on. */
+static void vdiset_hand_over(struct vdiset_set *set, struct vdiset_party *to)
+{
+	u64 rings = set->rings ? vdiset_rings_size(set) : 0;
+	u64 bytes = vdiset_area_hand_over(set, to->account);
+
+	lockdep_assert_held(&set->lock);
+
+	vdiset_account_move(set->payer->account, to->account, rings, bytes);
+	set->payer = to;
+}
+
+static void vdiset_remove_member(struct vdiset_party *party)
+{
+	struct vdiset_set *set = party->set;
+	bool last;
+
+	if (party->who.role == VDISET_ROLE_OBSERVER)
+		return;
+	spin_lock(&set->lock);
+	list_del(&party->node);
+	last = list_empty(&set->members);
+	if (!last && set->payer == party)
+		vdiset_hand_over(set, list_first_entry(&set->members,
+						       struct vdiset_party,
+						       node));
+	spin_unlock(&set->lock);
+	if (last)
+		vdiset_set_retire(set);
+}
+
 static void vdiset_party_free(struct kref *ref)
 {
 	struct vdiset_party *party = container_of(ref, struct vdiset_party,
 						  ref);
 
-	if (party->who.role != VDISET_ROLE_OBSERVER &&
-	    atomic_dec_and_test(&party->set->members))
-		vdiset_set_retire(party->set);
+	vdiset_remove_member(party);
+	vdiset_uncharge_party(party->account,
+			      vdiset_pays_set(party->who.role));
+	vdiset_account_put(party->account);
 	vdiset_identity_put(&party->who);
 	vdiset_set_put(party->set);
 	kfree(party);

@@ -27,7 +27,6 @@ void vdiset_set_retire(struct vdiset_set *set)
 		return;
 	vdiset_devices_free(set);
 	vdiset_area_free(set);
-	vdiset_uncharge_set(set->account);
 }
 
 static void vdiset_set_free(struct vdiset_set *set)
@@ -36,7 +35,6 @@ static void vdiset_set_free(struct vdiset_set *set)
 	trace_vdiset_free(set);
 	if (set->abort_by.role)
 		vdiset_identity_put(&set->abort_by);
-	vdiset_account_put(set->account);
 	put_cred(set->cred);
 	mutex_destroy(&set->config_lock);
 	kvfree(set);
@@ -215,6 +213,7 @@ static struct vdiset_set *vdiset_set_new(const struct vdiset_create *args)
 
 	kref_init(&set->ref);
 	INIT_LIST_HEAD(&set->node);
+	INIT_LIST_HEAD(&set->members);
 	set->mode = args->mode;
 	set->config = args->config;
 	set->state = VDISET_STATE_CREATED;
@@ -233,22 +232,11 @@ static struct vdiset_set *vdiset_set_new(const struct vdiset_create *args)
 	if (rc)
 		goto err_set;
 
-	set->account = vdiset_account_get(current_euid());
-	if (!set->account) {
-		rc = -ENOMEM;
-		goto err_set;
-	}
-	rc = vdiset_charge_set(set->account);
-	if (rc)
-		goto err_account;
-
 	mutex_init(&set->config_lock);
 	set->cred = get_current_cred();
 	vdiset_init_devices(set);
 	return set;
 
-err_account:
-	vdiset_account_put(set->account);
 err_set:
 	kvfree(set);
 	return ERR_PTR(rc);
@@ -310,8 +298,8 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 		goto out_unlock;
 	}
 	party = vdiset_party_new(set, VDISET_ROLE_PRIMARY, true);
-	if (!party) {
-		rc = -ENOMEM;
+	if (IS_ERR(party)) {
+		rc = PTR_ERR(party);
 		goto out_set;
 	}
 	set->primary = party;
@@ -488,8 +476,8 @@ int vdiset_attach_ioctl(struct vdiset_call *call)
 		goto out_set;
 	}
 	party = vdiset_party_new(set, args->role, access & MAY_WRITE);
-	if (!party) {
-		rc = -ENOMEM;
+	if (IS_ERR(party)) {
+		rc = PTR_ERR(party);
 		goto out_set;
 	}
 	rc = vdiset_join(set, party);

@@ -9,9 +9,9 @@
  *   mappings of rings      --pin-->  device file, and each ring page
  *   mappings of the area   --pin-->  the shmem file, its account, the module
  *
- * The set goes with the last file; its memory and what it counts against the
- * limits go with the last file of a party that is more than an observer. A
- * party (one process in one role) leaves once: by CLOSE, or when its process
+ * The set goes with the last file; its memory goes with the last file of a party
+ * that is more than an observer. What counts against the limits, and against
+ * whose, limits.c tells. A party (one process in one role) leaves once: by CLOSE, or when its process
  * gives up the file (see party.c).
  *
  * Locks, outer first:
@@ -71,6 +71,8 @@ struct vdiset_identity {
  * struct vdiset_party - a process that takes part in a set
  * @ref: held by its set file and device files
  * @set: holds a reference
+ * @node: in the list of its set's members, under set->lock; not of observers
+ * @account: of its user, which is charged with it; holds a reference
  * @who: its identity; constant
  * @owner: file table of the process when it joined. Only compared: the table
  *	may be gone, but then it has flushed the party's files before
@@ -80,6 +82,8 @@ struct vdiset_identity {
 struct vdiset_party {
 	struct kref ref;
 	struct vdiset_set *set;
+	struct list_head node;
+	struct vdiset_account *account;
 	struct vdiset_identity who;
 	fl_owner_t owner;
 	bool may_write;
@@ -192,9 +196,7 @@ vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
  * @gid: group
  * @mode: permission bits
  * @cred: of the creator: its user namespace decides who is privileged
- * @account: limits account of the creator, charged with one set and its rings
- * @members: parties but observers, as long as they have files
- * @retired: memory and charges were given back
+ * @retired: memory was given back
  * @created: CLOCK_BOOTTIME
  * @config_lock: see above
  * @requested: bytes announced for END_CONFIG; under @config_lock
@@ -203,6 +205,9 @@ vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
  * @lock: see above
  * @state: enum vdiset_set_state
  * @config: configuration; buffer_area_size is the size that may be mapped
+ * @members: parties but observers, as long as they have files
+ * @payer: the one of them that rings and area are charged to; NULL before there
+ *	are any
  * @primary: NULL when it has left
  * @server: NULL before it comes and when it has left
  * @secondaries: number attached
@@ -224,8 +229,6 @@ struct vdiset_set {
 	kgid_t gid;
 	u32 mode;
 	const struct cred *cred;
-	struct vdiset_account *account;
-	atomic_t members;
 	atomic_t retired;
 	u64 created;
 
@@ -237,6 +240,8 @@ struct vdiset_set {
 	spinlock_t lock;
 	u32 state;
 	struct vdiset_config config;
+	struct list_head members;
+	struct vdiset_party *payer;
 	struct vdiset_party *primary;
 	struct vdiset_party *server;
 	unsigned int secondaries;
@@ -374,6 +379,7 @@ void vdiset_area_exit(void);
 u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes);
 int vdiset_area_grow(struct vdiset_set *set, u64 bytes);
 void vdiset_area_free(struct vdiset_set *set);
+u64 vdiset_area_hand_over(struct vdiset_set *set, struct vdiset_account *to);
 int vdiset_area_mmap(struct vdiset_set *set, struct vm_area_struct *vma);
 unsigned long vdiset_area_get_unmapped(struct vdiset_set *set,
 				       unsigned long addr, unsigned long len,
@@ -381,10 +387,13 @@ unsigned long vdiset_area_get_unmapped(struct vdiset_set *set,
 
 /* limits.c */
 void vdiset_limits_init(void);
-struct vdiset_account *vdiset_account_get(kuid_t uid);
+struct vdiset_account *vdiset_account_get(void);
+struct vdiset_account *vdiset_account_hold(struct vdiset_account *account);
 void vdiset_account_put(struct vdiset_account *account);
-int vdiset_charge_set(struct vdiset_account *account);
-void vdiset_uncharge_set(struct vdiset_account *account);
+void vdiset_account_move(struct vdiset_account *from,
+			 struct vdiset_account *to, u64 rings, u64 bytes);
+int vdiset_charge_party(struct vdiset_account *account, bool set);
+void vdiset_uncharge_party(struct vdiset_account *account, bool set);
 int vdiset_charge_area(struct vdiset_account *account, u64 size, u64 bytes);
 void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes);
 int vdiset_charge_rings(struct vdiset_account *account, u64 bytes);
@@ -394,6 +403,7 @@ void vdiset_limits_tell(struct vdiset_info *info);
 /* device.c */
 int vdiset_devices_alloc(struct vdiset_set *set, u32 depth);
 void vdiset_devices_free(struct vdiset_set *set);
+u64 vdiset_rings_size(const struct vdiset_set *set);
 struct vdiset_device *vdiset_device_find(struct vdiset_set *set,
 					 const char *name, u32 len);
 void vdiset_device_publish(struct vdiset_device *device);

@@ -73,7 +73,8 @@ static int fail_create(struct vdi_set *set, int err)
 				    "a set of the name %s exists", set->name);
 	case -EDQUOT:
 		return vdi_set_fail(set, VD_E_MEMORY,
-				    "this user has too many sets");
+				    "this user has, or takes part in, too many "
+				    "sets");
 	case -EPERM:
 		return vdi_set_fail(set, VD_E_SECURITY,
 				    "owner or group is not permitted");

@@ -34,7 +34,7 @@ static const struct {
 	const char *function;
 	int error;
 } points[] = {
-	{ "vdiset_charge_set", EDQUOT },
+	{ "vdiset_charge_party", EDQUOT },
 	{ "vdiset_charge_rings", EDQUOT },
 	{ "vdiset_charge_area", EDQUOT },
 	{ "vdiset_set_publish", EEXIST },

@@ -29,7 +29,8 @@
  * a device file, is the party: when it closes its last descriptor of that file
  * (by close(2), exec or its own end) without the orderly calls below, the set
  * is aborted with %VDISET_REASON_DIED, whoever else inherited or was passed
- * the descriptor. (A process is, to be exact, a table of descriptors: who
+ * the descriptor. A process that dumps core ends when that is written: with a
+ * time-out others need not wait so long. (A process is, to be exact, a table of descriptors: who
  * shares it by clone(CLONE_FILES) is the same party, who parts from it by
  * unshare(2) is not.)
  *
@@ -57,7 +58,9 @@
  * and unknown flags must be zero. Names are 1 to 255 bytes, any value but NUL
  * (%EINVAL, %ENAMETOOLONG); the kernel gives them no meaning.
  *
- * Errors of every request (an error leaves everything as it was):
+ * Errors of every request (an error leaves everything as it was; only where
+ * another thread takes the structure away while the request is carried out,
+ * %EFAULT may come when it has been):
  *
  * - %ENOTTY: no such request on this kind of file
  * - %EFAULT: the structure, or memory it points to, cannot be accessed
@@ -152,7 +155,8 @@ enum vdiset_set_state {
  * enum vdiset_device_state - state of a device
  * @VDISET_DEVICE_IDLE: not opened by the server yet
  * @VDISET_DEVICE_OPEN: opened by the server
- * @VDISET_DEVICE_CLOSED: closed by the server in order
+ * @VDISET_DEVICE_CLOSED: closed by the server in order. Who loads this from the
+ *	state page with acquire sees the server's last tail
  */
 enum vdiset_device_state {
 	VDISET_DEVICE_IDLE = 0,
@@ -314,7 +318,7 @@ struct vdiset_info {
  *
  * Errors: %EISCONN the file is bound already; %EEXIST the name is in use;
  * %EPERM uid or gid not permitted; %EDQUOT the user, or all users together,
- * have too many sets.
+ * have too many sets, or the user takes part in too many.
  */
 struct vdiset_create {
 	__u32 size;
@@ -354,7 +358,8 @@ struct vdiset_create {
  * the caller may not know of it; %EACCES the caller may see the set but not
  * join it; %EBADF, %EINVAL @fd is no file, no bound set file; %EBUSY the set
  * has or had a server; %EAGAIN secondary: the set is not configured yet;
- * %EPIPE the set has terminated.
+ * %EPIPE the set has terminated; %EDQUOT the user takes part in, or looks at, too
+ * many sets.
  */
 struct vdiset_attach {
 	__u32 size;
@@ -459,8 +464,8 @@ struct vdiset_name_device {
  *
  * Errors: %ENOMEM no memory, or over the limit of the set or of all sets (no
  * process is killed for it); %EDQUOT over the limit of the user; %EINTR a
- * signal came while memory was allocated (on some kernels only a deadly one
- * breaks that off).
+ * signal that ends or stops the process came while memory was allocated. Signals
+ * that are handled wait until it is.
  */
 struct vdiset_request_buffers {
 	__u32 size;
@@ -476,11 +481,13 @@ struct vdiset_request_buffers {
  * @flags: 0
  * @out_config: the configuration as the client will see it
  *
- * Allocates rings (which count against a limit of the set's creator) and area
- * (as REQUEST_BUFFERS does);
- * CONFIGURABLE -> INITIALIZING, which GET_CONFIG of the clients waits for. On %ENOMEM or %EDQUOT the set stays CONFIGURABLE and
- * all earlier REQUEST_BUFFERS are forgotten; on %EINTR (a signal came while
- * memory was allocated) nothing has changed and the call may be repeated.
+ * Allocates rings (which count against a limit of their own) and area (as
+ * REQUEST_BUFFERS does); CONFIGURABLE -> INITIALIZING, which GET_CONFIG of the
+ * clients waits for. Both count against the limits of the caller's user; should
+ * the server leave before the clients do, against those of one of them. On
+ * %ENOMEM or %EDQUOT the set stays CONFIGURABLE and all earlier REQUEST_BUFFERS
+ * are forgotten; on %EINTR (see there) nothing has changed and the call may be
+ * repeated.
  */
 struct vdiset_end_config {
 	__u32 size;
