@@ -205,7 +205,8 @@ static int vdiset_device_flush(struct file *filp, fl_owner_t id)
 {
 	struct vdiset_device_file *file = filp->private_data;
 
-	if (file->device && vdiset_owner_leaves(filp, id, file->owner))
+	if (file->device &&
+	    vdiset_owner_leaves(filp, id, file->owner, &file->hint))
 		vdiset_device_died(file);
 	return 0;
 }

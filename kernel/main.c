@@ -28,7 +28,7 @@ static int vdiset_flush(struct file *filp, fl_owner_t id)
 	struct vdiset_file *file = filp->private_data;
 	struct vdiset_party *party = vdiset_file_party(file);
 
-	if (party && vdiset_owner_leaves(filp, id, party->owner))
+	if (party && vdiset_owner_leaves(filp, id, party->owner, &file->hint))
 		vdiset_party_died(party);
 	return 0;
 }

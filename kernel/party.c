@@ -128,16 +128,32 @@ enum vdiset_side vdiset_party_side(const struct vdiset_party *party)
 						       VDISET_CLIENT;
 }
 
+/* Not 0, with which iterate_fd() goes on. */
 static int vdiset_is_file(const void *wanted, struct file *file,
 			  unsigned int fd)
 {
-	return file == wanted;
+	return file == wanted ? (int)fd + 1 : 0;
 }
 
-/* Has the caller's file table a descriptor of the file? */
-bool vdiset_holds_file(struct file *file)
+/**
+ * vdiset_holds_file - has the caller's file table a descriptor of the file?
+ * @file: the file
+ * @hint: where it was found last; any number does
+ *
+ * Whoever closes many descriptors of one file in a row, as close_range(2) does,
+ * would have the whole table searched for each of them.
+ */
+bool vdiset_holds_file(struct file *file, unsigned int *hint)
 {
-	return iterate_fd(current->files, 0, vdiset_is_file, file);
+	unsigned int first = READ_ONCE(*hint);
+	int found;
+
+	found = iterate_fd(current->files, first, vdiset_is_file, file);
+	if (!found && first)
+		found = iterate_fd(current->files, 0, vdiset_is_file, file);
+	if (found)
+		WRITE_ONCE(*hint, found - 1);
+	return found;
 }
 
 /**
@@ -145,18 +161,20 @@ bool vdiset_holds_file(struct file *file)
  * @file: the file being flushed
  * @id: the file table it is flushed from
  * @owner: the file table of the party
+ * @hint: see vdiset_holds_file()
  *
  * A table that is not the caller's own is being torn down as a whole (exit).
  * From the own table one descriptor was taken before the flush; another one
  * (dup) means that the owner still holds the file.
  */
-bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner)
+bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner,
+			 unsigned int *hint)
 {
 	if (id != owner)
 		return false;
 	if (current->files != id)
 		return true;
-	return !vdiset_holds_file(file);
+	return !vdiset_holds_file(file, hint);
 }
 
 /* Take the party off the set's books. True unless it had left before. */

@@ -271,7 +271,7 @@ static void vdiset_bind(struct vdiset_call *call, struct vdiset_party *party)
 {
 	trace_vdiset_party(party, true, false);
 	vdiset_file_bind(call->file, party);
-	if (!vdiset_holds_file(call->filp))
+	if (!vdiset_holds_file(call->filp, &call->file->hint))
 		vdiset_party_died(party);
 }
 

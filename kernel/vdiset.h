@@ -94,6 +94,7 @@ struct vdiset_party {
 struct vdiset_file {
 	struct mutex bind_lock;
 	struct vdiset_party *party;
+	unsigned int hint;		/* for vdiset_holds_file() */
 };
 
 /* Binding is the last step: who sees the party sees it complete. */
@@ -176,6 +177,7 @@ struct vdiset_device_file {
 	struct vdiset_device *device;	/* NULL until it is claimed */
 	enum vdiset_side side;
 	fl_owner_t owner;
+	unsigned int hint;		/* for vdiset_holds_file() */
 };
 
 /* Head of a side's region. The side writes there: read each word once. */
@@ -361,8 +363,9 @@ struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 struct vdiset_party *vdiset_party_get(struct vdiset_party *party);
 void vdiset_party_put(struct vdiset_party *party);
 enum vdiset_side vdiset_party_side(const struct vdiset_party *party);
-bool vdiset_holds_file(struct file *file);
-bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner);
+bool vdiset_holds_file(struct file *file, unsigned int *hint);
+bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner,
+			 unsigned int *hint);
 void vdiset_party_died(struct vdiset_party *party);
 int vdiset_close_ioctl(struct vdiset_call *call);
 

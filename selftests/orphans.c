@@ -4,7 +4,9 @@
  * and passed on, threads, exec, and the orderly end.
  */
 #define _GNU_SOURCE
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
@@ -169,6 +171,34 @@ static long p_child_closes(struct vd_party *me, long unused, long unused2)
 	if (!pid)
 		_exit(0);
 	return waitpid(pid, &status, 0) == pid ? 0 : -1;
+}
+
+/*
+ * Each close looks for the other descriptors of its file, which is not to take
+ * longer the more there are: this took seconds.
+ */
+TEST(many_descriptors)
+{
+	struct rlimit old, many = { 50000, 50000 };
+	int fd = vd_open(), first, last = -1, i;
+	int64_t t;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	if (setrlimit(RLIMIT_NOFILE, &many))
+		SKIP(return, "not so many descriptors for this user");
+	ASSERT_EQ(0, vd_create(fd, NULL, 1));
+	first = dup(fd);
+	for (i = 1; i < 40000; i++)
+		last = dup(fd);
+	ASSERT_LT(first, last);
+	t = vd_now();
+	ASSERT_EQ(0, syscall(SYS_close_range, first, last, 0));
+	t = vd_now() - t;
+	TH_LOG("closed in %lld ms", (long long)(t / MS));
+	EXPECT_GT(SEC * vd_slowness(), t);
+	EXPECT_EQ(VDISET_STATE_CREATED, vd_state(fd));
+	setrlimit(RLIMIT_NOFILE, &old);
+	close(fd);
 }
 
 TEST_F(orphan, child_closes_and_exits)
