@@ -133,7 +133,9 @@ int vdiset_area_init(void)
 	rc = vdiset_area_init_fs(VDISET_FS_SMALL, NULL);
 	if (rc)
 		return rc;
-	rc = vdiset_area_init_fs(VDISET_FS_HUGE, huge);
+	/* with larger base pages a huge one would be more than anybody asked for */
+	if (PAGE_SIZE == SZ_4K)
+		rc = vdiset_area_init_fs(VDISET_FS_HUGE, huge);
 	if (rc)
 		pr_debug("no huge pages for buffer areas: %d\n", rc);
 
@@ -143,6 +145,12 @@ int vdiset_area_init(void)
 	vdiset_area_fops.release = vdiset_area_release;
 	vdiset_area_fops.fallocate = vdiset_area_no_fallocate;
 	vdiset_area_fops.get_unmapped_area = vdiset_area_unmapped;
+	/* without CONFIG_TMPFS shmem allocates nothing in advance */
+	if (!shmem->fallocate) {
+		pr_err("this kernel has no tmpfs\n");
+		vdiset_area_exit();
+		return -EOPNOTSUPP;
+	}
 	/* they would be lost; shmem has no release and owns no module */
 	if (WARN_ON(shmem->release || shmem->owner ||
 		    !shmem->get_unmapped_area)) {
@@ -163,6 +171,7 @@ static bool vdiset_area_is_huge(const struct vdiset_set *set, u64 bytes)
 {
 	if (set->area)
 		return vdiset_area_fs(set->area) == VDISET_FS_HUGE;
+	/* what is charged is rounded to SZ_2M; see vdiset_area_init() */
 	return vdiset_mount[VDISET_FS_HUGE] && bytes >= SZ_2M;
 }
 
@@ -214,6 +223,29 @@ static int vdiset_area_error(int rc)
 }
 
 /*
+ * Signals that somebody handles wait until the memory is there: in older kernels
+ * any of them makes shmem undo what it has, which with a timer that is as fast
+ * would never come to an end. What ends the process ends the allocation.
+ */
+static void vdiset_hold_signals(sigset_t *old)
+{
+	struct sighand_struct *sighand;
+	sigset_t handled;
+	int sig;
+
+	/* a task's own goes with the task */
+	sighand = rcu_dereference_protected(current->sighand, true);
+	sigemptyset(&handled);
+	spin_lock_irq(&sighand->siglock);
+	for (sig = 1; sig <= _NSIG; sig++) {
+		if (sighand->action[sig - 1].sa.sa_handler != SIG_DFL)
+			sigaddset(&handled, sig);
+	}
+	spin_unlock_irq(&sighand->siglock);
+	sigprocmask(SIG_BLOCK, &handled, old);
+}
+
+/*
  * With a mask that fails instead of calling the OOM killer, for the time of
  * the allocation only: a fault that swaps a page in must not fail, but retry.
  */
@@ -230,6 +262,7 @@ static noinline int vdiset_area_fill(struct file *file, u64 size, u64 bytes)
 			     mask | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	rc = shmem->fallocate(file, 0, size, bytes);
 	mapping_set_gfp_mask(file->f_mapping, mask);
+	sigprocmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 ALLOW_ERROR_INJECTION(vdiset_area_fill, ERRNO);
