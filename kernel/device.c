@@ -181,8 +181,12 @@ void vdiset_device_publish(struct vdiset_device *device)
 	state = page_address(device->state_page);
 	WRITE_ONCE(state->depth, config->max_io_depth);
 	WRITE_ONCE(state->area_size, config->buffer_area_size);
-	WRITE_ONCE(state->device_state, device->state);
-	WRITE_ONCE(state->set_state, device->set->state);
+	/*
+	 * Who sees CLOSED there, without a call, looks at the server's last
+	 * tail, which it stored before it closed the device.
+	 */
+	smp_store_release(&state->device_state, device->state);
+	smp_store_release(&state->set_state, device->set->state);
 }
 
 /* A device file goes, or its owner gives it up. */

@@ -12,6 +12,7 @@
 #if !defined(VDISET_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define VDISET_TRACE_H
 
+#include <linux/ctype.h>
 #include <linux/tracepoint.h>
 
 #include "compat.h"
@@ -51,7 +52,36 @@
 	__print_symbolic(side,					\
 		{ VDISET_SERVER, "server" },			\
 		{ VDISET_CLIENT, "client" })
+
+/* Names may hold any byte, but must not look like another line of the trace. */
+static inline void vdiset_trace_printable(char *name)
+{
+	for (; *name; name++) {
+		if (!isascii(*name) || !isprint(*name))
+			*name = '?';
+	}
+}
 #endif
+
+/* What perf and trace-cmd read from an event's format */
+TRACE_DEFINE_ENUM(VDISET_STATE_CREATED);
+TRACE_DEFINE_ENUM(VDISET_STATE_CONNECTED);
+TRACE_DEFINE_ENUM(VDISET_STATE_CONFIGURABLE);
+TRACE_DEFINE_ENUM(VDISET_STATE_INITIALIZING);
+TRACE_DEFINE_ENUM(VDISET_STATE_ACTIVE);
+TRACE_DEFINE_ENUM(VDISET_STATE_TERMINATED);
+TRACE_DEFINE_ENUM(VDISET_STATE_ABORTED);
+TRACE_DEFINE_ENUM(VDISET_ROLE_PRIMARY);
+TRACE_DEFINE_ENUM(VDISET_ROLE_SECONDARY);
+TRACE_DEFINE_ENUM(VDISET_ROLE_SERVER);
+TRACE_DEFINE_ENUM(VDISET_ROLE_OBSERVER);
+TRACE_DEFINE_ENUM(VDISET_REASON_SIGNAL);
+TRACE_DEFINE_ENUM(VDISET_REASON_PROTOCOL);
+TRACE_DEFINE_ENUM(VDISET_REASON_TIMEOUT);
+TRACE_DEFINE_ENUM(VDISET_REASON_CLOSED);
+TRACE_DEFINE_ENUM(VDISET_REASON_DIED);
+TRACE_DEFINE_ENUM(VDISET_SERVER);
+TRACE_DEFINE_ENUM(VDISET_CLIENT);
 
 /* A set is there. */
 TRACE_EVENT(vdiset_create,
@@ -68,6 +98,7 @@ TRACE_EVENT(vdiset_create,
 		__entry->devices = set->config.device_count;
 		__entry->features = set->config.features;
 		vdiset_assign_str(name, set->name);
+		vdiset_trace_printable(__get_str(name));
 	),
 	TP_printk("set=%llu devices=%u features=%#x name=%s", __entry->set,
 		  __entry->devices, __entry->features, __get_str(name))

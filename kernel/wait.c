@@ -374,6 +374,7 @@ int vdiset_wait_ioctl(struct vdiset_party *party,
 {
 	struct vdiset_wait args;
 	struct vdiset_set *set;
+	u64 devices;
 	u32 state;
 	int rc;
 
@@ -391,15 +392,16 @@ int vdiset_wait_ioctl(struct vdiset_party *party,
 		return -EINVAL;
 	set = party->set;
 	state = vdiset_set_state(set);
-	if (set->config.device_count < 64 &&
-	    args.kick >> set->config.device_count)
+	devices = ~0ULL >> (VDISET_MAX_DEVICES - set->config.device_count);
+	if (args.kick & ~devices)
 		return -EINVAL;
 	/* what was aborted before END_CONFIG has no rings to look at */
 	if (state < VDISET_STATE_INITIALIZING ||
 	    state == VDISET_STATE_ABORTED || READ_ONCE(party->left))
 		return vdiset_state_error(set, state);
 
-	vdiset_kick_clients(set, args.kick);
+	/* masked, so that speculation past the check stays in the set, too */
+	vdiset_kick_clients(set, args.kick & devices);
 	if (args.flags & VDISET_WAIT_SLEEP)
 		rc = vdiset_server_sleep(set, args.timeout_ns, args.seen);
 	if (rc)
@@ -479,6 +481,7 @@ __poll_t vdiset_file_poll(struct file *filp, poll_table *table)
 	poll_wait(filp, &set->wait.queue, table);
 	if (party->who.role == VDISET_ROLE_SERVER)
 		poll_wait(filp, &set->server_wait.queue, table);
+	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
 
 	state = vdiset_set_state(set);
 	mask = vdiset_poll_state(state);
@@ -503,6 +506,7 @@ __poll_t vdiset_device_poll(struct file *filp, poll_table *table)
 	__poll_t mask = 0;
 
 	poll_wait(filp, &device->wait[file->side].queue, table);
+	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
 
 	if (vdiset_set_state(device->set) == VDISET_STATE_ABORTED)
 		return EPOLLERR | EPOLLHUP;
