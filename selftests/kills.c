@@ -701,8 +701,9 @@ static void count_ends(const struct round *r)
 		const struct end *e = &r->end[i];
 
 		/* it had ended by itself, which is no death */
-		if (atomic_load(&r->actor[e->who].finished) &&
-		    (e->way != CLOSE && e->way != CLOSE_DEVICE))
+		if (is_death(e->way) && e->way != CLOSE &&
+		    e->way != CLOSE_DEVICE &&
+		    atomic_load(&r->actor[e->who].finished))
 			continue;
 		if (is_asked(e->way) && e->way != EXIT && e->way != EXEC &&
 		    atomic_load(&r->actor[e->who].ended) != 1)
