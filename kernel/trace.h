@@ -53,6 +53,19 @@
 		{ VDISET_SERVER, "server" },			\
 		{ VDISET_CLIENT, "client" })
 
+/* What a party does */
+enum vdiset_trace_party {
+	VDISET_TRACE_JOINS,
+	VDISET_TRACE_LEAVES,
+	VDISET_TRACE_DIED,
+};
+
+#define vdiset_trace_what(what)					\
+	__print_symbolic(what,					\
+		{ VDISET_TRACE_JOINS, "joins" },		\
+		{ VDISET_TRACE_LEAVES, "leaves" },		\
+		{ VDISET_TRACE_DIED, "died" })
+
 /* Names may hold any byte, but must not look like another line of the trace. */
 static inline void vdiset_trace_printable(char *name)
 {
@@ -80,6 +93,9 @@ TRACE_DEFINE_ENUM(VDISET_REASON_PROTOCOL);
 TRACE_DEFINE_ENUM(VDISET_REASON_TIMEOUT);
 TRACE_DEFINE_ENUM(VDISET_REASON_CLOSED);
 TRACE_DEFINE_ENUM(VDISET_REASON_DIED);
+TRACE_DEFINE_ENUM(VDISET_TRACE_JOINS);
+TRACE_DEFINE_ENUM(VDISET_TRACE_LEAVES);
+TRACE_DEFINE_ENUM(VDISET_TRACE_DIED);
 TRACE_DEFINE_ENUM(VDISET_SERVER);
 TRACE_DEFINE_ENUM(VDISET_CLIENT);
 
@@ -147,22 +163,20 @@ TRACE_EVENT(vdiset_party,
 		__field(u64, set)
 		__field(u32, role)
 		__field(int, pid)
-		__field(bool, joins)
-		__field(bool, died)
+		__field(u32, what)
 	),
 	TP_fast_assign(
 		__entry->set = party->set->id;
 		__entry->role = party->who.role;
 		__entry->pid = pid_nr(party->who.pid);
-		__entry->joins = joins;
 		/* observers have nothing to say before they go */
-		__entry->died = died &&
-				party->who.role != VDISET_ROLE_OBSERVER;
+		__entry->what = joins ? VDISET_TRACE_JOINS :
+				died && party->who.role != VDISET_ROLE_OBSERVER ?
+				VDISET_TRACE_DIED : VDISET_TRACE_LEAVES;
 	),
 	TP_printk("set=%llu role=%s pid=%d %s", __entry->set,
 		  vdiset_show_role(__entry->role), __entry->pid,
-		  __entry->joins ? "joins" :
-		  __entry->died ? "died" : "leaves")
+		  vdiset_trace_what(__entry->what))
 );
 
 /* A set is aborted: by whom, and why. */

@@ -153,4 +153,25 @@ tracepoints() {
 	event "vdiset_free: set=$((id + 1)) state=aborted"
 }
 
+# perf and trace-cmd print by an event's format, and know nothing else: no names
+# of the module's, and nested conditions they get wrong.
+tests+=(trace_formats)
+trace_formats() {
+	[ -d $tracing/events/vdiset ] || { echo "# there is no tracing here"; return; }
+	expect "formats without names or conditions" \
+		test -z "$(sed -n '/^print fmt/s/"[^"]*"//gp' $tracing/events/vdiset/*/format |
+			grep -E 'VDISET_|\?')"
+}
+
+tests+=(trace_of_odd_names)
+trace_of_odd_names() {
+	[ -d $tracing/events/vdiset ] || { echo "# there is no tracing here"; return; }
+	: > $tracing/trace
+	echo 1 > $tracing/events/vdiset/vdiset_create/enable
+	"$vdi" backup $'a\nb' -q --timeout 0.1 --to b 2> /dev/null
+	echo 0 > $tracing/events/vdiset/enable
+	cat $tracing/trace > trace
+	event 'vdiset_create: .* name=a\?b$'
+}
+
 run_tests
