@@ -111,10 +111,27 @@ struct slot {
  * meanwhile; so nothing that a process needs is mapped once it has begun.
  */
 struct window {
-	char *volatile at;
-	volatile size_t length;
+	_Atomic uint64_t place;		/* both parts of one mapping, or 0 */
 	volatile int op;
 };
+
+#define LENGTH_BITS	28		/* in pages, as is what is above them */
+
+static void set_window(struct window *w, void *at, size_t length)
+{
+	atomic_store(&w->place, (uint64_t)(uintptr_t)at / PAGE << LENGTH_BITS |
+				length / PAGE);
+}
+
+static char *window_at(uint64_t place)
+{
+	return (char *)(uintptr_t)((place >> LENGTH_BITS) * PAGE);
+}
+
+static size_t window_length(uint64_t place)
+{
+	return (place & ((1 << LENGTH_BITS) - 1)) * PAGE;
+}
 
 static struct slot slots[SLOTS];
 static struct window windows[WINDOWS];
@@ -393,7 +410,7 @@ static void give_name(struct thread *t, __u64 *name, __u32 *len,
 		*name = (uintptr_t)t->arg + 2 * PAGE - below(t, 16);
 		break;
 	default:	/* changes while it is copied */
-		*name = (uintptr_t)windows[below(t, WINDOWS)].at;
+		*name = (uintptr_t)window_at(windows[below(t, WINDOWS)].place);
 		*len = 1 + below(t, VDISET_NAME_MAX);
 	}
 }
@@ -579,7 +596,7 @@ static void *place(struct thread *t, enum op op)
 {
 	char *at = (char *)t->arg;
 	size_t size = specs[op].size;
-	struct window *w;
+	char *w;
 
 	switch (below(t, 24)) {
 	case 0:
@@ -596,10 +613,10 @@ static void *place(struct thread *t, enum op op)
 	case 5:
 		return t->readonly;
 	case 6:		/* where others write, and whatever is there */
-		w = &windows[below(t, WINDOWS)];
-		if (must_be_sane(op) || !w->at)
+		w = window_at(windows[below(t, WINDOWS)].place);
+		if (must_be_sane(op) || !w)
 			return at;
-		return w->at + below(t, 64) * 8;
+		return w + below(t, 64) * 8;
 	default:
 		return at;
 	}
@@ -742,10 +759,8 @@ static void map(struct thread *t, enum op op, int fd, uint64_t offset,
 			       fd, offset));
 	if (ret < 0 && ret > -4096)
 		return;
-	w->length = 0;
-	w->at = (char *)ret;
-	w->length = length;
 	w->op = op;
+	set_window(w, (void *)ret, length);
 }
 
 static void map_area(struct thread *t, struct slot *s)
@@ -792,23 +807,26 @@ static void do_map_wild(struct thread *t)
 		    one_in(t, 3) ? MAP_PRIVATE : MAP_SHARED);
 }
 
-static struct window *pick_window(struct thread *t, size_t *offset,
+/* A mapping that is there, or was; and the whole or a part of it. */
+static struct window *pick_window(struct thread *t, uint64_t *place, char **at,
 				  size_t *length)
 {
-	unsigned int at = below(t, WINDOWS), i;
-	size_t pages;
+	unsigned int first = below(t, WINDOWS), i;
+	size_t pages, skip;
 
 	for (i = 0; i < WINDOWS; i++) {
-		struct window *w = &windows[(at + i) % WINDOWS];
+		struct window *w = &windows[(first + i) % WINDOWS];
 
-		*length = w->length;
-		*offset = 0;
+		*place = atomic_load(&w->place);
+		*at = window_at(*place);
+		*length = window_length(*place);
 		if (!*length)
 			continue;
 		pages = *length / PAGE;
 		if (pages > 1 && one_in(t, 2)) {
-			*offset = below(t, pages) * PAGE;
-			*length = PAGE * (1 + below(t, pages - *offset / PAGE));
+			skip = below(t, pages);
+			*at += skip * PAGE;
+			*length = PAGE * (1 + below(t, pages - skip));
 		}
 		return w;
 	}
@@ -830,8 +848,7 @@ static void remap(struct thread *t, struct window *w, char *at, size_t length)
 				      arena + i * WINDOW_SIZE));
 	if (ret < 0 && ret > -4096)
 		return;
-	w->at = (char *)ret;
-	w->length = wanted;
+	set_window(w, (void *)ret, wanted);
 }
 
 /* All but what poisons memory. */
@@ -847,17 +864,17 @@ static int some_advice(struct thread *t)
 
 static void do_memory(struct thread *t, enum op op)
 {
-	size_t offset, length;
-	struct window *w = pick_window(t, &offset, &length);
+	uint64_t place;
+	size_t length;
 	char *at;
+	struct window *w = pick_window(t, &place, &at, &length);
 
 	if (!w)
 		return;
-	at = w->at + offset;
 	switch (op) {
 	case O_UNMAP:
-		if (!offset)
-			w->length = 0;
+		if (at == window_at(place))
+			atomic_compare_exchange_strong(&w->place, &place, 0);
 		CALL(t, op, munmap(at, length));
 		break;
 	case O_REMAP:
@@ -909,8 +926,10 @@ static void touch(struct thread *t, char *at, size_t length, int op)
 /* Use of memory that another thread may be taking away. */
 static void do_touch(struct thread *t)
 {
-	size_t offset, length;
-	struct window *w = pick_window(t, &offset, &length);
+	uint64_t place;
+	size_t length;
+	char *at;
+	struct window *w = pick_window(t, &place, &at, &length);
 	volatile long ret = 0;
 
 	if (!w)
@@ -920,7 +939,7 @@ static void do_touch(struct thread *t)
 		ret = -EFAULT;
 	} else {
 		t->armed = true;
-		touch(t, w->at, w->length ? w->length : PAGE, w->op);
+		touch(t, window_at(place), window_length(place), w->op);
 		t->armed = false;
 	}
 	end(t, O_TOUCH, ret);
@@ -929,13 +948,14 @@ static void do_touch(struct thread *t)
 /* The kernel's access to it, which takes other paths (get_user_pages). */
 static void do_copy(struct thread *t)
 {
-	size_t offset, length;
-	struct window *w = pick_window(t, &offset, &length);
+	uint64_t place;
+	size_t length;
+	char *at;
 	struct iovec ours = { t->arg, PAGE }, theirs;
 
-	if (!w)
+	if (!pick_window(t, &place, &at, &length))
 		return;
-	theirs.iov_base = w->at + offset;
+	theirs.iov_base = at;
 	theirs.iov_len = PAGE;
 	if (one_in(t, 2))
 		CALL(t, O_COPY, process_vm_readv(getpid(), &ours, 1, &theirs,
@@ -1133,15 +1153,15 @@ static void do_fdinfo(struct thread *t)
 static void do_map_files(struct thread *t)
 {
 	char path[80] = "/proc/self/map_files/";
-	size_t offset, length;
-	struct window *w = pick_window(t, &offset, &length);
-	char *p = path + strlen(path);
+	uint64_t place;
+	size_t length;
+	char *at, *p = path + strlen(path);
 
-	if (!w)
+	if (!pick_window(t, &place, &at, &length))
 		return;
-	p = hex(p, (uintptr_t)w->at);
+	p = hex(p, (uintptr_t)window_at(place));
 	*p++ = '-';
-	hex(p, (uintptr_t)w->at + w->length);
+	hex(p, (uintptr_t)window_at(place) + window_length(place));
 	keep(t, CALL(t, O_MAP_FILES, open(path, O_RDWR | O_CLOEXEC)), K_OTHER);
 }
 

@@ -309,7 +309,8 @@ static void do_end(struct course *c, struct end *e)
 {
 	struct actor *a = &c->r->actor[e->who];
 
-	if (e->way == OOM_KILL && !vd_wait_word(&a->charged, 1, BOUND_NS))
+	if (e->way == OOM_KILL && !c->reaped[e->who] &&
+	    !vd_wait_word(&a->charged, 1, BOUND_NS))
 		bad(c, "%s is not in its cgroup", who_name(e->who));
 	e->hit = atomic_load(&a->stage);
 	if (e->way == STOP_KILL && !c->reaped[e->who]) {
