@@ -9,9 +9,11 @@
  * vdiset is written as the library is to be used: the next command is queued in
  * the routine of the one before, and commands are completed and fetched in one
  * go. vdi-1 makes one call for each command and each completion, as programs
- * for other VDIs do. vdi-spin is vdiset and looks for long before it sleeps.
+ * for other VDIs do. vdi-default is vdiset with as many looks before it sleeps
+ * as the library takes by itself, vdi-spin looks for long.
  */
 #include <err.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@
 #define TRANSFER_UNIT	65536	/* maxTransferSize is a multiple of it */
 #define BLOCK		4096
 #define LONG_SPIN	(1U << 20)
+#define LIBRARY_SPIN	UINT_MAX	/* what users get who do not ask */
 
 struct sent {
 	struct VDS_Command cmd;
@@ -114,7 +117,8 @@ static void open_server(struct run *run, struct vdiset *v)
 	v->sent = calloc(n, sizeof(*v->sent));
 	if (!v->sent)
 		err(1, "memory");
-	need_server(v, vdi_server_set_spin(v->server, v->spin), "spin");
+	if (v->spin != LIBRARY_SPIN)
+		need_server(v, vdi_server_set_spin(v->server, v->spin), "spin");
 	run->meet(run);		/* the set is there */
 	need_server(v, vdi_server_open(v->server, NULL, run->name), "open");
 	need_server(v, vdi_server_begin_configuration(v->server, VDF_WriteMedia,
@@ -141,7 +145,8 @@ static void open_client(struct run *run, struct vdiset *v)
 
 	if (vdi_client_new(&v->client))
 		errx(1, "memory");
-	need_client(v, vdi_client_set_spin(v->client, v->spin), "spin");
+	if (v->spin != LIBRARY_SPIN)
+		need_client(v, vdi_client_set_spin(v->client, v->spin), "spin");
 	need_client(v, vdi_client_create(v->client, NULL, run->name, &config,
 					 NULL), "create");
 	run->meet(run);
@@ -177,6 +182,11 @@ static void open_side(struct run *run, enum side side, unsigned int spin)
 static void vdiset_open(struct run *run, enum side side)
 {
 	open_side(run, side, 0);
+}
+
+static void default_open(struct run *run, enum side side)
+{
+	open_side(run, side, LIBRARY_SPIN);
 }
 
 static void spin_open(struct run *run, enum side side)
@@ -367,6 +377,21 @@ const struct transport transport_vdiset = {
 	.what = "virtual devices by libvdi, asleep when there is nothing to do",
 	.one_thread = true,
 	.open = vdiset_open,
+	.buffer = vdiset_buffer,
+	.send = vdiset_queue,
+	.agent = vdiset_agent,
+	.stop = vdiset_stop,
+	.receive = vdiset_receive,
+	.complete = vdiset_complete,
+	.settle = vdiset_settle,
+	.close = vdiset_close,
+};
+
+const struct transport transport_vdi_default = {
+	.name = "vdi-default",
+	.what = "the same, but looks before it sleeps as the library does by itself",
+	.one_thread = true,
+	.open = default_open,
 	.buffer = vdiset_buffer,
 	.send = vdiset_queue,
 	.agent = vdiset_agent,
