@@ -37,7 +37,7 @@ struct vdiset {
 	unsigned int spin;
 	struct vdi_server *server;
 	struct vdi_server_device *to[MAX_DEVICES];
-	struct sent *sent;			/* depth of each device */
+	struct sent *sent[MAX_DEVICES];		/* by tag */
 	struct vdi_client *client;
 	struct vdi_client_device *from[MAX_DEVICES];
 	struct batch {
@@ -57,24 +57,34 @@ static const char *device_name(const struct run *run, uint32_t device,
 	return name;
 }
 
-static void need_client(struct vdiset *v, int code, const char *doing)
+static __attribute__((noinline, cold)) void
+client_failed(struct vdiset *v, int code, const char *doing)
 {
 	char text[256];
 
-	if (code == NOERROR)
-		return;
 	vdi_client_message(v->client, text, sizeof(text));
 	errx(1, "vdiset: %s: %s", doing, *text ? text : vdi_strerror(code));
 }
 
-static void need_server(struct vdiset *v, int code, const char *doing)
+static __attribute__((noinline, cold)) void
+server_failed(struct vdiset *v, int code, const char *doing)
 {
 	char text[256];
 
-	if (code == NOERROR)
-		return;
 	vdi_server_message(v->server, text, sizeof(text));
 	errx(1, "vdiset: %s: %s", doing, *text ? text : vdi_strerror(code));
+}
+
+static inline void need_client(struct vdiset *v, int code, const char *doing)
+{
+	if (code != NOERROR)
+		client_failed(v, code, doing);
+}
+
+static inline void need_server(struct vdiset *v, int code, const char *doing)
+{
+	if (code != NOERROR)
+		server_failed(v, code, doing);
 }
 
 static void completed(struct VDS_Command *cmd)
@@ -91,7 +101,7 @@ static void completed(struct VDS_Command *cmd)
 static void prepare_command(struct run *run, struct vdiset *v, uint32_t device,
 			    uint32_t tag)
 {
-	struct sent *s = &v->sent[device * run->c.depth + tag];
+	struct sent *s = &v->sent[device][tag];
 
 	s->run = run;
 	s->device = device;
@@ -114,9 +124,6 @@ static void open_server(struct run *run, struct vdiset *v)
 
 	if (vdi_server_new(&v->server))
 		errx(1, "memory");
-	v->sent = calloc(n, sizeof(*v->sent));
-	if (!v->sent)
-		err(1, "memory");
 	if (v->spin != LIBRARY_SPIN)
 		need_server(v, vdi_server_set_spin(v->server, v->spin), "spin");
 	run->meet(run);		/* the set is there */
@@ -132,6 +139,9 @@ static void open_server(struct run *run, struct vdiset *v)
 		device_name(run, device, name);
 		need_server(v, vdi_server_open_device(v->server, name,
 						      &v->to[device]), name);
+		v->sent[device] = calloc(run->c.depth, sizeof(struct sent));
+		if (!v->sent[device])
+			err(1, "memory");
 		for (tag = 0; tag < run->c.depth; tag++)
 			prepare_command(run, v, device, tag);
 	}
@@ -196,7 +206,7 @@ static void spin_open(struct run *run, enum side side)
 
 static struct sent *sent_at(struct run *run, uint32_t device, uint32_t tag)
 {
-	return &((struct vdiset *)run->priv)->sent[device * run->c.depth + tag];
+	return &((struct vdiset *)run->priv)->sent[device][tag];
 }
 
 static uint8_t *vdiset_buffer(struct run *run, uint32_t device, uint32_t tag)
