@@ -121,6 +121,7 @@ extern const struct transport transport_sem;
 extern const struct transport transport_futex;
 extern const struct transport transport_vdi_1;
 extern const struct transport transport_vdiset;
+extern const struct transport transport_vdi_default;
 extern const struct transport transport_vdi_spin;
 
 /* main.c */

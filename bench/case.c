@@ -34,6 +34,7 @@
 #define BUDGET		40e6	/* instructions of a case, roughly */
 #define MAX_COMMANDS	4000
 #define WARM_UP		64
+#define UNHOOK_S	2
 
 struct shared {
 	pthread_barrier_t meet;
@@ -581,5 +582,8 @@ void case_measure(const struct bench_case *c, double scale, bool count,
 	if (count) {
 		run_pass(c, commands, true, result->count, &counted);
 		result->counted = counted ? result->commands : 0;
+		/* the scheduler calls perf until a second after the last counter */
+		if (counted)
+			sleep(UNHOOK_S);
 	}
 }

@@ -22,6 +22,7 @@ const struct transport *const transports[] = {
 	&transport_futex,
 	&transport_vdi_1,
 	&transport_vdiset,
+	&transport_vdi_default,
 	&transport_vdi_spin,
 	NULL
 };
@@ -79,7 +80,7 @@ static void usage(FILE *out)
 "\n"
 "Transports:\n");
 	for (i = 0; transports[i]; i++)
-		fprintf(out, "  %-8s %s\n", transports[i]->name,
+		fprintf(out, "  %-11s %s\n", transports[i]->name,
 			transports[i]->what);
 }
 
@@ -287,7 +288,7 @@ static void run_cases(const struct options *o)
 		if (i && cases[i].transport == o->transport[0])
 			fputc('\n', table);
 		if (!case_fits(&cases[i])) {
-			fprintf(table, "%-8s not enough memory\n",
+			fprintf(table, "%-11s not enough memory\n",
 				cases[i].transport->name);
 			continue;
 		}

@@ -46,10 +46,10 @@ static double megabytes(const struct result *r)
 
 void report_head(FILE *out, bool icount)
 {
-	fprintf(out, "%-8s %5s %5s %7s %19s %9s %7s %13s %13s %7s\n", "", "",
+	fprintf(out, "%-11s %5s %5s %7s %19s %9s %7s %13s %13s %7s\n", "", "",
 		"", "", icount ? "instructions/command" : "ns/command",
 		"commands", "", "calls/command", "switches/cmd", "copied");
-	fprintf(out, "%-8s %5s %5s %7s %9s %9s %9s %7s %6s %6s %6s %6s %7s\n",
+	fprintf(out, "%-11s %5s %5s %7s %9s %9s %9s %7s %6s %6s %6s %6s %7s\n",
 		"", "size", "depth", "devices", icount ? "both" : "CPU",
 		icount ? "machine" : "elapsed", "/s", "MB/s", "server",
 		"client", "server", "client", "/byte");
@@ -67,7 +67,7 @@ void report_line(FILE *out, const struct result *r)
 {
 	char size[16];
 
-	fprintf(out, "%-8s %5s %5u %7u %9.0f %9.0f %9.0f", r->c.transport->name,
+	fprintf(out, "%-11s %5s %5u %7u %9.0f %9.0f %9.0f", r->c.transport->name,
 		format_size(r->c.size, size), r->c.depth, r->c.devices,
 		result_cpu(r), result_wall(r), 1e9 / result_wall(r));
 	optional(out, 7, " %*.0f", r->c.size ? megabytes(r) : -1);

@@ -9,9 +9,11 @@
  * vdiset is written as the library is to be used: the next command is queued in
  * the routine of the one before, and commands are completed and fetched in one
  * go. vdi-1 makes one call for each command and each completion, as programs
- * for other VDIs do. vdi-spin is vdiset and looks for long before it sleeps.
+ * for other VDIs do. vdi-default is vdiset with as many looks before it sleeps
+ * as the library takes by itself, vdi-spin looks for long.
  */
 #include <err.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@
 #define TRANSFER_UNIT	65536	/* maxTransferSize is a multiple of it */
 #define BLOCK		4096
 #define LONG_SPIN	(1U << 20)
+#define LIBRARY_SPIN	UINT_MAX	/* what users get who do not ask */
 
 struct sent {
 	struct VDS_Command cmd;
@@ -34,7 +37,7 @@ struct vdiset {
 	unsigned int spin;
 	struct vdi_server *server;
 	struct vdi_server_device *to[MAX_DEVICES];
-	struct sent *sent;			/* depth of each device */
+	struct sent *sent[MAX_DEVICES];		/* by tag */
 	struct vdi_client *client;
 	struct vdi_client_device *from[MAX_DEVICES];
 	struct batch {
@@ -54,24 +57,34 @@ static const char *device_name(const struct run *run, uint32_t device,
 	return name;
 }
 
-static void need_client(struct vdiset *v, int code, const char *doing)
+static __attribute__((noinline, cold)) void
+client_failed(struct vdiset *v, int code, const char *doing)
 {
 	char text[256];
 
-	if (code == NOERROR)
-		return;
 	vdi_client_message(v->client, text, sizeof(text));
 	errx(1, "vdiset: %s: %s", doing, *text ? text : vdi_strerror(code));
 }
 
-static void need_server(struct vdiset *v, int code, const char *doing)
+static __attribute__((noinline, cold)) void
+server_failed(struct vdiset *v, int code, const char *doing)
 {
 	char text[256];
 
-	if (code == NOERROR)
-		return;
 	vdi_server_message(v->server, text, sizeof(text));
 	errx(1, "vdiset: %s: %s", doing, *text ? text : vdi_strerror(code));
+}
+
+static inline void need_client(struct vdiset *v, int code, const char *doing)
+{
+	if (code != NOERROR)
+		client_failed(v, code, doing);
+}
+
+static inline void need_server(struct vdiset *v, int code, const char *doing)
+{
+	if (code != NOERROR)
+		server_failed(v, code, doing);
 }
 
 static void completed(struct VDS_Command *cmd)
@@ -88,7 +101,7 @@ static void completed(struct VDS_Command *cmd)
 static void prepare_command(struct run *run, struct vdiset *v, uint32_t device,
 			    uint32_t tag)
 {
-	struct sent *s = &v->sent[device * run->c.depth + tag];
+	struct sent *s = &v->sent[device][tag];
 
 	s->run = run;
 	s->device = device;
@@ -111,10 +124,8 @@ static void open_server(struct run *run, struct vdiset *v)
 
 	if (vdi_server_new(&v->server))
 		errx(1, "memory");
-	v->sent = calloc(n, sizeof(*v->sent));
-	if (!v->sent)
-		err(1, "memory");
-	need_server(v, vdi_server_set_spin(v->server, v->spin), "spin");
+	if (v->spin != LIBRARY_SPIN)
+		need_server(v, vdi_server_set_spin(v->server, v->spin), "spin");
 	run->meet(run);		/* the set is there */
 	need_server(v, vdi_server_open(v->server, NULL, run->name), "open");
 	need_server(v, vdi_server_begin_configuration(v->server, VDF_WriteMedia,
@@ -128,6 +139,9 @@ static void open_server(struct run *run, struct vdiset *v)
 		device_name(run, device, name);
 		need_server(v, vdi_server_open_device(v->server, name,
 						      &v->to[device]), name);
+		v->sent[device] = calloc(run->c.depth, sizeof(struct sent));
+		if (!v->sent[device])
+			err(1, "memory");
 		for (tag = 0; tag < run->c.depth; tag++)
 			prepare_command(run, v, device, tag);
 	}
@@ -141,7 +155,8 @@ static void open_client(struct run *run, struct vdiset *v)
 
 	if (vdi_client_new(&v->client))
 		errx(1, "memory");
-	need_client(v, vdi_client_set_spin(v->client, v->spin), "spin");
+	if (v->spin != LIBRARY_SPIN)
+		need_client(v, vdi_client_set_spin(v->client, v->spin), "spin");
 	need_client(v, vdi_client_create(v->client, NULL, run->name, &config,
 					 NULL), "create");
 	run->meet(run);
@@ -179,6 +194,11 @@ static void vdiset_open(struct run *run, enum side side)
 	open_side(run, side, 0);
 }
 
+static void default_open(struct run *run, enum side side)
+{
+	open_side(run, side, LIBRARY_SPIN);
+}
+
 static void spin_open(struct run *run, enum side side)
 {
 	open_side(run, side, LONG_SPIN);
@@ -186,7 +206,7 @@ static void spin_open(struct run *run, enum side side)
 
 static struct sent *sent_at(struct run *run, uint32_t device, uint32_t tag)
 {
-	return &((struct vdiset *)run->priv)->sent[device * run->c.depth + tag];
+	return &((struct vdiset *)run->priv)->sent[device][tag];
 }
 
 static uint8_t *vdiset_buffer(struct run *run, uint32_t device, uint32_t tag)
@@ -367,6 +387,21 @@ const struct transport transport_vdiset = {
 	.what = "virtual devices by libvdi, asleep when there is nothing to do",
 	.one_thread = true,
 	.open = vdiset_open,
+	.buffer = vdiset_buffer,
+	.send = vdiset_queue,
+	.agent = vdiset_agent,
+	.stop = vdiset_stop,
+	.receive = vdiset_receive,
+	.complete = vdiset_complete,
+	.settle = vdiset_settle,
+	.close = vdiset_close,
+};
+
+const struct transport transport_vdi_default = {
+	.name = "vdi-default",
+	.what = "the same, but looks before it sleeps as the library does by itself",
+	.one_thread = true,
+	.open = default_open,
 	.buffer = vdiset_buffer,
 	.send = vdiset_queue,
 	.agent = vdiset_agent,

@@ -146,9 +146,10 @@ struct vdiset_pages {
  * @user: who has it open; NULL before and after. Never followed without
  *	set->lock: the file may be on its way out
  * @wait: where each side sleeps
- * @waited_ns: how long each side has slept for the other, in this device
- * @waiting_since: when it fell asleep, 0 = it is awake. For people: where
- *	several threads of a side sleep, it is that of one
+ * @waited_ns: how long each side has waited for the other, in this device
+ * @waiting_since: when it fell asleep, by ktime_get(), 0 = it is awake or was
+ *	kicked. For people: where several threads of a side sleep, it is that
+ *	of the first
  * @state_page: the page both sides read and only the kernel writes
  * @region: the regions, by owner
  */
@@ -162,7 +163,7 @@ struct vdiset_device {
 	struct vdiset_device_file *user[VDISET_SIDES];
 	struct vdiset_waiters wait[VDISET_SIDES];
 	atomic64_t waited_ns[VDISET_SIDES];
-	u64 waiting_since[VDISET_SIDES];
+	atomic64_t waiting_since[VDISET_SIDES];
 	struct page *state_page;
 	struct vdiset_pages region[VDISET_SIDES];
 };

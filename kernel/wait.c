@@ -3,9 +3,9 @@
  * wait.c - sleeping and waking
  *
  * A sleeper is in its place or queued before it evaluates its condition (barrier
- * G of the uAPI's ring rules, in vdiset_close_eyes), a kick looks for sleepers
- * after a full barrier (H, in vdiset_wake). So a condition made true before the
- * kick is seen by the sleeper, or the sleeper by the kick.
+ * G of the uAPI's ring rules), a kick looks for sleepers after a full barrier
+ * (H). So a condition made true before the kick is seen by the sleeper, or the
+ * sleeper by the kick.
  *
  * Shared indices are read here only to decide whether to sleep.
  */
@@ -17,16 +17,19 @@
 #include "trace.h"
 #include "vdiset.h"
 
-/* Results of a condition besides an error. */
-#define VDISET_SLEEP	0
-#define VDISET_READY	1
+/* Result of a condition besides an error and 0, when it is fulfilled. */
+#define VDISET_SLEEP	1
 
-/* One who sleeps: in the first place, or queued. */
-struct vdiset_sleeper {
-	struct vdiset_waiters *waiters;
-	struct wait_queue_entry entry;
-	bool sole;
-};
+/*
+ * What a call waits for. Everything of it is handed from function to function in
+ * registers: a structure would have to be cleared for each call.
+ *
+ * @ready: 0, an error, or VDISET_SLEEP: then, if it is there, @sleeps is called
+ * each time after the first. Both are given the three values that follow.
+ */
+typedef int (*vdiset_ready_fn)(void *object, enum vdiset_side side, u32 seen);
+typedef void (*vdiset_sleeps_fn)(void *object, enum vdiset_side side,
+				 ktime_t now);
 
 void vdiset_waiters_init(struct vdiset_waiters *waiters)
 {
@@ -36,145 +39,191 @@ void vdiset_waiters_init(struct vdiset_waiters *waiters)
 
 /*
  * The task cannot go while we look: it has cleared the place before it exits, and
- * is kept for those who did not see that until they leave RCU. Woken for nothing
- * it may be, as anybody may.
+ * is kept for those who did not see that until they let go of this processor.
+ * Woken for nothing it may be, as anybody may.
  */
-static void vdiset_wake_sole(struct vdiset_waiters *waiters)
+static __always_inline void vdiset_wake_sole(struct vdiset_waiters *waiters)
 {
 	struct task_struct *task;
 
 	if (!READ_ONCE(waiters->sole))
 		return;
-	rcu_read_lock();
+	rcu_read_lock_sched();
 	task = READ_ONCE(waiters->sole);
 	if (task)
 		wake_up_process(task);
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 }
 
-/* Everybody: no waiter is exclusive, and abort must reach them all. */
-void vdiset_wake(struct vdiset_waiters *waiters)
+/*
+ * Everybody: no waiter is exclusive, and abort must reach them all. After barrier
+ * (H).
+ */
+static __always_inline void vdiset_wake_them(struct vdiset_waiters *waiters)
 {
-	smp_mb(); /* (H) */
 	vdiset_wake_sole(waiters);
 	if (waitqueue_active(&waiters->queue))
 		wake_up_all(&waiters->queue);
 }
 
-static __always_inline void vdiset_lie_down(struct vdiset_sleeper *sleeper,
-					    struct vdiset_waiters *waiters)
+void vdiset_wake(struct vdiset_waiters *waiters)
 {
-	sleeper->waiters = waiters;
-	sleeper->sole = !READ_ONCE(waiters->sole) &&
-			!cmpxchg(&waiters->sole, NULL, current);
-	if (!sleeper->sole)
-		init_wait_entry(&sleeper->entry, 0);
-}
-
-/* Before the condition: 0, or there is a signal. */
-static __always_inline int vdiset_close_eyes(struct vdiset_sleeper *sleeper)
-{
-	if (!sleeper->sole)
-		return prepare_to_wait_event(&sleeper->waiters->queue,
-					     &sleeper->entry,
-					     TASK_INTERRUPTIBLE);
-	set_current_state(TASK_INTERRUPTIBLE); /* (G) */
-	return signal_pending(current) ? -ERESTARTSYS : 0;
-}
-
-static __always_inline void vdiset_get_up(struct vdiset_sleeper *sleeper)
-{
-	if (!sleeper->sole) {
-		finish_wait(&sleeper->waiters->queue, &sleeper->entry);
-		return;
-	}
-	__set_current_state(TASK_RUNNING);
-	WRITE_ONCE(sleeper->waiters->sole, NULL);
+	smp_mb(); /* (H) */
+	vdiset_wake_them(waiters);
 }
 
 /* 0, or the time is over. */
-static int vdiset_schedule(ktime_t *end)
+static noinline int vdiset_schedule_until(ktime_t end)
 {
-	if (!end)
-		schedule();
-	else if (!schedule_hrtimeout_range(end, current->timer_slack_ns,
-					   HRTIMER_MODE_ABS))
-		return -ETIMEDOUT;
+	if (schedule_hrtimeout_range(&end, current->timer_slack_ns,
+				     HRTIMER_MODE_ABS))
+		return 0;
+	return -ETIMEDOUT;
+}
+
+static __always_inline int vdiset_schedule(s64 ns, ktime_t end)
+{
+	if (ns > 0)
+		return vdiset_schedule_until(end);
+	schedule();
 	return 0;
+}
+
+/* Where somebody else sleeps alone already. */
+static noinline int vdiset_sleep_queued(struct vdiset_waiters *waiters,
+					s64 ns, ktime_t end,
+					vdiset_ready_fn ready,
+					vdiset_sleeps_fn sleeps, void *object,
+					enum vdiset_side side, u32 seen)
+{
+	struct wait_queue_entry entry;
+	int woken = ns ? 0 : -ETIMEDOUT;
+	int rc;
+
+	init_wait_entry(&entry, 0);
+	for (;;) {
+		/* (G) */
+		if (prepare_to_wait_event(&waiters->queue, &entry,
+					  TASK_INTERRUPTIBLE) && !woken)
+			woken = -EINTR;
+		rc = ready(object, side, seen);
+		if (rc != VDISET_SLEEP)
+			break;
+		if (woken) {
+			rc = woken;
+			break;
+		}
+		woken = vdiset_schedule(ns, end);
+		if (sleeps)
+			sleeps(object, side, ktime_get());
+	}
+	finish_wait(&waiters->queue, &entry);
+	return rc;
 }
 
 /**
  * vdiset_sleep - wait for a condition
  * @waiters: where to wait
- * @now: ktime_get_ns(), where there is a longest wait
+ * @now: ktime_get(), where there is a longest wait
  * @ns: longest wait, negative for ever
- * @condition: gives VDISET_SLEEP, VDISET_READY or an error
+ * @ready: the condition
+ * @sleeps: what is to be done before a further sleep, or NULL
+ * @object: for those two
+ * @side: likewise
+ * @seen: likewise
  *
- * Gives 0, the error of @condition, -ETIMEDOUT or -EINTR. A macro, as
- * wait_event() is: @condition is evaluated again after each wake-up.
+ * Gives 0, the error of @ready, -ETIMEDOUT or -EINTR. In line, with @ready, where
+ * nobody else waits, which is nearly always.
  *
  * A signal gives EINTR also where the handler asks for restarts: a database
  * must get the chance to look at what the signal was for, and a relative
  * time-out would start anew.
  */
-#define vdiset_sleep(waiters, now, ns, condition)			\
-({									\
-	int __woken = (ns) ? 0 : -ETIMEDOUT;				\
-	struct vdiset_sleeper __sleeper;				\
-	ktime_t __end = 0;						\
-	int __rc;							\
-									\
-	might_sleep();							\
-	__rc = (condition);						\
-	if (__rc == VDISET_SLEEP && !__woken) {				\
-		if ((ns) > 0)						\
-			__end = ktime_add_safe(now, ns);		\
-		vdiset_lie_down(&__sleeper, waiters);			\
-		do {							\
-			if (vdiset_close_eyes(&__sleeper))		\
-				__woken = -EINTR;			\
-			__rc = (condition);				\
-			if (__rc != VDISET_SLEEP || __woken)		\
-				break;					\
-			__woken = vdiset_schedule((ns) > 0 ? &__end :	\
-						  NULL);		\
-			__rc = (condition);				\
-		} while (__rc == VDISET_SLEEP && !__woken);		\
-		vdiset_get_up(&__sleeper);				\
-	}								\
-	if (__rc == VDISET_READY)					\
-		__rc = 0;						\
-	else if (__rc == VDISET_SLEEP)					\
-		__rc = __woken;						\
-	__rc;								\
-})
-
-static int vdiset_configured(const struct vdiset_set *set)
+static __always_inline int vdiset_sleep(struct vdiset_waiters *waiters,
+					ktime_t now, s64 ns,
+					vdiset_ready_fn ready,
+					vdiset_sleeps_fn sleeps, void *object,
+					enum vdiset_side side, u32 seen)
 {
-	u32 state = vdiset_set_state(set);
+	ktime_t end = ns > 0 ? ktime_add_safe(now, ns) : 0;
+	int woken = 0;
+	int rc;
+
+	if (READ_ONCE(waiters->sole) ||
+	    cmpxchg(&waiters->sole, NULL, current))
+		return vdiset_sleep_queued(waiters, ns, end, ready, sleeps,
+					   object, side, seen);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE); /* (G) */
+		rc = ready(object, side, seen);
+		if (rc != VDISET_SLEEP || !ns) {
+			__set_current_state(TASK_RUNNING);
+			if (rc == VDISET_SLEEP)
+				rc = -ETIMEDOUT;
+			break;
+		}
+		/* returns at once when there is a signal */
+		woken = vdiset_schedule(ns, end);
+		rc = ready(object, side, seen);
+		if (likely(rc != VDISET_SLEEP))
+			break;
+		if (!woken && signal_pending(current))
+			woken = -EINTR;
+		if (woken) {
+			rc = woken;
+			break;
+		}
+		if (sleeps)
+			sleeps(object, side, ktime_get());
+	}
+	WRITE_ONCE(waiters->sole, NULL);
+	return rc;
+}
+
+static int vdiset_configured(void *object, enum vdiset_side side, u32 seen)
+{
+	u32 state = vdiset_set_state(object);
 
 	if (state == VDISET_STATE_ABORTED)
 		return -ECANCELED;
-	return state >= VDISET_STATE_INITIALIZING ? VDISET_READY :
-						    VDISET_SLEEP;
+	return state >= VDISET_STATE_INITIALIZING ? 0 : VDISET_SLEEP;
 }
 
 int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns)
 {
 	return vdiset_sleep(&set->wait, timeout_ns > 0 ? ktime_get() : 0,
-			    timeout_ns, vdiset_configured(set));
+			    timeout_ns, vdiset_configured, NULL, set,
+			    VDISET_CLIENT, 0);
 }
 
 /* The state comes first: after the last event there is none. */
-static int vdiset_server_ready(struct vdiset_set *set, u32 seen)
+static __always_inline int vdiset_server_ready(void *object,
+					       enum vdiset_side side, u32 seen)
 {
+	struct vdiset_set *set = object;
 	u32 state = vdiset_set_state(set);
 
 	if (state == VDISET_STATE_ABORTED)
 		return -ECANCELED;
 	if ((u32)atomic_read(&set->events) != seen)
-		return VDISET_READY;
+		return 0;
 	return state == VDISET_STATE_TERMINATED ? -EPIPE : VDISET_SLEEP;
+}
+
+/* The device's state comes first: what is in the ring precedes its end. */
+static __always_inline int vdiset_device_ready(void *object,
+					       enum vdiset_side side, u32 seen)
+{
+	const struct vdiset_device *device = object;
+	const struct vdiset_region *peer =
+		vdiset_device_region(device, vdiset_peer_side(side));
+	u32 state = vdiset_device_state(device);
+
+	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
+		return -ECANCELED;
+	if (READ_ONCE(peer->tail) != seen)
+		return 0;
+	return state == VDISET_DEVICE_CLOSED ? -EPIPE : VDISET_SLEEP;
 }
 
 static bool vdiset_has_tail(u32 state)
@@ -183,50 +232,37 @@ static bool vdiset_has_tail(u32 state)
 	       state == VDISET_STATE_TERMINATED;
 }
 
-/* The device's state comes first: what is in the ring precedes its end. */
-static int vdiset_device_ready(const struct vdiset_device *device,
-			       enum vdiset_side side, u32 seen)
-{
-	const struct vdiset_region *peer =
-		vdiset_device_region(device, vdiset_peer_side(side));
-	u32 state = vdiset_device_state(device);
-
-	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
-		return -ECANCELED;
-	if (READ_ONCE(peer->tail) != seen)
-		return VDISET_READY;
-	return state == VDISET_DEVICE_CLOSED ? -EPIPE : VDISET_SLEEP;
-}
-
-/* Wake whoever waits on @side of the device, or for all its devices. */
-static void vdiset_kick(struct vdiset_device *device, enum vdiset_side side)
-{
-	struct vdiset_set *set = device->set;
-
-	trace_vdiset_kick(device, side);
-	vdiset_wake(&device->wait[side]);
-	if (side == VDISET_SERVER) {
-		atomic_inc(&set->events);
-		vdiset_wake(&set->server_wait);
-	}
-}
-
 /*
- * Which side is slow? Each side's sleep is put on the account of the device it
+ * Which side is slow? Each side's wait is put on the account of the device it
  * waits for: a client's when there is no command, the server's when commands
- * are outstanding. Only sleep counts, not the looking before it.
+ * are outstanding. It begins when the side falls asleep, and not with the looks
+ * before; it ends with the kick, or else when the side wakes: how long a kicked
+ * side is on its way is not for the other to answer for. So a call that kicks and
+ * sleeps reads the clock once for both.
  */
-static void vdiset_falls_asleep(struct vdiset_device *device,
-				enum vdiset_side side, u64 now)
+static __always_inline void vdiset_falls_asleep(struct vdiset_device *device,
+						enum vdiset_side side,
+						ktime_t now)
 {
-	WRITE_ONCE(device->waiting_since[side], now);
+	if (!atomic64_read(&device->waiting_since[side]))
+		atomic64_set(&device->waiting_since[side], now);
 }
 
-static void vdiset_has_slept(struct vdiset_device *device,
-			     enum vdiset_side side, u64 ns)
+static __always_inline bool
+vdiset_is_waiting(const struct vdiset_device *device, enum vdiset_side side)
 {
-	atomic64_add(ns, &device->waited_ns[side]);
-	WRITE_ONCE(device->waiting_since[side], 0);
+	return atomic64_read(&device->waiting_since[side]);
+}
+
+/* Whoever finds it first. */
+static __always_inline void vdiset_has_waited(struct vdiset_device *device,
+					      enum vdiset_side side,
+					      ktime_t now)
+{
+	s64 since = atomic64_xchg(&device->waiting_since[side], 0);
+
+	if (since && now > since)
+		atomic64_add(now - since, &device->waited_ns[side]);
 }
 
 /**
@@ -234,70 +270,107 @@ static void vdiset_has_slept(struct vdiset_device *device,
  * @device: the device
  * @side: who waited
  *
- * In nanoseconds, with the sleep that is under way.
+ * In nanoseconds, with the wait that is under way.
  */
 u64 vdiset_device_waited(const struct vdiset_device *device,
 			 enum vdiset_side side)
 {
 	u64 ns = atomic64_read(&device->waited_ns[side]);
-	u64 since = READ_ONCE(device->waiting_since[side]);
-	u64 now = ktime_get_ns();
+	s64 since = atomic64_read(&device->waiting_since[side]);
+	s64 now = ktime_get();
 
 	return since && now > since ? ns + now - since : ns;
 }
 
-/* Devices with commands outstanding, a bit each. */
-static u64 vdiset_busy_devices(const struct vdiset_set *set)
+/* Wake whoever waits on @side of the device, or for all its devices. */
+static __always_inline void vdiset_kick(struct vdiset_device *device,
+					enum vdiset_side side, ktime_t now)
 {
-	const struct vdiset_region *server, *client;
-	u64 busy = 0;
-	u32 i;
+	struct vdiset_set *set = device->set;
 
-	for (i = 0; i < set->config.device_count; i++) {
-		const struct vdiset_device *device = &set->device[i];
-
-		server = vdiset_device_region(device, VDISET_SERVER);
-		client = vdiset_device_region(device, VDISET_CLIENT);
-		if (READ_ONCE(server->tail) != READ_ONCE(client->tail))
-			busy |= 1ULL << i;
+	trace_vdiset_kick(device, side);
+	if (vdiset_is_waiting(device, side))
+		vdiset_has_waited(device, side, now);
+	if (side == VDISET_CLIENT) {
+		smp_mb(); /* (H) */
+		vdiset_wake_them(&device->wait[VDISET_CLIENT]);
+	} else {
+		atomic_inc(&set->events);
+		smp_mb__after_atomic(); /* (H) */
+		vdiset_wake_them(&device->wait[VDISET_SERVER]);
+		vdiset_wake_them(&set->server_wait);
 	}
-	return busy;
 }
 
-static int vdiset_server_sleep(struct vdiset_set *set, s64 timeout_ns,
-			       u32 seen)
+/* The server waits on the devices with commands outstanding. */
+static void vdiset_server_sleeps(void *object, enum vdiset_side side,
+				 ktime_t now)
 {
-	u64 since = ktime_get_ns();
-	u64 busy = vdiset_busy_devices(set);
-	u64 ns, left;
+	struct vdiset_set *set = object;
+	struct vdiset_device *device = set->device;
+	u32 n;
+
+	for (n = set->config.device_count; n; n--, device++) {
+		if (READ_ONCE(device->region[VDISET_SERVER].head->tail) !=
+		    READ_ONCE(device->region[VDISET_CLIENT].head->tail))
+			vdiset_falls_asleep(device, VDISET_SERVER, now);
+	}
+}
+
+static void vdiset_server_wakes(struct vdiset_set *set)
+{
+	struct vdiset_device *device = set->device;
+	ktime_t now = 0;
+	u32 n;
+
+	for (n = set->config.device_count; n; n--, device++) {
+		if (!vdiset_is_waiting(device, VDISET_SERVER))
+			continue;
+		if (!now)
+			now = ktime_get();
+		vdiset_has_waited(device, VDISET_SERVER, now);
+	}
+}
+
+static __always_inline int vdiset_server_sleep(struct vdiset_set *set,
+					       ktime_t now, s64 timeout_ns,
+					       u32 seen)
+{
 	int rc;
 
-	for (left = busy; left; left &= left - 1)
-		vdiset_falls_asleep(&set->device[__ffs64(left)], VDISET_SERVER,
-				    since);
-	rc = vdiset_sleep(&set->server_wait, since, timeout_ns,
-			  vdiset_server_ready(set, seen));
-	ns = ktime_get_ns() - since;
-	for (left = busy; left; left &= left - 1)
-		vdiset_has_slept(&set->device[__ffs64(left)], VDISET_SERVER,
-				 ns);
-	trace_vdiset_wait(set, VDISET_ALL_DEVICES, VDISET_SERVER, ns, rc);
+	vdiset_server_sleeps(set, VDISET_SERVER, now);
+	rc = vdiset_sleep(&set->server_wait, now, timeout_ns,
+			  vdiset_server_ready, vdiset_server_sleeps, set,
+			  VDISET_SERVER, seen);
+	vdiset_server_wakes(set);
+	if (trace_vdiset_wait_enabled())
+		trace_vdiset_wait(set, VDISET_ALL_DEVICES, VDISET_SERVER,
+				  ktime_get() - now, rc);
 	return rc;
 }
 
-static int vdiset_device_sleep(struct vdiset_device *device,
-			       enum vdiset_side side, s64 timeout_ns, u32 seen)
+static void vdiset_device_sleeps(void *object, enum vdiset_side side,
+				 ktime_t now)
 {
-	u64 since = ktime_get_ns();
-	u64 ns;
+	vdiset_falls_asleep(object, side, now);
+}
+
+static __always_inline int vdiset_device_sleep(struct vdiset_device *device,
+					       enum vdiset_side side,
+					       ktime_t now, s64 timeout_ns,
+					       u32 seen)
+{
 	int rc;
 
-	vdiset_falls_asleep(device, side, since);
-	rc = vdiset_sleep(&device->wait[side], since, timeout_ns,
-			  vdiset_device_ready(device, side, seen));
-	ns = ktime_get_ns() - since;
-	vdiset_has_slept(device, side, ns);
-	trace_vdiset_wait(device->set, device->index, side, ns, rc);
+	vdiset_falls_asleep(device, side, now);
+	rc = vdiset_sleep(&device->wait[side], now, timeout_ns,
+			  vdiset_device_ready, vdiset_device_sleeps, device,
+			  side, seen);
+	if (vdiset_is_waiting(device, side))
+		vdiset_has_waited(device, side, ktime_get());
+	if (trace_vdiset_wait_enabled())
+		trace_vdiset_wait(device->set, device->index, side,
+				  ktime_get() - now, rc);
 	return rc;
 }
 
@@ -310,10 +383,54 @@ static int vdiset_check_wait(u32 flags, s64 timeout_ns)
 	return 0;
 }
 
-static void vdiset_kick_clients(struct vdiset_set *set, u64 kick)
+static noinline int vdiset_wait(struct vdiset_party *party, u32 flags,
+				s64 timeout_ns, u64 kick, u32 seen,
+				struct vdiset_wait __user *uargs)
 {
-	for (; kick; kick &= kick - 1)
-		vdiset_kick(&set->device[__ffs64(kick)], VDISET_CLIENT);
+	struct vdiset_set *set;
+	u32 state, events;
+	u64 devices;
+	ktime_t now;
+	int rc;
+
+	if (!party)
+		return -ENOTCONN;
+	if (party->who.role != VDISET_ROLE_SERVER)
+		return -EPERM;
+	rc = vdiset_check_wait(flags, timeout_ns);
+	if (rc)
+		return rc;
+	if (kick && !(flags & VDISET_WAIT_KICK))
+		return -EINVAL;
+	set = party->set;
+	state = vdiset_set_state(set);
+	devices = ~0ULL >> (VDISET_MAX_DEVICES - set->config.device_count);
+	if (kick & ~devices)
+		return -EINVAL;
+	/* what was aborted before END_CONFIG has no rings to look at */
+	if (state < VDISET_STATE_INITIALIZING ||
+	    state == VDISET_STATE_ABORTED || READ_ONCE(party->left))
+		return vdiset_state_error(set, state);
+
+	now = ktime_get();
+	/* masked, so that speculation past the check stays in the set, too */
+	for (kick &= devices; kick; kick &= kick - 1)
+		vdiset_kick(&set->device[__ffs64(kick)], VDISET_CLIENT, now);
+	if (flags & VDISET_WAIT_SLEEP) {
+		rc = vdiset_server_sleep(set, now, timeout_ns, seen);
+		if (rc)
+			return rc;
+	}
+	events = atomic_read(&set->events);
+	if (!user_write_access_begin(&uargs->out_events,
+				     sizeof(uargs->out_events)))
+		return -EFAULT;
+	unsafe_put_user(events, &uargs->out_events, fault);
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
 }
 
 /*
@@ -321,119 +438,118 @@ static void vdiset_kick_clients(struct vdiset_set *set, u64 kick)
  * has, is read in line. What has another, or cannot all be read, goes the way of
  * the other requests, which says what is wrong with it.
  */
-static int vdiset_copy_wait(struct vdiset_wait *args,
-			    const struct vdiset_wait __user *uargs)
+static noinline int vdiset_wait_copied(struct vdiset_party *party,
+				       struct vdiset_wait __user *uargs)
 {
+	struct vdiset_wait args;
 	u32 size;
+	int rc;
 
-	if (!user_read_access_begin(uargs, sizeof(*uargs)))
-		return -EFAULT;
-	unsafe_get_user(size, &uargs->size, slow);
-	unsafe_get_user(args->flags, &uargs->flags, slow);
-	unsafe_get_user(args->timeout_ns, &uargs->timeout_ns, slow);
-	unsafe_get_user(args->kick, &uargs->kick, slow);
-	unsafe_get_user(args->seen, &uargs->seen, slow);
-	user_read_access_end();
-	if (size == sizeof(*args))
-		return 0;
-	goto other_size;
-slow:
-	user_read_access_end();
-other_size:
-	return vdiset_copy_args(args, sizeof(*args),
-				offsetofend(struct vdiset_wait, out_events),
-				uargs, &size);
-}
-
-static int vdiset_copy_device_wait(struct vdiset_device_wait *args,
-				   const struct vdiset_device_wait __user *uargs)
-{
-	u32 size;
-
-	if (!user_read_access_begin(uargs, sizeof(*uargs)))
-		return -EFAULT;
-	unsafe_get_user(size, &uargs->size, slow);
-	unsafe_get_user(args->flags, &uargs->flags, slow);
-	unsafe_get_user(args->timeout_ns, &uargs->timeout_ns, slow);
-	unsafe_get_user(args->seen, &uargs->seen, slow);
-	unsafe_get_user(args->reserved, &uargs->reserved, slow);
-	user_read_access_end();
-	if (size == sizeof(*args))
-		return 0;
-	goto other_size;
-slow:
-	user_read_access_end();
-other_size:
-	return vdiset_copy_args(args, sizeof(*args),
-				offsetofend(struct vdiset_device_wait, reserved),
-				uargs, &size);
+	rc = vdiset_copy_args(&args, sizeof(args),
+			      offsetofend(struct vdiset_wait, out_events),
+			      uargs, &size);
+	if (rc)
+		return rc;
+	return vdiset_wait(party, args.flags, args.timeout_ns, args.kick,
+			   args.seen, uargs);
 }
 
 int vdiset_wait_ioctl(struct vdiset_party *party,
 		      struct vdiset_wait __user *uargs)
 {
-	struct vdiset_wait args;
-	struct vdiset_set *set;
-	u64 devices;
-	u32 state;
+	u32 size, flags, seen;
+	s64 timeout_ns;
+	u64 kick;
+
+	if (!user_read_access_begin(uargs, sizeof(*uargs)))
+		return -EFAULT;
+	unsafe_get_user(size, &uargs->size, fault);
+	unsafe_get_user(flags, &uargs->flags, fault);
+	unsafe_get_user(timeout_ns, &uargs->timeout_ns, fault);
+	unsafe_get_user(kick, &uargs->kick, fault);
+	unsafe_get_user(seen, &uargs->seen, fault);
+	user_read_access_end();
+	if (likely(size == sizeof(*uargs)))
+		return vdiset_wait(party, flags, timeout_ns, kick, seen,
+				   uargs);
+	return vdiset_wait_copied(party, uargs);
+fault:
+	user_read_access_end();
+	return vdiset_wait_copied(party, uargs);
+}
+
+static noinline int vdiset_device_wait(struct vdiset_device_file *file,
+				       u32 flags, s64 timeout_ns, u32 seen,
+				       u32 reserved)
+{
+	struct vdiset_device *device = file->device;
+	ktime_t now;
 	int rc;
 
-	rc = vdiset_copy_wait(&args, uargs);
+	rc = vdiset_check_wait(flags, timeout_ns);
 	if (rc)
 		return rc;
-	if (!party)
-		return -ENOTCONN;
-	if (party->who.role != VDISET_ROLE_SERVER)
-		return -EPERM;
-	rc = vdiset_check_wait(args.flags, args.timeout_ns);
-	if (rc)
-		return rc;
-	if (args.kick && !(args.flags & VDISET_WAIT_KICK))
+	if (reserved)
 		return -EINVAL;
-	set = party->set;
-	state = vdiset_set_state(set);
-	devices = ~0ULL >> (VDISET_MAX_DEVICES - set->config.device_count);
-	if (args.kick & ~devices)
-		return -EINVAL;
-	/* what was aborted before END_CONFIG has no rings to look at */
-	if (state < VDISET_STATE_INITIALIZING ||
-	    state == VDISET_STATE_ABORTED || READ_ONCE(party->left))
-		return vdiset_state_error(set, state);
 
-	/* masked, so that speculation past the check stays in the set, too */
-	vdiset_kick_clients(set, args.kick & devices);
-	if (args.flags & VDISET_WAIT_SLEEP)
-		rc = vdiset_server_sleep(set, args.timeout_ns, args.seen);
+	now = ktime_get();
+	/* with the side known, twice */
+	if (file->side == VDISET_CLIENT) {
+		if (flags & VDISET_WAIT_KICK)
+			vdiset_kick(device, VDISET_SERVER, now);
+		if (flags & VDISET_WAIT_SLEEP)
+			return vdiset_device_sleep(device, VDISET_CLIENT, now,
+						   timeout_ns, seen);
+	} else {
+		if (flags & VDISET_WAIT_KICK)
+			vdiset_kick(device, VDISET_CLIENT, now);
+		if (flags & VDISET_WAIT_SLEEP)
+			return vdiset_device_sleep(device, VDISET_SERVER, now,
+						   timeout_ns, seen);
+	}
+	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
+		return -ECANCELED;
+	return 0;
+}
+
+static noinline int
+vdiset_device_wait_copied(struct vdiset_device_file *file,
+			  const struct vdiset_device_wait __user *uargs)
+{
+	struct vdiset_device_wait args;
+	u32 size;
+	int rc;
+
+	rc = vdiset_copy_args(&args, sizeof(args),
+			      offsetofend(struct vdiset_device_wait, reserved),
+			      uargs, &size);
 	if (rc)
 		return rc;
-	return put_user(atomic_read(&set->events), &uargs->out_events);
+	return vdiset_device_wait(file, args.flags, args.timeout_ns, args.seen,
+				  args.reserved);
 }
 
 int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
 			     const struct vdiset_device_wait __user *uargs)
 {
-	struct vdiset_device *device = file->device;
-	enum vdiset_side side = file->side;
-	struct vdiset_device_wait args;
-	int rc;
+	u32 size, flags, seen, reserved;
+	s64 timeout_ns;
 
-	rc = vdiset_copy_device_wait(&args, uargs);
-	if (rc)
-		return rc;
-	rc = vdiset_check_wait(args.flags, args.timeout_ns);
-	if (rc)
-		return rc;
-	if (args.reserved)
-		return -EINVAL;
-
-	if (args.flags & VDISET_WAIT_KICK)
-		vdiset_kick(device, vdiset_peer_side(side));
-	if (args.flags & VDISET_WAIT_SLEEP)
-		return vdiset_device_sleep(device, side, args.timeout_ns,
-					   args.seen);
-	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
-		return -ECANCELED;
-	return 0;
+	if (!user_read_access_begin(uargs, sizeof(*uargs)))
+		return -EFAULT;
+	unsafe_get_user(size, &uargs->size, fault);
+	unsafe_get_user(flags, &uargs->flags, fault);
+	unsafe_get_user(timeout_ns, &uargs->timeout_ns, fault);
+	unsafe_get_user(seen, &uargs->seen, fault);
+	unsafe_get_user(reserved, &uargs->reserved, fault);
+	user_read_access_end();
+	if (likely(size == sizeof(*uargs)))
+		return vdiset_device_wait(file, flags, timeout_ns, seen,
+					  reserved);
+	return vdiset_device_wait_copied(file, uargs);
+fault:
+	user_read_access_end();
+	return vdiset_device_wait_copied(file, uargs);
 }
 
 /* Is there something in the ring that @side consumes? */
@@ -488,7 +604,7 @@ __poll_t vdiset_file_poll(struct file *filp, poll_table *table)
 	switch (party->who.role) {
 	case VDISET_ROLE_PRIMARY:
 	case VDISET_ROLE_SECONDARY:
-		if (vdiset_configured(set) == VDISET_READY)
+		if (!vdiset_configured(set, VDISET_CLIENT, 0))
 			mask |= EPOLLIN | EPOLLRDNORM;
 		break;
 	case VDISET_ROLE_SERVER:

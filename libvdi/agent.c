@@ -8,9 +8,6 @@
 
 #define NS_PER_MS	INT64_C(1000000)
 
-/* Completions fetched with one hold of the lock. */
-#define TAKE		16
-
 /* Become the agent; false when another thread is, and not to be waited for. */
 bool vdi_server_claim_agent(struct vdi_server *server, bool wait)
 {
@@ -18,8 +15,7 @@ bool vdi_server_claim_agent(struct vdi_server *server, bool wait)
 		pthread_mutex_lock(&server->agent);
 	else if (pthread_mutex_trylock(&server->agent))
 		return false;
-	__atomic_store_n(&server->agent_thread, pthread_self(),
-			 __ATOMIC_RELAXED);
+	__atomic_store_n(&server->agent_thread, vdi_self(), __ATOMIC_RELAXED);
 	__atomic_store_n(&server->agent_runs, true, __ATOMIC_RELEASE);
 	return true;
 }
@@ -36,10 +32,12 @@ void vdi_server_leave_agent(struct vdi_server *server)
  * What routines queued, the clients are told of before other routines run, by
  * the system call that puts the agent to sleep, or when its step is over.
  */
-static void tell_owed(struct vdi_server *server)
+static inline void tell_owed(struct vdi_server *server)
 {
 	uint64_t owed = server->owed;
 
+	if (!owed)
+		return;
 	server->owed = 0;
 	for (; owed; owed &= owed - 1)
 		vdi_channel_tell(&vdi_server_device_at(server,
@@ -63,35 +61,8 @@ static uint64_t take_kicks(struct vdi_server *server)
 	return kick;
 }
 
-/*
- * Run the routines of what is complete on one device; what comes in meanwhile
- * is for the next round, lest one device keeps the others waiting. They are
- * taken from the ring a few at a time: a close from another thread has the
- * agent's leave only when their routines have run.
- */
-static int scan_device(struct vdi_server_device *device, unsigned int *count)
-{
-	unsigned int left = device->ch.ring.depth;
-	struct VDS_Command *cmds[TAKE];
-	bool some = false;
-	unsigned int i, n;
-	int code = NOERROR;
-
-	while (!code && left && vdi_ring_ready(&device->ch.ring)) {
-		code = vdi_server_device_take(device, cmds,
-					      left < TAKE ? left : TAKE, &n);
-		for (i = 0; i < n; i++)
-			cmds[i]->completionRoutine(cmds[i]);
-		left -= n;
-		*count += n;
-		some = some || n;
-	}
-	if (some && !code)
-		vdi_server_device_finish_close(device);
-	return code;
-}
-
-static int scan(struct vdi_server *server, unsigned int *count)
+/* Each device once, beginning with the one after that of the scan before. */
+static VDI_ALWAYS_INLINE int scan(struct vdi_server *server, unsigned int *count)
 {
 	uint32_t left, n = server->config.device_count;
 	struct vdi_server_device *device;
@@ -105,11 +76,12 @@ static int scan(struct vdi_server *server, unsigned int *count)
 		if (!device || !vdi_ring_ready(&device->ch.ring))
 			continue;
 		tell_owed(server);
-		code = scan_device(device, count);
+		code = vdi_server_device_run(device, count);
 		if (code)
 			return code;
 	}
-	server->rotate = i + 1 < n ? i + 1 : 0;
+	if (n > 1)
+		server->rotate = i + 1 < n ? i + 1 : 0;
 	return NOERROR;
 }
 
@@ -284,8 +256,8 @@ static int finish(struct vdi_server *server, unsigned int *count)
  * Sleep. NOERROR = look again, VD_E_BUSY = a signal came; else the end of the
  * step. The flags stay set after a time-out: the caller may poll(2) then.
  */
-static int sleep_for_completions(struct vdi_server *server,
-				 struct vdi_deadline *deadline)
+static VDI_ALWAYS_INLINE int
+sleep_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 {
 	int64_t left, limit;
 	int err;
@@ -318,8 +290,8 @@ static int sleep_for_completions(struct vdi_server *server,
 	}
 }
 
-static int wait_for_completions(struct vdi_server *server,
-				struct vdi_deadline *deadline)
+static VDI_ALWAYS_INLINE int
+wait_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 {
 	uint32_t looks;
 
@@ -333,35 +305,49 @@ static int wait_for_completions(struct vdi_server *server,
 	return sleep_for_completions(server, deadline);
 }
 
-/* One step, by the agent. */
-static int step(struct vdi_server *server, int64_t timeout_ms,
-		unsigned int *count)
+/*
+ * By the agent: one step, to the first completions, or for good, with no end but
+ * that of the set. *@count routines were run.
+ */
+static VDI_LOOP int work(struct vdi_server *server, int64_t timeout_ms,
+			 bool for_good, unsigned int *count)
 {
 	struct vdi_deadline deadline;
+	unsigned int n;
 	int code;
 
 	*count = 0;
 	vdi_deadline_init(&deadline, timeout_ms);
 	for (;;) {
-		if (aborted(server))
+		if (vdi_unlikely(aborted(server)))
 			return finish(server, count);
-		code = scan(server, count);
-		if (code)
+		n = 0;
+		code = scan(server, &n);
+		*count += n;
+		if (vdi_unlikely(code))
 			return finish(server, count);
-		if (*count) {
+		if (n) {
 			disarm(server);
 			server->silent_since = 0;
-			return NOERROR;
+			if (!for_good)
+				return NOERROR;
+			/* a device on its own was found empty just now */
+			if (server->config.device_count > 1)
+				continue;
+			if (vdi_unlikely(aborted(server)))
+				return finish(server, count);
 		}
-		if (vdi_server_all_closed(server))
+		if (vdi_unlikely(vdi_server_all_closed(server)))
 			return VD_E_CLOSE;
 		code = wait_for_completions(server, &deadline);
-		if (code == VD_E_BUSY)
-			return NOERROR;
+		if (vdi_likely(!code))
+			continue;
 		if (code == VD_E_ABORT)
 			return finish(server, count);
-		if (code)
+		if (code != VD_E_BUSY)
 			return code;
+		if (!for_good)
+			return NOERROR;
 	}
 }
 
@@ -409,7 +395,7 @@ int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
 	code = begin_agent(server);
 	if (code)
 		return code;
-	code = step(server, timeout_ms, &n);
+	code = work(server, timeout_ms, false, &n);
 	end_agent(server);
 	if (count)
 		*count = n;
@@ -426,9 +412,7 @@ int vdi_server_execute_completion_agent(struct vdi_server *server)
 	code = begin_agent(server);
 	if (code)
 		return code;
-	do
-		code = step(server, -1, &count);
-	while (code == NOERROR);
+	code = work(server, -1, true, &count);
 	end_agent(server);
 	return code == VD_E_CLOSE ? NOERROR : code;
 }

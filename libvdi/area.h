@@ -52,11 +52,42 @@ vdi_area_next(const struct vdi_segment *seg)
 	return __atomic_load_n(&seg->next, __ATOMIC_ACQUIRE);
 }
 
-/* Do @prefix bytes before and @size bytes from @at lie in [0, @limit)? */
+/*
+ * Do @prefix bytes before and @size bytes from @at lie in [0, @limit)? What is
+ * below 0 has wrapped, and is too large.
+ */
 static inline bool vdi_area_fits(uint64_t at, uint64_t limit, uint32_t prefix,
 				 uint32_t size)
 {
-	return at >= prefix && at <= limit && size <= limit - at;
+	uint64_t need = (uint64_t)prefix + size;
+
+	return need <= limit && at - prefix <= limit - need;
+}
+
+/* The segment that a buffer wholly is in, by offset and by address, or NULL. */
+static inline const struct vdi_segment *
+vdi_area_segment(const struct vdi_area *area, uint64_t offset, uint32_t prefix,
+		 uint32_t size)
+{
+	const struct vdi_segment *seg = vdi_area_first(area);
+
+	while (seg && !vdi_area_fits(offset - seg->offset, seg->size, prefix,
+				     size))
+		seg = vdi_area_next(seg);
+	return seg;
+}
+
+static inline const struct vdi_segment *
+vdi_area_segment_at(const struct vdi_area *area, const uint8_t *address,
+		    uint32_t prefix, uint32_t size)
+{
+	const struct vdi_segment *seg = vdi_area_first(area);
+	uint64_t at = (uintptr_t)address;
+
+	while (seg && !vdi_area_fits(at - (uintptr_t)seg->base, seg->size,
+				     prefix, size))
+		seg = vdi_area_next(seg);
+	return seg;
 }
 
 /* Address of a buffer, NULL when it is not wholly in a mapped segment. */
@@ -64,13 +95,10 @@ static inline uint8_t *
 vdi_area_address(const struct vdi_area *area, uint64_t offset, uint32_t prefix,
 		 uint32_t size)
 {
-	const struct vdi_segment *seg;
+	const struct vdi_segment *seg =
+		vdi_area_segment(area, offset, prefix, size);
 
-	for (seg = vdi_area_first(area); seg; seg = vdi_area_next(seg))
-		if (offset >= seg->offset &&
-		    vdi_area_fits(offset - seg->offset, seg->size, prefix, size))
-			return seg->base + (offset - seg->offset);
-	return NULL;
+	return seg ? seg->base + (offset - seg->offset) : NULL;
 }
 
 /* The reverse. */
@@ -78,18 +106,39 @@ static inline bool
 vdi_area_offset(const struct vdi_area *area, const uint8_t *address,
 		uint32_t prefix, uint32_t size, uint64_t *offset)
 {
-	const struct vdi_segment *seg;
-	uintptr_t at = (uintptr_t)address;
-	uintptr_t base;
+	const struct vdi_segment *seg =
+		vdi_area_segment_at(area, address, prefix, size);
 
-	for (seg = vdi_area_first(area); seg; seg = vdi_area_next(seg)) {
-		base = (uintptr_t)seg->base;
-		if (at < base || !vdi_area_fits(at - base, seg->size, prefix, size))
-			continue;
-		*offset = seg->offset + (at - base);
-		return true;
-	}
-	return false;
+	if (!seg)
+		return false;
+	*offset = seg->offset + (address - seg->base);
+	return true;
+}
+
+/*
+ * Where a device has found its last buffer, and looks first for the next: a
+ * segment without what only the prefix zone of a buffer can be in.
+ */
+struct vdi_window {
+	uint64_t offset;
+	uint8_t *base;
+	uint64_t size;
+};
+
+static inline void vdi_window_set(struct vdi_window *window,
+				  const struct vdi_segment *seg,
+				  uint32_t prefix)
+{
+	window->offset = seg->offset + prefix;
+	window->base = seg->base + prefix;
+	window->size = seg->size > prefix ? seg->size - prefix : 0;
+}
+
+/* Of a buffer that begins so far into it; what is before it has wrapped. */
+static inline bool vdi_window_holds(const struct vdi_window *window, uint64_t at,
+				    uint32_t size)
+{
+	return at < window->size && size <= window->size - at;
 }
 
 #endif /* VDI_AREA_H */

@@ -134,25 +134,13 @@ uint64_t vdi_channel_area_size(const struct vdi_channel *ch)
 	return __atomic_load_n(&ch->state->area_size, __ATOMIC_ACQUIRE);
 }
 
-/* Kick, sleep or both; sleeps while there is nothing to get. 0 or -errno. */
-int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
-		     int64_t timeout_ns)
+/* An abort has woken the peer already, and is seen by the next call. */
+void vdi_channel_kick(const struct vdi_channel *ch)
 {
 	struct vdiset_device_wait wait = {
 		.size = sizeof(wait),
-		.flags = flags,
-		.timeout_ns = flags & VDISET_WAIT_SLEEP ? timeout_ns : 0,
-		.seen = flags & VDISET_WAIT_SLEEP ? ch->ring.head : 0,
+		.flags = VDISET_WAIT_KICK,
 	};
 
-	return ioctl(ch->fd, VDISET_DEVICE_WAIT, &wait) < 0 ? -errno : 0;
-}
-
-/* After something was published: kick the peer if it sleeps. From any thread. */
-void vdi_channel_tell(struct vdi_channel *ch)
-{
-	vdi_ring_barrier();	/* (C) */
-	/* an abort has woken the peer already, and is seen by the next call */
-	if (vdi_channel_must_kick(ch))
-		vdi_channel_wait(ch, VDISET_WAIT_KICK, 0);
+	ioctl(ch->fd, VDISET_DEVICE_WAIT, &wait);
 }

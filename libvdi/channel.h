@@ -3,9 +3,11 @@
 #ifndef VDI_CHANNEL_H
 #define VDI_CHANNEL_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include "ring.h"
 #include "set.h"
@@ -26,9 +28,21 @@ int vdi_channel_open(struct vdi_set *set, const char *name,
 void vdi_channel_release(struct vdi_channel *ch, bool foreign);
 
 uint64_t vdi_channel_area_size(const struct vdi_channel *ch);
-int vdi_channel_wait(struct vdi_channel *ch, uint32_t flags,
-		     int64_t timeout_ns);
-void vdi_channel_tell(struct vdi_channel *ch);
+void vdi_channel_kick(const struct vdi_channel *ch);
+
+/* Kick, sleep or both; sleeps while there is nothing to get. 0 or -errno. */
+static inline int vdi_channel_wait(const struct vdi_channel *ch, uint32_t flags,
+				   int64_t timeout_ns)
+{
+	struct vdiset_device_wait wait = {
+		.size = sizeof(wait),
+		.flags = flags,
+		.timeout_ns = timeout_ns,
+		.seen = ch->ring.head,
+	};
+
+	return ioctl(ch->fd, VDISET_DEVICE_WAIT, &wait) < 0 ? -errno : 0;
+}
 
 /*
  * After something was published, and barrier (C): is the peer to be kicked? Then
@@ -42,6 +56,14 @@ static inline bool vdi_channel_must_kick(struct vdi_channel *ch)
 	if (episode)
 		vdi_ring_was_kicked(&ch->ring, episode);
 	return episode;
+}
+
+/* After something was published: kick the peer if it sleeps. From any thread. */
+static inline void vdi_channel_tell(struct vdi_channel *ch)
+{
+	vdi_ring_barrier();	/* (C) */
+	if (vdi_channel_must_kick(ch))
+		vdi_channel_kick(ch);
 }
 
 static inline bool vdi_channel_aborted(const struct vdi_channel *ch)

@@ -208,7 +208,7 @@ static void give_up(struct vdi_client *client, uint32_t reason, uint32_t code,
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	pthread_mutex_lock(&client->lock);
-	if (!client->gave_up) {
+	if (!vdi_client_gave_up(client)) {
 		memset(own, 0, sizeof(*own));
 		own->reason = reason;
 		own->code = code;
@@ -218,7 +218,8 @@ static void give_up(struct vdi_client *client, uint32_t reason, uint32_t code,
 		own->time_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 		prctl(PR_GET_NAME, own->comm);
 		snprintf(own->text, sizeof(own->text), "%s", text ? text : "");
-		__atomic_store_n(&client->gave_up, true, __ATOMIC_RELEASE);
+		__atomic_fetch_or(&client->stops, VDI_STOP_GAVE_UP,
+				  __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&client->lock);
 }
@@ -300,7 +301,7 @@ static int attach_secondary(struct vdi_client *client, const char *name,
 
 err_close:
 	vdi_set_close(set, &state);
-	client->gave_up = false;
+	client->stops = 0;
 err_release:
 	vdi_set_release(set);
 	return code;
@@ -412,9 +413,8 @@ static void release(struct vdi_client *client, bool foreign)
 	}
 	if (foreign)
 		pthread_mutex_init(&client->lock, NULL);
-	client->closing = false;
+	client->stops = 0;
 	client->configured = false;
-	client->gave_up = false;
 	vdi_set_release(&client->set);
 }
 
@@ -428,7 +428,7 @@ static int close_set(struct vdi_client *client)
 	int err;
 
 	/* a peer that never lets a call come to an end must not hold us up */
-	__atomic_store_n(&client->closing, true, __ATOMIC_RELEASE);
+	__atomic_fetch_or(&client->stops, VDI_STOP_CLOSING, __ATOMIC_RELEASE);
 	err = vdi_set_close(&client->set, &state);
 	release(client, false);
 	if (err == -EBUSY && state < VDISET_STATE_ACTIVE)

@@ -27,7 +27,7 @@
 struct vdi_slot {
 	struct VDC_Command cmd;		/* first, see slot_of() */
 	uint32_t code;
-	int32_t size;
+	uint32_t most;			/* see vdi_command_most() */
 	bool held;
 } __attribute__((aligned(64)));
 
@@ -38,7 +38,7 @@ struct vdi_client_device {
 	struct vdi_channel ch;
 	struct vdi_ring_limits limits;
 	uint32_t prefix;
-	uint32_t alignment;
+	uint32_t unaligned;		/* no buffer's offset has these bits */
 
 	bool getting;			/* a thread is in get_command */
 
@@ -51,24 +51,30 @@ struct vdi_client_device {
 	struct vdiset_command clear;
 
 	struct vdi_lock lock;		/* completing, and what follows */
+	struct vdi_window window;
 	bool in_error;
 	bool wanted_idle;		/* wake who waits for held to be 0 */
 	uint32_t held;
 	struct vdi_slot slots[];	/* by tag */
 };
 
+/* Why calls are to end, in one word for those that look each time. */
+enum vdi_client_stop {
+	VDI_STOP_GAVE_UP	= 1 << 0,	/* see give_up() */
+	VDI_STOP_CLOSING	= 1 << 1	/* vdi_client_close() was called */
+};
+
 struct vdi_client {
 	struct vdi_set set;
 	uint32_t role;
+	uint32_t stops;			/* enum vdi_client_stop */
 	pthread_mutex_t lock;		/* what follows */
-	bool closing;			/* vdi_client_close() was called */
 	bool configured;
 	struct vdiset_config config;
 	struct vdi_client_device *devices[VDISET_MAX_DEVICES];
 	struct vdi_client_device *dead;	/* those of the set before */
 
 	/* this client's abort of a set that had terminated: see give_up() */
-	bool gave_up;
 	struct vdi_abort_info own_abort;
 };
 
@@ -80,14 +86,19 @@ bool vdi_client_configured(const struct vdi_client *client);
 void vdi_client_device_bury(struct vdi_client_device *device, bool foreign);
 void vdi_client_free_dead(struct vdi_client *client);
 
+static inline uint32_t vdi_client_stops(const struct vdi_client *client)
+{
+	return __atomic_load_n(&client->stops, __ATOMIC_ACQUIRE);
+}
+
 static inline bool vdi_client_gave_up(const struct vdi_client *client)
 {
-	return __atomic_load_n(&client->gave_up, __ATOMIC_ACQUIRE);
+	return vdi_client_stops(client) & VDI_STOP_GAVE_UP;
 }
 
 static inline bool vdi_client_closing(const struct vdi_client *client)
 {
-	return __atomic_load_n(&client->closing, __ATOMIC_ACQUIRE);
+	return vdi_client_stops(client) & VDI_STOP_CLOSING;
 }
 
 #endif /* VDI_CLIENT_H */

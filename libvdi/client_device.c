@@ -47,7 +47,7 @@ static struct vdi_client_device *new_device(struct vdi_client *client,
 	device->limits.max_transfer = client->config.max_transfer_size;
 	device->limits.features = client->config.features;
 	device->prefix = client->config.prefix_zone_size;
-	device->alignment = client->config.alignment;
+	device->unaligned = client->config.alignment - 1;
 	vdi_spin_init(&device->spin, client->set.spin);
 	vdi_gate_open(&device->gate);
 	vdi_lock_init(&device->lock);
@@ -155,60 +155,22 @@ static int bad_head(struct vdi_client_device *device)
 				    "completions is impossible");
 }
 
-/*
- * Record the end of a command. The slot must be free before the completion
- * can be seen, and IO-ERROR entered: the server may use the tag again at once.
- * Called with the lock held; vdi_ring_publish() must follow.
- */
-static inline int stage(struct vdi_client_device *device,
-			const struct vdi_slot *slot, uint32_t code,
-			uint64_t bytes, int64_t position)
-{
-	const struct vdiset_completion done = {
-		.tag = slot - device->slots,
-		.code = code,
-		.bytes = bytes,
-		.position = position,
-	};
-
-	if (vdi_completion_is_error(slot->code, slot->size, code, bytes))
-		device->in_error = true;
-	else if (slot->code == VDC_ClearError)
-		device->in_error = false;
-	if (vdi_ring_stage_completion(&device->ch.ring, &done))
-		return bad_head(device);
-	return NOERROR;
-}
-
 static struct vdi_slot *slot_of(struct VDC_Command *cmd)
 {
 	return (struct vdi_slot *)cmd;
 }
 
-static inline bool holds(const struct vdi_client_device *device,
-			 const struct VDC_Command *cmd)
+static VDI_ALWAYS_INLINE bool holds(const struct vdi_client_device *device,
+				    const struct VDC_Command *cmd,
+				    uint32_t *tag)
 {
 	uintptr_t distance = (uintptr_t)cmd - (uintptr_t)device->slots;
+	uintptr_t index = distance / sizeof(struct vdi_slot);
 
-	return distance / sizeof(struct vdi_slot) < device->limits.depth &&
+	*tag = index;
+	return index < device->limits.depth &&
 	       !(distance % sizeof(struct vdi_slot)) &&
 	       ((const struct vdi_slot *)cmd)->held;
-}
-
-/* Let go of a command that is to be completed; what is wrong, or NULL. */
-static inline const char *let_go(struct vdi_client_device *device,
-				 const struct vdi_completion *done)
-{
-	struct vdi_slot *slot;
-
-	if (!holds(device, done->cmd))
-		return "this is not a command held from this device";
-	slot = slot_of(done->cmd);
-	if (vdi_command_has_data(slot->code) &&
-	    done->bytes > (uint32_t)slot->size)
-		return "completion of more bytes than were asked for";
-	slot->held = false;
-	return NULL;
 }
 
 static void set_held(struct vdi_client_device *device, uint32_t held)
@@ -217,44 +179,86 @@ static void set_held(struct vdi_client_device *device, uint32_t held)
 }
 
 /* The getting thread sleeps in wait_for_idle(), or is about to. */
-static void wake_idle(struct vdi_client_device *device)
+static VDI_SELDOM void wake_idle(struct vdi_client_device *device)
 {
 	device->wanted_idle = false;
 	vdi_futex_wake(&device->held);
 }
 
-/* All or none. With the lock held. */
-static int complete_held(struct vdi_client_device *device,
-			 const struct vdi_completion *done, unsigned int count)
+/* IO-ERROR begins or ends. With the lock held, before it can be seen. */
+static VDI_SELDOM void note_error(struct vdi_client_device *device,
+				  const struct vdi_slot *slot, uint32_t code,
+				  uint64_t bytes)
 {
-	const struct vdi_slot *slot;
-	const char *wrong;
-	uint64_t bytes = 0;
-	unsigned int i;
-	int code = NOERROR;
+	if (vdi_completion_is_error(slot->code, slot->most, code, bytes))
+		device->in_error = true;
+	else if (slot->code == VDC_ClearError)
+		device->in_error = false;
+}
 
-	for (i = 0; i < count; i++) {
-		wrong = let_go(device, &done[i]);
-		if (!wrong)
-			continue;
-		while (i--)
-			slot_of(done[i].cmd)->held = true;
+/* This one cannot be completed, so none of the @count before it is. */
+static VDI_SELDOM int refuse(struct vdi_client_device *device,
+			     const struct vdi_completion *done,
+			     unsigned int count, bool in_error)
+{
+	const char *wrong = "this is not a command held from this device";
+	uint32_t tag;
+
+	if (holds(device, done->cmd, &tag))
+		wrong = "completion of more bytes than were asked for";
+	while (count--)
+		slot_of((--done)->cmd)->held = true;
+	device->in_error = in_error;
+	return vdi_set_fail_text(&device->client->set, VD_E_INVALID, wrong);
+}
+
+/*
+ * All or none, by one publication. With the lock held. A slot must be free before
+ * the completion can be seen, and IO-ERROR entered: the server may use the tag
+ * again at once.
+ */
+static VDI_LOOP int complete_held(struct vdi_client_device *device,
+				  const struct vdi_completion *done,
+				  unsigned int count)
+{
+	struct vdi_ring *ring = &device->ch.ring;
+	const bool in_error = device->in_error;
+	uint32_t staged = ring->staged, end = staged + count;
+	uint64_t bytes = 0;
+
+	if (vdi_unlikely(count > device->held))
 		return vdi_set_fail_text(&device->client->set, VD_E_INVALID,
-					 wrong);
-	}
-	set_held(device, device->held - count);
-	if (!device->held && device->wanted_idle)
-		wake_idle(device);
-	for (i = 0; i < count && !code; i++) {
-		slot = slot_of(done[i].cmd);
+					 "these are not all commands held from "
+					 "this device");
+	if (vdi_unlikely(vdi_ring_used(ring) > ring->depth - count))
+		return bad_head(device);
+	for (; staged != end; staged++, done++) {
+		struct vdi_slot *slot = slot_of(done->cmd);
+		struct vdiset_completion entry = {
+			.code = done->code,
+			.bytes = done->bytes,
+			.position = done->position,
+		};
+
+		if (vdi_unlikely(!holds(device, done->cmd, &entry.tag) ||
+				 done->bytes > slot->most))
+			return refuse(device, done, staged - ring->staged,
+				      in_error);
+		slot->held = false;
 		if (vdi_command_has_data(slot->code))
-			bytes += done[i].bytes;
-		code = stage(device, slot, done[i].code, done[i].bytes,
-			     done[i].position);
+			bytes += done->bytes;
+		if (vdi_unlikely(entry.code != ERROR_SUCCESS ||
+				 slot->code == VDC_ClearError))
+			note_error(device, slot, entry.code, entry.bytes);
+		vdi_ring_write_completion(ring, staged, &entry);
 	}
-	vdi_ring_count(&device->ch.ring, i, bytes);
-	vdi_ring_publish(&device->ch.ring);
-	return code;
+	ring->staged = staged;
+	set_held(device, device->held - count);
+	if (vdi_unlikely(device->wanted_idle && !device->held))
+		wake_idle(device);
+	vdi_ring_count(ring, count, bytes);
+	vdi_ring_publish(ring);
+	return NOERROR;
 }
 
 /* Begin a call on a device; false when its set was closed, or is not ours. */
@@ -268,18 +272,46 @@ static inline bool enter_device(struct vdi_client_device *device)
 	return false;
 }
 
-/* One publication; the caller tells the server. */
-static int complete_commands(struct vdi_client_device *device,
-			     const struct vdi_completion *done,
-			     unsigned int count)
+/* Nothing that is to end calls? */
+static inline bool may_go_on(const struct vdi_client_device *device)
+{
+	return vdi_likely(!vdi_channel_aborted(&device->ch) &&
+			  !vdi_client_stops(device->client) &&
+			  !__atomic_load_n(&device->closed, __ATOMIC_RELAXED));
+}
+
+/* If there is: what. A client that is being closed may still complete. */
+static VDI_SELDOM int may_complete(struct vdi_client_device *device)
 {
 	struct vdi_client *client = device->client;
-	int code;
 
 	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
 	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
 		return vdi_client_fail_order(client, "complete command");
+	return NOERROR;
+}
+
+static VDI_SELDOM int may_get(struct vdi_client_device *device)
+{
+	struct vdi_client *client = device->client;
+
+	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
+		return vdi_client_fail_abort(client);
+	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
+		return vdi_client_fail_order(client, "get command");
+	if (vdi_client_closing(client))
+		return vdi_set_fail_gone(&client->set, "get command");
+	return NOERROR;
+}
+
+/* The caller tells the server. */
+static VDI_ALWAYS_INLINE int
+complete_commands(struct vdi_client_device *device,
+		  const struct vdi_completion *done, unsigned int count)
+{
+	int code;
+
 	vdi_lock(&device->lock);
 	code = complete_held(device, done, count);
 	vdi_unlock(&device->lock);
@@ -296,7 +328,9 @@ int vdi_client_complete_commands(struct vdi_client_device *device,
 		return VD_E_INVALID;
 	if (!enter_device(device))
 		return vdi_set_fail_gone(&device->client->set, "complete command");
-	code = complete_commands(device, done, count);
+	code = may_go_on(device) ? NOERROR : may_complete(device);
+	if (!code)
+		code = complete_commands(device, done, count);
 	if (!code)
 		vdi_channel_tell(&device->ch);
 	vdi_gate_leave(&device->gate);
@@ -339,12 +373,15 @@ static inline uint8_t *find_buffer(struct vdi_client_device *device,
 				   const struct vdiset_command *cmd)
 {
 	const struct vdi_area *area = &device->client->set.area;
-	uint8_t *at;
+	const struct vdi_segment *seg;
 
-	if (cmd->buffer & (device->alignment - 1))
+	if (cmd->buffer & device->unaligned)
 		return NULL;
-	at = vdi_area_address(area, cmd->buffer, device->prefix, cmd->size);
-	return at ? at : find_new_buffer(device, cmd->buffer, cmd->size);
+	seg = vdi_area_segment(area, cmd->buffer, device->prefix, cmd->size);
+	if (!seg)
+		return find_new_buffer(device, cmd->buffer, cmd->size);
+	vdi_window_set(&device->window, seg, device->prefix);
+	return seg->base + (cmd->buffer - seg->offset);
 }
 
 /* What is wrong with a fetched command; NULL = nothing, *@buffer is set. */
@@ -362,37 +399,38 @@ static inline const char *check(struct vdi_client_device *device,
 }
 
 /* With the lock held; the command was checked. The caller counts it. */
-static inline void hold(struct vdi_client_device *device,
-			const struct vdiset_command *cmd, uint8_t *buffer,
-			struct VDC_Command **out)
+static inline struct VDC_Command *hold(struct vdi_slot *slot,
+				       const struct vdiset_command *cmd,
+				       uint32_t most, uint8_t *buffer)
 {
-	struct vdi_slot *slot = &device->slots[cmd->tag];
-
 	slot->code = cmd->code;
-	slot->size = cmd->size;
+	slot->most = most;
 	slot->held = true;
 	slot->cmd.commandCode = cmd->code;
 	slot->cmd.size = cmd->size;
 	slot->cmd.position = cmd->position;
 	slot->cmd.buffer = buffer;
-	*out = &slot->cmd;
+	return &slot->cmd;
 }
 
 /* In IO-ERROR, with the lock held: see the top of the file. */
 static int drop_or_hold_back(struct vdi_client_device *device,
 			     const struct vdiset_command *cmd)
 {
-	struct vdi_slot *slot = &device->slots[cmd->tag];
+	const struct vdiset_completion done = {
+		.tag = cmd->tag,
+		.code = ERROR_IO_DEVICE,
+	};
 
 	if (cmd->code == VDC_ClearError) {
 		device->clear = *cmd;
 		device->clear_waits = true;
 		return NOTHING;
 	}
-	slot->code = cmd->code;
-	slot->size = cmd->size;
-	if (stage(device, slot, ERROR_IO_DEVICE, 0, 0))
+	if (vdi_ring_stage_completion(&device->ch.ring, &done)) {
+		bad_head(device);
 		return VD_E_ABORT;
+	}
 	vdi_ring_count(&device->ch.ring, 1, 0);
 	vdi_ring_release(&device->ch.ring);
 	vdi_ring_publish(&device->ch.ring);
@@ -400,9 +438,10 @@ static int drop_or_hold_back(struct vdi_client_device *device,
 	return NOTHING;
 }
 
-static inline int accept(struct vdi_client_device *device,
-			 const struct vdiset_command *cmd,
-			 struct VDC_Command **out)
+/* Any command. With the lock held. */
+static VDI_SELDOM int accept(struct vdi_client_device *device,
+			     const struct vdiset_command *cmd,
+			     struct VDC_Command **out)
 {
 	const char *wrong;
 	uint8_t *buffer;
@@ -414,7 +453,8 @@ static inline int accept(struct vdi_client_device *device,
 		return vdi_client_violation(device->client, wrong);
 	if (device->in_error)
 		return drop_or_hold_back(device, cmd);
-	hold(device, cmd, buffer, out);
+	*out = hold(&device->slots[cmd->tag], cmd,
+		    vdi_command_most(cmd->code, cmd->size), buffer);
 	return NOERROR;
 }
 
@@ -424,7 +464,8 @@ static int deliver_clear(struct vdi_client_device *device,
 {
 	if (device->held)
 		return NOTHING;
-	hold(device, &device->clear, NULL, out);
+	*out = hold(&device->slots[device->clear.tag], &device->clear,
+		    UINT32_MAX, NULL);
 	set_held(device, 1);
 	device->clear_waits = false;
 	return NOERROR;
@@ -456,60 +497,122 @@ static bool pending(const struct vdi_client_device *device)
 }
 
 /*
+ * Take transfers as nearly all commands are, with which accept() would find
+ * nothing wrong and which have their buffer in the window, up to @max of them and
+ * up to the first that is anything else: that is copied to @other.
+ */
+static VDI_LOOP unsigned int fetch_plain(struct vdi_client_device *device,
+					 struct VDC_Command **cmds,
+					 unsigned int max,
+					 struct vdiset_command *other)
+{
+	const struct vdi_window *window = &device->window;
+	struct vdi_ring *ring = &device->ch.ring;
+	uint32_t head = ring->head;
+	struct vdiset_command cmd;
+	struct vdi_slot *slot;
+	unsigned int i;
+	uint64_t at;
+
+	for (i = 0; i < max; i++) {
+		vdi_ring_read_command(ring, head++, &cmd);
+		at = cmd.buffer - window->offset;
+		if (vdi_unlikely(cmd.tag >= device->limits.depth ||
+				 cmd.reserved ||
+				 !vdi_command_is_plain(&cmd, &device->limits) ||
+				 !vdi_window_holds(window, at, cmd.size) ||
+				 ((uint32_t)cmd.buffer & device->unaligned) ||
+				 device->in_error))
+			break;
+		slot = &device->slots[cmd.tag];
+		VDI_KEEP(slot);
+		if (vdi_unlikely(slot->held))
+			break;
+		cmds[i] = hold(slot, &cmd, cmd.size, window->base + at);
+	}
+	ring->head = head;
+	if (vdi_unlikely(i < max))
+		*other = cmd;
+	return i;
+}
+
+/* The rest of @n commands, of which that is the first. */
+static VDI_SELDOM int fetch_others(struct vdi_client_device *device,
+				   struct VDC_Command **cmds, unsigned int max,
+				   struct vdiset_command *cmd, uint32_t n,
+				   unsigned int *taken)
+{
+	int code;
+
+	for (;;) {
+		code = accept(device, cmd, &cmds[*taken]);
+		if (code == NOERROR) {
+			if (++*taken == max)
+				break;
+		} else if (code != NOTHING || device->clear_waits) {
+			break;
+		}
+		if (!--n)
+			break;
+		vdi_ring_take_command(&device->ch.ring, cmd);
+	}
+	return code;
+}
+
+/*
  * Take commands from the ring, up to @max that are to be delivered, with the lock
  * held. Commands that end here, in IO-ERROR, may be many, and a hostile server
  * sends them as fast as they are dropped: what comes after the one look at the
  * ring is for the next round, when the caller has looked whether it is still to
  * go on. NOERROR and NOTHING are the same here.
  */
-static int fetch(struct vdi_client_device *device, struct VDC_Command **cmds,
-		 unsigned int max, unsigned int *count)
+static inline int fetch(struct vdi_client_device *device,
+			struct VDC_Command **cmds, unsigned int max,
+			unsigned int *count)
 {
 	struct vdi_ring *ring = &device->ch.ring;
-	struct vdiset_command cmd;
-	unsigned int taken = 0;
-	int code = NOTHING;
+	struct vdiset_command other;
+	unsigned int taken, want;
+	int code = NOERROR;
 	uint32_t n;
 
-	if (vdi_ring_look(ring, &n) == VDI_RING_BROKEN)
+	if (vdi_unlikely(vdi_ring_look(ring, &n) == VDI_RING_BROKEN))
 		return vdi_client_violation(device->client, "the server's tail "
 					    "of commands is impossible");
-	if (n)
-		clear_wakeup(device);
-	for (; n; n--) {
-		vdi_ring_take_command(ring, &cmd);
-		code = accept(device, &cmd, &cmds[taken]);
-		if (code == NOERROR) {
-			if (++taken == max)
-				break;
-		} else if (code != NOTHING || device->clear_waits) {
-			break;
-		}
-	}
+	if (!n)
+		return NOTHING;
+	clear_wakeup(device);
+	want = n < max ? n : max;
+	taken = fetch_plain(device, cmds, want, &other);
+	if (vdi_unlikely(taken < want))
+		code = fetch_others(device, cmds, max, &other, n - taken,
+				    &taken);
 	vdi_ring_release(ring);
 	set_held(device, device->held + taken);
 	*count = taken;
 	return code;
 }
 
-/* The next commands to deliver, up to @max. */
-static int next_commands(struct vdi_client_device *device,
-			 struct VDC_Command **cmds, unsigned int max,
-			 unsigned int *count)
+/* The next commands to deliver, up to @max; *@count is 0. */
+static inline int next_commands(struct vdi_client_device *device,
+				struct VDC_Command **cmds, unsigned int max,
+				unsigned int *count)
 {
+	unsigned int n = 0;
 	int code;
 
-	if (!pending(device))
-		return NOTHING;
 	vdi_lock(&device->lock);
-	code = device->clear_waits ? NOTHING : fetch(device, cmds, max, count);
-	if ((code == NOERROR || code == NOTHING) && !*count &&
-	    device->clear_waits && !deliver_clear(device, cmds))
-		++*count;
+	code = device->clear_waits ? NOTHING : fetch(device, cmds, max, &n);
+	if (vdi_unlikely((code == NOERROR || code == NOTHING) && !n &&
+			 device->clear_waits && !deliver_clear(device, cmds)))
+		n = 1;
 	vdi_unlock(&device->lock);
-	if (code == NOERROR || code == NOTHING)
-		return *count ? NOERROR : NOTHING;
-	return code;
+	if (vdi_unlikely(code != NOERROR && code != NOTHING))
+		return code;
+	if (!n)
+		return NOTHING;
+	*count = n;
+	return NOERROR;
 }
 
 /* Tell the server what it was not told yet: the thread goes on to other things. */
@@ -629,42 +732,30 @@ static int wait_for_command(struct vdi_client_device *device,
 	return sleep_for_command(device, deadline);
 }
 
-static int may_get(struct vdi_client_device *device)
-{
-	struct vdi_client *client = device->client;
-
-	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
-		return vdi_client_fail_abort(client);
-	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
-		return vdi_client_fail_order(client, "get command");
-	if (vdi_client_closing(client))
-		return vdi_set_fail_gone(&client->set, "get command");
-	return NOERROR;
-}
-
-static int get_commands(struct vdi_client_device *device, int64_t timeout_ms,
-			struct VDC_Command **cmds, unsigned int max,
-			unsigned int *count)
+static VDI_ALWAYS_INLINE int
+get_commands(struct vdi_client_device *device, int64_t timeout_ms,
+	     struct VDC_Command **cmds, unsigned int max, unsigned int *count)
 {
 	struct vdi_deadline deadline;
 	int code;
 
 	vdi_deadline_init(&deadline, timeout_ms);
-	for (;;) {
-		code = may_get(device);
-		if (code)
-			return code;
-		code = next_commands(device, cmds, max, count);
-		if (code != NOTHING)
-			return code;
-		/* there is more, but only of what is dropped */
-		if (vdi_ring_ready(&device->ch.ring) && !device->clear_waits &&
-		    !vdi_deadline_left(&deadline))
-			return timed_out(device);
+	do {
+		if (pending(device)) {
+			code = next_commands(device, cmds, max, count);
+			if (code != NOTHING)
+				return code;
+			/* there is more, but only of what is dropped */
+			if (vdi_ring_ready(&device->ch.ring) &&
+			    !device->clear_waits &&
+			    !vdi_deadline_left(&deadline))
+				return timed_out(device);
+		}
 		code = wait_for_command(device, &deadline);
-		if (code)
+		if (vdi_unlikely(code))
 			return code;
-	}
+	} while (may_go_on(device));
+	return may_get(device);
 }
 
 /*
@@ -672,23 +763,28 @@ static int get_commands(struct vdi_client_device *device, int64_t timeout_ms,
  * system call that puts this thread to sleep, where it comes to that; and
  * before anything else that takes time. device->owed is the getting thread's.
  */
-static int exchange(struct vdi_client_device *device,
+static inline int exchange(struct vdi_client_device *device,
 		    const struct vdi_completion *done, unsigned int completed,
 		    int64_t timeout_ms, struct VDC_Command **cmds,
 		    unsigned int max, unsigned int *count)
 {
+	bool go_on = may_go_on(device);
 	int code;
 
+	if (vdi_unlikely(!go_on && completed)) {
+		code = may_complete(device);
+		if (code)
+			return code;
+	}
 	if (completed) {
 		code = complete_commands(device, done, completed);
 		if (code)
 			return code;
 		device->owed = true;
 	}
-	code = get_commands(device, timeout_ms, cmds, max, count);
+	code = go_on ? get_commands(device, timeout_ms, cmds, max, count) :
+		       may_get(device);
 	tell_owed(device);
-	if (code)
-		*count = 0;
 	return code;
 }
 
@@ -705,9 +801,10 @@ int vdi_client_exchange_commands(struct vdi_client_device *device,
 		return VD_E_INVALID;
 	*count = 0;
 	*cmds = NULL;
-	if (!enter_device(device))
+	if (vdi_unlikely(!enter_device(device)))
 		return vdi_set_fail_gone(&device->client->set, "get command");
-	if (__atomic_exchange_n(&device->getting, true, __ATOMIC_ACQUIRE)) {
+	if (vdi_unlikely(__atomic_exchange_n(&device->getting, true,
+					     __ATOMIC_ACQUIRE))) {
 		code = vdi_set_fail(&device->client->set, VD_E_BUSY, "another "
 				    "thread waits for this device's commands");
 	} else {

@@ -11,6 +11,9 @@
 
 #include "server.h"
 
+/* Completions fetched with one hold of the lock. */
+#define TAKE		16
+
 /* ---------------------------------------------------------------- opening */
 
 static int init_requests(struct vdi_server_device *device, uint32_t depth)
@@ -47,6 +50,9 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 	device->limits.depth = ch->ring.depth;
 	device->limits.max_transfer = server->config.max_transfer_size;
 	device->limits.features = server->config.features;
+	device->prefix = server->config.prefix_zone_size;
+	device->unaligned = server->config.alignment - 1;
+	device->bit = UINT64_C(1) << ch->index;
 	if (init_requests(device, ch->ring.depth)) {
 		free_device(device);
 		return NULL;
@@ -152,12 +158,11 @@ static bool undocumented(int32_t code)
 	       code == VDC_GetError || code < VDC_Read || code > VDC_Complete;
 }
 
-static VDI_ALWAYS_INLINE const char *set_buffer(const struct vdi_server_device *device,
+static inline const char *set_buffer(struct vdi_server_device *device,
 				     const struct VDS_Command *cmd,
 				     struct vdiset_command *entry)
 {
-	const struct vdi_server *server = device->server;
-	uint64_t offset;
+	const struct vdi_segment *seg;
 
 	entry->buffer = VDISET_NO_BUFFER;
 	if (!vdi_command_has_data(entry->code) &&
@@ -167,18 +172,19 @@ static VDI_ALWAYS_INLINE const char *set_buffer(const struct vdi_server_device *
 		return "send: the size is negative";
 	if (!cmd->buffer)
 		return cmd->size ? "send: there is no buffer" : NULL;
-	if (!vdi_area_offset(&server->set.area, cmd->buffer,
-			     server->config.prefix_zone_size, cmd->size,
-			     &offset))
+	seg = vdi_area_segment_at(&device->server->set.area, cmd->buffer,
+				  device->prefix, cmd->size);
+	if (!seg)
 		return "send: the buffer is not one of this set";
-	entry->buffer = offset;
-	if (offset & (server->config.alignment - 1))
+	entry->buffer = seg->offset + (cmd->buffer - seg->base);
+	if (entry->buffer & device->unaligned)
 		return "send: the buffer is not aligned";
+	vdi_window_set(&device->window, seg, device->prefix);
 	return NULL;
 }
 
 /* What the client's library would take for a violation is not sent. */
-static VDI_ALWAYS_INLINE const char *make_entry(const struct vdi_server_device *device,
+static inline const char *make_entry(struct vdi_server_device *device,
 				     const struct VDS_Command *cmd,
 				     struct vdiset_command *entry)
 {
@@ -234,12 +240,33 @@ static int bad_head(struct vdi_server_device *device)
 				 "commands is impossible");
 }
 
-/* With the lock held; vdi_ring_publish() must follow. */
-static VDI_ALWAYS_INLINE int enqueue(struct vdi_server_device *device,
-				     struct VDS_Command *cmd, uint64_t *bytes,
-				     const char **wrong)
+/*
+ * With the lock held, where it may be sent and there is room in the ring;
+ * vdi_ring_publish() must follow.
+ */
+static VDI_ALWAYS_INLINE void enqueue(struct vdi_server_device *device,
+				      struct VDS_Command *cmd,
+				      struct vdiset_command *entry,
+				      uint32_t most)
 {
+	uint32_t left = device->free_count - 1;
 	struct vdi_request *request;
+
+	entry->tag = device->free_tags[left];
+	set_free(device, left);
+	vdi_ring_write_command(&device->ch.ring, device->ch.ring.staged++,
+			       entry);
+	request = &device->requests[entry->tag];
+	request->cmd = cmd;
+	request->code = entry->code;
+	request->most = most;
+}
+
+/* The same of any command. */
+static inline int check_and_enqueue(struct vdi_server_device *device,
+				    struct VDS_Command *cmd, uint64_t *bytes,
+				    const char **wrong)
+{
 	struct vdiset_command entry;
 	int code;
 
@@ -249,14 +276,9 @@ static VDI_ALWAYS_INLINE int enqueue(struct vdi_server_device *device,
 	code = may_send(device, entry.code);
 	if (code)
 		return code;
-	entry.tag = device->free_tags[device->free_count - 1];
-	if (vdi_ring_stage_command(&device->ch.ring, &entry))
+	if (vdi_ring_used(&device->ch.ring) > device->ch.ring.mask)
 		return bad_head(device);
-	set_free(device, device->free_count - 1);
-	request = &device->requests[entry.tag];
-	request->cmd = cmd;
-	request->code = entry.code;
-	request->size = entry.size;
+	enqueue(device, cmd, &entry, vdi_command_most(entry.code, entry.size));
 	if (vdi_command_has_data(entry.code))
 		*bytes += entry.size;
 	return NOERROR;
@@ -303,7 +325,7 @@ static inline void tell(struct vdi_server_device *device, bool may_wait)
 	struct vdi_server *server = device->server;
 
 	if (may_wait && vdi_server_in_agent(server))
-		server->owed |= UINT64_C(1) << device->ch.index;
+		server->owed |= device->bit;
 	else
 		vdi_channel_tell(&device->ch);
 }
@@ -332,9 +354,9 @@ static int send_failed(struct vdi_server_device *device,
 /*
  * Send in order up to the first that cannot be sent: *@sent is its number. One
  * publication; what was sent may be completed by the end of it, and is not
- * ours any more. In line, for what nearly all calls are: one command.
+ * ours any more.
  */
-static VDI_ALWAYS_INLINE int
+static int
 send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
 	 unsigned int count, unsigned int *sent, bool may_wait)
 {
@@ -348,7 +370,7 @@ send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
 		return send_gone(device, cmds[0]);
 	vdi_lock(&device->lock);
 	for (i = 0; i < count; i++) {
-		code = enqueue(device, cmds[i], &bytes, &wrong);
+		code = check_and_enqueue(device, cmds[i], &bytes, &wrong);
 		if (code)
 			break;
 	}
@@ -394,80 +416,228 @@ int vdi_server_send_command(struct vdi_server_device *device,
 	return send_all(device, &cmd, 1, &sent, false);
 }
 
-int vdi_server_queue_command(struct vdi_server_device *device,
-			     struct VDS_Command *cmd)
+static VDI_SELDOM int queue_other(struct vdi_server_device *device,
+				  struct VDS_Command *cmd)
 {
 	unsigned int sent;
 
-	if (!device || !cmd || !cmd->completionRoutine)
-		return VD_E_INVALID;
 	return send_all(device, &cmd, 1, &sent, true);
+}
+
+/* With the lock held, which is given up. */
+static VDI_SELDOM int queue_barred(struct vdi_server_device *device,
+				   struct VDS_Command *cmd)
+{
+	vdi_unlock(&device->lock);
+	return queue_other(device, cmd);
+}
+
+/*
+ * What keeps a device busy, command after command, is a transfer that is queued
+ * by a completion routine with nothing in the way. That is done here, without a
+ * call; whatever else it is has nothing done yet, and goes the longer way.
+ *
+ * The agent is in the gate of the set, which a close shuts before those of the
+ * devices: this one's need not be entered.
+ */
+int vdi_server_queue_command(struct vdi_server_device *device,
+			     struct VDS_Command *cmd)
+{
+	struct vdiset_command entry;
+	struct vdi_server *server;
+	struct vdi_ring *ring;
+	uint64_t at;
+
+	if (vdi_unlikely(!device || !cmd || !cmd->completionRoutine))
+		return VD_E_INVALID;
+	server = device->server;
+	ring = &device->ch.ring;
+	entry = (struct vdiset_command){
+		.code = cmd->commandCode,
+		.size = cmd->size,
+	};
+	if (vdi_unlikely(!vdi_server_in_agent(server) ||
+			 !vdi_gate_is_open(&device->gate) ||
+			 !vdi_set_mine(&server->set) ||
+			 !vdi_command_is_plain(&entry, &device->limits) ||
+			 !vdi_trylock(&device->lock)))
+		return queue_other(device, cmd);
+	at = (uint64_t)(uintptr_t)cmd->buffer - (uintptr_t)device->window.base;
+	entry.buffer = device->window.offset + at;
+	if (vdi_unlikely(!vdi_window_holds(&device->window, at, entry.size) ||
+			 ((uint32_t)entry.buffer & device->unaligned) ||
+			 vdi_channel_aborted(&device->ch) || device->bars ||
+			 !device->free_count ||
+			 vdi_ring_used(ring) > ring->mask))
+		return queue_barred(device, cmd);
+	entry.position = cmd->inPosition;
+	enqueue(device, cmd, &entry, entry.size);
+	vdi_ring_count(ring, 1, entry.size);
+	vdi_ring_publish(ring);
+	server->owed |= device->bit;
+	return vdi_unlock(&device->lock);
 }
 
 /* ------------------------------------------------------------- completing */
 
-static inline const char *check(const struct vdi_server_device *device,
-				const struct vdiset_completion *done)
+/* What is wrong with a completion that is not as it should be. */
+static VDI_SELDOM const char *
+what_is_wrong(const struct vdi_server_device *device, uint32_t tag,
+	      uint32_t reserved, uint64_t bytes)
 {
+	const struct vdiset_completion done = {
+		.reserved = reserved,
+		.bytes = bytes,
+	};
 	const struct vdi_request *request;
 
-	if (done->tag >= device->limits.depth ||
-	    !device->requests[done->tag].cmd)
+	if (tag >= device->limits.depth || !device->requests[tag].cmd)
 		return "completion with a tag that is not outstanding";
-	request = &device->requests[done->tag];
-	return vdi_completion_check(done, request->code, request->size);
+	request = &device->requests[tag];
+	return vdi_completion_check(&done, request->code, request->most);
 }
 
-/* With the lock held; the completion was checked. */
-static inline struct VDS_Command *settle(struct vdi_server_device *device,
-					 const struct vdiset_completion *done)
+/* With the lock held. */
+static VDI_SELDOM void settle_error(struct vdi_server_device *device,
+				    const struct vdi_request *request,
+				    uint32_t code, uint32_t bytes)
 {
-	const struct vdi_request *request = &device->requests[done->tag];
-	struct VDS_Command *cmd = request->cmd;
-
-	cmd->completionCode = done->code;
-	cmd->bytesTransferred = done->bytes;
-	cmd->outPosition = done->position;
-	if (vdi_completion_is_error(request->code, request->size, done->code,
-				    done->bytes))
+	if (vdi_completion_is_error(request->code, request->most, code, bytes))
 		device->bars |= VDI_BAR_IO_ERROR;
 	else if (request->code == VDC_ClearError)
 		device->bars &= ~VDI_BAR_IO_ERROR;
-	give_tag(device, done->tag);
-	return cmd;
 }
 
 /*
- * The agent: fetch up to @max completions; @cmds are those whose routines are to
- * run, *@count in number. VD_E_ABORT when the client broke the rules, after
- * those.
+ * With the lock held: one completion. What is wrong with it, or NULL, and the tag
+ * is to be given back.
  */
-int vdi_server_device_take(struct vdi_server_device *device,
-			   struct VDS_Command **cmds, unsigned int max,
-			   unsigned int *count)
+static VDI_ALWAYS_INLINE const char *
+settle(struct vdi_server_device *device, const struct vdiset_completion *done,
+       struct VDS_Command **out)
+{
+	struct vdi_request *request;
+	struct VDS_Command *cmd;
+
+	if (vdi_unlikely(done->tag >= device->limits.depth))
+		return what_is_wrong(device, done->tag, 0, 0);
+	request = &device->requests[done->tag];
+	cmd = request->cmd;
+	if (vdi_unlikely(!cmd || done->reserved || done->bytes > request->most))
+		return what_is_wrong(device, done->tag, !!done->reserved,
+				     done->bytes);
+	*out = cmd;
+	request->cmd = NULL;
+	cmd->completionCode = done->code;
+	cmd->bytesTransferred = done->bytes;
+	cmd->outPosition = done->position;
+	if (vdi_unlikely(done->code != ERROR_SUCCESS ||
+			 request->code == VDC_ClearError))
+		settle_error(device, request, done->code, done->bytes);
+	return NULL;
+}
+
+/*
+ * Fetch up to @max completions, *@count in number; @cmds are those whose routines
+ * are to run. NULL, or how the client broke the rules, after those.
+ */
+static inline const char *take(struct vdi_server_device *device,
+			       struct VDS_Command **cmds, unsigned int max,
+			       unsigned int *count)
 {
 	struct vdi_ring *ring = &device->ch.ring;
 	struct vdiset_completion done;
 	const char *wrong = NULL;
-	uint32_t i = 0, n;
+	uint32_t *free_tag, *first;
+	uint32_t head, end, n;
 
 	vdi_lock(&device->lock);
+	head = ring->head;
+	first = free_tag = &device->free_tags[device->free_count];
 	if (vdi_ring_look(ring, &n) == VDI_RING_BROKEN) {
 		wrong = "the client's tail of completions is impossible";
 		n = 0;
 	}
-	while (i < n && i < max) {
-		vdi_ring_take_completion(ring, &done);
-		wrong = check(device, &done);
-		if (wrong)
-			break;
-		cmds[i++] = settle(device, &done);
+	for (end = head + (n < max ? n : max); head != end && !wrong; head++) {
+		vdi_ring_read_completion(ring, head, &done);
+		wrong = settle(device, &done, cmds++);
+		if (!wrong)
+			*free_tag++ = done.tag;
 	}
+	*count = free_tag - first;
+	set_free(device, device->free_count + *count);
 	/* with the lock held: the tags that were given back are used after it */
+	ring->head = head;
 	vdi_ring_release(ring);
 	vdi_unlock(&device->lock);
-	*count = i;
-	return wrong ? vdi_set_violation(&device->server->set, wrong) : NOERROR;
+	return wrong;
+}
+
+/* With the lock held. */
+static void set_state(struct vdi_server_device *device,
+		      enum vdi_server_device_state state)
+{
+	device->bars |= VDI_BAR_CLOSED;
+	__atomic_store_n(&device->state, state, __ATOMIC_RELAXED);
+}
+
+/* With the lock held and nothing outstanding. */
+static int close_now(struct vdi_server_device *device)
+{
+	struct vdiset_device_close end = { .size = sizeof(end) };
+	struct vdi_server *server = device->server;
+
+	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
+		return vdi_set_fail_errno(&server->set, errno, "close device");
+	set_state(device, VDI_DEVICE_CLOSED);
+	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
+	return NOERROR;
+}
+
+/* The agent has run the last routine of a device that was to be closed. */
+static VDI_SELDOM void finish_close(struct vdi_server_device *device)
+{
+	vdi_lock(&device->lock);
+	if (device->state == VDI_DEVICE_CLOSING &&
+	    !vdi_server_device_busy(device))
+		close_now(device);
+	vdi_unlock(&device->lock);
+}
+
+/*
+ * The agent: run the routines of what is complete, *@count more; what comes in
+ * meanwhile is for the next round, lest one device keeps the others waiting. They
+ * are taken from the ring a few at a time: a close from another thread has the
+ * agent's leave only when their routines have run. VD_E_ABORT when the client
+ * broke the rules.
+ */
+int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
+{
+	unsigned int left = device->ch.ring.depth;
+	struct VDS_Command *cmds[TAKE];
+	const char *wrong;
+	unsigned int i, n;
+	int code = NOERROR;
+
+	do {
+		wrong = take(device, cmds, left < TAKE ? left : TAKE, &n);
+		if (vdi_unlikely(wrong))
+			code = vdi_set_violation(&device->server->set, wrong);
+		for (i = 0; i < n; i++)
+			cmds[i]->completionRoutine(cmds[i]);
+		left -= n;
+		*count += n;
+		if (vdi_unlikely(code))
+			return code;
+	} while (left && vdi_ring_ready(&device->ch.ring));
+	/*
+	 * Without the lock: who began to close had it before the agent settled
+	 * the last command under it, or has found nothing outstanding.
+	 */
+	if (vdi_unlikely(__atomic_load_n(&device->state, __ATOMIC_RELAXED) ==
+			 VDI_DEVICE_CLOSING))
+		finish_close(device);
+	return NOERROR;
 }
 
 /* After an abort: give one outstanding command back; NULL = no more. */
@@ -491,27 +661,6 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 }
 
 /* ---------------------------------------------------------------- closing */
-
-/* With the lock held. */
-static void set_state(struct vdi_server_device *device,
-		      enum vdi_server_device_state state)
-{
-	device->bars |= VDI_BAR_CLOSED;
-	__atomic_store_n(&device->state, state, __ATOMIC_RELAXED);
-}
-
-/* With the lock held and nothing outstanding. */
-static int close_now(struct vdi_server_device *device)
-{
-	struct vdiset_device_close end = { .size = sizeof(end) };
-	struct vdi_server *server = device->server;
-
-	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
-		return vdi_set_fail_errno(&server->set, errno, "close device");
-	set_state(device, VDI_DEVICE_CLOSED);
-	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
-	return NOERROR;
-}
 
 static int close_device(struct vdi_server_device *device)
 {
@@ -540,21 +689,4 @@ int vdi_server_close_device(struct vdi_server_device *device)
 	vdi_unlock(&device->lock);
 	vdi_gate_leave(&device->gate);
 	return code;
-}
-
-/* The agent has run the last routine of a device that was to be closed. */
-void vdi_server_device_finish_close(struct vdi_server_device *device)
-{
-	/*
-	 * Without the lock: who began to close had it before the agent settled
-	 * the last command under it, or has found nothing outstanding.
-	 */
-	if (__atomic_load_n(&device->state, __ATOMIC_RELAXED) !=
-	    VDI_DEVICE_CLOSING)
-		return;
-	vdi_lock(&device->lock);
-	if (device->state == VDI_DEVICE_CLOSING &&
-	    !vdi_server_device_busy(device))
-		close_now(device);
-	vdi_unlock(&device->lock);
 }

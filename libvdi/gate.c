@@ -17,12 +17,6 @@ void vdi_gate_open(struct vdi_gate *gate)
 	__atomic_and_fetch(&gate->word, ~VDI_GATE_CLOSED, __ATOMIC_RELEASE);
 }
 
-bool vdi_gate_is_open(const struct vdi_gate *gate)
-{
-	return !(__atomic_load_n(&gate->word, __ATOMIC_ACQUIRE) &
-		 VDI_GATE_CLOSED);
-}
-
 /* The last one out wakes whoever closes. */
 void vdi_gate_wake(struct vdi_gate *gate)
 {

@@ -24,8 +24,13 @@ struct vdi_gate {
 void vdi_gate_init(struct vdi_gate *gate);
 void vdi_gate_open(struct vdi_gate *gate);
 void vdi_gate_close(struct vdi_gate *gate);
-bool vdi_gate_is_open(const struct vdi_gate *gate);
 void vdi_gate_wake(struct vdi_gate *gate);
+
+static inline bool vdi_gate_is_open(const struct vdi_gate *gate)
+{
+	return !(__atomic_load_n(&gate->word, __ATOMIC_ACQUIRE) &
+		 VDI_GATE_CLOSED);
+}
 
 /* The gate outlives its calls. */
 static inline void vdi_gate_leave(struct vdi_gate *gate)

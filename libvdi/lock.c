@@ -33,6 +33,13 @@ void vdi_futex_wake(const uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+/* Of the lock that was just given up; 0. */
+int vdi_lock_wake(struct vdi_lock *lock)
+{
+	vdi_futex_wake(&lock->word);
+	return 0;
+}
+
 /* Whoever has slept leaves WANTED behind: there may be others. */
 void vdi_lock_wait(struct vdi_lock *lock)
 {

@@ -24,6 +24,7 @@ struct vdi_lock {
 };
 
 void vdi_lock_wait(struct vdi_lock *lock);
+int vdi_lock_wake(struct vdi_lock *lock);
 void vdi_futex_wait(const uint32_t *word, uint32_t value, int64_t ns);
 void vdi_futex_wake(const uint32_t *word);
 
@@ -33,23 +34,30 @@ static inline void vdi_lock_init(struct vdi_lock *lock)
 	__atomic_store_n(&lock->word, VDI_LOCK_FREE, __ATOMIC_RELAXED);
 }
 
-static inline void vdi_lock(struct vdi_lock *lock)
+static inline bool vdi_trylock(struct vdi_lock *lock)
 {
 	uint32_t free = VDI_LOCK_FREE;
 
-	if (__builtin_expect(!__atomic_compare_exchange_n(&lock->word, &free,
+	return __builtin_expect(__atomic_compare_exchange_n(&lock->word, &free,
 				VDI_LOCK_HELD, false, __ATOMIC_ACQUIRE,
-				__ATOMIC_RELAXED), 0))
+				__ATOMIC_RELAXED), 1);
+}
+
+static inline void vdi_lock(struct vdi_lock *lock)
+{
+	if (!vdi_trylock(lock))
 		vdi_lock_wait(lock);
 }
 
-static inline void vdi_unlock(struct vdi_lock *lock)
+/* Gives 0: who ends with it needs no frame for what is nearly never called. */
+static inline int vdi_unlock(struct vdi_lock *lock)
 {
 	uint32_t old = __atomic_exchange_n(&lock->word, VDI_LOCK_FREE,
 					   __ATOMIC_RELEASE);
 
 	if (__builtin_expect(old == VDI_LOCK_WANTED, 0))
-		vdi_futex_wake(&lock->word);
+		return vdi_lock_wake(lock);
+	return 0;
 }
 
 #endif /* VDI_LOCK_H */

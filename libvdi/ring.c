@@ -13,8 +13,7 @@
 #define SPIN_MIN	64
 #define SPIN_DEFAULT	4096
 
-/* Sleeps without a look before it is tried again: first, and at most. */
-#define SKIP_MIN	16
+/* Sleeps without a look before it is tried again, at most. */
 #define SKIP_MAX	4096
 
 _Static_assert(sizeof(struct vdiset_command) == VDI_ENTRY_SIZE, "command");
@@ -50,8 +49,8 @@ void vdi_spin_init(struct vdi_spin *spin, uint32_t max)
 	spin->budget = max < SPIN_DEFAULT / 4 ? max : SPIN_DEFAULT / 4;
 	if (!spin->max)
 		spin->budget = 0;
-	spin->skip = SKIP_MIN;
-	spin->left = SKIP_MIN;
+	spin->skip = VDI_SKIP_MIN;
+	spin->left = VDI_SKIP_MIN;
 }
 
 /* Again, after many sleeps without. */
@@ -63,13 +62,6 @@ uint32_t vdi_spin_try(struct vdi_spin *spin)
 	else
 		vdi_spin_lost(spin);
 	return spin->budget;
-}
-
-void vdi_spin_won(struct vdi_spin *spin)
-{
-	spin->skip = SKIP_MIN;
-	spin->budget = spin->budget > spin->max / 2 ? spin->max :
-						      spin->budget * 2;
 }
 
 void vdi_spin_lost(struct vdi_spin *spin)

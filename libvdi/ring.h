@@ -24,11 +24,21 @@
 
 #define VDI_ENTRY_SIZE	32
 
-/* For what is done for each command, in few places. */
+/* For what is done for each command, in few places; and for what is not. */
 #define VDI_ALWAYS_INLINE	inline __attribute__((always_inline))
+#define VDI_SELDOM		__attribute__((noinline, cold))
+/* For a loop over commands that is to have the registers for itself. */
+#define VDI_LOOP		__attribute__((noinline))
+/* A value that is not to be computed anew for each use. */
+#define VDI_KEEP(x)		__asm__("" : "+r"(x))
+#define vdi_likely(x)		__builtin_expect(!!(x), 1)
+#define vdi_unlikely(x)		__builtin_expect(!!(x), 0)
 
 /* Largest number of looks before a sleep. */
 #define VDI_SPIN_MAX	(1U << 24)
+
+/* Sleeps without a look before it is tried again, at first. */
+#define VDI_SKIP_MIN	16
 
 /* @own is mapped read-write, @peer read-only. The indices are private: what
  * is in shared memory is only told, never read back. */
@@ -69,7 +79,6 @@ void vdi_ring_init(struct vdi_ring *ring, void *own, const void *peer,
 
 void vdi_spin_init(struct vdi_spin *spin, uint32_t max);
 uint32_t vdi_spin_try(struct vdi_spin *spin);
-void vdi_spin_won(struct vdi_spin *spin);
 void vdi_spin_lost(struct vdi_spin *spin);
 uint32_t vdi_spin_default(void);
 bool vdi_several_cpus(void);
@@ -82,25 +91,44 @@ static inline uint32_t vdi_spin_begin(struct vdi_spin *spin)
 	return vdi_spin_try(spin);
 }
 
-static inline size_t vdi_ring_offset(const struct vdi_ring *ring, uint32_t index)
+static inline void vdi_spin_won(struct vdi_spin *spin)
 {
-	return sizeof(struct vdiset_region) +
-	       (size_t)(index & ring->mask) * VDI_ENTRY_SIZE;
+	spin->skip = VDI_SKIP_MIN;
+	spin->budget = spin->budget > spin->max / 2 ? spin->max :
+						      spin->budget * 2;
+}
+
+/* A region and what follows it, of either kind of ring. */
+struct vdi_ring_image {
+	struct vdiset_region region;
+	union {
+		struct vdiset_command command;
+		struct vdiset_completion completion;
+	} entry[];
+};
+
+static inline struct vdi_ring_image *vdi_ring_own(const struct vdi_ring *ring)
+{
+	return (struct vdi_ring_image *)ring->own;
+}
+
+static inline const struct vdi_ring_image *
+vdi_ring_peer(const struct vdi_ring *ring)
+{
+	return (const struct vdi_ring_image *)ring->peer;
 }
 
 /*
- * Where the next entry is to be written, NULL when there is no room. The caller
- * has fewer than depth commands outstanding, and an honest peer moves its head
- * before it completes: so there is room, or the head is wrong.
+ * Entries that the peer has not let go of, as it says. The caller has no more
+ * commands outstanding than the depth, and an honest peer moves its head before
+ * it completes: so there is room for the next, or the head is wrong.
  */
-static inline void *vdi_ring_room(const struct vdi_ring *ring)
+static inline uint32_t vdi_ring_used(const struct vdi_ring *ring)
 {
 	uint32_t head;
 
 	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE); /* (F) */
-	if (__builtin_expect(ring->staged - head > ring->mask, 0))
-		return NULL;
-	return (uint8_t *)ring->own + vdi_ring_offset(ring, ring->staged);
+	return ring->staged - head;
 }
 
 #define VDI_PUT_FIELD(to, from, field) \
@@ -108,20 +136,46 @@ static inline void *vdi_ring_room(const struct vdi_ring *ring)
 #define VDI_GET_FIELD(to, from, field) \
 	((to)->field = __atomic_load_n(&(from)->field, __ATOMIC_RELAXED))
 
-/* Write an entry that the peer does not see before vdi_ring_publish(). */
-static inline enum vdi_ring_result
-vdi_ring_stage_command(struct vdi_ring *ring, const struct vdiset_command *cmd)
+/*
+ * Write the entry of an index for which there is room: the peer does not see it
+ * before it is staged and published.
+ */
+static inline void vdi_ring_write_command(const struct vdi_ring *ring,
+					  uint32_t index,
+					  const struct vdiset_command *cmd)
 {
-	struct vdiset_command *to = vdi_ring_room(ring);
+	struct vdiset_command *to =
+		&vdi_ring_own(ring)->entry[index & ring->mask].command;
 
-	if (!to)
-		return VDI_RING_BROKEN;
 	VDI_PUT_FIELD(to, cmd, code);
 	VDI_PUT_FIELD(to, cmd, tag);
 	VDI_PUT_FIELD(to, cmd, size);
 	VDI_PUT_FIELD(to, cmd, reserved);
 	VDI_PUT_FIELD(to, cmd, position);
 	VDI_PUT_FIELD(to, cmd, buffer);
+}
+
+static inline void vdi_ring_write_completion(const struct vdi_ring *ring,
+					     uint32_t index,
+					     const struct vdiset_completion *done)
+{
+	struct vdiset_completion *to =
+		&vdi_ring_own(ring)->entry[index & ring->mask].completion;
+
+	VDI_PUT_FIELD(to, done, tag);
+	VDI_PUT_FIELD(to, done, code);
+	VDI_PUT_FIELD(to, done, bytes);
+	VDI_PUT_FIELD(to, done, position);
+	VDI_PUT_FIELD(to, done, reserved);
+}
+
+/* The next one. */
+static inline enum vdi_ring_result
+vdi_ring_stage_command(struct vdi_ring *ring, const struct vdiset_command *cmd)
+{
+	if (vdi_unlikely(vdi_ring_used(ring) > ring->mask))
+		return VDI_RING_BROKEN;
+	vdi_ring_write_command(ring, ring->staged, cmd);
 	ring->staged++;
 	return VDI_RING_OK;
 }
@@ -130,15 +184,9 @@ static inline enum vdi_ring_result
 vdi_ring_stage_completion(struct vdi_ring *ring,
 			  const struct vdiset_completion *done)
 {
-	struct vdiset_completion *to = vdi_ring_room(ring);
-
-	if (!to)
+	if (vdi_unlikely(vdi_ring_used(ring) > ring->mask))
 		return VDI_RING_BROKEN;
-	VDI_PUT_FIELD(to, done, tag);
-	VDI_PUT_FIELD(to, done, code);
-	VDI_PUT_FIELD(to, done, bytes);
-	VDI_PUT_FIELD(to, done, position);
-	VDI_PUT_FIELD(to, done, reserved);
+	vdi_ring_write_completion(ring, ring->staged, done);
 	ring->staged++;
 	return VDI_RING_OK;
 }
@@ -165,15 +213,13 @@ static inline enum vdi_ring_result vdi_ring_look(const struct vdi_ring *ring,
 	return *count > ring->depth ? VDI_RING_BROKEN : VDI_RING_OK;
 }
 
-/*
- * Copy the next of them. Its place is the peer's again with vdi_ring_release(),
- * which must come before the peer is told of anything that ends a command.
- */
-static inline void vdi_ring_take_command(struct vdi_ring *ring,
+/* Copy the entry of an index, one of them. */
+static inline void vdi_ring_read_command(const struct vdi_ring *ring,
+					 uint32_t index,
 					 struct vdiset_command *cmd)
 {
-	const struct vdiset_command *from = (const void *)
-		((const uint8_t *)ring->peer + vdi_ring_offset(ring, ring->head++));
+	const struct vdiset_command *from =
+		&vdi_ring_peer(ring)->entry[index & ring->mask].command;
 
 	VDI_GET_FIELD(cmd, from, code);
 	VDI_GET_FIELD(cmd, from, tag);
@@ -183,11 +229,12 @@ static inline void vdi_ring_take_command(struct vdi_ring *ring,
 	VDI_GET_FIELD(cmd, from, buffer);
 }
 
-static inline void vdi_ring_take_completion(struct vdi_ring *ring,
+static inline void vdi_ring_read_completion(const struct vdi_ring *ring,
+					    uint32_t index,
 					    struct vdiset_completion *done)
 {
-	const struct vdiset_completion *from = (const void *)
-		((const uint8_t *)ring->peer + vdi_ring_offset(ring, ring->head++));
+	const struct vdiset_completion *from =
+		&vdi_ring_peer(ring)->entry[index & ring->mask].completion;
 
 	VDI_GET_FIELD(done, from, tag);
 	VDI_GET_FIELD(done, from, code);
@@ -198,6 +245,22 @@ static inline void vdi_ring_take_completion(struct vdi_ring *ring,
 
 #undef VDI_PUT_FIELD
 #undef VDI_GET_FIELD
+
+/*
+ * The next of them. Its place is the peer's again with vdi_ring_release(),
+ * which must come before the peer is told of anything that ends a command.
+ */
+static inline void vdi_ring_take_command(struct vdi_ring *ring,
+					 struct vdiset_command *cmd)
+{
+	vdi_ring_read_command(ring, ring->head++, cmd);
+}
+
+static inline void vdi_ring_take_completion(struct vdi_ring *ring,
+					    struct vdiset_completion *done)
+{
+	vdi_ring_read_completion(ring, ring->head++, done);
+}
 
 static inline void vdi_ring_release(struct vdi_ring *ring)
 {
@@ -361,6 +424,23 @@ vdi_command_check_kind(const struct vdiset_command *cmd,
 	if (cmd->buffer != VDISET_NO_BUFFER && cmd->size < 0)
 		return "command with a buffer of negative size";
 	return NULL;
+}
+
+/*
+ * Is it a transfer, as nearly all commands are, with which that finds nothing
+ * wrong, if it has a buffer? max_transfer is positive as an int32_t.
+ */
+static inline bool vdi_command_is_plain(const struct vdiset_command *cmd,
+					const struct vdi_ring_limits *limits)
+{
+	return vdi_command_has_data(cmd->code) &&
+	       (uint32_t)cmd->size <= limits->max_transfer;
+}
+
+/* How many bytes may be completed? */
+static inline uint32_t vdi_command_most(uint32_t code, int32_t size)
+{
+	return vdi_command_has_data(code) ? (uint32_t)size : UINT32_MAX;
 }
 
 /* The same of all of a command that was received. @cmd is the private copy. */

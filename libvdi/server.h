@@ -53,7 +53,7 @@ struct vdi_server {
 	struct vdi_server_device *dead;	/* devices of the set before */
 
 	pthread_mutex_t agent;		/* what follows */
-	pthread_t agent_thread;
+	void *agent_thread;		/* vdi_self() */
 	bool agent_runs;
 	bool armed;			/* some need_wakeup may be set */
 	uint32_t episode;
@@ -68,7 +68,7 @@ struct vdi_server {
 struct vdi_request {
 	struct VDS_Command *cmd;
 	uint32_t code;
-	int32_t size;
+	uint32_t most;			/* see vdi_command_most() */
 };
 
 enum vdi_server_device_state {
@@ -90,8 +90,12 @@ struct vdi_server_device {
 	struct vdi_gate gate;		/* closed for good when dead */
 	struct vdi_channel ch;		/* ring.head: the agent's */
 	struct vdi_ring_limits limits;
+	uint32_t prefix;
+	uint32_t unaligned;		/* no buffer's offset has these bits */
+	uint64_t bit;			/* among the devices of the set */
 
 	struct vdi_lock lock;		/* what follows */
+	struct vdi_window window;
 	enum vdi_server_device_state state;
 	uint32_t bars;			/* enum vdi_server_device_bar */
 	uint32_t free_count;		/* read by anyone */
@@ -103,11 +107,9 @@ int vdi_server_fail_order(struct vdi_server *server, const char *what);
 
 void vdi_server_device_bury(struct vdi_server_device *device, bool foreign);
 void vdi_server_free_dead(struct vdi_server *server);
-int vdi_server_device_take(struct vdi_server_device *device,
-			   struct VDS_Command **cmds, unsigned int max,
-			   unsigned int *count);
+int vdi_server_device_run(struct vdi_server_device *device,
+			  unsigned int *count);
 struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device);
-void vdi_server_device_finish_close(struct vdi_server_device *device);
 
 bool vdi_server_claim_agent(struct vdi_server *server, bool wait);
 void vdi_server_leave_agent(struct vdi_server *server);
@@ -135,13 +137,22 @@ static inline bool vdi_server_all_closed(const struct vdi_server *server)
 	       server->config.device_count;
 }
 
+/* What no other living thread of the process has. */
+static inline void *vdi_self(void)
+{
+#if defined(__x86_64__) && __GNUC__ >= 11
+	return __builtin_thread_pointer();	/* and no call */
+#else
+	return (void *)pthread_self();
+#endif
+}
+
 /* Called from a completion routine? */
 static inline bool vdi_server_in_agent(const struct vdi_server *server)
 {
 	return __atomic_load_n(&server->agent_runs, __ATOMIC_ACQUIRE) &&
-	       pthread_equal(pthread_self(),
-			     __atomic_load_n(&server->agent_thread,
-					     __ATOMIC_RELAXED));
+	       vdi_self() == __atomic_load_n(&server->agent_thread,
+					     __ATOMIC_RELAXED);
 }
 
 #endif /* VDI_SERVER_H */

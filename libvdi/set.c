@@ -313,13 +313,7 @@ void vdi_set_leave(struct vdi_set *set)
 
 /* ----------------------------------------------------------------- ioctls */
 
-/* 0 or -errno. */
-int vdi_set_ioctl(const struct vdi_set *set, unsigned long request, void *arg)
-{
-	return ioctl(set->fd, request, arg) < 0 ? -errno : 0;
-}
-
-/* The same without signals, for calls that allocate; they end what they began. */
+/* vdi_set_ioctl() without signals, for calls that allocate; they end what they began. */
 int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
 			void *arg)
 {

@@ -6,9 +6,11 @@
 #ifndef VDI_SET_H
 #define VDI_SET_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include <libvdi.h>
 #include <linux/vdiset.h>
@@ -53,7 +55,6 @@ bool vdi_set_foreign(const struct vdi_set *set);
 bool vdi_set_enter(struct vdi_set *set);
 void vdi_set_leave(struct vdi_set *set);
 
-int vdi_set_ioctl(const struct vdi_set *set, unsigned long request, void *arg);
 int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
 			void *arg);
 int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
@@ -96,6 +97,13 @@ static inline int64_t vdi_deadline_left(struct vdi_deadline *deadline)
 {
 	return deadline->timeout_ns <= 0 ? deadline->timeout_ns :
 					   vdi_deadline_read(deadline);
+}
+
+/* 0 or -errno. */
+static inline int vdi_set_ioctl(const struct vdi_set *set,
+				unsigned long request, void *arg)
+{
+	return ioctl(set->fd, request, arg) < 0 ? -errno : 0;
 }
 
 /* Is this the process that opened the set, and no child of it? */
