@@ -16,9 +16,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "../io.h"
+#include "../xxh3.h"
 
 struct job {
 	struct io *io;
