@@ -182,10 +182,11 @@ void vdiset_device_publish(struct vdiset_device *device)
 	WRITE_ONCE(state->depth, config->max_io_depth);
 	WRITE_ONCE(state->area_size, config->buffer_area_size);
 	/*
-	 * Who sees CLOSED there, without a call, looks at the server's last
-	 * tail, which it stored before it closed the device.
+	 * For those who look there without a call: who sees CLOSED sees the
+	 * server's last tail, which was stored before the device was closed;
 	 */
 	smp_store_release(&state->device_state, device->state);
+	/* and who sees a state of the set, the devices' that led to it */
 	smp_store_release(&state->set_state, device->set->state);
 }
 

@@ -75,11 +75,12 @@ struct vdiset_party *vdiset_party_get(struct vdiset_party *party)
 /* The others hold what the party paid for, so one of them pays from now on. */
 static void vdiset_hand_over(struct vdiset_set *set, struct vdiset_party *to)
 {
-	u64 rings = set->rings ? vdiset_rings_size(set) : 0;
-	u64 bytes = vdiset_area_hand_over(set, to->account);
+	u64 rings, bytes;
 
 	lockdep_assert_held(&set->lock);
 
+	rings = set->rings ? vdiset_rings_size(set) : 0;
+	bytes = vdiset_area_hand_over(set, to->account);
 	vdiset_account_move(set->payer->account, to->account, rings, bytes);
 	set->payer = to;
 }

@@ -27,6 +27,10 @@ void vdiset_set_retire(struct vdiset_set *set)
 		return;
 	vdiset_devices_free(set);
 	vdiset_area_free(set);
+	/* what comes after it may lie where the last payer was, and owes nothing */
+	spin_lock(&set->lock);
+	set->payer = NULL;
+	spin_unlock(&set->lock);
 }
 
 static void vdiset_set_free(struct vdiset_set *set)

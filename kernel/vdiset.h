@@ -10,9 +10,9 @@
  *   mappings of the area   --pin-->  the shmem file, its account, the module
  *
  * The set goes with the last file; its memory goes with the last file of a party
- * that is more than an observer. What counts against the limits, and against
- * whose, limits.c tells. A party (one process in one role) leaves once: by CLOSE, or when its process
- * gives up the file (see party.c).
+ * that is more than an observer. What counts against whose limits, limits.c
+ * tells. A party (one process in one role) leaves once: by CLOSE, or when its
+ * process gives up the file (see party.c).
  *
  * Locks, outer first:
  *
@@ -209,8 +209,8 @@ vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
  * @state: enum vdiset_set_state
  * @config: configuration; buffer_area_size is the size that may be mapped
  * @members: parties but observers, as long as they have files
- * @payer: the one of them that rings and area are charged to; NULL before there
- *	are any
+ * @payer: the one of them that rings and area are charged to; NULL while there
+ *	are none
  * @primary: NULL when it has left
  * @server: NULL before it comes and when it has left
  * @secondaries: number attached
