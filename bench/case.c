@@ -31,7 +31,7 @@
 
 #include "bench.h"
 
-#define BUDGET		40e6	/* instructions of a case, roughly */
+#define BUDGET		80e6	/* instructions of a case, roughly */
 #define MAX_COMMANDS	4000
 #define WARM_UP		64
 #define UNHOOK_S	2
