@@ -255,6 +255,37 @@ TEST_F(wait, kick_alone_does_not_end_it)
 	EXPECT_EQ(0, l.ret);
 }
 
+/* A wait is counted up to the kick that ends it, and beyond one in vain. */
+TEST_F(wait, waiting_is_counted)
+{
+	struct later in_vain = { .ms = 50, .fn = kick_client, .self = self };
+	struct later l = { .ms = 200, .fn = send_and_kick, .self = self };
+	struct vdiset_device_status before, after;
+	int64_t start = vd_now();
+
+	ASSERT_EQ(0, vd_device_status(self->s.primary, 0, &before));
+	later(&in_vain);
+	later(&l);
+	EXPECT_EQ(0, vd_device_wait(self->c[0].fd, SLEEP, LONG_WAIT, 0));
+	pthread_join(in_vain.thread, NULL);
+	pthread_join(l.thread, NULL);
+	ASSERT_EQ(0, vd_device_status(self->s.primary, 0, &after));
+	EXPECT_LE(150 * MS, (int64_t)(after.out_client_waited_ns -
+				      before.out_client_waited_ns));
+	EXPECT_GE(vd_now() - start, (int64_t)(after.out_client_waited_ns -
+					      before.out_client_waited_ns));
+	EXPECT_EQ(before.out_server_waited_ns, after.out_server_waited_ns);
+
+	/* the server is owed that command now, and nobody kicks it */
+	start = vd_now();
+	EXPECT_EQ(-ETIMEDOUT, vd_device_wait(self->d[0].fd, SLEEP, 100 * MS, 0));
+	ASSERT_EQ(0, vd_device_status(self->s.primary, 0, &after));
+	EXPECT_LE(90 * MS, (int64_t)(after.out_server_waited_ns -
+				     before.out_server_waited_ns));
+	EXPECT_GE(vd_now() - start, (int64_t)(after.out_server_waited_ns -
+					      before.out_server_waited_ns));
+}
+
 /* Something new in the ring is, at once, without any kick. */
 TEST_F(wait, seen)
 {

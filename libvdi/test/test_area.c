@@ -66,6 +66,33 @@ static void test_segments(void **state)
 	close(fd);
 }
 
+/* A window holds what the segment does that it was made of. */
+static void test_window(void **state)
+{
+	const struct vdi_segment seg = {
+		.offset = 10 * PAGE,
+		.size = 4 * PAGE,
+		.base = (uint8_t *)(100 * (uintptr_t)PAGE),
+	};
+	struct vdi_window window = { 0 };
+
+	(void)state;
+	assert_false(vdi_window_holds(&window, 0, 0));
+	vdi_window_set(&window, &seg, PAGE);
+	assert_int_equal(window.offset, 11 * PAGE);
+	assert_ptr_equal(window.base, seg.base + PAGE);
+	assert_true(vdi_window_holds(&window, 0, 3 * PAGE));
+	assert_true(vdi_window_holds(&window, 3 * PAGE - 1, 1));
+	assert_false(vdi_window_holds(&window, 0, 3 * PAGE + 1));
+	assert_false(vdi_window_holds(&window, 0, UINT32_MAX));
+	assert_false(vdi_window_holds(&window, 1, 3 * PAGE));
+	assert_false(vdi_window_holds(&window, 3 * PAGE, 1));
+	assert_false(vdi_window_holds(&window, UINT64_MAX, 1));
+	assert_false(vdi_window_holds(&window, UINT64_MAX, UINT32_MAX));
+	vdi_window_set(&window, &seg, 5 * PAGE);
+	assert_false(vdi_window_holds(&window, 0, 0));
+}
+
 static void test_errors(void **state)
 {
 	struct vdi_area area;
@@ -82,6 +109,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_segments),
+		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_errors),
 	};
 
