@@ -131,20 +131,49 @@ restore_aborted() {
 	rm unread
 }
 
-damaged() {
-	local way
+# One byte of the backup is changed and it is restored: $served, $restored.
+restore_damaged() { # OFFSET OPTIONS
+	local byte
 
 	there_and_back b
-	printf 'x' | dd of=b/device-00.data bs=1 seek=1234567 conv=notrunc status=none
+	byte=$(od -An -tu1 -j "$1" -N 1 b/device-00.data)
+	# shellcheck disable=SC2059 # it is all in the format
+	printf "\\$(printf %03o $((byte ^ 255)))" | dd of=b/device-00.data bs=1 seek="$1" conv=notrunc status=none
+	"$vdi" restore t -q --from b $2 2> restore.err &
+	limited "$vdi" serve restore t -q > back 2> serve.err
+	served=$?
+	await $!
+	restored=$?
+	expect "why ($2)" grep -q 'checksum does not match' restore.err
+	expect "the database knows ($2)" grep -q 'checksum does not match' serve.err
+}
+
+# The last byte fills the last block up: no data, but the manifest knows of it.
+damaged() {
+	local way size
+
+	there_and_back b
+	size=$(stat -c %s b/device-00.data)
 	for way in "--direct" "--no-direct" "--in-flight 1"; do
-		"$vdi" restore t -q --from b $way 2> restore.err &
-		limited "$vdi" serve restore t -q > back 2> serve.err
-		is "serve restore ($way)" 3 $?
-		await $!
-		is "restore ($way)" 5 $?
-		expect "why ($way)" grep -q 'checksum does not match' restore.err
+		restore_damaged $((size - 1)) "$way"
+		is "serve restore ($way)" 3 $served
+		is "restore ($way)" 5 $restored
 	done
 }
 
-tests=(full_ext4 full_btrfs killed aborted interrupted restore_aborted damaged)
+# vdi serve has a checksum in its stream, too: whoever finds it first tells the
+# other, who may have found it meanwhile.
+damaged_data() {
+	local way
+
+	for way in "--direct" "--no-direct" "--in-flight 1"; do
+		restore_damaged 1234567 "$way"
+		case "$served $restored" in
+		"3 5" | "5 3" | "5 5") ;;
+		*) is "serve restore, restore ($way)" "3 5, 5 3 or 5 5" "$served $restored" ;;
+		esac
+	done
+}
+
+tests=(full_ext4 full_btrfs killed aborted interrupted restore_aborted damaged damaged_data)
 run_tests
