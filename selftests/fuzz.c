@@ -82,6 +82,7 @@ struct world {
 	_Atomic uint64_t state[STATES];	/* id << 8 | state */
 	_Atomic int wrong;
 	char what[160];			/* the first that was wrong */
+	_Atomic uint64_t crash[2];	/* the last: what was accessed, by what */
 	struct {
 		_Atomic int op;
 		_Atomic int64_t since;	/* 0 = not in a call */
@@ -136,6 +137,7 @@ static size_t window_length(uint64_t place)
 static struct slot slots[SLOTS];
 static struct window windows[WINDOWS];
 static char *arena;
+static pthread_barrier_t all_there;	/* the stacks of all threads are mapped */
 
 union arg {
 	uint32_t size;
@@ -250,12 +252,16 @@ static long end(struct thread *t, enum op op, long ret)
 	end(t, op, __ret == -1 ? -errno : __ret);			\
 })
 
-static void on_fault(int sig)
+static void on_fault(int sig, siginfo_t *info, void *context)
 {
+	const ucontext_t *at = context;
+
 	if (self && self->armed) {
 		self->armed = false;
 		siglongjmp(self->jump, 1);
 	}
+	atomic_store(&world->crash[0], (uintptr_t)info->si_addr);
+	atomic_store(&world->crash[1], at->uc_mcontext.gregs[REG_RIP]);
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
@@ -596,7 +602,7 @@ static void *place(struct thread *t, enum op op)
 {
 	char *at = (char *)t->arg;
 	size_t size = specs[op].size;
-	char *w;
+	uint64_t window;
 
 	switch (below(t, 24)) {
 	case 0:
@@ -613,10 +619,11 @@ static void *place(struct thread *t, enum op op)
 	case 5:
 		return t->readonly;
 	case 6:		/* where others write, and whatever is there */
-		w = window_at(windows[below(t, WINDOWS)].place);
-		if (must_be_sane(op) || !w)
+		window = atomic_load(&windows[below(t, WINDOWS)].place);
+		/* room for a structure of a later version, which is a page */
+		if (must_be_sane(op) || window_length(window) < 2 * PAGE)
 			return at;
-		return w + below(t, 64) * 8;
+		return window_at(window) + below(t, 64) * 8;
 	default:
 		return at;
 	}
@@ -840,7 +847,8 @@ static void remap(struct thread *t, struct window *w, char *at, size_t length)
 	int flags = one_in(t, 4) ? 0 : MREMAP_MAYMOVE;
 	long ret;
 
-	if (flags && one_in(t, 2))
+	/* beyond the last window is what the process needs */
+	if (flags && wanted <= WINDOW_SIZE && one_in(t, 2))
 		flags |= MREMAP_FIXED;
 	if (flags && one_in(t, 8))
 		flags |= MREMAP_DONTUNMAP;
@@ -1427,6 +1435,7 @@ static void *run_thread(void *arg)
 	int n;
 
 	self = t;
+	pthread_barrier_wait(&all_there);
 	for (n = 0; n < GENERATION && !atomic_load(&world->stop); n++)
 		step(t);
 	return NULL;
@@ -1466,8 +1475,8 @@ static void on_signal(int sig)
 
 static void handle_signals(void)
 {
-	struct sigaction fault = { .sa_handler = on_fault,
-				   .sa_flags = SA_NODEFER };
+	struct sigaction fault = { .sa_sigaction = on_fault,
+				   .sa_flags = SA_NODEFER | SA_SIGINFO };
 	struct sigaction other = { .sa_handler = on_signal };
 
 	sigaction(SIGSEGV, &fault, NULL);
@@ -1500,6 +1509,8 @@ static void work(int worker, int generation)
 		slots[i].fd = -1;
 	for (i = 0; i < threads; i++)
 		init_thread(&t[i], worker, i, generation);
+	if (pthread_barrier_init(&all_there, NULL, threads))
+		_exit(1);
 	for (i = 1; i < threads; i++)
 		if (pthread_create(&id[i], NULL, run_thread, &t[i]))
 			_exit(1);
@@ -1632,8 +1643,9 @@ static bool reap(struct conductor *c, bool again)
 		c->pid[i] = 0;
 		if (WIFEXITED(status) ? WEXITSTATUS(status) :
 					WTERMSIG(status) != SIGKILL) {
-			printf("# worker %d ended with status %#x\n", i,
-			       status);
+			printf("# worker %d ended with status %#x; the last fault, at %#llx, was of %#llx\n",
+			       i, status, (unsigned long long)world->crash[1],
+			       (unsigned long long)world->crash[0]);
 			c->crashed++;
 		}
 		if (again)

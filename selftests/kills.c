@@ -536,8 +536,12 @@ static void check_record(struct course *c, const struct vdiset_status *st)
 			return;
 		break;
 	case VDISET_REASON_CLOSED:
-		/* it may get ENOMEM, and leave for that, before it is killed */
-		if ((has_end(r, i, LEAVE) || has_end(r, i, OOM_KILL)) &&
+		/*
+		 * It may leave for an error that came before its death: ENOMEM;
+		 * or EBADF, for close(2) takes the descriptor away first.
+		 */
+		if ((has_end(r, i, LEAVE) || has_end(r, i, OOM_KILL) ||
+		     has_end(r, i, CLOSE_DEVICE)) &&
 		    !rec->code && !rec->text[0])
 			return;
 		break;
