@@ -1657,6 +1657,7 @@ static bool reap(struct conductor *c, bool again)
 /* True when the workers have to be left alone: one hangs. */
 static bool conduct(struct conductor *c, long calls, int64_t until)
 {
+	long told = 0;
 	int i;
 
 	for (i = 0; i < workers; i++)
@@ -1665,6 +1666,8 @@ static bool conduct(struct conductor *c, long calls, int64_t until)
 	       !atomic_load(&world->wrong)) {
 		vd_sleep_ms(5 + below(&c->dice, 20));
 		reap(c, true);
+		if (atomic_load(&world->calls) / 1000000 > told)
+			printf("# %ld million calls\n", ++told);
 		i = below(&c->dice, workers);
 		if (c->pid[i] <= 0)
 			continue;
