@@ -22,18 +22,24 @@ static bool vdiset_pays_set(u32 role)
 	return role == VDISET_ROLE_PRIMARY;
 }
 
-static void vdiset_add_member(struct vdiset_party *party)
+/**
+ * vdiset_add_member - a party joins its set
+ * @party: the party, whom nothing can refuse any more
+ *
+ * Under set->lock, together with what admits it: a set that is over admits
+ * nobody, so the last member to go is the last for good.
+ */
+void vdiset_add_member(struct vdiset_party *party)
 {
-	struct vdiset_set *set = party->set;
+	lockdep_assert_held(&party->set->lock);
 
-	if (party->who.role == VDISET_ROLE_OBSERVER)
-		return;
-	spin_lock(&set->lock);
-	list_add_tail(&party->node, &set->members);
-	spin_unlock(&set->lock);
+	if (party->who.role != VDISET_ROLE_OBSERVER)
+		list_add_tail(&party->node, &party->set->members);
 }
 
-/* The calling process in @role, or an error: ENOMEM, EDQUOT. */
+/*
+ * The calling process in @role, not yet a member, or an error: ENOMEM, EDQUOT.
+ */
 struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 				      bool may_write)
 {
@@ -51,12 +57,12 @@ struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 		goto err_account;
 
 	kref_init(&party->ref);
+	INIT_LIST_HEAD(&party->node);
 	kref_get(&set->ref);
 	party->set = set;
 	party->owner = current->files;
 	party->may_write = may_write;
 	vdiset_identity_get(&party->who, role);
-	vdiset_add_member(party);
 	return party;
 
 err_account:
@@ -72,13 +78,27 @@ struct vdiset_party *vdiset_party_get(struct vdiset_party *party)
 	return party;
 }
 
-/* The others hold what the party paid for, so one of them pays from now on. */
-static void vdiset_hand_over(struct vdiset_set *set, struct vdiset_party *to)
+/* Somebody who is there, rather than one whose files are with others. */
+static struct vdiset_party *vdiset_next_payer(const struct vdiset_set *set)
 {
+	struct vdiset_party *party;
+
+	list_for_each_entry(party, &set->members, node) {
+		if (!party->left)
+			return party;
+	}
+	return list_first_entry(&set->members, struct vdiset_party, node);
+}
+
+/* The others hold what the party paid for, so one of them pays from now on. */
+static void vdiset_hand_over(struct vdiset_set *set)
+{
+	struct vdiset_party *to;
 	u64 rings, bytes;
 
 	lockdep_assert_held(&set->lock);
 
+	to = vdiset_next_payer(set);
 	rings = set->rings ? vdiset_rings_size(set) : 0;
 	bytes = vdiset_area_hand_over(set, to->account);
 	vdiset_account_move(set->payer->account, to->account, rings, bytes);
@@ -88,17 +108,16 @@ static void vdiset_hand_over(struct vdiset_set *set, struct vdiset_party *to)
 static void vdiset_remove_member(struct vdiset_party *party)
 {
 	struct vdiset_set *set = party->set;
-	bool last;
+	bool last = false;
 
-	if (party->who.role == VDISET_ROLE_OBSERVER)
-		return;
 	spin_lock(&set->lock);
-	list_del(&party->node);
-	last = list_empty(&set->members);
-	if (!last && set->payer == party)
-		vdiset_hand_over(set, list_first_entry(&set->members,
-						       struct vdiset_party,
-						       node));
+	/* observers are no members, nor is who was refused */
+	if (!list_empty(&party->node)) {
+		list_del_init(&party->node);
+		last = list_empty(&set->members);
+		if (!last && set->payer == party)
+			vdiset_hand_over(set);
+	}
 	spin_unlock(&set->lock);
 	if (last)
 		vdiset_set_retire(set);
@@ -109,6 +128,7 @@ static void vdiset_party_free(struct kref *ref)
 	struct vdiset_party *party = container_of(ref, struct vdiset_party,
 						  ref);
 
+	/* before the account goes, which may be the payer's */
 	vdiset_remove_member(party);
 	vdiset_uncharge_party(party->account,
 			      vdiset_pays_set(party->who.role));

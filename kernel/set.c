@@ -19,15 +19,14 @@ static u64 vdiset_last_id;
 
 /*
  * No party is left that could use the set: give back what it holds, lest a
- * mere observer keeps it. What remains tells observers how it ended.
+ * mere observer keeps it. What remains tells observers how it ended. Called by
+ * the last member, and where there never was one, at the set's end.
  */
 void vdiset_set_retire(struct vdiset_set *set)
 {
-	if (atomic_xchg(&set->retired, 1))
-		return;
 	vdiset_devices_free(set);
 	vdiset_area_free(set);
-	/* what comes after it may lie where the last payer was, and owes nothing */
+	/* who paid is about to go */
 	spin_lock(&set->lock);
 	set->payer = NULL;
 	spin_unlock(&set->lock);
@@ -306,7 +305,10 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 		rc = PTR_ERR(party);
 		goto out_set;
 	}
+	spin_lock(&set->lock);
 	set->primary = party;
+	vdiset_add_member(party);
+	spin_unlock(&set->lock);
 
 	rc = vdiset_set_publish(set);
 	if (rc) {
@@ -441,6 +443,8 @@ static int vdiset_join(struct vdiset_set *set, struct vdiset_party *party)
 	}
 	/* who has not joined must not leave when its file goes */
 	party->left = rc != 0;
+	if (!rc)
+		vdiset_add_member(party);
 	spin_unlock(&set->lock);
 
 	if (!rc)

@@ -71,7 +71,8 @@ struct vdiset_identity {
  * struct vdiset_party - a process that takes part in a set
  * @ref: held by its set file and device files
  * @set: holds a reference
- * @node: in the list of its set's members, under set->lock; not of observers
+ * @node: in the list of its set's members, under set->lock; empty while it has not
+ *	joined, and of observers
  * @account: of its user, which is charged with it; holds a reference
  * @who: its identity; constant
  * @owner: file table of the process when it joined. Only compared: the table
@@ -199,7 +200,6 @@ vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
  * @gid: group
  * @mode: permission bits
  * @cred: of the creator: its user namespace decides who is privileged
- * @retired: memory was given back
  * @created: CLOCK_BOOTTIME
  * @config_lock: see above
  * @requested: bytes announced for END_CONFIG; under @config_lock
@@ -232,7 +232,6 @@ struct vdiset_set {
 	kgid_t gid;
 	u32 mode;
 	const struct cred *cred;
-	atomic_t retired;
 	u64 created;
 
 	struct mutex config_lock;
@@ -359,6 +358,7 @@ void vdiset_identity_tell(const struct vdiset_identity *who,
 			  struct vdiset_peer *peer);
 
 /* party.c */
+void vdiset_add_member(struct vdiset_party *party);
 struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 				      bool may_write);
 struct vdiset_party *vdiset_party_get(struct vdiset_party *party);

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <grp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -387,6 +388,57 @@ TEST_F(limit, client_that_stays)
 	EXPECT_EQ(0, area(&s[1], 2 * MIB));
 	vd_set_down(&s[1]);
 	EXPECT_EQ(-EDQUOT, vd_party_call(self->other, both_roles, MIB, 0));
+}
+
+/* A process that has what this one has open now. */
+static pid_t hold_files(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
+/* Who has died pays for what is left only when nobody else is there. */
+TEST_F(limit, dead_that_is_held)
+{
+	struct vd_set *s = self->s;
+	char name[64];
+	pid_t holder;
+
+	ASSERT_EQ(0, set_param(MAX_USER_MB, 2));
+	self->other = vd_party_start("vd-nobody");
+	strcpy(self->other->name, vd_name(name, "held"));
+	ASSERT_EQ(0, vd_party_call(self->other, be_nobody, 0, 0));
+	s[0].primary = vd_open();
+	ASSERT_EQ(0, vd_create_mode(s[0].primary, name, 1, 0666));
+	holder = hold_files();
+	ASSERT_LT(0, holder);
+	s[0].server = vd_open();
+	ASSERT_EQ(0, vd_attach(s[0].server, VDISET_ROLE_SERVER, name));
+	ASSERT_EQ(0, vd_configure(s[0].server, 4));
+	ASSERT_EQ(0, area(&s[0], 2 * MIB));
+	ASSERT_EQ(0, vd_party_call(self->other, vd_p_attach,
+				   VDISET_ROLE_SECONDARY, 0));
+
+	close(s[0].primary);
+	close(s[0].server);
+	s[0].primary = s[0].server = -1;
+	EXPECT_EQ(self->bytes + 2 * MIB, vd_info().out_total_bytes);
+	ASSERT_EQ(0, vd_set_up(&s[1], 1, 4, 0, VDISET_STATE_CONFIGURABLE));
+	EXPECT_EQ(0, area(&s[1], 2 * MIB));
+	vd_set_down(&s[1]);
+	EXPECT_EQ(-EDQUOT, vd_party_call(self->other, both_roles, MIB, 0));
+
+	vd_party_kill(self->other);
+	self->other = NULL;
+	ASSERT_EQ(0, vd_set_up(&s[1], 1, 4, 0, VDISET_STATE_CONFIGURABLE));
+	EXPECT_EQ(-EDQUOT, area(&s[1], MIB));
+	kill(holder, SIGKILL);
+	EXPECT_EQ(holder, waitpid(holder, NULL, 0));
 }
 
 static long own_namespace(struct vd_party *me, long unused, long unused2)

@@ -349,6 +349,68 @@ TEST_F_TIMEOUT(races, nobody_sleeps_on, 3600)
 	}
 }
 
+/*
+ * Who is refused by a set whose last party is just going.
+ */
+struct late {
+	struct vd_set s;
+	_Atomic bool over;
+	_Atomic int refused;
+};
+
+static void *run_late(void *arg)
+{
+	struct late *late = arg;
+	struct vdiset_attach attach;
+	int fd = vd_open();
+
+	do {
+		memset(&attach, 0, sizeof(attach));
+		attach.size = sizeof(attach);
+		attach.role = VDISET_ROLE_SECONDARY;
+		attach.flags = VDISET_ATTACH_BY_ID;
+		attach.id = late->s.id;
+		if (vd_ioctl(fd, VDISET_ATTACH, &attach) == -ECANCELED)
+			late->refused++;
+	} while (!late->over);
+	close(fd);
+	return NULL;
+}
+
+static int late_round(struct late *late)
+{
+	pthread_t thread[2];
+	unsigned int i;
+	int ret;
+
+	late->over = false;
+	ret = vd_set_up(&late->s, VDISET_MAX_DEVICES, 4, 64 * KIB,
+			VDISET_STATE_INITIALIZING);
+	if (!ret)
+		ret = vd_abort(late->s.primary, VDISET_REASON_SIGNAL, 1, "");
+	for (i = 0; !ret && i < ARRAY_LEN(thread); i++)
+		ret = pthread_create(&thread[i], NULL, run_late, late);
+	if (ret)
+		return ret;
+	vd_sleep_ms(1);
+	vd_set_down(&late->s);
+	late->over = true;
+	for (i = 0; i < ARRAY_LEN(thread); i++)
+		pthread_join(thread[i], NULL);
+	return 0;
+}
+
+TEST_F_TIMEOUT(races, late_comers, 3600)
+{
+	struct late late = { .refused = 0 };
+	int i, n = 20 * rounds();
+
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(0, late_round(&late));
+	EXPECT_LT(0, (int)late.refused);
+	TH_LOG("%d were refused", (int)late.refused);
+}
+
 /* A processor that comes and goes takes its sleepers and timers along. */
 #define CPU1	"/sys/devices/system/cpu/cpu1/online"
 
