@@ -290,7 +290,9 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 	if (rc)
 		return rc;
 
-	mutex_lock(&file->bind_lock);
+	/* its holder may be reading a name from memory that does not come */
+	if (mutex_lock_killable(&file->bind_lock))
+		return -EINTR;
 	if (file->party) {
 		rc = -EISCONN;
 		goto out_unlock;
@@ -465,7 +467,9 @@ int vdiset_attach_ioctl(struct vdiset_call *call)
 	if (rc)
 		return rc;
 
-	mutex_lock(&file->bind_lock);
+	/* its holder may be reading a name from memory that does not come */
+	if (mutex_lock_killable(&file->bind_lock))
+		return -EINTR;
 	if (file->party) {
 		rc = -EISCONN;
 		goto out_unlock;
