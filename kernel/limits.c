@@ -3,10 +3,11 @@
  * limits.c - how many sets a user may have, and how much memory they may take
  *
  * Whoever takes part in a set is counted for his own user, and the set for the
- * user of its primary, as long as that is there. Rings and area are counted for
- * the server, whose choice their size is, and once it has left for a party that
- * has not: nobody can use up what is another's by staying. So there are no more
- * sets, ended ones included, than parties.
+ * user of its primary, both as long as the party has files. Rings and area are
+ * counted for the server, whose choice their size is, and when its files have gone
+ * for a party that has not left, if there is one: nobody can use up what is
+ * another's by staying. So there are no more sets, ended ones included, than
+ * parties.
  *
  * Memory is charged to memory cgroups besides (see area.c); these limits hold
  * where no cgroup does.

@@ -29,8 +29,9 @@
  * a device file, is the party: when it closes its last descriptor of that file
  * (by close(2), exec or its own end) without the orderly calls below, the set
  * is aborted with %VDISET_REASON_DIED, whoever else inherited or was passed
- * the descriptor. A process that dumps core ends when that is written: with a
- * time-out others need not wait so long. (A process is, to be exact, a table of descriptors: who
+ * the descriptor. A process that dumps core ends when that is written, one with
+ * asynchronous I/O in flight when that has ended: with a time-out others need
+ * not wait so long. (A process is, to be exact, a table of descriptors: who
  * shares it by clone(CLONE_FILES) is the same party, who parts from it by
  * unshare(2) is not.)
  *
@@ -301,7 +302,8 @@ struct vdiset_info {
  * @size: sizeof(struct vdiset_create)
  * @flags: 0
  * @name: pointer to the name; 0 with @name_len 0
- * @name_len: its length; 0 = a set without a name, joined by passing a file
+ * @name_len: its length; 0 = a set without a name, joined by passing a file, or by
+ *	its number where @mode admits the caller
  * @mode: who may join: the nine permission bits, applied as to a file. Read
  *	lets a process see the set (LIST, observer's STATUS), write lets it
  *	join and abort
@@ -769,15 +771,18 @@ struct vdiset_device_close {
  * Set file, server and clients, from INITIALIZING on: the area at offset
  * %VDISET_MMAP_AREA, any page-aligned part of it, readable and writable. It
  * stays valid until munmap(2), whatever becomes of the set and of the file
- * (and counts against the limits as long), and can be used for O_DIRECT, io_uring fixed buffers, futexes and mlock(2).
+ * (and counts against the limits as long), and can be used for O_DIRECT,
+ * io_uring fixed buffers, futexes and mlock(2).
  *
  * Device file: at %VDISET_MMAP_RO, whole, read-only for ever: one page that
  * begins with struct vdiset_state_page, then the peer's region; at
- * %VDISET_MMAP_RW, whole: the own region. These are not inherited by fork(2).
+ * %VDISET_MMAP_RW, whole: the own region. These are not inherited by fork(2),
+ * unless by madvise(MADV_DOFORK).
  *
  * Errors of mmap(2): %EINVAL not shared, or not exactly the offset and length
  * asked for here; %EACCES write or execute access where there is none (%EPERM
- * for execute access on some kernels); %EBADFD the set has no area yet; %ENOTCONN, %EPERM as for the ioctls.
+ * for execute access on some kernels); %EBADFD the set has no area yet;
+ * %ENOTCONN, %EPERM as for the ioctls.
  */
 #define VDISET_MMAP_AREA	0x0
 #define VDISET_MMAP_RO		0x0
