@@ -636,6 +636,24 @@ static bool is_gone(pid_t pid)
 	return !state || state == 'Z' || state == 'X';
 }
 
+/*
+ * Has the heir come to an end of its own? Born while the group had to give memory
+ * back, it may be killed as well, and be about it still.
+ */
+static bool heir_was_killed(struct course *c, int who)
+{
+	struct actor *a = &c->r->actor[who];
+	int64_t end = vd_now() + BOUND_NS;
+
+	while (has_end(c->r, who, OOM_KILL) && !atomic_load(&a->heir_done) &&
+	       vd_now() < end) {
+		if (is_gone(a->heir))
+			return true;
+		nap_us(1000);
+	}
+	return false;
+}
+
 /* Whoever only holds a descriptor learns the same. */
 static void check_heir(struct course *c, int who, int wanted)
 {
@@ -643,8 +661,7 @@ static void check_heir(struct course *c, int who, int wanted)
 
 	if (!a->has_heir || a->heir_goes || a->heir <= 0)
 		return;
-	/* born while the group had to give memory back, it went as well */
-	if (has_end(c->r, who, OOM_KILL) && is_gone(a->heir))
+	if (heir_was_killed(c, who))
 		return;
 	if (!vd_wait_word(&a->heir_done, 1, BOUND_NS))
 		bad(c, "the heir of %s still polls", who_name(who));

@@ -140,7 +140,7 @@ static void heir_main(void)
 {
 	struct pollfd pfd = { .fd = set };
 
-	alarm(60);
+	alarm(200);
 	/* it is not its parent, whom the OOM killer is to take */
 	vd_write_file("/proc/self/oom_score_adj", "-1000");
 	if (me->heir_goes) {
