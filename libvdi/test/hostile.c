@@ -78,6 +78,7 @@ enum outcome {
 	BY_US,			/* aborted by the honest side: protocol */
 	BY_THEM,		/* aborted by the hostile side */
 	DIED,			/* the hostile side went away */
+	SILENT,			/* it did nothing for as long as it had set */
 	CLOSED,			/* came to its end in order */
 	REFUSED,		/* by the configuration */
 	OUTCOMES
@@ -85,7 +86,7 @@ enum outcome {
 
 static const char *const outcome_name[OUTCOMES] = {
 	"none", "protocol errors found", "aborted by the peer", "peer gone",
-	"ended in order", "configuration refused"
+	"peer silent", "ended in order", "configuration refused"
 };
 
 struct round {
@@ -514,6 +515,13 @@ static void judge(const struct vdi_abort_info *info, uint32_t own_role)
 		break;
 	case VDI_REASON_DIED:
 		r->outcome = DIED;
+		break;
+	case VDI_REASON_TIMEOUT:
+		/* of a hostile client's serverTimeOut, which may be anything */
+		if (!r->odd_config || info->role != own_role ||
+		    own_role != VDI_ROLE_SERVER)
+			wrong("a time-out of role %u", info->role);
+		r->outcome = SILENT;
 		break;
 	case VDI_REASON_SIGNAL:
 		r->outcome = BY_THEM;
