@@ -254,14 +254,17 @@ static long end(struct thread *t, enum op op, long ret)
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-	const ucontext_t *at = context;
-
 	if (self && self->armed) {
 		self->armed = false;
 		siglongjmp(self->jump, 1);
 	}
 	atomic_store(&world->crash[0], (uintptr_t)info->si_addr);
-	atomic_store(&world->crash[1], at->uc_mcontext.gregs[REG_RIP]);
+#ifdef __x86_64__
+	atomic_store(&world->crash[1],
+		     ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP]);
+#else
+	(void)context;
+#endif
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
