@@ -779,6 +779,10 @@ TEST_F_TIMEOUT(memcg, killed_party, 60)
 
 	ASSERT_EQ(0, vd_party_post(self->server, eat, 2 * GROUP_MAX, 0));
 	status = vd_party_reap(self->server);
+	if (status == -1)
+		TH_LOG("it has answered %ld, and the group %ld bytes",
+		       vd_party_finish(self->server, 0),
+		       vd_memcg_read(&self->group, "memory.current", NULL));
 	ASSERT_TRUE(WIFSIGNALED(status));
 	EXPECT_EQ(SIGKILL, WTERMSIG(status));
 	EXPECT_LE(1, vd_memcg_read(&self->group, "memory.events", "oom_kill "));

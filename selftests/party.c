@@ -85,9 +85,23 @@ long vd_party_call(struct vd_party *p, vd_fn fn, long a, long b)
 	return ret ? ret : vd_party_finish(p, LONG_WAIT);
 }
 
+/* What one that will not die is at, for whoever reads the log. */
+static void lament(const struct vd_party *p)
+{
+	char path[64], buf[4096];
+
+	printf("# party %d is still there: state %c\n", p->pid,
+	       vd_thread_state(p->pid, p->pid));
+	snprintf(path, sizeof(path), "/proc/%d/stack", p->pid);
+	if (vd_read_file(path, buf, sizeof(buf)) <= 0)
+		return;
+	for (char *line = strtok(buf, "\n"); line; line = strtok(NULL, "\n"))
+		printf("# %s\n", line);
+}
+
 int vd_party_reap(struct vd_party *p)
 {
-	int64_t end = vd_now() + 10 * SEC;
+	int64_t end = vd_now() + LONG_WAIT;
 	int status = -1;
 
 	while (!p->reaped) {
@@ -95,8 +109,10 @@ int vd_party_reap(struct vd_party *p)
 			p->reaped = true;
 			break;
 		}
-		if (vd_now() > end)
+		if (vd_now() > end) {
+			lament(p);
 			return -1;
+		}
 		vd_sleep_ms(1);
 	}
 	return status;
