@@ -88,10 +88,11 @@ long vd_party_call(struct vd_party *p, vd_fn fn, long a, long b)
 /* What one that will not die is at, for whoever reads the log. */
 static void lament(const struct vd_party *p)
 {
+	int state = vd_thread_state(p->pid, p->pid);
 	char path[64], buf[4096];
 
-	printf("# party %d is still there: state %c\n", p->pid,
-	       vd_thread_state(p->pid, p->pid));
+	printf("# party %d has not ended: state %c\n", p->pid,
+	       state ? state : '?');
 	snprintf(path, sizeof(path), "/proc/%d/stack", p->pid);
 	if (vd_read_file(path, buf, sizeof(buf)) <= 0)
 		return;
