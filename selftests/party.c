@@ -85,24 +85,41 @@ long vd_party_call(struct vd_party *p, vd_fn fn, long a, long b)
 	return ret ? ret : vd_party_finish(p, LONG_WAIT);
 }
 
-/* What one that will not die is at, for whoever reads the log. */
-static void lament(const struct vd_party *p)
+static void print_file(pid_t pid, const char *file)
 {
-	int state = vd_thread_state(p->pid, p->pid);
 	char path[64], buf[4096];
 
-	printf("# party %d has not ended: state %c\n", p->pid,
-	       state ? state : '?');
-	snprintf(path, sizeof(path), "/proc/%d/stack", p->pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
 	if (vd_read_file(path, buf, sizeof(buf)) <= 0)
 		return;
 	for (char *line = strtok(buf, "\n"); line; line = strtok(NULL, "\n"))
 		printf("# %s\n", line);
 }
 
+/*
+ * What one that will not die is at, for whoever reads the log. The kernel's has what
+ * its processors are doing, who is blocked, and the memory there is.
+ */
+static void lament(const struct vd_party *p)
+{
+	printf("# party %d has not ended:\n", p->pid);
+	print_file(p->pid, "stat");
+	print_file(p->pid, "stack");
+	vd_write_file("/proc/sysrq-trigger", "l");
+	vd_write_file("/proc/sysrq-trigger", "w");
+	vd_write_file("/proc/sysrq-trigger", "m");
+	/* a second look tells who is stuck from who is slow */
+	vd_sleep_ms(100);
+	print_file(p->pid, "stat");
+	/* a test that fails for it ends with what it has not written yet */
+	fflush(stdout);
+}
+
 int vd_party_reap(struct vd_party *p)
 {
-	int64_t end = vd_now() + LONG_WAIT;
+	int64_t begin = vd_now(), late = LONG_WAIT;
+	/* where each step is checked, who is slow gets a second chance, and is told */
+	int64_t end = vd_slowness() > 1 ? 2 * LONG_WAIT : LONG_WAIT;
 	int status = -1;
 
 	while (!p->reaped) {
@@ -110,12 +127,17 @@ int vd_party_reap(struct vd_party *p)
 			p->reaped = true;
 			break;
 		}
-		if (vd_now() > end) {
+		if (vd_now() - begin > late) {
 			lament(p);
-			return -1;
+			if (late == end)
+				return -1;
+			late = end;
 		}
 		vd_sleep_ms(1);
 	}
+	if (late > LONG_WAIT)
+		printf("# party %d has ended after %lld ms\n", p->pid,
+		       (long long)((vd_now() - begin) / MS));
 	return status;
 }
 
