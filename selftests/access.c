@@ -393,7 +393,6 @@ TEST_F(access, two_users)
 	EXPECT_EQ(0, vd_party_call(server, vd_p_device_close, 0, 0));
 	EXPECT_EQ(VDISET_STATE_TERMINATED, vd_state(self->fd));
 	vd_dev_release(&dev);
-	/* root's child now: it ends with this process */
 }
 
 /*

@@ -145,7 +145,9 @@ void vd_party_kill(struct vd_party *p)
 {
 	if (p->reaped)
 		return;
-	kill(p->pid, SIGKILL);
+	/* another user's: the end of orders ends it */
+	if (kill(p->pid, SIGKILL))
+		close(p->to_party);
 	vd_party_reap(p);
 }
 
