@@ -5,6 +5,8 @@
 # directory.  Tests of any kind are run and counted; the whole output is left
 # in $log, and "total" has the last word.
 
+# A lane's counts are its own, and added up from its file.
+# shellcheck disable=SC2030,SC2031
 passed=0 failed=0 skipped=0 summary=()
 
 # begin DIRECTORY: for what is printed
@@ -16,17 +18,17 @@ begin() {
 
 # check TEXT COMMAND...: one test, passed when COMMAND is
 check() {
-	local text=$1
+	local text=$1 last=$log/last.$BASHPID
 	shift
-	if "$@" > "$log/last" 2>&1; then
+	if "$@" > "$last" 2>&1; then
 		printf '  %-7s %s\n' CHECK "$text"
 		passed=$((passed + 1))
 	else
-		cat "$log/last"
+		cat "$last"
 		printf '  %-7s %s\n' FAIL "$text"
 		failed=$((failed + 1))
 	fi
-	rm -f "$log/last"
+	rm -f "$last"
 }
 
 # ktap LABEL COMMAND...: run what prints KTAP and add up what it says
@@ -74,6 +76,33 @@ one_program() {
 	sed -e '/^1\.\.[1-9]/d' -e 's/^/  /' "$log/$1.out"
 	echo "$ok 1 selftests: $1 # exit=$2"
 	return "$(($2 != 0))"
+}
+
+# lane NAME COMMAND: COMMAND's tests beside others, in the background; after all of
+# them "lanes NAME..." waits for these and counts them.
+lane() {
+	# what is in the background does not see Ctrl-C
+	trap 'trap "" TERM; kill 0; exit 130' INT TERM
+	(
+		trap - INT TERM
+		passed=0 failed=0 skipped=0 summary=()
+		"$2"
+		printf '%s\n' "$passed $failed $skipped" "${summary[@]}" > "$log/lane.$1"
+	) &
+}
+
+lanes() {
+	local name p f s
+	wait
+	for name; do
+		p=0 f=1 s=0
+		if ! read -r p f s < "$log/lane.$name"; then
+			echo "  FAIL    $name: its results cannot be read"
+			p=0 f=1 s=0
+		fi
+		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+		mapfile -t -O ${#summary[@]} summary < <(tail -n +2 "$log/lane.$name")
+	done
 }
 
 # total: false when anything failed
