@@ -134,7 +134,8 @@ TEST_F_TIMEOUT(latency, last_return, 200)
 		ASSERT_EQ(0, bring_up(self));
 		ns = measure(self, variant->sleepers, &call_ns);
 		take_down(self);
-		ASSERT_LT(0, ns);
+		/* 0 where the clock is coarse. */
+		ASSERT_LE(0, ns);
 		if (ns >= best)
 			continue;
 		best = ns;
