@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ioctl.c - the tables of requests, and how arguments are copied
+ * ioctl.c - the tables of requests
  */
-#include <linux/slab.h>
-#include <linux/uaccess.h>
-
 #include "vdiset.h"
 
 /* What the caller's structure gets back. */
@@ -90,58 +87,6 @@ static const struct vdiset_request vdiset_device_requests[] = {
 	VDISET_REQUEST(VDISET_INFO, vdiset_info, out_total_bytes,
 		       VDISET_ANY_FILE, ANSWER, vdiset_info_ioctl),
 };
-
-/* Copy the answer out; what is longer than we know stays as it is. */
-int vdiset_respond(const struct vdiset_call *call)
-{
-	if (copy_to_user(call->uargs, call->args,
-			 min(call->usize, call->ksize)))
-		return -EFAULT;
-	return 0;
-}
-
-/**
- * vdiset_copy_args - copy a caller's structure in
- * @args: where to
- * @size: size the kernel knows
- * @min_size: size of its first version
- * @uargs: the caller's structure; its first member is its size
- * @usize: that size
- *
- * What the caller's version lacks becomes 0, what it has more must be 0.
- */
-int vdiset_copy_args(void *args, u32 size, u32 min_size,
-		     const void __user *uargs, u32 *usize)
-{
-	int rc;
-
-	if (get_user(*usize, (const u32 __user *)uargs))
-		return -EFAULT;
-	if (*usize < min_size)
-		return -EINVAL;
-	if (*usize > PAGE_SIZE)
-		return -E2BIG;
-	rc = copy_struct_from_user(args, size, uargs, *usize);
-	if (rc)
-		return rc;
-	/* the size counts that was checked, not what may stand there now */
-	*(u32 *)args = *usize;
-	return 0;
-}
-
-int vdiset_copy_name(char *name, u64 uname, u32 len)
-{
-	if (!len)
-		return -EINVAL;
-	if (len > VDISET_NAME_MAX)
-		return -ENAMETOOLONG;
-	if (copy_from_user(name, u64_to_user_ptr(uname), len))
-		return -EFAULT;
-	if (memchr(name, '\0', len))
-		return -EINVAL;
-	name[len] = '\0';
-	return 0;
-}
 
 static int vdiset_check_role(const struct vdiset_request *request,
 			     const struct vdiset_party *party)

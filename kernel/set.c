@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * set.c - sets: creation, names, who may join, the end
+ * set.c - sets: the table of them, access, the end
  */
 #include <linux/capability.h>
-#include <linux/error-injection.h>
-#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
-#include <linux/ktime.h>
 
 #include "trace.h"
 #include "vdiset.h"
@@ -15,7 +12,6 @@
 DEFINE_MUTEX(vdiset_table_lock);
 LIST_HEAD(vdiset_table);
 unsigned int vdiset_table_count;
-static u64 vdiset_last_id;
 
 /*
  * No party is left that could use the set: give back what it holds, lest a
@@ -62,30 +58,6 @@ void vdiset_set_put(struct vdiset_set *set)
 	kref_put_mutex(&set->ref, vdiset_set_release, &vdiset_table_lock);
 }
 
-/* Change the state and tell both sides of every device. */
-void vdiset_set_enter(struct vdiset_set *set, u32 state)
-{
-	u32 i;
-
-	lockdep_assert_held(&set->lock);
-
-	trace_vdiset_state(set, state);
-	/* pairs with the acquire in vdiset_set_state() */
-	smp_store_release(&set->state, state);
-	for (i = 0; i < set->config.device_count; i++)
-		vdiset_device_publish(&set->device[i]);
-}
-
-/**
- * vdiset_state_error - the error for a call that needs another state
- * @set: the set
- * @state: the state it is in
- */
-int vdiset_state_error(const struct vdiset_set *set, u32 state)
-{
-	return state == VDISET_STATE_ABORTED ? -ECANCELED : -EBADFD;
-}
-
 /* What the caller may do with the set: MAY_READ (see), MAY_WRITE (join). */
 u32 vdiset_set_access(const struct vdiset_set *set)
 {
@@ -104,7 +76,7 @@ u32 vdiset_set_access(const struct vdiset_set *set)
 	return bits;
 }
 
-static bool vdiset_is_over(u32 state)
+bool vdiset_is_over(u32 state)
 {
 	return state == VDISET_STATE_TERMINATED ||
 	       state == VDISET_STATE_ABORTED;
@@ -114,7 +86,7 @@ static bool vdiset_is_over(u32 state)
  * The set that has the name now; failing that the last one that had it and is
  * still held, so that a late comer learns how it ended.
  */
-static struct vdiset_set *vdiset_find_name(const char *name, u32 len)
+struct vdiset_set *vdiset_find_name(const char *name, u32 len)
 {
 	struct vdiset_set *set, *over = NULL;
 
@@ -130,7 +102,7 @@ static struct vdiset_set *vdiset_find_name(const char *name, u32 len)
 	return over;
 }
 
-static struct vdiset_set *vdiset_find_id(u64 id)
+struct vdiset_set *vdiset_find_id(u64 id)
 {
 	struct vdiset_set *set;
 
@@ -141,367 +113,4 @@ static struct vdiset_set *vdiset_find_id(u64 id)
 			return set;
 	}
 	return NULL;
-}
-
-static int vdiset_check_create(const struct vdiset_create *args)
-{
-	const struct vdiset_config *config = &args->config;
-
-	if (args->flags || args->reserved[0] || args->reserved[1])
-		return -EINVAL;
-	if (args->mode & ~0777)
-		return -EINVAL;
-	if (!args->name_len && args->name)
-		return -EINVAL;
-	if (!config->device_count || config->device_count > VDISET_MAX_DEVICES)
-		return -EINVAL;
-	if (config->block_size || config->max_io_depth ||
-	    config->max_transfer_size || config->buffer_area_size)
-		return -EINVAL;
-	return 0;
-}
-
-/* As chown(2): giving away, or to a foreign group, takes CAP_CHOWN. */
-static int vdiset_set_owner(struct vdiset_set *set,
-			    const struct vdiset_create *args)
-{
-	bool may_chown = ns_capable_noaudit(current_user_ns(), CAP_CHOWN);
-
-	set->uid = current_euid();
-	set->gid = current_egid();
-
-	if (args->uid != (u32)-1) {
-		set->uid = make_kuid(current_user_ns(), args->uid);
-		if (!uid_valid(set->uid))
-			return -EINVAL;
-		if (!uid_eq(set->uid, current_euid()) && !may_chown)
-			return -EPERM;
-	}
-	if (args->gid != (u32)-1) {
-		set->gid = make_kgid(current_user_ns(), args->gid);
-		if (!gid_valid(set->gid))
-			return -EINVAL;
-		if (!in_egroup_p(set->gid) && !may_chown)
-			return -EPERM;
-	}
-	return 0;
-}
-
-static void vdiset_init_devices(struct vdiset_set *set)
-{
-	u32 i;
-
-	for (i = 0; i < set->config.device_count; i++) {
-		struct vdiset_device *device = &set->device[i];
-
-		device->set = set;
-		device->index = i;
-		vdiset_waiters_init(&device->wait[VDISET_SERVER]);
-		vdiset_waiters_init(&device->wait[VDISET_CLIENT]);
-	}
-	/* the first device has the name of the set */
-	memcpy(set->device[0].name, set->name, sizeof(set->name));
-	set->device[0].name_len = set->name_len;
-}
-
-static struct vdiset_set *vdiset_set_new(const struct vdiset_create *args)
-{
-	struct vdiset_set *set;
-	int rc;
-
-	set = kvzalloc(struct_size(set, device, args->config.device_count),
-		       GFP_KERNEL_ACCOUNT);
-	if (!set)
-		return ERR_PTR(-ENOMEM);
-
-	kref_init(&set->ref);
-	INIT_LIST_HEAD(&set->node);
-	INIT_LIST_HEAD(&set->members);
-	set->mode = args->mode;
-	set->config = args->config;
-	set->state = VDISET_STATE_CREATED;
-	set->created = ktime_get_boottime_ns();
-	spin_lock_init(&set->lock);
-	vdiset_waiters_init(&set->wait);
-	vdiset_waiters_init(&set->server_wait);
-
-	if (args->name_len) {
-		rc = vdiset_copy_name(set->name, args->name, args->name_len);
-		if (rc)
-			goto err_set;
-		set->name_len = args->name_len;
-	}
-	rc = vdiset_set_owner(set, args);
-	if (rc)
-		goto err_set;
-
-	mutex_init(&set->config_lock);
-	set->cred = get_current_cred();
-	vdiset_init_devices(set);
-	return set;
-
-err_set:
-	kvfree(set);
-	return ERR_PTR(rc);
-}
-
-/* Make the set known. From here on others can find it. */
-static noinline int vdiset_set_publish(struct vdiset_set *set)
-{
-	struct vdiset_set *other;
-	int rc = 0;
-
-	mutex_lock(&vdiset_table_lock);
-	other = set->name_len ? vdiset_find_name(set->name, set->name_len) :
-				NULL;
-	if (other && !vdiset_is_over(READ_ONCE(other->state))) {
-		rc = -EEXIST;
-	} else {
-		set->id = ++vdiset_last_id;
-		list_add_tail(&set->node, &vdiset_table);
-		vdiset_table_count++;
-	}
-	mutex_unlock(&vdiset_table_lock);
-	return rc;
-}
-ALLOW_ERROR_INJECTION(vdiset_set_publish, ERRNO);
-
-/*
- * The last step of binding. Another thread may have closed the descriptor
- * meanwhile, and its flush has seen no party yet.
- */
-static void vdiset_bind(struct vdiset_call *call, struct vdiset_party *party)
-{
-	trace_vdiset_party(party, true, false);
-	vdiset_file_bind(call->file, party);
-	if (!vdiset_holds_file(call->filp, &call->file->hint))
-		vdiset_party_died(party);
-}
-
-int vdiset_create_ioctl(struct vdiset_call *call)
-{
-	struct vdiset_create *args = &call->args->create;
-	struct vdiset_file *file = call->file;
-	struct vdiset_party *party;
-	struct vdiset_set *set;
-	int rc;
-
-	rc = vdiset_check_create(args);
-	if (rc)
-		return rc;
-
-	/* its holder may be reading a name from memory that does not come */
-	if (mutex_lock_killable(&file->bind_lock))
-		return -EINTR;
-	if (file->party) {
-		rc = -EISCONN;
-		goto out_unlock;
-	}
-	set = vdiset_set_new(args);
-	if (IS_ERR(set)) {
-		rc = PTR_ERR(set);
-		goto out_unlock;
-	}
-	party = vdiset_party_new(set, VDISET_ROLE_PRIMARY, true);
-	if (IS_ERR(party)) {
-		rc = PTR_ERR(party);
-		goto out_set;
-	}
-	spin_lock(&set->lock);
-	set->primary = party;
-	vdiset_add_member(party);
-	spin_unlock(&set->lock);
-
-	rc = vdiset_set_publish(set);
-	if (rc) {
-		vdiset_party_put(party);
-		goto out_set;
-	}
-	args->out_id = set->id;
-	trace_vdiset_create(set);
-	vdiset_bind(call, party);
-out_set:
-	/* a party holds the set from now on, or nobody does */
-	vdiset_set_put(set);
-out_unlock:
-	mutex_unlock(&file->bind_lock);
-	return rc;
-}
-
-static int vdiset_check_attach(const struct vdiset_attach *args)
-{
-	bool by_name = args->flags == VDISET_ATTACH_BY_NAME;
-	bool by_id = args->flags == VDISET_ATTACH_BY_ID;
-	bool by_fd = args->flags == VDISET_ATTACH_BY_FD;
-
-	if (!by_name && !by_id && !by_fd)
-		return -EINVAL;
-	if (args->reserved || (!by_name && (args->name || args->name_len)) ||
-	    (!by_id && args->id) || (!by_fd && args->fd))
-		return -EINVAL;
-	if (args->role != VDISET_ROLE_SERVER &&
-	    args->role != VDISET_ROLE_SECONDARY &&
-	    args->role != VDISET_ROLE_OBSERVER)
-		return -EINVAL;
-	return 0;
-}
-
-/* Whoever holds a bound set file may do what that file may. */
-static struct vdiset_set *vdiset_set_by_fd(int fd, u32 *access)
-{
-	struct vdiset_set *set = ERR_PTR(-EINVAL);
-	struct vdiset_party *party = NULL;
-	struct file *filp;
-
-	filp = fget(fd);
-	if (!filp)
-		return ERR_PTR(-EBADF);
-	if (filp->f_op == &vdiset_file_fops) {
-		struct vdiset_file *file = filp->private_data;
-
-		party = vdiset_file_party(file);
-	}
-	if (party) {
-		set = party->set;
-		kref_get(&set->ref);
-		*access = MAY_READ | (party->may_write ? MAY_WRITE : 0);
-	}
-	fput(filp);
-	return set;
-}
-
-static struct vdiset_set *vdiset_set_by_key(const struct vdiset_attach *args,
-					    u32 *access)
-{
-	char name[VDISET_NAME_MAX + 1];
-	struct vdiset_set *set;
-	int rc;
-
-	if (args->flags == VDISET_ATTACH_BY_NAME) {
-		rc = vdiset_copy_name(name, args->name, args->name_len);
-		if (rc)
-			return ERR_PTR(rc);
-	}
-
-	mutex_lock(&vdiset_table_lock);
-	if (args->flags == VDISET_ATTACH_BY_NAME)
-		set = vdiset_find_name(name, args->name_len);
-	else
-		set = vdiset_find_id(args->id);
-	*access = set ? vdiset_set_access(set) : 0;
-	if (*access)
-		kref_get(&set->ref);
-	else
-		set = ERR_PTR(-ENOENT);
-	mutex_unlock(&vdiset_table_lock);
-	return set;
-}
-
-static int vdiset_join_server(struct vdiset_set *set,
-			      struct vdiset_party *party)
-{
-	switch (set->state) {
-	case VDISET_STATE_CREATED:
-		set->server = party;
-		vdiset_set_enter(set, VDISET_STATE_CONNECTED);
-		return 0;
-	case VDISET_STATE_ABORTED:
-		return -ECANCELED;
-	case VDISET_STATE_TERMINATED:
-		return -EPIPE;
-	default:
-		return -EBUSY;
-	}
-}
-
-static int vdiset_join_secondary(struct vdiset_set *set)
-{
-	switch (set->state) {
-	case VDISET_STATE_INITIALIZING:
-	case VDISET_STATE_ACTIVE:
-		set->secondaries++;
-		return 0;
-	case VDISET_STATE_ABORTED:
-		return -ECANCELED;
-	case VDISET_STATE_TERMINATED:
-		return -EPIPE;
-	default:
-		return -EAGAIN;
-	}
-}
-
-static int vdiset_join(struct vdiset_set *set, struct vdiset_party *party)
-{
-	int rc = 0;
-
-	spin_lock(&set->lock);
-	switch (party->who.role) {
-	case VDISET_ROLE_SERVER:
-		rc = vdiset_join_server(set, party);
-		break;
-	case VDISET_ROLE_SECONDARY:
-		rc = vdiset_join_secondary(set);
-		break;
-	}
-	/* who has not joined must not leave when its file goes */
-	party->left = rc != 0;
-	if (!rc)
-		vdiset_add_member(party);
-	spin_unlock(&set->lock);
-
-	if (!rc)
-		vdiset_wake(&set->wait);
-	return rc;
-}
-
-int vdiset_attach_ioctl(struct vdiset_call *call)
-{
-	struct vdiset_attach *args = &call->args->attach;
-	struct vdiset_file *file = call->file;
-	struct vdiset_party *party;
-	struct vdiset_set *set;
-	u32 access = 0;
-	int rc;
-
-	rc = vdiset_check_attach(args);
-	if (rc)
-		return rc;
-
-	/* its holder may be reading a name from memory that does not come */
-	if (mutex_lock_killable(&file->bind_lock))
-		return -EINTR;
-	if (file->party) {
-		rc = -EISCONN;
-		goto out_unlock;
-	}
-	if (args->flags == VDISET_ATTACH_BY_FD)
-		set = vdiset_set_by_fd(args->fd, &access);
-	else
-		set = vdiset_set_by_key(args, &access);
-	if (IS_ERR(set)) {
-		rc = PTR_ERR(set);
-		goto out_unlock;
-	}
-	if (!(access & (args->role == VDISET_ROLE_OBSERVER ? MAY_READ :
-							     MAY_WRITE))) {
-		rc = -EACCES;
-		goto out_set;
-	}
-	party = vdiset_party_new(set, args->role, access & MAY_WRITE);
-	if (IS_ERR(party)) {
-		rc = PTR_ERR(party);
-		goto out_set;
-	}
-	rc = vdiset_join(set, party);
-	if (rc) {
-		vdiset_party_put(party);
-		goto out_set;
-	}
-	args->out_id = set->id;
-	vdiset_bind(call, party);
-out_set:
-	vdiset_set_put(set);
-out_unlock:
-	mutex_unlock(&file->bind_lock);
-	return rc;
 }

@@ -325,14 +325,25 @@ static inline int vdiset_check_shared(const struct vm_area_struct *vma)
 /* A handler's result: it has copied the answer out by itself. */
 #define VDISET_RESPONDED	1
 
-/* ioctl.c */
-long vdiset_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-long vdiset_device_ioctl(struct file *file, unsigned int cmd,
-			 unsigned long arg);
+/* args.c */
 int vdiset_respond(const struct vdiset_call *call);
 int vdiset_copy_args(void *args, u32 size, u32 min_size,
 		     const void __user *uargs, u32 *usize);
 int vdiset_copy_name(char *name, u64 uname, u32 len);
+
+/* waiters.c */
+void vdiset_waiters_init(struct vdiset_waiters *waiters);
+void vdiset_wake(struct vdiset_waiters *waiters);
+
+/* state.c */
+void vdiset_set_enter(struct vdiset_set *set, u32 state);
+int vdiset_state_error(const struct vdiset_set *set, u32 state);
+void vdiset_device_publish(struct vdiset_device *device);
+
+/* ioctl.c */
+long vdiset_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+long vdiset_device_ioctl(struct file *file, unsigned int cmd,
+			 unsigned long arg);
 
 /* main.c */
 extern const struct file_operations vdiset_file_fops;
@@ -343,9 +354,12 @@ extern struct list_head vdiset_table;
 extern unsigned int vdiset_table_count;
 void vdiset_set_put(struct vdiset_set *set);
 void vdiset_set_retire(struct vdiset_set *set);
-void vdiset_set_enter(struct vdiset_set *set, u32 state);
 u32 vdiset_set_access(const struct vdiset_set *set);
-int vdiset_state_error(const struct vdiset_set *set, u32 state);
+bool vdiset_is_over(u32 state);
+struct vdiset_set *vdiset_find_name(const char *name, u32 len);
+struct vdiset_set *vdiset_find_id(u64 id);
+
+/* join.c */
 int vdiset_create_ioctl(struct vdiset_call *call);
 int vdiset_attach_ioctl(struct vdiset_call *call);
 
@@ -404,19 +418,23 @@ int vdiset_charge_rings(struct vdiset_account *account, u64 bytes);
 void vdiset_uncharge_rings(struct vdiset_account *account, u64 bytes);
 void vdiset_limits_tell(struct vdiset_info *info);
 
-/* device.c */
+/* rings.c */
+size_t vdiset_region_size(u32 depth);
 int vdiset_devices_alloc(struct vdiset_set *set, u32 depth);
 void vdiset_devices_free(struct vdiset_set *set);
 u64 vdiset_rings_size(const struct vdiset_set *set);
 struct vdiset_device *vdiset_device_find(struct vdiset_set *set,
 					 const char *name, u32 len);
-void vdiset_device_publish(struct vdiset_device *device);
+
+/* ring_mmap.c */
+int vdiset_device_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* device.c */
 int vdiset_open_device_ioctl(struct vdiset_call *call);
 int vdiset_device_close_ioctl(struct vdiset_call *call);
 
 /* wait.c */
-void vdiset_waiters_init(struct vdiset_waiters *waiters);
-void vdiset_wake(struct vdiset_waiters *waiters);
+int vdiset_configured(void *set, enum vdiset_side side, u32 seen);
 int vdiset_wait_ioctl(struct vdiset_party *party,
 		      struct vdiset_wait __user *uargs);
 int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
@@ -424,6 +442,8 @@ int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
 int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns);
 u64 vdiset_device_waited(const struct vdiset_device *device,
 			 enum vdiset_side side);
+
+/* poll.c */
 __poll_t vdiset_file_poll(struct file *file, poll_table *table);
 __poll_t vdiset_device_poll(struct file *file, poll_table *table);
 

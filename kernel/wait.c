@@ -1,186 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * wait.c - sleeping and waking
- *
- * A sleeper is in its place or queued before it evaluates its condition (barrier
- * G of the uAPI's ring rules), a kick looks for sleepers after a full barrier
- * (H). So a condition made true before the kick is seen by the sleeper, or the
- * sleeper by the kick.
+ * wait.c - the requests that kick and sleep
  *
  * Shared indices are read here only to decide whether to sleep.
  */
-#include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include "trace.h"
 #include "vdiset.h"
+#include "waiters.h"
 
-/* Result of a condition besides an error and 0, when it is fulfilled. */
-#define VDISET_SLEEP	1
-
-/*
- * What a call waits for. Everything of it is handed from function to function in
- * registers: a structure would have to be cleared for each call.
- *
- * @ready: 0, an error, or VDISET_SLEEP: then, if it is there, @sleeps is called
- * each time after the first. Both are given the three values that follow.
- */
-typedef int (*vdiset_ready_fn)(void *object, enum vdiset_side side, u32 seen);
-typedef void (*vdiset_sleeps_fn)(void *object, enum vdiset_side side,
-				 ktime_t now);
-
-void vdiset_waiters_init(struct vdiset_waiters *waiters)
-{
-	waiters->sole = NULL;
-	init_waitqueue_head(&waiters->queue);
-}
-
-/*
- * The task cannot go while we look: it has cleared the place before it exits, and
- * is kept for those who did not see that until they let go of this processor.
- * Woken for nothing it may be, as anybody may.
- */
-static __always_inline void vdiset_wake_sole(struct vdiset_waiters *waiters)
-{
-	struct task_struct *task;
-
-	if (!READ_ONCE(waiters->sole))
-		return;
-	rcu_read_lock_sched();
-	task = READ_ONCE(waiters->sole);
-	if (task)
-		wake_up_process(task);
-	rcu_read_unlock_sched();
-}
-
-/*
- * Everybody: no waiter is exclusive, and abort must reach them all. After barrier
- * (H).
- */
-static __always_inline void vdiset_wake_them(struct vdiset_waiters *waiters)
-{
-	vdiset_wake_sole(waiters);
-	if (waitqueue_active(&waiters->queue))
-		wake_up_all(&waiters->queue);
-}
-
-void vdiset_wake(struct vdiset_waiters *waiters)
-{
-	smp_mb(); /* (H) */
-	vdiset_wake_them(waiters);
-}
-
-/* 0, or the time is over. */
-static noinline int vdiset_schedule_until(ktime_t end)
-{
-	if (schedule_hrtimeout_range(&end, current->timer_slack_ns,
-				     HRTIMER_MODE_ABS))
-		return 0;
-	return -ETIMEDOUT;
-}
-
-static __always_inline int vdiset_schedule(s64 ns, ktime_t end)
-{
-	if (ns > 0)
-		return vdiset_schedule_until(end);
-	schedule();
-	return 0;
-}
-
-/* Where somebody else sleeps alone already. */
-static noinline int vdiset_sleep_queued(struct vdiset_waiters *waiters,
-					s64 ns, ktime_t end,
-					vdiset_ready_fn ready,
-					vdiset_sleeps_fn sleeps, void *object,
-					enum vdiset_side side, u32 seen)
-{
-	struct wait_queue_entry entry;
-	int woken = ns ? 0 : -ETIMEDOUT;
-	int rc;
-
-	init_wait_entry(&entry, 0);
-	for (;;) {
-		/* (G) */
-		if (prepare_to_wait_event(&waiters->queue, &entry,
-					  TASK_INTERRUPTIBLE) && !woken)
-			woken = -EINTR;
-		rc = ready(object, side, seen);
-		if (rc != VDISET_SLEEP)
-			break;
-		if (woken) {
-			rc = woken;
-			break;
-		}
-		woken = vdiset_schedule(ns, end);
-		if (sleeps)
-			sleeps(object, side, ktime_get());
-	}
-	finish_wait(&waiters->queue, &entry);
-	return rc;
-}
-
-/**
- * vdiset_sleep - wait for a condition
- * @waiters: where to wait
- * @now: ktime_get(), where there is a longest wait
- * @ns: longest wait, negative for ever
- * @ready: the condition
- * @sleeps: what is to be done before a further sleep, or NULL
- * @object: for those two
- * @side: likewise
- * @seen: likewise
- *
- * Gives 0, the error of @ready, -ETIMEDOUT or -EINTR. In line, with @ready, where
- * nobody else waits, which is nearly always.
- *
- * A signal gives EINTR also where the handler asks for restarts: a database
- * must get the chance to look at what the signal was for, and a relative
- * time-out would start anew.
- */
-static __always_inline int vdiset_sleep(struct vdiset_waiters *waiters,
-					ktime_t now, s64 ns,
-					vdiset_ready_fn ready,
-					vdiset_sleeps_fn sleeps, void *object,
-					enum vdiset_side side, u32 seen)
-{
-	ktime_t end = ns > 0 ? ktime_add_safe(now, ns) : 0;
-	int woken = 0;
-	int rc;
-
-	if (READ_ONCE(waiters->sole) ||
-	    cmpxchg(&waiters->sole, NULL, current))
-		return vdiset_sleep_queued(waiters, ns, end, ready, sleeps,
-					   object, side, seen);
-	for (;;) {
-		set_current_state(TASK_INTERRUPTIBLE); /* (G) */
-		rc = ready(object, side, seen);
-		if (rc != VDISET_SLEEP || !ns) {
-			__set_current_state(TASK_RUNNING);
-			if (rc == VDISET_SLEEP)
-				rc = -ETIMEDOUT;
-			break;
-		}
-		/* returns at once when there is a signal */
-		woken = vdiset_schedule(ns, end);
-		rc = ready(object, side, seen);
-		if (likely(rc != VDISET_SLEEP))
-			break;
-		if (!woken && signal_pending(current))
-			woken = -EINTR;
-		if (woken) {
-			rc = woken;
-			break;
-		}
-		if (sleeps)
-			sleeps(object, side, ktime_get());
-	}
-	WRITE_ONCE(waiters->sole, NULL);
-	return rc;
-}
-
-static int vdiset_configured(void *object, enum vdiset_side side, u32 seen)
+int vdiset_configured(void *object, enum vdiset_side side, u32 seen)
 {
 	u32 state = vdiset_set_state(object);
 
@@ -224,12 +56,6 @@ static __always_inline int vdiset_device_ready(void *object,
 	if (READ_ONCE(peer->tail) != seen)
 		return 0;
 	return state == VDISET_DEVICE_CLOSED ? -EPIPE : VDISET_SLEEP;
-}
-
-static bool vdiset_has_tail(u32 state)
-{
-	return state == VDISET_STATE_ACTIVE ||
-	       state == VDISET_STATE_TERMINATED;
 }
 
 /*
@@ -550,85 +376,4 @@ int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
 fault:
 	user_read_access_end();
 	return vdiset_device_wait_copied(file, uargs);
-}
-
-/* Is there something in the ring that @side consumes? */
-static bool vdiset_device_pending(const struct vdiset_device *device,
-				  enum vdiset_side side)
-{
-	const struct vdiset_region *own = vdiset_device_region(device, side);
-	const struct vdiset_region *peer =
-		vdiset_device_region(device, vdiset_peer_side(side));
-
-	return READ_ONCE(peer->tail) != READ_ONCE(own->head);
-}
-
-static bool vdiset_any_pending(const struct vdiset_set *set)
-{
-	u32 i;
-
-	for (i = 0; i < set->config.device_count; i++) {
-		if (vdiset_device_pending(&set->device[i], VDISET_SERVER))
-			return true;
-	}
-	return false;
-}
-
-static __poll_t vdiset_poll_state(u32 state)
-{
-	if (state == VDISET_STATE_ABORTED)
-		return EPOLLERR | EPOLLHUP;
-	if (state == VDISET_STATE_TERMINATED)
-		return EPOLLHUP;
-	return 0;
-}
-
-__poll_t vdiset_file_poll(struct file *filp, poll_table *table)
-{
-	struct vdiset_file *file = filp->private_data;
-	struct vdiset_party *party = vdiset_file_party(file);
-	struct vdiset_set *set;
-	__poll_t mask;
-	u32 state;
-
-	if (!party)
-		return EPOLLERR;
-	set = party->set;
-	poll_wait(filp, &set->wait.queue, table);
-	if (party->who.role == VDISET_ROLE_SERVER)
-		poll_wait(filp, &set->server_wait.queue, table);
-	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
-
-	state = vdiset_set_state(set);
-	mask = vdiset_poll_state(state);
-	switch (party->who.role) {
-	case VDISET_ROLE_PRIMARY:
-	case VDISET_ROLE_SECONDARY:
-		if (!vdiset_configured(set, VDISET_CLIENT, 0))
-			mask |= EPOLLIN | EPOLLRDNORM;
-		break;
-	case VDISET_ROLE_SERVER:
-		if (vdiset_has_tail(state) && vdiset_any_pending(set))
-			mask |= EPOLLIN | EPOLLRDNORM;
-		break;
-	}
-	return mask;
-}
-
-__poll_t vdiset_device_poll(struct file *filp, poll_table *table)
-{
-	const struct vdiset_device_file *file = filp->private_data;
-	struct vdiset_device *device = file->device;
-	__poll_t mask = 0;
-
-	poll_wait(filp, &device->wait[file->side].queue, table);
-	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
-
-	if (vdiset_set_state(device->set) == VDISET_STATE_ABORTED)
-		return EPOLLERR | EPOLLHUP;
-	if (vdiset_device_state(device) == VDISET_DEVICE_CLOSED)
-		mask |= EPOLLHUP;
-	if (vdiset_device_pending(device, file->side))
-		mask |= EPOLLIN | EPOLLRDNORM;
-	return mask;
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * args.c - copying arguments in and answers out
+ */
+#include <linux/uaccess.h>
+
+#include "vdiset.h"
+
+/* Copy the answer out; what is longer than we know stays as it is. */
+int vdiset_respond(const struct vdiset_call *call)
+{
+	if (copy_to_user(call->uargs, call->args,
+			 min(call->usize, call->ksize)))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * vdiset_copy_args - copy a caller's structure in
+ * @args: where to
+ * @size: size the kernel knows
+ * @min_size: size of its first version
+ * @uargs: the caller's structure; its first member is its size
+ * @usize: that size
+ *
+ * What the caller's version lacks becomes 0, what it has more must be 0.
+ */
+int vdiset_copy_args(void *args, u32 size, u32 min_size,
+		     const void __user *uargs, u32 *usize)
+{
+	int rc;
+
+	if (get_user(*usize, (const u32 __user *)uargs))
+		return -EFAULT;
+	if (*usize < min_size)
+		return -EINVAL;
+	if (*usize > PAGE_SIZE)
+		return -E2BIG;
+	rc = copy_struct_from_user(args, size, uargs, *usize);
+	if (rc)
+		return rc;
+	/* the size counts that was checked, not what may stand there now */
+	*(u32 *)args = *usize;
+	return 0;
+}
+
+int vdiset_copy_name(char *name, u64 uname, u32 len)
+{
+	if (!len)
+		return -EINVAL;
+	if (len > VDISET_NAME_MAX)
+		return -ENAMETOOLONG;
+	if (copy_from_user(name, u64_to_user_ptr(uname), len))
+		return -EFAULT;
+	if (memchr(name, '\0', len))
+		return -EINVAL;
+	name[len] = '\0';
+	return 0;
+}
