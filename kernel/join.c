@@ -3,7 +3,6 @@
  * join.c - CREATE and ATTACH: how a process becomes a party of a set
  */
 #include <linux/capability.h>
-#include <linux/error-injection.h>
 #include <linux/file.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -84,11 +83,11 @@ static struct vdiset_set *vdiset_set_new(const struct vdiset_create *args)
 		return ERR_PTR(-ENOMEM);
 
 	kref_init(&set->ref);
-	INIT_LIST_HEAD(&set->node);
 	INIT_LIST_HEAD(&set->members);
 	set->mode = args->mode;
 	set->config = args->config;
 	set->state = VDISET_STATE_CREATED;
+	set->creator = current_euid();
 	set->created = ktime_get_boottime_ns();
 	spin_lock_init(&set->lock);
 	vdiset_waiters_init(&set->wait);
@@ -113,29 +112,6 @@ err_set:
 	kvfree(set);
 	return ERR_PTR(rc);
 }
-
-static u64 vdiset_last_id;
-
-/* Make the set known. From here on others can find it. */
-static noinline int vdiset_set_publish(struct vdiset_set *set)
-{
-	struct vdiset_set *other;
-	int rc = 0;
-
-	mutex_lock(&vdiset_table_lock);
-	other = set->name_len ? vdiset_find_name(set->name, set->name_len) :
-				NULL;
-	if (other && !vdiset_is_over(READ_ONCE(other->state))) {
-		rc = -EEXIST;
-	} else {
-		set->id = ++vdiset_last_id;
-		list_add_tail(&set->node, &vdiset_table);
-		vdiset_table_count++;
-	}
-	mutex_unlock(&vdiset_table_lock);
-	return rc;
-}
-ALLOW_ERROR_INJECTION(vdiset_set_publish, ERRNO);
 
 /*
  * The last step of binding. Another thread may have closed the descriptor
@@ -207,8 +183,9 @@ static int vdiset_check_attach(const struct vdiset_attach *args)
 
 	if (!by_name && !by_id && !by_fd)
 		return -EINVAL;
-	if (args->reserved || (!by_name && (args->name || args->name_len)) ||
-	    (!by_id && args->id) || (!by_fd && args->fd))
+	if (!by_name && (args->name || args->name_len || args->creator))
+		return -EINVAL;
+	if ((!by_id && args->id) || (!by_fd && args->fd))
 		return -EINVAL;
 	if (args->role != VDISET_ROLE_SERVER &&
 	    args->role != VDISET_ROLE_SECONDARY &&
@@ -241,30 +218,40 @@ static struct vdiset_set *vdiset_set_by_fd(int fd, u32 *access)
 	return set;
 }
 
+/* Among the sets of one creator, whatever the caller may do with others. */
+static struct vdiset_set *
+vdiset_set_by_creator(const struct vdiset_attach *args)
+{
+	kuid_t creator = make_kuid(current_user_ns(), args->creator);
+	char name[VDISET_NAME_MAX + 1];
+	int rc;
+
+	rc = vdiset_copy_name(name, args->name, args->name_len);
+	if (rc)
+		return ERR_PTR(rc);
+	if (!uid_valid(creator))
+		return ERR_PTR(-EINVAL);
+	return vdiset_set_by_name(creator, name, args->name_len);
+}
+
 static struct vdiset_set *vdiset_set_by_key(const struct vdiset_attach *args,
 					    u32 *access)
 {
-	char name[VDISET_NAME_MAX + 1];
 	struct vdiset_set *set;
-	int rc;
 
-	if (args->flags == VDISET_ATTACH_BY_NAME) {
-		rc = vdiset_copy_name(name, args->name, args->name_len);
-		if (rc)
-			return ERR_PTR(rc);
-	}
-
-	mutex_lock(&vdiset_table_lock);
 	if (args->flags == VDISET_ATTACH_BY_NAME)
-		set = vdiset_find_name(name, args->name_len);
+		set = vdiset_set_by_creator(args);
 	else
-		set = vdiset_find_id(args->id);
-	*access = set ? vdiset_set_access(set) : 0;
-	if (*access)
-		kref_get(&set->ref);
-	else
-		set = ERR_PTR(-ENOENT);
-	mutex_unlock(&vdiset_table_lock);
+		set = vdiset_set_by_id(args->id);
+	if (IS_ERR(set))
+		return set;
+	if (!set)
+		return ERR_PTR(-ENOENT);
+	*access = vdiset_set_access(set);
+	if (!*access) {
+		vdiset_set_put(set);
+		return ERR_PTR(-ENOENT);
+	}
 	return set;
 }
 

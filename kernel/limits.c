@@ -14,6 +14,7 @@
  */
 #include <linux/cred.h>
 #include <linux/error-injection.h>
+#include <linux/hashtable.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
@@ -51,7 +52,7 @@ module_param(max_total_mb, ulong, 0644);
 MODULE_PARM_DESC(max_total_mb, "Buffer areas of all users, in MiB (half of the memory)");
 
 struct vdiset_account {
-	struct list_head node;
+	struct hlist_node node;
 	kuid_t uid;
 	unsigned int users;	/* what points here */
 	unsigned int parties;
@@ -61,7 +62,7 @@ struct vdiset_account {
 };
 
 static DEFINE_SPINLOCK(vdiset_limits_lock);
-static LIST_HEAD(vdiset_accounts);
+static DEFINE_HASHTABLE(vdiset_accounts, 8);
 static u64 vdiset_total_bytes;
 static unsigned int vdiset_total_sets;
 
@@ -89,7 +90,7 @@ static struct vdiset_account *vdiset_account_find(kuid_t uid)
 
 	lockdep_assert_held(&vdiset_limits_lock);
 
-	list_for_each_entry(account, &vdiset_accounts, node) {
+	hash_for_each_possible(vdiset_accounts, account, node, __kuid_val(uid)) {
 		if (uid_eq(account->uid, uid)) {
 			account->users++;
 			return account;
@@ -129,7 +130,7 @@ struct vdiset_account *vdiset_account_get(void)
 	spin_lock(&vdiset_limits_lock);
 	account = vdiset_account_find(uid);
 	if (!account) {
-		list_add(&fresh->node, &vdiset_accounts);
+		hash_add(vdiset_accounts, &fresh->node, __kuid_val(uid));
 		account = fresh;
 		fresh = NULL;
 	}
@@ -151,7 +152,7 @@ void vdiset_account_put(struct vdiset_account *account)
 {
 	spin_lock(&vdiset_limits_lock);
 	if (--account->users == 0)
-		list_del(&account->node);
+		hash_del(&account->node);
 	else
 		account = NULL;
 	spin_unlock(&vdiset_limits_lock);

@@ -110,6 +110,7 @@ static int __init vdiset_init(void)
 	int rc;
 
 	vdiset_limits_init();
+	vdiset_sets_init();
 	rc = vdiset_area_init();
 	if (rc)
 		return rc;

@@ -4,6 +4,7 @@
  */
 #include <linux/mm.h>
 #include <linux/nospec.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/string_helpers.h>
 #include <linux/ktime.h>
@@ -21,7 +22,7 @@ int vdiset_info_ioctl(struct vdiset_call *call)
 	info->out_max_depth = VDISET_MAX_DEPTH;
 	info->out_default_depth = VDISET_DEFAULT_DEPTH;
 	info->out_features = 0;
-	info->out_sets = READ_ONCE(vdiset_table_count);
+	info->out_sets = vdiset_sets_number();
 	vdiset_limits_tell(info);
 	return 0;
 }
@@ -47,7 +48,7 @@ int vdiset_status_ioctl(struct vdiset_call *call)
 	struct vdiset_set *set = call->party->set;
 	u32 i, size = status->size;
 
-	if (status->flags || status->reserved)
+	if (status->flags)
 		return -EINVAL;
 	memset(status, 0, sizeof(*status));
 	status->size = size;
@@ -57,6 +58,7 @@ int vdiset_status_ioctl(struct vdiset_call *call)
 	status->out_mode = set->mode;
 	status->out_uid = from_kuid_munged(current_user_ns(), set->uid);
 	status->out_gid = from_kgid_munged(current_user_ns(), set->gid);
+	status->out_creator = from_kuid_munged(current_user_ns(), set->creator);
 	status->out_name_len = set->name_len;
 	memcpy(status->out_name, set->name, set->name_len);
 
@@ -120,25 +122,41 @@ int vdiset_device_status_ioctl(struct vdiset_call *call)
 	return 0;
 }
 
+/* Fill in @list from the next set after its cursor, unless the caller may not see it. */
+static int vdiset_list_next(struct vdiset_list *list)
+{
+	struct vdiset_set *set;
+	int rc = -EAGAIN;
+
+	rcu_read_lock();
+	set = vdiset_set_after(&list->cursor);
+	if (!set) {
+		rc = -ENOENT;
+	} else if (vdiset_set_access(set) & MAY_READ) {
+		list->out_creator = from_kuid_munged(current_user_ns(),
+						     set->creator);
+		list->out_state = vdiset_set_state(set);
+		list->out_name_len = set->name_len;
+		memcpy(list->out_name, set->name, sizeof(list->out_name));
+		rc = 0;
+	}
+	rcu_read_unlock();
+	return rc;
+}
+
+/* Holds nothing from one set to the next: there may be many, of other users. */
 int vdiset_list_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_list *args = &call->args->list;
-	struct vdiset_set *set;
-	int rc = -ENOENT;
+	int rc;
 
-	if (args->flags)
+	if (args->flags || args->reserved)
 		return -EINVAL;
-
-	mutex_lock(&vdiset_table_lock);
-	list_for_each_entry(set, &vdiset_table, node) {
-		if (set->id <= args->cursor ||
-		    !(vdiset_set_access(set) & MAY_READ))
-			continue;
-		args->cursor = set->id;
-		rc = 0;
-		break;
+	while ((rc = vdiset_list_next(args)) == -EAGAIN) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 	}
-	mutex_unlock(&vdiset_table_lock);
 	return rc;
 }
 

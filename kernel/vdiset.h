@@ -17,15 +17,16 @@
  * Locks, outer first:
  *
  *   file->bind_lock (mutex)    binding one set file
- *   vdiset_table_lock (mutex)  the list of sets, names, ids
  *   set->config_lock (mutex)   CONFIGURE .. END_CONFIG and growth; held while
  *                              memory is allocated
  *   set->lock (spinlock)       all else in the set: state, parties, devices,
  *                              abort record; abort takes only this one
+ *   vdiset_names_lock          which set has a name (set.c)
  *   vdiset_limits_lock         the accounts of limits.c
  *
- * set->state and device->state are written under set->lock and may be read
- * without it; who sleeps looks at them in its wait condition.
+ * Sets are looked up under RCU (set.c). set->state and device->state are written
+ * under set->lock and may be read without it; who sleeps looks at them in its
+ * wait condition.
  */
 #ifndef VDISET_H
 #define VDISET_H
@@ -192,8 +193,10 @@ vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
 /**
  * struct vdiset_set - a virtual device set
  * @ref: held by parties and, for the time of a call, by look-ups
- * @node: in the list of sets, under vdiset_table_lock, ordered by @id
- * @id: number, never used again
+ * @rcu: frees the set when no look-up can see it any more
+ * @by_name: in the table of names, under vdiset_names_lock
+ * @id: number, never used again; 0 until the set is published
+ * @creator: effective user of the creator: the name belongs to it
  * @name_len: 0 = no name
  * @name: name
  * @uid: owner
@@ -224,8 +227,10 @@ vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
  */
 struct vdiset_set {
 	struct kref ref;
-	struct list_head node;
+	struct rcu_head rcu;
+	struct hlist_node by_name;
 	u64 id;
+	kuid_t creator;
 	u32 name_len;
 	char name[VDISET_NAME_MAX + 1];
 	kuid_t uid;
@@ -349,15 +354,17 @@ long vdiset_device_ioctl(struct file *file, unsigned int cmd,
 extern const struct file_operations vdiset_file_fops;
 
 /* set.c */
-extern struct mutex vdiset_table_lock;
-extern struct list_head vdiset_table;
-extern unsigned int vdiset_table_count;
+void vdiset_sets_init(void);
+unsigned int vdiset_sets_number(void);
+int vdiset_set_publish(struct vdiset_set *set);
+struct vdiset_set *vdiset_set_by_name(kuid_t creator, const char *name,
+				      u32 len);
+struct vdiset_set *vdiset_set_by_id(u64 id);
+struct vdiset_set *vdiset_set_after(u64 *id);
 void vdiset_set_put(struct vdiset_set *set);
 void vdiset_set_retire(struct vdiset_set *set);
 u32 vdiset_set_access(const struct vdiset_set *set);
 bool vdiset_is_over(u32 state);
-struct vdiset_set *vdiset_find_name(const char *name, u32 len);
-struct vdiset_set *vdiset_find_id(u64 id);
 
 /* join.c */
 int vdiset_create_ioctl(struct vdiset_call *call);

@@ -361,6 +361,7 @@ int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
 		attach.fd = 0;
 		attach.name = (uintptr_t)name;
 		attach.name_len = strlen(name);
+		attach.creator = geteuid();
 	}
 	err = vdi_set_ioctl(set, VDISET_ATTACH, &attach);
 	if (err)

@@ -318,14 +318,135 @@ TEST_F(access, kept_once_joined)
 	EXPECT_EQ(0, vd_party_call(self->p, vd_p_abort, VDISET_REASON_SIGNAL, 0));
 }
 
-/* A name somebody else has is in use, though one may not know by whom. */
-TEST_F(access, hidden_name_is_taken)
+/*
+ * Names belong to users
+ */
+static long attach_of(struct vd_party *me, long role, long creator)
 {
+	int ret;
+
+	me->set = vd_open();
+	ret = vd_attach_of(me->set, role, creator, me->name);
+	if (!ret)
+		ret = vd_status(me->set, &me->out.status);
+	close(me->set);
+	return ret;
+}
+
+/* A set of root's that is hidden from another user does not take its name away. */
+TEST_F(access, same_name_of_two_users)
+{
+	struct vdiset_status st;
+	int fd = vd_open();
+
 	if (!self->p)
 		SKIP(return, "not root");
 	ASSERT_EQ(0, vd_create(self->fd, self->p->name, 1));
 	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
-	EXPECT_EQ(-EEXIST, vd_party_call(self->p, vd_p_create, 1, 0));
+	ASSERT_EQ(0, vd_party_call(self->p, vd_p_create, 1, 0));
+	/* but one's own live set does */
+	EXPECT_EQ(-EEXIST, vd_create(fd, self->p->name, 1));
+	/* each is found under its creator */
+	ASSERT_EQ(0, vd_attach_of(fd, VDISET_ROLE_OBSERVER, NOBODY,
+				  self->p->name));
+	ASSERT_EQ(0, vd_status(fd, &st));
+	EXPECT_EQ(NOBODY, st.out_creator);
+	EXPECT_NE(vd_set_id(self->fd), st.out_id);
+	close(fd);
+	fd = vd_open();
+	ASSERT_EQ(0, vd_attach_of(fd, VDISET_ROLE_SERVER, 0, self->p->name));
+	EXPECT_EQ(vd_set_id(self->fd), vd_set_id(fd));
+	close(fd);
+}
+
+/* Root may join any set, and yet is not given a stranger's by its name. */
+TEST_F(access, privilege_does_not_search)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
+	ASSERT_EQ(0, vd_party_call(self->p, vd_p_create, 1, 0));
+	EXPECT_EQ(-ENOENT, vd_attach_of(self->fd, VDISET_ROLE_SERVER, 0,
+					self->p->name));
+	EXPECT_EQ(-ENOENT, vd_attach_of(self->fd, VDISET_ROLE_SERVER, ALICE,
+					self->p->name));
+	EXPECT_EQ(0, vd_attach_of(self->fd, VDISET_ROLE_SERVER, NOBODY,
+				  self->p->name));
+}
+
+/* A set that was given away is found under its creator, not its owner. */
+TEST_F(access, creator_is_not_the_owner)
+{
+	struct vdiset_create c = {
+		.size = sizeof(c), .mode = 0600, .uid = ALICE, .gid = STAFF,
+		.config.device_count = 1,
+	};
+
+	if (!self->p)
+		SKIP(return, "not root");
+	c.name = (uintptr_t)self->p->name;
+	c.name_len = strlen(self->p->name);
+	ASSERT_EQ(0, vd_ioctl(self->fd, VDISET_CREATE, &c));
+	ASSERT_EQ(0, vd_party_call(self->p, become, ALICE, STAFF));
+	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_of,
+					 VDISET_ROLE_OBSERVER, ALICE));
+	ASSERT_EQ(0, vd_party_call(self->p, attach_of, VDISET_ROLE_OBSERVER, 0));
+	EXPECT_EQ(ALICE, self->p->out.status.out_uid);
+	EXPECT_EQ(0, self->p->out.status.out_creator);
+}
+
+/* A set that has ended is found by its name only where it was found before. */
+TEST_F(access, ended_set_stays_hidden)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_create(self->fd, self->p->name, 1));
+	ASSERT_EQ(0, vd_abort(self->fd, VDISET_REASON_SIGNAL, 0, ""));
+	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
+	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_of,
+					 VDISET_ROLE_SERVER, 0));
+	EXPECT_EQ(-ECANCELED, vd_attach(vd_open(), VDISET_ROLE_SERVER,
+					self->p->name));
+}
+
+TEST_F(access, creator_out_of_range)
+{
+	if (!self->p)
+		SKIP(return, "not root");
+	EXPECT_EQ(-EINVAL, vd_attach_of(self->fd, VDISET_ROLE_SERVER, -1,
+					self->p->name));
+}
+
+static long list_one(struct vd_party *me, long id, long unused)
+{
+	struct vdiset_list l = { .size = sizeof(l), .cursor = id - 1 };
+	int fd = vd_open();
+	int ret = vd_ioctl(fd, VDISET_LIST, &l);
+
+	(void)unused;
+	close(fd);
+	if (ret)
+		return ret;
+	if (l.cursor != (uint64_t)id || l.out_name_len != strlen(me->name) ||
+	    strcmp(l.out_name, me->name))
+		return -EBADMSG;
+	return l.out_creator | (long)l.out_state << 32;
+}
+
+TEST_F(access, list_names_the_creator)
+{
+	uint64_t id;
+
+	if (!self->p)
+		SKIP(return, "not root");
+	ASSERT_EQ(0, vd_create_mode(self->fd, self->p->name, 1, 0644));
+	id = vd_set_id(self->fd);
+	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
+	EXPECT_EQ(0 | (long)VDISET_STATE_CREATED << 32,
+		  vd_party_call(self->p, list_one, id, 0));
+	ASSERT_EQ(0, vd_abort(self->fd, VDISET_REASON_SIGNAL, 0, ""));
+	EXPECT_EQ(0 | (long)VDISET_STATE_ABORTED << 32,
+		  vd_party_call(self->p, list_one, id, 0));
 }
 
 static long try_parameter(struct vd_party *me, long unused, long unused2)
@@ -345,13 +466,14 @@ TEST_F(access, limits_are_roots)
 }
 
 /* A whole set between two users that share a group. */
-static long run_server(struct vd_party *me, long unused, long unused2)
+static long run_server(struct vd_party *me, long creator, long unused)
 {
 	struct vdiset_completion done;
-	long ret = attach_by_name(me, VDISET_ROLE_SERVER, 0);
+	long ret;
 
 	(void)unused;
-	(void)unused2;
+	me->set = vd_open();
+	ret = vd_attach_of(me->set, VDISET_ROLE_SERVER, creator, me->name);
 	if (!ret)
 		ret = vd_p_configure(me, 4, 0);
 	if (!ret)
@@ -380,7 +502,7 @@ TEST_F(access, two_users)
 	ASSERT_EQ(0, vd_party_call(server, become, NOBODY, STAFF));
 	ASSERT_EQ(0, setresuid(ALICE, ALICE, ALICE));
 	ASSERT_EQ(0, vd_create_mode(self->fd, server->name, 1, 0660));
-	ASSERT_EQ(0, vd_party_post(server, run_server, 0, 0));
+	ASSERT_EQ(0, vd_party_post(server, run_server, ALICE, 0));
 	ASSERT_EQ(0, vd_get_config(self->fd, VDISET_CONFIG_WAIT, 5 * SEC, NULL));
 	ASSERT_EQ(0, vd_dev_open(&dev, self->fd, server->name));
 	ASSERT_EQ(0, vd_get(&dev, &cmd, 0, 5 * SEC));
@@ -518,8 +640,10 @@ TEST_F(access, numbers_of_a_namespace)
 	EXPECT_EQ(0, inside.out_uid);
 	EXPECT_EQ(0, inside.out_primary.uid);
 	/* root, to whom that namespace belongs in the end, joins it */
-	ASSERT_EQ(0, vd_attach(self->fd, VDISET_ROLE_SERVER, self->p->name));
+	ASSERT_EQ(0, vd_attach_of(self->fd, VDISET_ROLE_SERVER, NOBODY,
+				  self->p->name));
 	ASSERT_EQ(0, vd_status(self->fd, &outside));
+	EXPECT_EQ(NOBODY, outside.out_creator);
 	EXPECT_EQ(NOBODY, outside.out_uid);
 	EXPECT_EQ(NOBODY, outside.out_primary.uid);
 	EXPECT_EQ(NOBODY, outside.out_primary.gid);
@@ -540,8 +664,10 @@ TEST_F(access, creator_is_known)
 	ASSERT_EQ(0, vd_party_call(self->p, become, ALICE, STAFF));
 	ASSERT_EQ(0, vd_party_call(self->p, create_and_tell, 0600, 0));
 	pid = self->p->pid;
-	ASSERT_EQ(0, vd_attach(self->fd, VDISET_ROLE_SERVER, self->p->name));
+	ASSERT_EQ(0, vd_attach_of(self->fd, VDISET_ROLE_SERVER, ALICE,
+				  self->p->name));
 	ASSERT_EQ(0, vd_status(self->fd, &st));
+	EXPECT_EQ(ALICE, st.out_creator);
 	EXPECT_EQ(ALICE, st.out_primary.uid);
 	EXPECT_EQ(STAFF, st.out_primary.gid);
 	EXPECT_EQ(pid, (pid_t)st.out_primary.pid);

@@ -453,6 +453,7 @@ static void fill_attach(struct thread *t, struct slot *s)
 	case 0:
 		a->flags = VDISET_ATTACH_BY_NAME;
 		give_name(t, &a->name, &a->name_len, make_name(t, s->name, 0));
+		a->creator = one_in(t, 8) ? number(t) : 0;
 		break;
 	case 1:
 		a->flags = VDISET_ATTACH_BY_ID;

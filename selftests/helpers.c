@@ -62,7 +62,7 @@ int vd_create(int fd, const char *name, unsigned int devices)
 	return vd_create_mode(fd, name, devices, 0600);
 }
 
-int vd_attach(int fd, unsigned int role, const char *name)
+int vd_attach_of(int fd, unsigned int role, uid_t creator, const char *name)
 {
 	struct vdiset_attach a = {
 		.size = sizeof(a),
@@ -70,9 +70,23 @@ int vd_attach(int fd, unsigned int role, const char *name)
 		.role = role,
 		.name = (uintptr_t)name,
 		.name_len = strlen(name),
+		.creator = creator,
 	};
 
 	return vd_ioctl(fd, VDISET_ATTACH, &a);
+}
+
+/* The user that runs the test; its children may become other users. */
+static uid_t runs_the_test;
+
+static void __attribute__((constructor)) note_user(void)
+{
+	runs_the_test = geteuid();
+}
+
+int vd_attach(int fd, unsigned int role, const char *name)
+{
+	return vd_attach_of(fd, role, runs_the_test, name);
 }
 
 int vd_attach_id(int fd, unsigned int role, uint64_t id)
@@ -598,7 +612,8 @@ int vd_set_up(struct vd_set *s, unsigned int devices, unsigned int depth,
 	ret = vd_create(s->primary, s->name, devices);
 	s->id = vd_set_id(s->primary);
 	if (!ret && state >= VDISET_STATE_CONNECTED)
-		ret = vd_attach(s->server, VDISET_ROLE_SERVER, s->name);
+		ret = vd_attach_of(s->server, VDISET_ROLE_SERVER, geteuid(),
+				   s->name);
 	if (!ret && state >= VDISET_STATE_CONFIGURABLE)
 		ret = vd_configure(s->server, depth);
 	if (!ret && state >= VDISET_STATE_INITIALIZING && bytes)

@@ -254,6 +254,28 @@ TEST_F(life, name_free_after_abort)
 	close(fd);
 }
 
+/* The last one to have had a name is found, also when others before it are held. */
+TEST_F(life, name_finds_the_last)
+{
+	int first = vd_open(), second = vd_open(), fd = vd_open();
+
+	vd_name(self->s.name, "last");
+	ASSERT_EQ(0, vd_create(first, self->s.name, 1));
+	ASSERT_EQ(0, vd_abort(first, VDISET_REASON_SIGNAL, 0, ""));
+	ASSERT_EQ(0, vd_create(second, self->s.name, 1));
+	ASSERT_EQ(0, vd_abort(second, VDISET_REASON_SIGNAL, 0, ""));
+	ASSERT_EQ(0, vd_attach(self->fd, VDISET_ROLE_OBSERVER, self->s.name));
+	EXPECT_EQ(vd_set_id(second), vd_set_id(self->fd));
+	/* when that one has gone, the name is gone, too */
+	close(self->fd);
+	close(second);
+	self->fd = vd_open();
+	EXPECT_EQ(-ENOENT, vd_attach(fd, VDISET_ROLE_OBSERVER, self->s.name));
+	EXPECT_EQ(VDISET_STATE_ABORTED, vd_state(first));
+	close(first);
+	close(fd);
+}
+
 TEST_F(life, name_free_after_termination)
 {
 	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 4096, VDISET_STATE_INITIALIZING));

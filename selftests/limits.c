@@ -376,7 +376,7 @@ TEST_F(limit, client_that_stays)
 	ASSERT_EQ(0, vd_party_call(self->other, be_nobody, 0, 0));
 	ASSERT_EQ(0, vd_party_call(self->other, vd_p_create, 1, 0));
 	s[0].server = vd_open();
-	ASSERT_EQ(0, vd_attach(s[0].server, VDISET_ROLE_SERVER, name));
+	ASSERT_EQ(0, vd_attach_of(s[0].server, VDISET_ROLE_SERVER, NOBODY, name));
 	ASSERT_EQ(0, vd_configure(s[0].server, 4));
 	ASSERT_EQ(0, area(&s[0], 2 * MIB));
 	ASSERT_EQ(0, vd_set_up(&s[1], 1, 4, 0, VDISET_STATE_CONFIGURABLE));

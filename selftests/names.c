@@ -49,6 +49,7 @@ static int call(FIXTURE_DATA(name) *self, const FIXTURE_VARIANT(name) *variant,
 	struct vdiset_attach a = {
 		.size = sizeof(a), .name = (uintptr_t)name, .name_len = len,
 		.flags = VDISET_ATTACH_BY_NAME, .role = VDISET_ROLE_OBSERVER,
+		.creator = geteuid(),
 	};
 	struct vdiset_name_device n = {
 		.size = sizeof(n), .name = (uintptr_t)name, .name_len = len,

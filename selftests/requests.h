@@ -69,14 +69,14 @@ FIXTURE_VARIANT(request) {
 REQUEST(info, INFO, info, .on = ON_UNBOUND, .state = VDISET_STATE_CREATED,
 	.roles = ANY_ROLE, .states = ANY_STATE, .has_out = 1);
 REQUEST(list, LIST, list, .on = ON_UNBOUND, .state = VDISET_STATE_CREATED,
-	.roles = ANY_ROLE, .states = ANY_STATE, .has_out = 1);
+	.roles = ANY_ROLE, .states = ANY_STATE, .has_out = 1,
+	.reserved = { offsetof(struct vdiset_list, reserved) });
 REQUEST(create, CREATE, create, .on = ON_UNBOUND,
 	.state = VDISET_STATE_CREATED, .has_out = 1,
 	.reserved = { offsetof(struct vdiset_create, reserved),
 		      offsetof(struct vdiset_create, reserved) + 4 });
 REQUEST(attach, ATTACH, attach, .on = ON_UNBOUND,
-	.state = VDISET_STATE_CREATED, .known_flags = 7, .has_out = 1,
-	.reserved = { offsetof(struct vdiset_attach, reserved) });
+	.state = VDISET_STATE_CREATED, .known_flags = 7, .has_out = 1);
 REQUEST(get_config, GET_CONFIG, get_config, .on = ON_PRIMARY,
 	.state = VDISET_STATE_CREATED, .roles = ANY_ROLE,
 	.states = ANY_STATE & ~(1 << VDISET_STATE_ABORTED),
@@ -150,6 +150,7 @@ static void good_arg(FIXTURE_DATA(request) *self,
 		self->arg.attach.role = VDISET_ROLE_SERVER;
 		self->arg.attach.name = (uintptr_t)self->s.name;
 		self->arg.attach.name_len = strlen(self->s.name);
+		self->arg.attach.creator = geteuid();
 		break;
 	case VDISET_NAME_DEVICE:
 		vd_device_name(self->name, self->s.name, 1);

@@ -61,7 +61,9 @@ int vd_open(void);
 int vd_create(int fd, const char *name, unsigned int devices);
 int vd_create_mode(int fd, const char *name, unsigned int devices,
 		   unsigned int mode);
+/* to a set that the user who runs the test has created */
 int vd_attach(int fd, unsigned int role, const char *name);
+int vd_attach_of(int fd, unsigned int role, uid_t creator, const char *name);
 int vd_attach_id(int fd, unsigned int role, uint64_t id);
 int vd_attach_fd(int fd, unsigned int role, int other);
 int vd_configure(int fd, unsigned int depth);

@@ -73,6 +73,7 @@ int observe_attach_name(const char *name)
 		.flags = VDISET_ATTACH_BY_NAME,
 		.name = (uintptr_t)name,
 		.name_len = strlen(name),
+		.creator = geteuid(),
 	};
 
 	return attach(&args);

@@ -44,7 +44,10 @@
  *   and from each of these but TERMINATED, by ABORT, by the death of a party
  *   or by CLOSE before the end:  ABORTED
  *
- * A name is taken from CREATE until the set is TERMINATED or ABORTED.
+ * Names belong to users: the key of a set is the effective user id of the process
+ * that created it, together with the name. Two users may have sets of the same
+ * name at the same time. One user cannot: a name is taken from CREATE until the
+ * set is TERMINATED or ABORTED.
  */
 
 /**
@@ -316,10 +319,11 @@ struct vdiset_info {
  *
  * The caller becomes primary client; the first device has the name of the set.
  * An owner other than the caller, or a group the caller is not in, takes
- * CAP_CHOWN.
+ * CAP_CHOWN. Whatever @uid says, the name belongs to the caller's effective user
+ * id: that is the creator that ATTACH names.
  *
- * Errors: %EISCONN the file is bound already; %EEXIST the name is in use;
- * %EPERM uid or gid not permitted; %EDQUOT the user, or all users together,
+ * Errors: %EISCONN the file is bound already; %EEXIST the caller's user has a
+ * set of this name that has not ended; %EPERM uid or gid not permitted; %EDQUOT the user, or all users together,
  * have too many sets, or the user takes part in too many.
  */
 struct vdiset_create {
@@ -350,13 +354,19 @@ struct vdiset_create {
  * @id: BY_ID: number of the set. Else 0
  * @name: BY_NAME: pointer to the name. Else 0
  * @name_len: BY_NAME: its length. Else 0
- * @reserved: 0
+ * @creator: BY_NAME: effective user id of the process that created the set, in
+ *	the caller's namespace. Else 0
  * @out_id: number of the set
  *
- * A name finds the set that has it or, when none has, the last one that had it
- * and is still held by somebody: a late comer learns how that ended.
+ * BY_NAME looks among the sets that @creator has created and nowhere else:
+ * privilege (CAP_IPC_OWNER) gives access to a set, it does not change which set
+ * is found. The owner that a set was given to plays no part. The result is the
+ * set that has the name or, if none has, the set that had it last, as long as
+ * that exists: a server that comes too late gets the error that tells how it
+ * ended.
  *
- * Errors: %EISCONN the file is bound already; %ENOENT there is no such set, or
+ * Errors: %EISCONN the file is bound already; %EINVAL @creator is no user of
+ * the caller's namespace; %ENOENT there is no such set, or
  * the caller may not know of it; %EACCES the caller may see the set but not
  * join it; %EBADF, %EINVAL @fd is no file, no bound set file; %EBUSY the set
  * has or had a server; %EAGAIN secondary: the set is not configured yet;
@@ -371,7 +381,7 @@ struct vdiset_attach {
 	__aligned_u64 id;
 	__aligned_u64 name;
 	__u32 name_len;
-	__u32 reserved;
+	__u32 creator;
 	__aligned_u64 out_id;
 };
 #define VDISET_ATTACH		_IO(VDISET_IOC_TYPE, 0x02)
@@ -609,9 +619,10 @@ struct vdiset_abort {
  * @out_abort: why the set was aborted
  * @out_name_len: length of the name
  * @out_name: the name, then zeros
- * @reserved: 0
+ * @out_creator: effective user id of the process that created the set
  *
- * Works in every state, also after CLOSE.
+ * Works in every state, also after CLOSE. User and group ids are in the caller's
+ * namespace.
  */
 struct vdiset_status {
 	__u32 size;
@@ -632,7 +643,7 @@ struct vdiset_status {
 	struct vdiset_abort_record out_abort;
 	__u32 out_name_len;
 	char out_name[VDISET_NAME_MAX + 1];
-	__u32 reserved;
+	__u32 out_creator;
 };
 #define VDISET_STATUS		_IO(VDISET_IOC_TYPE, 0x0b)
 
@@ -679,15 +690,26 @@ struct vdiset_device_status {
  * struct vdiset_list - ioctl(VDISET_LIST), any set file
  * @size: sizeof(struct vdiset_list)
  * @flags: 0
- * @cursor: in: 0, or the number the last call gave; out: the number of the next
- *	set that the caller may see
+ * @cursor: in: 0, or the number the last call returned; out: the number of the
+ *	next set that the caller may see
+ * @out_creator: effective user id of the process that created it, in the caller's
+ *	namespace
+ * @out_state: enum vdiset_set_state
+ * @out_name_len: length of the name
+ * @out_name: the name, then zeros
+ * @reserved: 0
  *
- * Errors: %ENOENT there are no more.
+ * Errors: %ENOENT there are no more; %EINTR a fatal signal.
  */
 struct vdiset_list {
 	__u32 size;
 	__u32 flags;
 	__aligned_u64 cursor;
+	__u32 out_creator;
+	__u32 out_state;
+	__u32 out_name_len;
+	char out_name[VDISET_NAME_MAX + 1];
+	__u32 reserved;
 };
 #define VDISET_LIST		_IO(VDISET_IOC_TYPE, 0x0d)
 
