@@ -105,6 +105,7 @@ static struct vdiset_set *vdiset_set_new(const struct vdiset_create *args)
 
 	mutex_init(&set->config_lock);
 	set->cred = get_current_cred();
+	vdiset_watch_init(set);
 	vdiset_init_devices(set);
 	return set;
 
@@ -305,6 +306,8 @@ static int vdiset_join(struct vdiset_set *set, struct vdiset_party *party)
 	party->left = rc != 0;
 	if (!rc)
 		vdiset_add_member(party);
+	if (!rc && party->who.role == VDISET_ROLE_SERVER)
+		vdiset_watch_start(set);
 	spin_unlock(&set->lock);
 
 	if (!rc)

@@ -198,8 +198,8 @@ bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner,
 	return !vdiset_holds_file(file, hint);
 }
 
-/* Take the party off the set's books. True unless it had left before. */
-static bool vdiset_party_leave(struct vdiset_party *party, bool died)
+/* Take the party off the set's books, under set->lock. False if it had left before. */
+bool vdiset_party_leave(struct vdiset_party *party, bool died)
 {
 	struct vdiset_set *set = party->set;
 

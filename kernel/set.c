@@ -173,6 +173,7 @@ struct vdiset_set *vdiset_set_after(u64 *id)
  */
 void vdiset_set_retire(struct vdiset_set *set)
 {
+	cancel_delayed_work_sync(&set->watch);
 	vdiset_devices_free(set);
 	vdiset_area_free(set);
 	/* the party that was charged is about to go */

@@ -45,6 +45,7 @@
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/vdiset.h>
 
 /* The two sides of a device; also the index of a region's owner. */
@@ -220,6 +221,7 @@ vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
  * @closed: number of devices the server has closed
  * @abort: record, @abort_by names the party
  * @abort_by: who aborted; role 0 while nobody did
+ * @watch: looks for parties that are dying, see death.c
  * @events: kicks of the clients, for WAIT
  * @wait: who waits for a change of @state
  * @server_wait: who waits for @events
@@ -255,6 +257,8 @@ struct vdiset_set {
 	unsigned int closed;
 	struct vdiset_abort_record abort;
 	struct vdiset_identity abort_by;
+
+	struct delayed_work watch;
 
 	atomic_t events;
 	struct vdiset_waiters wait;
@@ -388,8 +392,13 @@ enum vdiset_side vdiset_party_side(const struct vdiset_party *party);
 bool vdiset_holds_file(struct file *file, unsigned int *hint);
 bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner,
 			 unsigned int *hint);
+bool vdiset_party_leave(struct vdiset_party *party, bool died);
 void vdiset_party_died(struct vdiset_party *party);
 int vdiset_close_ioctl(struct vdiset_call *call);
+
+/* death.c */
+void vdiset_watch_init(struct vdiset_set *set);
+void vdiset_watch_start(struct vdiset_set *set);
 
 /* config.c */
 int vdiset_get_config_ioctl(struct vdiset_call *call);

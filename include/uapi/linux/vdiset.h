@@ -28,12 +28,13 @@
  * set file gives a *device file*. The process that binds a set file, or opens
  * a device file, is the party: when it closes its last descriptor of that file
  * (by close(2), exec or its own end) without the orderly calls below, the set
- * is aborted with %VDISET_REASON_DIED, whoever else inherited or was passed
- * the descriptor. A process that dumps core ends when that is written, one with
- * asynchronous I/O in flight when that has ended: with a time-out others need
- * not wait so long. (A process is, to be exact, a table of descriptors: who
- * shares it by clone(CLONE_FILES) is the same party, who parts from it by
- * unshare(2) is not.)
+ * is aborted with %VDISET_REASON_DIED, whichever other process inherited or was
+ * passed the descriptor. From the server's ATTACH on, a process that is bound to
+ * die counts as dead within two seconds of the fatal signal or exit(2), even if
+ * its end is held up: by the release of its memory, a core dump, asynchronous
+ * I/O, or a thread in uninterruptible sleep. (A party is, to be exact, a table
+ * of descriptors: processes that share one by clone(CLONE_FILES) are one party,
+ * a process that leaves it by unshare(2) is not part of it.)
  *
  * Life of a set::
  *

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * death.c - parties whose process is bound to die
+ *
+ * The end of a process is seen for certain in the flush file operation
+ * (party.c). But that comes late: after the process has released all its memory
+ * or written its core, and not at all while one of its threads is in
+ * uninterruptible sleep, on a frozen file system for instance, or asynchronous
+ * I/O is in flight. The other parties must not wait for that. So each live set
+ * looks once a second whether one of its processes is exiting; nothing such a
+ * process could still do matters to the set.
+ */
+#include <linux/fdtable.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+
+#include "vdiset.h"
+
+/* design: other parties learn of a death within two seconds */
+#define VDISET_WATCH_PERIOD	HZ
+
+/*
+ * Is the process exiting, and does its end give up the table of descriptors
+ * @owner? Another process may share the table, and is then the same party. Its
+ * users are counted before the threads that hold it: threads that exit meanwhile
+ * can only hide a death from this look, not feign one.
+ */
+static bool vdiset_is_dying(const struct vdiset_identity *who,
+			    fl_owner_t owner)
+{
+	struct task_struct *leader, *task;
+	int users = 0, threads = 0;
+
+	leader = pid_task(who->pid, PIDTYPE_TGID);
+	if (!leader || !(READ_ONCE(leader->signal->flags) & SIGNAL_GROUP_EXIT))
+		return false;
+	for_each_thread(leader, task) {
+		task_lock(task);
+		if (task->files == owner) {
+			if (!threads++)
+				users = atomic_read(&task->files->count);
+		}
+		task_unlock(task);
+	}
+	return threads && users <= threads;
+}
+
+/* A device may have been opened by another process than its party's. */
+static const struct vdiset_identity *
+vdiset_dying_user(const struct vdiset_device *device)
+{
+	const struct vdiset_device_file *user;
+	unsigned int side;
+
+	if (device->state == VDISET_DEVICE_CLOSED)
+		return NULL;
+	for (side = 0; side < VDISET_SIDES; side++) {
+		user = device->user[side];
+		if (user && !user->party->left &&
+		    vdiset_is_dying(&user->who, user->owner))
+			return &user->who;
+	}
+	return NULL;
+}
+
+/* A party or the user of a device that is dying, NULL if there is none. */
+static const struct vdiset_identity *vdiset_find_dying(struct vdiset_set *set)
+{
+	const struct vdiset_identity *who;
+	struct vdiset_party *party;
+	u32 i;
+
+	lockdep_assert_held(&set->lock);
+
+	list_for_each_entry(party, &set->members, node) {
+		if (!party->left && vdiset_is_dying(&party->who, party->owner)) {
+			vdiset_party_leave(party, true);
+			return &party->who;
+		}
+	}
+	for (i = 0; i < set->config.device_count; i++) {
+		who = vdiset_dying_user(&set->device[i]);
+		if (who)
+			return who;
+	}
+	return NULL;
+}
+
+static void vdiset_watch(struct work_struct *work)
+{
+	struct vdiset_set *set = container_of(to_delayed_work(work),
+					      struct vdiset_set, watch);
+	const struct vdiset_identity *who;
+	bool aborted = false;
+	bool over;
+
+	rcu_read_lock();
+	spin_lock(&set->lock);
+	over = vdiset_is_over(set->state);
+	who = over ? NULL : vdiset_find_dying(set);
+	if (who)
+		aborted = vdiset_abort_locked(set, VDISET_REASON_DIED, who);
+	spin_unlock(&set->lock);
+	rcu_read_unlock();
+
+	if (aborted)
+		vdiset_abort_wake(set);
+	else if (!over)
+		schedule_delayed_work(&set->watch, VDISET_WATCH_PERIOD);
+}
+
+void vdiset_watch_init(struct vdiset_set *set)
+{
+	INIT_DELAYED_WORK(&set->watch, vdiset_watch);
+}
+
+/*
+ * From the time on that there is another party to be told, until the set has
+ * ended. The work holds no reference: vdiset_set_retire() stops it, when no
+ * member is left that could start it again.
+ */
+void vdiset_watch_start(struct vdiset_set *set)
+{
+	schedule_delayed_work(&set->watch, VDISET_WATCH_PERIOD);
+}
