@@ -13,6 +13,7 @@
  */
 #include <linux/err.h>
 #include <linux/error-injection.h>
+#include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -45,7 +46,11 @@ static struct file *vdiset_template[VDISET_FS_COUNT];
 /* shmem's own operations, but for what is below. */
 static struct file_operations vdiset_area_fops;
 
-/* private_data of the area's file: what the memory is charged to. */
+/*
+ * private_data of the area's file: @bytes are allocated from its beginning, and
+ * charged to @account. Beyond the size of the file, which is what may be mapped,
+ * that is the part of a request that was interrupted.
+ */
 struct vdiset_area {
 	struct vdiset_account *account;
 	u64 bytes;
@@ -175,12 +180,18 @@ static bool vdiset_area_is_huge(const struct vdiset_set *set, u64 bytes)
 	return vdiset_mount[VDISET_FS_HUGE] && bytes >= SZ_2M;
 }
 
-/* Size that the area has after @bytes more were asked for. */
+/*
+ * Size of the area when @bytes were added. It grows by at least its own size up to
+ * 2 MiB: each growth may cost each party a mapping, of which a process has 65530
+ * by default.
+ */
 u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes)
 {
 	u64 unit = vdiset_area_is_huge(set, bytes) ? SZ_2M : PAGE_SIZE;
+	u64 size = set->config.buffer_area_size;
 
-	return set->config.buffer_area_size + round_up(bytes, unit);
+	bytes = max(bytes, min_t(u64, size, SZ_2M));
+	return size + round_up(bytes, unit);
 }
 
 /* An empty area, charged to the payer. It ends with its file. */
@@ -223,98 +234,124 @@ static int vdiset_area_error(int rc)
 }
 
 /*
- * Signals that somebody handles wait until the memory is there: in older kernels
- * any of them makes shmem undo what it has, which with a timer that is as fast
- * would never come to an end. What ends the process ends the allocation.
- */
-static void vdiset_hold_signals(sigset_t *old)
-{
-	struct sighand_struct *sighand;
-	sigset_t handled;
-	int sig;
-
-	/* a task's own goes with the task */
-	sighand = rcu_dereference_protected(current->sighand, true);
-	sigemptyset(&handled);
-	spin_lock_irq(&sighand->siglock);
-	for (sig = 1; sig <= _NSIG; sig++) {
-		if (sighand->action[sig - 1].sa.sa_handler != SIG_DFL)
-			sigaddset(&handled, sig);
-	}
-	spin_unlock_irq(&sighand->siglock);
-	sigprocmask(SIG_BLOCK, &handled, old);
-}
-
-/*
  * With a mask that fails instead of calling the OOM killer, for the time of
- * the allocation only: a fault that swaps a page in must not fail, but retry.
+ * the allocation only: a fault that swaps a page in must not fail, but retry. On
+ * error nothing of the step remains.
  */
-static noinline int vdiset_area_fill(struct file *file, u64 size, u64 bytes)
+static noinline int vdiset_area_step(struct file *file, u64 offset, u64 bytes)
 {
 	const struct file_operations *shmem =
 		vdiset_template[vdiset_area_fs(file)]->f_op;
 	gfp_t mask = mapping_gfp_mask(file->f_mapping);
-	sigset_t old;
 	int rc;
 
-	vdiset_hold_signals(&old);
 	mapping_set_gfp_mask(file->f_mapping,
 			     mask | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	rc = shmem->fallocate(file, 0, size, bytes);
+	rc = shmem->fallocate(file, FALLOC_FL_KEEP_SIZE, offset, bytes);
 	mapping_set_gfp_mask(file->f_mapping, mask);
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
-ALLOW_ERROR_INJECTION(vdiset_area_fill, ERRNO);
+ALLOW_ERROR_INJECTION(vdiset_area_step, ERRNO);
+
+/*
+ * In steps, which stay when the call is interrupted: the next one goes on from
+ * there. The first step is a single page, so that each call gets ahead, however
+ * soon the next signal comes. No step is so long that an abort would have to
+ * wait for it.
+ */
+static int vdiset_area_fill(struct vdiset_set *set, u64 end)
+{
+	struct vdiset_area *area = set->area->private_data;
+	u64 step = vdiset_area_is_huge(set, end) ? SZ_2M : PAGE_SIZE;
+	int rc;
+
+	while (area->bytes < end) {
+		if (vdiset_set_state(set) == VDISET_STATE_ABORTED)
+			return -ECANCELED;
+		step = min(step, end - area->bytes);
+		rc = vdiset_area_step(set->area, area->bytes, step);
+		if (rc)
+			return rc;
+		area->bytes += step;
+		step = min_t(u64, 2 * step, SZ_4M);
+		if (signal_pending(current) && area->bytes < end)
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Release what is allocated beyond @size. */
+static void vdiset_area_trim(struct file *file, u64 size)
+{
+	const struct file_operations *shmem =
+		vdiset_template[vdiset_area_fs(file)]->f_op;
+	struct vdiset_area *area = file->private_data;
+
+	if (area->bytes <= size ||
+	    shmem->fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			     size, area->bytes - size))
+		return;
+	vdiset_uncharge_area(area->account, area->bytes - size);
+	area->bytes = size;
+}
 
 /* Charge first: what is over the limit is not allocated at all. */
-static int vdiset_area_allocate(struct file *file, u64 size, u64 bytes)
+static int vdiset_area_allocate(struct vdiset_set *set, u64 size, u64 end)
 {
-	struct vdiset_area *area = file->private_data;
+	struct vdiset_area *area = set->area->private_data;
+	u64 bytes = end > area->bytes ? end - area->bytes : 0;
 	int rc;
 
 	/* beyond it shmem would send SIGXFSZ, which kills by default */
-	if (size + bytes > rlimit(RLIMIT_FSIZE))
-		return -ENOMEM;
-	rc = vdiset_charge_area(area->account, size, bytes);
-	if (rc)
-		return rc;
-	rc = vdiset_area_fill(file, size, bytes);
-	if (rc)
-		vdiset_uncharge_area(area->account, bytes);
+	if (end > rlimit(RLIMIT_FSIZE))
+		rc = -ENOMEM;
 	else
-		area->bytes += bytes;
+		rc = vdiset_charge_area(area->account, area->bytes, bytes);
+	if (!rc && bytes) {
+		rc = vdiset_area_fill(set, end);
+		vdiset_uncharge_area(area->account, end - area->bytes);
+	}
+	if (rc && rc != -EINTR)
+		vdiset_area_trim(set->area, size);
 	return rc;
+}
+
+/* The memory is there: let everybody map it. */
+static void vdiset_area_publish(struct vdiset_set *set, u64 size)
+{
+	struct inode *inode = file_inode(set->area);
+	u32 i;
+
+	inode_lock(inode);
+	i_size_write(inode, size);
+	inode_unlock(inode);
+
+	spin_lock(&set->lock);
+	WRITE_ONCE(set->config.buffer_area_size, size);
+	for (i = 0; i < set->config.device_count; i++)
+		vdiset_device_publish(&set->device[i]);
+	spin_unlock(&set->lock);
 }
 
 static int vdiset_area_extend(struct vdiset_set *set, u64 bytes)
 {
 	u64 size = set->config.buffer_area_size;
 	u64 grown;
-	u32 i;
-	int rc;
+	int rc = 0;
 
 	lockdep_assert_held(&set->config_lock);
 
-	if (bytes > S64_MAX - SZ_2M - size)
+	if (bytes > S64_MAX - SZ_4M - size)
 		return -ENOMEM;
 	grown = vdiset_area_round(set, bytes);
-	bytes = grown - size;
-
-	if (!set->area) {
-		rc = vdiset_area_create(set, bytes);
-		if (rc)
-			return vdiset_area_error(rc);
-	}
-	rc = vdiset_area_allocate(set->area, size, bytes);
+	if (!set->area)
+		rc = vdiset_area_create(set, grown);
+	if (!rc)
+		rc = vdiset_area_allocate(set, size, grown);
 	if (rc)
 		return vdiset_area_error(rc);
-
-	spin_lock(&set->lock);
-	WRITE_ONCE(set->config.buffer_area_size, grown);
-	for (i = 0; i < set->config.device_count; i++)
-		vdiset_device_publish(&set->device[i]);
-	spin_unlock(&set->lock);
+	vdiset_area_publish(set, grown);
 	return 0;
 }
 
@@ -323,7 +360,9 @@ static int vdiset_area_extend(struct vdiset_set *set, u64 bytes)
  * @set: the set; its config_lock is held
  * @bytes: bytes to add; rounded up
  *
- * Returns 0, -ENOMEM, -EDQUOT or -EINTR; on error the area is as it was.
+ * Returns 0, -ENOMEM, -EDQUOT, -ECANCELED when the set was aborted, or -EINTR:
+ * then the same call goes on with what was allocated. On error the area is as it
+ * was for those who map it.
  */
 int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
 {

@@ -176,7 +176,7 @@ static int vdiset_build(struct vdiset_set *set, u32 depth)
 	if (rc || !set->requested)
 		return rc;
 	rc = vdiset_area_grow(set, set->requested);
-	if (rc)
+	if (rc && rc != -EINTR)
 		vdiset_devices_free(set);
 	return rc;
 }

@@ -120,6 +120,9 @@ int vdiset_devices_alloc(struct vdiset_set *set, u32 depth)
 	u32 i;
 	int rc;
 
+	/* from a call that was interrupted in what comes after */
+	if (set->rings)
+		return 0;
 	rc = vdiset_charge_rings(set->payer->account, vdiset_rings_size(set));
 	if (rc)
 		return rc;

@@ -316,13 +316,16 @@ TEST_F(dev, area_grows)
 		   self->s.primary, VDISET_MMAP_AREA);
 	ASSERT_NE(MAP_FAILED, old);
 	memset(old, 0x5a, 65536);
+	/* by its own size at least, by whole pages beyond that */
 	EXPECT_EQ(0, vd_request_buffers(self->s.server, 5000, &size));
-	EXPECT_EQ(65536 + 8192, size);
+	EXPECT_EQ(2 * 65536, size);
+	EXPECT_EQ(0, vd_request_buffers(self->s.server, 3 * 65536 - 5000, &size));
+	EXPECT_EQ(5 * 65536 - 4096, size);
 	ASSERT_EQ(0, vd_dev_open(&server, self->s.server, "a"));
-	EXPECT_EQ(65536 + 8192, server.state->area_size);
+	EXPECT_EQ(5 * 65536 - 4096, server.state->area_size);
 	/* in ACTIVE too, and the devices are told */
 	EXPECT_EQ(0, vd_request_buffers(self->s.server, 2 * MIB, &size));
-	EXPECT_EQ(65536 + 8192 + 2 * MIB, size);
+	EXPECT_EQ(5 * 65536 - 4096 + 2 * MIB, size);
 	EXPECT_EQ(size, server.state->area_size);
 	new = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		   self->s.server, VDISET_MMAP_AREA);
@@ -347,9 +350,9 @@ TEST_F(dev, area_is_counted)
 	ASSERT_EQ(0, begin(self));
 	ASSERT_EQ(0, vd_ioctl(self->secondary, VDISET_INFO, &after));
 	EXPECT_EQ(before.out_total_bytes + 65536, after.out_total_bytes);
-	ASSERT_EQ(0, vd_request_buffers(self->s.server, 4096, NULL));
+	ASSERT_EQ(0, vd_request_buffers(self->s.server, 65536, NULL));
 	ASSERT_EQ(0, vd_ioctl(self->secondary, VDISET_INFO, &after));
-	EXPECT_EQ(before.out_total_bytes + 65536 + 4096, after.out_total_bytes);
+	EXPECT_EQ(before.out_total_bytes + 2 * 65536, after.out_total_bytes);
 }
 
 /* A set without buffers: commands without data need none. */

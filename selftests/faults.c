@@ -47,7 +47,7 @@ static const struct point {
 	{ "vdiset_charge_area", EDQUOT, EDQUOT },
 	{ "vdiset_set_publish", EEXIST, EEXIST },
 	{ "vdiset_lock_config", EINTR, EINTR },
-	{ "vdiset_area_fill", ENOSPC, ENOMEM },
+	{ "vdiset_area_step", ENOSPC, ENOMEM },
 	{ "vdiset_device_claim", EBUSY, EBUSY },
 	{ "vdiset_insert_page", ENOMEM, ENOMEM },
 };

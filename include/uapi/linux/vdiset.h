@@ -469,16 +469,23 @@ struct vdiset_name_device {
  * @out_area_size: size the area has, or will have after END_CONFIG
  *
  * In CONFIGURABLE the requests are added up for END_CONFIG; in INITIALIZING
- * and ACTIVE the area grows at once, and what is mapped stays where it is.
+ * and ACTIVE the area grows at once, and what is mapped stays where it is. Then
+ * it grows by at least its own size, up to 2 MiB: a server cannot use up the
+ * mappings that its clients' processes may have by growth in small steps.
  * Memory is allocated and charged to the caller's memory cgroup by the call, on
  * the NUMA nodes that the caller's memory policy names (see set_mempolicy(2)):
  * by default those next to the processor that it runs on. Pages that nobody has
  * locked (mlock(2)) may be swapped out.
  *
+ * Memory is allocated in steps of at most 4 MiB. A signal, or io_uring work for
+ * the caller, ends the call with %EINTR between two steps; what is allocated
+ * stays, charged to the user, and the next call goes on from there. An abort ends
+ * it with %ECANCELED after the step in progress, and the memory of this request is
+ * released.
+ *
  * Errors: %ENOMEM no memory, or over the limit of the set or of all sets (no
- * process is killed for it); %EDQUOT over the limit of the user; %EINTR a
- * signal that ends or stops the process came while memory was allocated. Signals
- * that are handled wait until it is.
+ * process is killed for it); %EDQUOT over the limit of the user; %EINTR
+ * interrupted as described, call again.
  */
 struct vdiset_request_buffers {
 	__u32 size;
@@ -499,8 +506,8 @@ struct vdiset_request_buffers {
  * clients waits for. Both count against the limits of the caller's user; should
  * the server leave before the clients do, against those of one of them. On
  * %ENOMEM or %EDQUOT the set stays CONFIGURABLE and all earlier REQUEST_BUFFERS
- * are forgotten; on %EINTR (see there) nothing has changed and the call may be
- * repeated.
+ * are forgotten; on %EINTR (see there) the set stays CONFIGURABLE and a repeated
+ * call goes on with the allocation.
  */
 struct vdiset_end_config {
 	__u32 size;
