@@ -9,7 +9,8 @@
  *
  * The memory is allocated by the call that asks for it, with a mask that makes
  * it fail where touching the pages later would call the OOM killer. It counts
- * against the limits as long as it exists: what is charged hangs on the file.
+ * against the limits as long as it exists: the charge belongs to the file, and for
+ * huge pages that something has pinned it outlives the file (pinned.c).
  */
 #include <linux/err.h>
 #include <linux/error-injection.h>
@@ -65,8 +66,12 @@ static enum vdiset_fs vdiset_area_fs(const struct file *file)
 static int vdiset_area_release(struct inode *inode, struct file *file)
 {
 	struct vdiset_area *area = file->private_data;
+	u64 kept = 0;
 
-	vdiset_uncharge_area(area->account, area->bytes);
+	if (vdiset_area_fs(file) == VDISET_FS_HUGE)
+		kept = vdiset_pinned_keep(file->f_mapping, area->account,
+					  area->bytes);
+	vdiset_uncharge_area(area->account, area->bytes - kept);
 	vdiset_account_put(area->account);
 	kfree(area);
 	return 0;
@@ -168,6 +173,7 @@ int vdiset_area_init(void)
 /* Each area holds the module, so there is none left. */
 void vdiset_area_exit(void)
 {
+	vdiset_pinned_exit();
 	vdiset_area_exit_fs(VDISET_FS_HUGE);
 	vdiset_area_exit_fs(VDISET_FS_SMALL);
 }

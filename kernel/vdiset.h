@@ -407,6 +407,11 @@ int vdiset_name_device_ioctl(struct vdiset_call *call);
 int vdiset_request_buffers_ioctl(struct vdiset_call *call);
 int vdiset_end_config_ioctl(struct vdiset_call *call);
 
+/* pinned.c */
+u64 vdiset_pinned_keep(struct address_space *mapping,
+		       struct vdiset_account *account, u64 bytes);
+void vdiset_pinned_exit(void);
+
 /* area.c */
 int vdiset_area_init(void);
 void vdiset_area_exit(void);

@@ -268,7 +268,61 @@ TEST_F(limit, mapped_area_still_counts)
 	munmap(p, MIB);
 }
 
-/* Who only looks on keeps neither the memory nor the creator's share. */
+/* Can huge pages be had for an area, and are they counted as such? */
+static bool has_huge_area(void)
+{
+	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "r");
+	char line[128] = "";
+
+	if (f) {
+		if (!fgets(line, sizeof(line), f))
+			*line = '\0';
+		fclose(f);
+	}
+	return *line && !strstr(line, "[deny]");
+}
+
+/* A byte of a huge page in a pipe keeps all of it, and its charge. */
+TEST_F(limit, pinned_pages_still_count)
+{
+	uint64_t size = 8 * MIB;
+	int pipes[2], tries;
+	char *p, byte[4];
+	unsigned int i;
+
+	if (!has_huge_area())
+		SKIP(return, "no huge pages for shmem");
+	ASSERT_EQ(0, vd_set_up(&self->s[0], 1, 4, size,
+			       VDISET_STATE_INITIALIZING));
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 self->s[0].primary, VDISET_MMAP_AREA);
+	ASSERT_NE(MAP_FAILED, p);
+	memset(p, 1, size);
+	ASSERT_EQ(0, pipe(pipes));
+	for (i = 0; i < 4; i++) {
+		struct iovec iov = { p + i * 2 * MIB, 1 };
+
+		ASSERT_EQ(1, vmsplice(pipes[1], &iov, 1, 0));
+	}
+	munmap(p, size);
+	vd_set_down(&self->s[0]);
+	vd_wait_sets(self->sets);
+	EXPECT_EQ(self->bytes + size, vd_info().out_total_bytes);
+	/* what is read is released, some time later; the rest is not */
+	ASSERT_EQ(1, read(pipes[0], byte, 1));
+	for (tries = 0; tries < 300 &&
+	     vd_info().out_total_bytes == self->bytes + size; tries++)
+		usleep(100000);
+	EXPECT_EQ(self->bytes + size - 2 * MIB, vd_info().out_total_bytes);
+	close(pipes[0]);
+	close(pipes[1]);
+	for (tries = 0; tries < 300 && vd_info().out_total_bytes != self->bytes;
+	     tries++)
+		usleep(100000);
+	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
+}
+
+/* An observer keeps neither the memory nor the creator's share of the limits. */
 TEST_F(limit, observer_keeps_nothing)
 {
 	int observer;
