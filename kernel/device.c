@@ -7,7 +7,7 @@
 #include <linux/slab.h>
 
 #include "trace.h"
-#include "vdiset.h"
+#include "request.h"
 
 /* A device file goes, or its owner gives it up. */
 static void vdiset_device_died(struct vdiset_device_file *file)
@@ -52,16 +52,7 @@ static int vdiset_device_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-static const struct file_operations vdiset_device_fops = {
-	.owner		= THIS_MODULE,
-	.flush		= vdiset_device_flush,
-	.release	= vdiset_device_release,
-	.unlocked_ioctl	= vdiset_device_ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
-	.poll		= vdiset_device_poll,
-	.mmap		= vdiset_device_mmap,
-	.show_fdinfo	= vdiset_device_show_fdinfo,
-};
+static const struct file_operations vdiset_device_fops;
 
 static int vdiset_check_open(const struct vdiset_party *party,
 			     enum vdiset_side side)
@@ -238,7 +229,7 @@ err_fd:
 	return rc;
 }
 
-int vdiset_device_close_ioctl(struct vdiset_call *call)
+static int vdiset_device_close_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_device *device = call->device_file->device;
 	struct vdiset_set *set = device->set;
@@ -275,3 +266,50 @@ int vdiset_device_close_ioctl(struct vdiset_call *call)
 	}
 	return 0;
 }
+
+static const struct vdiset_request vdiset_device_requests[] = {
+	VDISET_REQUEST(VDISET_DEVICE_CLOSE, vdiset_device_close, flags,
+		       VDISET_SERVER_ONLY, NO_ANSWER, vdiset_device_close_ioctl),
+	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
+		       VDISET_BOUND, NO_ANSWER, vdiset_abort_ioctl),
+	VDISET_REQUEST(VDISET_STATUS, vdiset_status, out_creator,
+		       VDISET_BOUND, ANSWER, vdiset_status_ioctl),
+	VDISET_REQUEST(VDISET_INFO, vdiset_info, out_total_bytes,
+		       VDISET_ANY_FILE, ANSWER, vdiset_info_ioctl),
+};
+
+static noinline long vdiset_device_request(struct file *filp, unsigned int cmd,
+					   void __user *uargs)
+{
+	struct vdiset_device_file *file = filp->private_data;
+	struct vdiset_call call = {
+		.filp = filp,
+		.device_file = file,
+		.party = file->party,
+		.uargs = uargs,
+	};
+
+	return vdiset_dispatch(vdiset_device_requests,
+			       ARRAY_SIZE(vdiset_device_requests), cmd, &call);
+}
+
+static long vdiset_device_ioctl(struct file *filp, unsigned int cmd,
+				unsigned long arg)
+{
+	void __user *uargs = (void __user *)arg;
+
+	if (cmd == VDISET_DEVICE_WAIT)
+		return vdiset_device_wait_ioctl(filp->private_data, uargs);
+	return vdiset_device_request(filp, cmd, uargs);
+}
+
+static const struct file_operations vdiset_device_fops = {
+	.owner		= THIS_MODULE,
+	.flush		= vdiset_device_flush,
+	.release	= vdiset_device_release,
+	.unlocked_ioctl	= vdiset_device_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.poll		= vdiset_device_poll,
+	.mmap		= vdiset_device_mmap,
+	.show_fdinfo	= vdiset_device_show_fdinfo,
+};

@@ -8,7 +8,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include "vdiset.h"
+#include "request.h"
 
 static int vdiset_open(struct inode *inode, struct file *filp)
 {
@@ -79,6 +79,63 @@ static unsigned long vdiset_get_unmapped_area(struct file *filp,
 	if (IS_ERR(party))
 		return PTR_ERR(party);
 	return vdiset_area_get_unmapped(party->set, addr, len, pgoff, flags);
+}
+
+static const struct vdiset_request vdiset_file_requests[] = {
+	VDISET_REQUEST(VDISET_INFO, vdiset_info, out_total_bytes,
+		       VDISET_ANY_FILE, ANSWER, vdiset_info_ioctl),
+	VDISET_REQUEST(VDISET_CREATE, vdiset_create, out_id,
+		       VDISET_ANY_FILE, ANSWER_PROBED, vdiset_create_ioctl),
+	VDISET_REQUEST(VDISET_ATTACH, vdiset_attach, out_id,
+		       VDISET_ANY_FILE, ANSWER_PROBED, vdiset_attach_ioctl),
+	VDISET_REQUEST(VDISET_GET_CONFIG, vdiset_get_config, reserved,
+		       VDISET_BOUND, ANSWER, vdiset_get_config_ioctl),
+	VDISET_REQUEST(VDISET_CONFIGURE, vdiset_configure, reserved,
+		       VDISET_SERVER_ONLY, NO_ANSWER, vdiset_configure_ioctl),
+	VDISET_REQUEST(VDISET_NAME_DEVICE, vdiset_name_device, index,
+		       VDISET_SERVER_ONLY, NO_ANSWER, vdiset_name_device_ioctl),
+	VDISET_REQUEST(VDISET_REQUEST_BUFFERS, vdiset_request_buffers, out_area_size,
+		       VDISET_SERVER_ONLY, ANSWER_PROBED, vdiset_request_buffers_ioctl),
+	VDISET_REQUEST(VDISET_END_CONFIG, vdiset_end_config, out_config,
+		       VDISET_SERVER_ONLY, ANSWER_PROBED, vdiset_end_config_ioctl),
+	VDISET_REQUEST(VDISET_OPEN_DEVICE, vdiset_open_device, reserved,
+		       VDISET_PARTIES, ANSWER_PROBED, vdiset_open_device_ioctl),
+	VDISET_REQUEST(VDISET_ABORT, vdiset_abort, text,
+		       VDISET_BOUND, NO_ANSWER, vdiset_abort_ioctl),
+	VDISET_REQUEST(VDISET_STATUS, vdiset_status, out_creator,
+		       VDISET_BOUND, ANSWER, vdiset_status_ioctl),
+	VDISET_REQUEST(VDISET_DEVICE_STATUS, vdiset_device_status, reserved,
+		       VDISET_BOUND, ANSWER, vdiset_device_status_ioctl),
+	VDISET_REQUEST(VDISET_LIST, vdiset_list, reserved,
+		       VDISET_ANY_FILE, ANSWER, vdiset_list_ioctl),
+	VDISET_REQUEST(VDISET_CLOSE, vdiset_close, flags,
+		       VDISET_BOUND, NO_ANSWER, vdiset_close_ioctl),
+};
+
+static noinline long vdiset_file_request(struct file *filp, unsigned int cmd,
+					 void __user *uargs)
+{
+	struct vdiset_file *file = filp->private_data;
+	struct vdiset_call call = {
+		.filp = filp,
+		.file = file,
+		.party = vdiset_file_party(file),
+		.uargs = uargs,
+	};
+
+	return vdiset_dispatch(vdiset_file_requests,
+			       ARRAY_SIZE(vdiset_file_requests), cmd, &call);
+}
+
+static long vdiset_file_ioctl(struct file *filp, unsigned int cmd,
+			      unsigned long arg)
+{
+	void __user *uargs = (void __user *)arg;
+
+	if (cmd == VDISET_WAIT)
+		return vdiset_wait_ioctl(vdiset_file_party(filp->private_data),
+					 uargs);
+	return vdiset_file_request(filp, cmd, uargs);
 }
 
 const struct file_operations vdiset_file_fops = {

@@ -349,11 +349,6 @@ void vdiset_set_enter(struct vdiset_set *set, u32 state);
 int vdiset_state_error(const struct vdiset_set *set, u32 state);
 void vdiset_device_publish(struct vdiset_device *device);
 
-/* ioctl.c */
-long vdiset_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-long vdiset_device_ioctl(struct file *file, unsigned int cmd,
-			 unsigned long arg);
-
 /* main.c */
 extern const struct file_operations vdiset_file_fops;
 
@@ -452,7 +447,6 @@ int vdiset_device_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* device.c */
 int vdiset_open_device_ioctl(struct vdiset_call *call);
-int vdiset_device_close_ioctl(struct vdiset_call *call);
 
 /* wait.c */
 int vdiset_configured(void *set, enum vdiset_side side, u32 seen);

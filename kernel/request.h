@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * request.h - a request that an ioctl makes, and tables of them
+ *
+ * Each kind of file has a table where its operations are: main.c, device.c.
+ */
+#ifndef VDISET_REQUEST_H
+#define VDISET_REQUEST_H
+
+#include "vdiset.h"
+
+/* What the caller's structure gets back. */
+enum vdiset_answer {
+	VDISET_NO_ANSWER,
+	VDISET_ANSWER,
+	/*
+	 * Copied out before the request is carried out, too: so a structure
+	 * that cannot be written is found while nothing has happened yet.
+	 */
+	VDISET_ANSWER_PROBED,
+};
+
+struct vdiset_request {
+	unsigned int cmd;
+	u32 size;
+	u32 min_size;
+	u32 roles;
+	enum vdiset_answer answer;
+	int (*handler)(struct vdiset_call *call);
+};
+
+/* Which roles a request is for: bits, or one of the two special values. */
+#define VDISET_ROLE_BIT(role)	(1U << (role))
+#define VDISET_ANY_FILE		0U	/* also an unbound one */
+#define VDISET_BOUND		(~0U)
+#define VDISET_SERVER_ONLY	VDISET_ROLE_BIT(VDISET_ROLE_SERVER)
+#define VDISET_PARTIES		(~VDISET_ROLE_BIT(VDISET_ROLE_OBSERVER))
+
+/*
+ * @last is the last member of the first version of the structure: what a
+ * caller must at least bring.
+ */
+#define VDISET_REQUEST(_cmd, _type, _last, _roles, _answer, _handler)	\
+	{								\
+		.cmd = (_cmd),						\
+		.size = sizeof(struct _type) +				\
+			BUILD_BUG_ON_ZERO(offsetof(struct _type, size)),\
+		.min_size = offsetofend(struct _type, _last),		\
+		.roles = (_roles),					\
+		.answer = VDISET_##_answer,				\
+		.handler = (_handler),					\
+	}
+
+long vdiset_dispatch(const struct vdiset_request *requests, unsigned int count,
+		     unsigned int cmd, struct vdiset_call *call);
+
+#endif /* VDISET_REQUEST_H */
