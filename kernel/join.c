@@ -64,8 +64,8 @@ static void vdiset_init_devices(struct vdiset_set *set)
 
 		device->set = set;
 		device->index = i;
-		vdiset_waiters_init(&device->wait[VDISET_SERVER]);
-		vdiset_waiters_init(&device->wait[VDISET_CLIENT]);
+		init_waitqueue_head(&device->wait[VDISET_SERVER]);
+		init_waitqueue_head(&device->wait[VDISET_CLIENT]);
 	}
 	/* the first device has the name of the set */
 	memcpy(set->device[0].name, set->name, sizeof(set->name));
@@ -90,8 +90,8 @@ static struct vdiset_set *vdiset_set_new(const struct vdiset_create *args)
 	set->creator = current_euid();
 	set->created = ktime_get_boottime_ns();
 	spin_lock_init(&set->lock);
-	vdiset_waiters_init(&set->wait);
-	vdiset_waiters_init(&set->server_wait);
+	init_waitqueue_head(&set->wait);
+	init_waitqueue_head(&set->server_wait);
 
 	if (args->name_len) {
 		rc = vdiset_copy_name(set->name, args->name, args->name_len);

@@ -6,17 +6,6 @@
 
 #include "vdiset.h"
 
-/* Is there something in the ring that @side consumes? */
-static bool vdiset_device_pending(const struct vdiset_device *device,
-				  enum vdiset_side side)
-{
-	const struct vdiset_region *own = vdiset_device_region(device, side);
-	const struct vdiset_region *peer =
-		vdiset_device_region(device, vdiset_peer_side(side));
-
-	return READ_ONCE(peer->tail) != READ_ONCE(own->head);
-}
-
 static bool vdiset_any_pending(const struct vdiset_set *set)
 {
 	u32 i;
@@ -54,9 +43,9 @@ __poll_t vdiset_file_poll(struct file *filp, poll_table *table)
 	if (!party)
 		return EPOLLERR;
 	set = party->set;
-	poll_wait(filp, &set->wait.queue, table);
+	poll_wait(filp, &set->wait, table);
 	if (party->who.role == VDISET_ROLE_SERVER)
-		poll_wait(filp, &set->server_wait.queue, table);
+		poll_wait(filp, &set->server_wait, table);
 	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
 
 	state = vdiset_set_state(set);
@@ -64,7 +53,7 @@ __poll_t vdiset_file_poll(struct file *filp, poll_table *table)
 	switch (party->who.role) {
 	case VDISET_ROLE_PRIMARY:
 	case VDISET_ROLE_SECONDARY:
-		if (!vdiset_configured(set, VDISET_CLIENT, 0))
+		if (!vdiset_configured(set))
 			mask |= EPOLLIN | EPOLLRDNORM;
 		break;
 	case VDISET_ROLE_SERVER:
@@ -81,7 +70,7 @@ __poll_t vdiset_device_poll(struct file *filp, poll_table *table)
 	struct vdiset_device *device = file->device;
 	__poll_t mask = 0;
 
-	poll_wait(filp, &device->wait[file->side].queue, table);
+	poll_wait(filp, &device->wait[file->side], table);
 	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
 
 	if (vdiset_set_state(device->set) == VDISET_STATE_ABORTED)

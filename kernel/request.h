@@ -44,7 +44,8 @@ struct vdiset_request {
 	{								\
 		.cmd = (_cmd),						\
 		.size = sizeof(struct _type) +				\
-			BUILD_BUG_ON_ZERO(offsetof(struct _type, size)),\
+			BUILD_BUG_ON_ZERO(offsetof(struct _type, size)) +\
+			BUILD_BUG_ON_ZERO(sizeof(struct _type) % sizeof(u64)),\
 		.min_size = offsetofend(struct _type, _last),		\
 		.roles = (_roles),					\
 		.answer = VDISET_##_answer,				\

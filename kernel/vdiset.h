@@ -116,18 +116,6 @@ vdiset_file_party(const struct vdiset_file *file)
 	return smp_load_acquire(&file->party);
 }
 
-/**
- * struct vdiset_waiters - who waits for one thing
- * @sole: a task that sleeps, nearly always the only one: it is woken without the
- *	queue and its lock. A task puts itself here where nobody is, and takes
- *	itself away before its call ends: who finds it under RCU may wake it
- * @queue: the others, and who polls
- */
-struct vdiset_waiters {
-	struct task_struct *sole;
-	wait_queue_head_t queue;
-};
-
 /*
  * A side's region, page by page: it is mapped, never used as a whole here. @head
  * is at the address of the first page.
@@ -164,7 +152,7 @@ struct vdiset_device {
 	char name[VDISET_NAME_MAX + 1];
 	bool opened[VDISET_SIDES];
 	struct vdiset_device_file *user[VDISET_SIDES];
-	struct vdiset_waiters wait[VDISET_SIDES];
+	wait_queue_head_t wait[VDISET_SIDES];
 	atomic64_t waited_ns[VDISET_SIDES];
 	atomic64_t waiting_since[VDISET_SIDES];
 	struct page *state_page;
@@ -189,6 +177,17 @@ static inline struct vdiset_region *
 vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
 {
 	return device->region[side].head;
+}
+
+/* Is there something in the ring that @side consumes? */
+static inline bool vdiset_device_pending(const struct vdiset_device *device,
+					 enum vdiset_side side)
+{
+	const struct vdiset_region *own = vdiset_device_region(device, side);
+	const struct vdiset_region *peer =
+		vdiset_device_region(device, vdiset_peer_side(side));
+
+	return READ_ONCE(peer->tail) != READ_ONCE(own->head);
 }
 
 /**
@@ -261,8 +260,8 @@ struct vdiset_set {
 	struct delayed_work watch;
 
 	atomic_t events;
-	struct vdiset_waiters wait;
-	struct vdiset_waiters server_wait;
+	wait_queue_head_t wait;
+	wait_queue_head_t server_wait;
 
 	struct vdiset_device device[];
 };
@@ -279,6 +278,16 @@ static inline u32 vdiset_device_state(const struct vdiset_device *device)
 {
 	/* pairs with the release in vdiset_device_close_ioctl() */
 	return smp_load_acquire(&device->state);
+}
+
+/*
+ * Wake everything that waits: no waiter is exclusive, and abort must reach them
+ * all. Includes barrier (H) of the ring rules.
+ */
+static inline void vdiset_wake(wait_queue_head_t *queue)
+{
+	if (wq_has_sleeper(queue))
+		wake_up_all(queue);
 }
 
 /* The arguments of a request, copied in and out by ioctl.c. */
@@ -339,10 +348,6 @@ int vdiset_respond(const struct vdiset_call *call);
 int vdiset_copy_args(void *args, u32 size, u32 min_size,
 		     const void __user *uargs, u32 *usize);
 int vdiset_copy_name(char *name, u64 uname, u32 len);
-
-/* waiters.c */
-void vdiset_waiters_init(struct vdiset_waiters *waiters);
-void vdiset_wake(struct vdiset_waiters *waiters);
 
 /* state.c */
 void vdiset_set_enter(struct vdiset_set *set, u32 state);
@@ -449,7 +454,7 @@ int vdiset_device_mmap(struct file *file, struct vm_area_struct *vma);
 int vdiset_open_device_ioctl(struct vdiset_call *call);
 
 /* wait.c */
-int vdiset_configured(void *set, enum vdiset_side side, u32 seen);
+int vdiset_configured(const struct vdiset_set *set);
 int vdiset_wait_ioctl(struct vdiset_party *party,
 		      struct vdiset_wait __user *uargs);
 int vdiset_device_wait_ioctl(struct vdiset_device_file *file,

@@ -2,19 +2,60 @@
 /*
  * wait.c - the requests that kick and sleep
  *
+ * A sleeper is queued before it evaluates its condition (barrier G of the uAPI's
+ * ring rules: wait_event() has it), a kick looks for sleepers after a full barrier
+ * (H: vdiset_wake() has it). So a condition made true before the kick is seen by
+ * the sleeper, or the sleeper by the kick.
+ *
  * Shared indices are read here only to decide whether to sleep.
  */
 #include <linux/ktime.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include "trace.h"
 #include "vdiset.h"
-#include "waiters.h"
 
-int vdiset_configured(void *object, enum vdiset_side side, u32 seen)
+/* Result of a condition besides an error and 0, when it is fulfilled. */
+#define VDISET_SLEEP	1
+
+/* for vdiset_copy_args() */
+static_assert(sizeof(struct vdiset_wait) % sizeof(u64) == 0);
+static_assert(sizeof(struct vdiset_device_wait) % sizeof(u64) == 0);
+
+/*
+ * Sleep until @ready, which is evaluated anew after each wake-up, is not
+ * VDISET_SLEEP. Returns 0, its error, -ETIMEDOUT, or -EINTR.
+ *
+ * A signal returns EINTR also where the handler asks for restarts: a database
+ * must get the chance to look at what the signal was for, and a relative
+ * time-out would start anew.
+ */
+#define vdiset_sleep(queue, timeout_ns, ready)				\
+({									\
+	const s64 __ns = (timeout_ns);					\
+	int __woken = -ETIME;						\
+	int __ready;							\
+									\
+	if (__ns < 0)							\
+		__woken = wait_event_interruptible(queue,		\
+				(__ready = (ready)) != VDISET_SLEEP);	\
+	else if (__ns)							\
+		__woken = wait_event_interruptible_hrtimeout(queue,	\
+				(__ready = (ready)) != VDISET_SLEEP,	\
+				__ns);					\
+	else								\
+		__ready = (ready);					\
+	if (__ready == VDISET_SLEEP)					\
+		__ready = __woken == -ETIME ? -ETIMEDOUT : -EINTR;	\
+	__ready;							\
+})
+
+/* Is the outcome of configuration known? 0, VDISET_SLEEP or an error. */
+int vdiset_configured(const struct vdiset_set *set)
 {
-	u32 state = vdiset_set_state(object);
+	u32 state = vdiset_set_state(set);
 
 	if (state == VDISET_STATE_ABORTED)
 		return -ECANCELED;
@@ -23,16 +64,12 @@ int vdiset_configured(void *object, enum vdiset_side side, u32 seen)
 
 int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns)
 {
-	return vdiset_sleep(&set->wait, timeout_ns > 0 ? ktime_get() : 0,
-			    timeout_ns, vdiset_configured, NULL, set,
-			    VDISET_CLIENT, 0);
+	return vdiset_sleep(set->wait, timeout_ns, vdiset_configured(set));
 }
 
 /* The state comes first: after the last event there is none. */
-static __always_inline int vdiset_server_ready(void *object,
-					       enum vdiset_side side, u32 seen)
+static int vdiset_server_ready(const struct vdiset_set *set, u32 seen)
 {
-	struct vdiset_set *set = object;
 	u32 state = vdiset_set_state(set);
 
 	if (state == VDISET_STATE_ABORTED)
@@ -43,10 +80,9 @@ static __always_inline int vdiset_server_ready(void *object,
 }
 
 /* The device's state comes first: what is in the ring precedes its end. */
-static __always_inline int vdiset_device_ready(void *object,
+static __always_inline int vdiset_device_ready(const struct vdiset_device *device,
 					       enum vdiset_side side, u32 seen)
 {
-	const struct vdiset_device *device = object;
 	const struct vdiset_region *peer =
 		vdiset_device_region(device, vdiset_peer_side(side));
 	u32 state = vdiset_device_state(device);
@@ -115,24 +151,20 @@ static __always_inline void vdiset_kick(struct vdiset_device *device,
 	struct vdiset_set *set = device->set;
 
 	trace_vdiset_kick(device, side);
-	if (vdiset_is_waiting(device, side))
+	/* a kick without news does not end the wait */
+	if (vdiset_is_waiting(device, side) &&
+	    vdiset_device_pending(device, side))
 		vdiset_has_waited(device, side, now);
-	if (side == VDISET_CLIENT) {
-		smp_mb(); /* (H) */
-		vdiset_wake_them(&device->wait[VDISET_CLIENT]);
-	} else {
+	if (side == VDISET_SERVER)
 		atomic_inc(&set->events);
-		smp_mb__after_atomic(); /* (H) */
-		vdiset_wake_them(&device->wait[VDISET_SERVER]);
-		vdiset_wake_them(&set->server_wait);
-	}
+	vdiset_wake(&device->wait[side]);
+	if (side == VDISET_SERVER)
+		vdiset_wake(&set->server_wait);
 }
 
 /* The server waits on the devices with commands outstanding. */
-static void vdiset_server_sleeps(void *object, enum vdiset_side side,
-				 ktime_t now)
+static void vdiset_server_sleeps(struct vdiset_set *set, ktime_t now)
 {
-	struct vdiset_set *set = object;
 	struct vdiset_device *device = set->device;
 	u32 n;
 
@@ -158,16 +190,14 @@ static void vdiset_server_wakes(struct vdiset_set *set)
 	}
 }
 
-static __always_inline int vdiset_server_sleep(struct vdiset_set *set,
-					       ktime_t now, s64 timeout_ns,
-					       u32 seen)
+static int vdiset_server_sleep(struct vdiset_set *set, ktime_t now,
+			       s64 timeout_ns, u32 seen)
 {
 	int rc;
 
-	vdiset_server_sleeps(set, VDISET_SERVER, now);
-	rc = vdiset_sleep(&set->server_wait, now, timeout_ns,
-			  vdiset_server_ready, vdiset_server_sleeps, set,
-			  VDISET_SERVER, seen);
+	vdiset_server_sleeps(set, now);
+	rc = vdiset_sleep(set->server_wait, timeout_ns,
+			  vdiset_server_ready(set, seen));
 	vdiset_server_wakes(set);
 	if (trace_vdiset_wait_enabled())
 		trace_vdiset_wait(set, VDISET_ALL_DEVICES, VDISET_SERVER,
@@ -175,23 +205,15 @@ static __always_inline int vdiset_server_sleep(struct vdiset_set *set,
 	return rc;
 }
 
-static void vdiset_device_sleeps(void *object, enum vdiset_side side,
-				 ktime_t now)
-{
-	vdiset_falls_asleep(object, side, now);
-}
-
-static __always_inline int vdiset_device_sleep(struct vdiset_device *device,
-					       enum vdiset_side side,
-					       ktime_t now, s64 timeout_ns,
-					       u32 seen)
+static int vdiset_device_sleep(struct vdiset_device *device,
+			       enum vdiset_side side, ktime_t now,
+			       s64 timeout_ns, u32 seen)
 {
 	int rc;
 
 	vdiset_falls_asleep(device, side, now);
-	rc = vdiset_sleep(&device->wait[side], now, timeout_ns,
-			  vdiset_device_ready, vdiset_device_sleeps, device,
-			  side, seen);
+	rc = vdiset_sleep(device->wait[side], timeout_ns,
+			  vdiset_device_ready(device, side, seen));
 	if (vdiset_is_waiting(device, side))
 		vdiset_has_waited(device, side, ktime_get());
 	if (trace_vdiset_wait_enabled())
@@ -209,29 +231,34 @@ static int vdiset_check_wait(u32 flags, s64 timeout_ns)
 	return 0;
 }
 
-static noinline int vdiset_wait(struct vdiset_party *party, u32 flags,
-				s64 timeout_ns, u64 kick, u32 seen,
-				struct vdiset_wait __user *uargs)
+int vdiset_wait_ioctl(struct vdiset_party *party,
+		      struct vdiset_wait __user *uargs)
 {
+	struct vdiset_wait args;
 	struct vdiset_set *set;
-	u32 state, events;
+	u32 size, state;
 	u64 devices;
 	ktime_t now;
 	int rc;
 
+	rc = vdiset_copy_args(&args, sizeof(args),
+			      offsetofend(struct vdiset_wait, out_events),
+			      uargs, &size);
+	if (rc)
+		return rc;
 	if (!party)
 		return -ENOTCONN;
 	if (party->who.role != VDISET_ROLE_SERVER)
 		return -EPERM;
-	rc = vdiset_check_wait(flags, timeout_ns);
+	rc = vdiset_check_wait(args.flags, args.timeout_ns);
 	if (rc)
 		return rc;
-	if (kick && !(flags & VDISET_WAIT_KICK))
+	if (args.kick && !(args.flags & VDISET_WAIT_KICK))
 		return -EINVAL;
 	set = party->set;
 	state = vdiset_set_state(set);
 	devices = ~0ULL >> (VDISET_MAX_DEVICES - set->config.device_count);
-	if (kick & ~devices)
+	if (args.kick & ~devices)
 		return -EINVAL;
 	/* what was aborted before END_CONFIG has no rings to look at */
 	if (state < VDISET_STATE_INITIALIZING ||
@@ -240,109 +267,23 @@ static noinline int vdiset_wait(struct vdiset_party *party, u32 flags,
 
 	now = ktime_get();
 	/* masked, so that speculation past the check stays in the set, too */
-	for (kick &= devices; kick; kick &= kick - 1)
-		vdiset_kick(&set->device[__ffs64(kick)], VDISET_CLIENT, now);
-	if (flags & VDISET_WAIT_SLEEP) {
-		rc = vdiset_server_sleep(set, now, timeout_ns, seen);
+	for (args.kick &= devices; args.kick; args.kick &= args.kick - 1)
+		vdiset_kick(&set->device[__ffs64(args.kick)], VDISET_CLIENT,
+			    now);
+	if (args.flags & VDISET_WAIT_SLEEP) {
+		rc = vdiset_server_sleep(set, now, args.timeout_ns, args.seen);
 		if (rc)
 			return rc;
 	}
-	events = atomic_read(&set->events);
-	if (!user_write_access_begin(&uargs->out_events,
-				     sizeof(uargs->out_events)))
-		return -EFAULT;
-	unsafe_put_user(events, &uargs->out_events, fault);
-	user_write_access_end();
-	return 0;
-fault:
-	user_write_access_end();
-	return -EFAULT;
+	return put_user((u32)atomic_read(&set->events), &uargs->out_events);
 }
 
-/*
- * The arguments of the two calls: what has the size known, as it nearly always
- * has, is read in line. What has another, or cannot all be read, goes the way of
- * the other requests, which says what is wrong with it.
- */
-static noinline int vdiset_wait_copied(struct vdiset_party *party,
-				       struct vdiset_wait __user *uargs)
-{
-	struct vdiset_wait args;
-	u32 size;
-	int rc;
-
-	rc = vdiset_copy_args(&args, sizeof(args),
-			      offsetofend(struct vdiset_wait, out_events),
-			      uargs, &size);
-	if (rc)
-		return rc;
-	return vdiset_wait(party, args.flags, args.timeout_ns, args.kick,
-			   args.seen, uargs);
-}
-
-int vdiset_wait_ioctl(struct vdiset_party *party,
-		      struct vdiset_wait __user *uargs)
-{
-	u32 size, flags, seen;
-	s64 timeout_ns;
-	u64 kick;
-
-	if (!user_read_access_begin(uargs, sizeof(*uargs)))
-		return -EFAULT;
-	unsafe_get_user(size, &uargs->size, fault);
-	unsafe_get_user(flags, &uargs->flags, fault);
-	unsafe_get_user(timeout_ns, &uargs->timeout_ns, fault);
-	unsafe_get_user(kick, &uargs->kick, fault);
-	unsafe_get_user(seen, &uargs->seen, fault);
-	user_read_access_end();
-	if (likely(size == sizeof(*uargs)))
-		return vdiset_wait(party, flags, timeout_ns, kick, seen,
-				   uargs);
-	return vdiset_wait_copied(party, uargs);
-fault:
-	user_read_access_end();
-	return vdiset_wait_copied(party, uargs);
-}
-
-static noinline int vdiset_device_wait(struct vdiset_device_file *file,
-				       u32 flags, s64 timeout_ns, u32 seen,
-				       u32 reserved)
+int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
+			     const struct vdiset_device_wait __user *uargs)
 {
 	struct vdiset_device *device = file->device;
-	ktime_t now;
-	int rc;
-
-	rc = vdiset_check_wait(flags, timeout_ns);
-	if (rc)
-		return rc;
-	if (reserved)
-		return -EINVAL;
-
-	now = ktime_get();
-	/* with the side known, twice */
-	if (file->side == VDISET_CLIENT) {
-		if (flags & VDISET_WAIT_KICK)
-			vdiset_kick(device, VDISET_SERVER, now);
-		if (flags & VDISET_WAIT_SLEEP)
-			return vdiset_device_sleep(device, VDISET_CLIENT, now,
-						   timeout_ns, seen);
-	} else {
-		if (flags & VDISET_WAIT_KICK)
-			vdiset_kick(device, VDISET_CLIENT, now);
-		if (flags & VDISET_WAIT_SLEEP)
-			return vdiset_device_sleep(device, VDISET_SERVER, now,
-						   timeout_ns, seen);
-	}
-	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
-		return -ECANCELED;
-	return 0;
-}
-
-static noinline int
-vdiset_device_wait_copied(struct vdiset_device_file *file,
-			  const struct vdiset_device_wait __user *uargs)
-{
 	struct vdiset_device_wait args;
+	ktime_t now;
 	u32 size;
 	int rc;
 
@@ -351,29 +292,19 @@ vdiset_device_wait_copied(struct vdiset_device_file *file,
 			      uargs, &size);
 	if (rc)
 		return rc;
-	return vdiset_device_wait(file, args.flags, args.timeout_ns, args.seen,
-				  args.reserved);
-}
+	rc = vdiset_check_wait(args.flags, args.timeout_ns);
+	if (rc)
+		return rc;
+	if (args.reserved)
+		return -EINVAL;
 
-int vdiset_device_wait_ioctl(struct vdiset_device_file *file,
-			     const struct vdiset_device_wait __user *uargs)
-{
-	u32 size, flags, seen, reserved;
-	s64 timeout_ns;
-
-	if (!user_read_access_begin(uargs, sizeof(*uargs)))
-		return -EFAULT;
-	unsafe_get_user(size, &uargs->size, fault);
-	unsafe_get_user(flags, &uargs->flags, fault);
-	unsafe_get_user(timeout_ns, &uargs->timeout_ns, fault);
-	unsafe_get_user(seen, &uargs->seen, fault);
-	unsafe_get_user(reserved, &uargs->reserved, fault);
-	user_read_access_end();
-	if (likely(size == sizeof(*uargs)))
-		return vdiset_device_wait(file, flags, timeout_ns, seen,
-					  reserved);
-	return vdiset_device_wait_copied(file, uargs);
-fault:
-	user_read_access_end();
-	return vdiset_device_wait_copied(file, uargs);
+	now = ktime_get();
+	if (args.flags & VDISET_WAIT_KICK)
+		vdiset_kick(device, vdiset_peer_side(file->side), now);
+	if (args.flags & VDISET_WAIT_SLEEP)
+		return vdiset_device_sleep(device, file->side, now,
+					   args.timeout_ns, args.seen);
+	if (READ_ONCE(device->set->state) == VDISET_STATE_ABORTED)
+		return -ECANCELED;
+	return 0;
 }

@@ -305,6 +305,23 @@ struct vdiset_info vd_info(void)
 	return info;
 }
 
+/*
+ * Bytes of all areas. Where there are no sets, wait until pages that earlier tests
+ * had pinned are not counted any more.
+ */
+uint64_t vd_bytes_at_rest(void)
+{
+	struct vdiset_info info = vd_info();
+	int tries;
+
+	for (tries = 0; tries < 100 && info.out_total_bytes && !info.out_sets;
+	     tries++) {
+		vd_sleep_ms(100);
+		info = vd_info();
+	}
+	return info.out_total_bytes;
+}
+
 int vd_sets(void)
 {
 	struct vdiset_info info = { .size = sizeof(info) };

@@ -918,6 +918,7 @@ FIXTURE(kills) {
 FIXTURE_SETUP(kills)
 {
 	self->sets = info(&self->bytes);
+	self->bytes = vd_bytes_at_rest();
 	ASSERT_LE(0, self->sets);
 	total = vd_shared(sizeof(*total));
 	ASSERT_NE(NULL, total);

@@ -54,7 +54,7 @@ FIXTURE_SETUP(limit)
 
 	for (i = 0; i < 8; i++)
 		self->s[i].primary = self->s[i].server = -1;
-	self->bytes = info.out_total_bytes;
+	self->bytes = vd_bytes_at_rest();
 	self->sets = info.out_sets;
 	if (geteuid())
 		SKIP(return, "not root");

@@ -88,6 +88,7 @@ int vd_close(int fd);
 int vd_state(int fd);
 int vd_listed(int fd, uint64_t id);	/* 1 when LIST shows the set */
 int vd_count_listed(void);
+uint64_t vd_bytes_at_rest(void);
 int vd_sets(void);			/* INFO's out_sets */
 struct vdiset_info vd_info(void);	/* zeros where it fails */
 uint64_t vd_set_id(int fd);
