@@ -168,6 +168,8 @@ int vdi_client_open_device(struct vdi_client *client, const char *name,
  * cmd->buffer until then is the caller's. Several commands may be held.
  *   VD_E_TIMEOUT  none came in time
  *   VD_E_CLOSE    the server has closed the device: normal end
+ *   VD_E_MEMORY   this process cannot map what the area has grown by
+ *                 (RLIMIT_AS, RLIMIT_MEMLOCK); the set is aborted by it
  */
 int vdi_client_get_command(struct vdi_client_device *device,
 			   int64_t timeout_ms, struct VDC_Command **cmd);
@@ -248,8 +250,9 @@ int vdi_client_set_spin(struct vdi_client *client, unsigned int looks);
  * mlock(2): then they cannot be swapped out, and touching one is no page fault.
  * One party that does it is enough for the former. To be called before the
  * configuration is got, or the set is joined; what is mapped stays as it is.
- * Where locking fails (RLIMIT_MEMLOCK), so does the call that maps:
- * VD_E_MEMORY. Off by default. An extension.
+ * Where locking fails (RLIMIT_MEMLOCK), so does the call that maps, with
+ * VD_E_MEMORY: GetConfiguration, the call that joins, or GetCommand when the area
+ * has grown. Off by default. An extension.
  */
 int vdi_client_set_lock(struct vdi_client *client, int lock);
 /* Descriptor of the set, for poll(2) and for passing on; -1 when none. */
@@ -307,14 +310,21 @@ int vdi_server_begin_configuration(struct vdi_server *server,
 /* Name device `index` before anybody opens it. An extension. */
 int vdi_server_name_device(struct vdi_server *server, unsigned int index,
 			   const char *name);
-/* RequestBuffers: announce `count` buffers of `size` data bytes. */
+/*
+ * RequestBuffers: announce `count` buffers of `size` data bytes.
+ *   VD_E_MEMORY  no memory, or over a limit, of this process (RLIMIT_AS,
+ *                RLIMIT_MEMLOCK) too; the set stays as it was
+ */
 int vdi_server_request_buffers(struct vdi_server *server, uint32_t size,
 			       uint32_t alignment, uint32_t count);
 /* QueryAvailableBuffers: how many of that shape can be allocated now. */
 int vdi_server_query_available_buffers(struct vdi_server *server,
 				       uint32_t size, uint32_t alignment,
 				       uint32_t *count);
-/* EndConfiguration; VD_E_MEMORY leaves the set Configurable, no buffers. */
+/*
+ * EndConfiguration; VD_E_MEMORY leaves the set Configurable, no buffers. Where
+ * they were allocated and this process cannot map them, it aborts the set.
+ */
 int vdi_server_end_configuration(struct vdi_server *server);
 /* AllocateBuffer; VD_E_MEMORY when none is left. */
 int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,

@@ -2,10 +2,18 @@
 /*
  * area.h - mappings of a set's buffer area
  *
- * The area only grows; each growth is mapped as a further segment and nothing
- * moves. Look-ups take no lock and may run while another thread maps more.
- * A buffer never crosses the border of two segments: the server's allocator
- * does not make such, and a client refuses it.
+ * The area only grows, and nothing that is mapped moves. Addresses are reserved
+ * ahead, and a growth is mapped directly behind the one before: the segment
+ * grows, and so does the kernel's mapping. A new segment is made only when the
+ * reserved addresses are used up, and reserves as much as is mapped by then. So
+ * the number of segments and of mappings is at most logarithmic in the number of
+ * growths: a server that lets the area grow page by page cannot use up the
+ * mappings of a client (vm.max_map_count).
+ *
+ * Look-ups take no lock and may run while another thread maps more. A buffer
+ * never crosses the border of two segments: the server's allocator does not make
+ * such, and a client refuses it. Segments therefore begin only at sizes that the
+ * kernel has reported, which are ends of growths.
  */
 #ifndef VDI_AREA_H
 #define VDI_AREA_H
@@ -19,7 +27,8 @@
 
 struct vdi_segment {
 	uint64_t offset;
-	uint64_t size;
+	uint64_t size;			/* mapped so far: vdi_segment_size() */
+	uint64_t room;			/* addresses reserved, of a new growth too */
 	uint8_t *base;
 	struct vdi_segment *next;
 };
@@ -27,12 +36,13 @@ struct vdi_segment {
 struct vdi_area {
 	pthread_mutex_t lock;		/* held to map more */
 	struct vdi_segment *first;
+	struct vdi_segment *last;	/* used only with the lock held */
 	uint64_t size;			/* mapped so far */
 	bool locked;			/* is to be kept in memory */
 };
 
 void vdi_area_init(struct vdi_area *area);
-int vdi_area_map(struct vdi_area *area, int fd, uint64_t size);
+int vdi_area_map(struct vdi_area *area, int fd, uint64_t size, bool *locking);
 void vdi_area_unmap(struct vdi_area *area);
 
 static inline uint64_t vdi_area_size(const struct vdi_area *area)
@@ -50,6 +60,12 @@ static inline const struct vdi_segment *
 vdi_area_next(const struct vdi_segment *seg)
 {
 	return __atomic_load_n(&seg->next, __ATOMIC_ACQUIRE);
+}
+
+/* A size once seen stays valid: segments only grow. */
+static inline uint64_t vdi_segment_size(const struct vdi_segment *seg)
+{
+	return __atomic_load_n(&seg->size, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -71,8 +87,8 @@ vdi_area_segment(const struct vdi_area *area, uint64_t offset, uint32_t prefix,
 {
 	const struct vdi_segment *seg = vdi_area_first(area);
 
-	while (seg && !vdi_area_fits(offset - seg->offset, seg->size, prefix,
-				     size))
+	while (seg && !vdi_area_fits(offset - seg->offset,
+				     vdi_segment_size(seg), prefix, size))
 		seg = vdi_area_next(seg);
 	return seg;
 }
@@ -84,8 +100,8 @@ vdi_area_segment_at(const struct vdi_area *area, const uint8_t *address,
 	const struct vdi_segment *seg = vdi_area_first(area);
 	uint64_t at = (uintptr_t)address;
 
-	while (seg && !vdi_area_fits(at - (uintptr_t)seg->base, seg->size,
-				     prefix, size))
+	while (seg && !vdi_area_fits(at - (uintptr_t)seg->base,
+				     vdi_segment_size(seg), prefix, size))
 		seg = vdi_area_next(seg);
 	return seg;
 }
@@ -117,7 +133,8 @@ vdi_area_offset(const struct vdi_area *area, const uint8_t *address,
 
 /*
  * Where a device has found its last buffer, and looks first for the next: a
- * segment without what only the prefix zone of a buffer can be in.
+ * segment without what only the prefix zone of a buffer can be in. It has the
+ * size that the segment had then; a buffer beyond is found in the segment.
  */
 struct vdi_window {
 	uint64_t offset;
@@ -129,9 +146,11 @@ static inline void vdi_window_set(struct vdi_window *window,
 				  const struct vdi_segment *seg,
 				  uint32_t prefix)
 {
+	uint64_t size = vdi_segment_size(seg);
+
 	window->offset = seg->offset + prefix;
 	window->base = seg->base + prefix;
-	window->size = seg->size > prefix ? seg->size - prefix : 0;
+	window->size = size > prefix ? size - prefix : 0;
 }
 
 /* Of a buffer that begins so far into it; what is before it has wrapped. */

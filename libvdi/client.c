@@ -177,7 +177,7 @@ static int adopt_config(struct vdi_client *client,
 
 	if (wrong)
 		return vdi_client_violation(client, wrong);
-	code = vdi_set_map_area(&client->set, config->buffer_area_size);
+	code = vdi_set_map_area(&client->set, config->buffer_area_size, NULL);
 	if (code)
 		return code;
 	pthread_mutex_lock(&client->lock);
@@ -241,6 +241,12 @@ int vdi_client_violation(struct vdi_client *client, const char *text)
 {
 	abort_or_give_up(client, VDISET_REASON_PROTOCOL, 0, text);
 	return vdi_client_fail_abort(client);
+}
+
+/* This process cannot go on, by no fault of the server's. */
+void vdi_client_abort(struct vdi_client *client, const char *text)
+{
+	abort_or_give_up(client, VDISET_REASON_SIGNAL, 0, text);
 }
 
 int vdi_client_fail_abort(struct vdi_client *client)
@@ -502,14 +508,15 @@ void vdi_client_message(struct vdi_client *client, char *buf, size_t size)
 
 /* ---------------------------------------------------------------- buffers */
 
-/* Map what the area has grown by. */
-static void follow_area(struct vdi_client *client)
+/* Map what the area has grown by. Where that cannot be read, it has not grown. */
+static int follow_area(struct vdi_client *client)
 {
 	struct vdiset_get_config get;
 
-	if (!vdi_set_get_config(&client->set, 0, 0, &get))
-		vdi_set_map_area(&client->set,
-				 get.out_config.buffer_area_size);
+	if (vdi_set_get_config(&client->set, 0, 0, &get))
+		return NOERROR;
+	return vdi_set_map_area(&client->set, get.out_config.buffer_area_size,
+				NULL);
 }
 
 static int get_buffer_handle(struct vdi_client *client, const uint8_t *buffer,
@@ -548,6 +555,7 @@ static int map_buffer_handle(struct vdi_client *client, uint32_t handle,
 {
 	uint32_t prefix;
 	uint64_t offset;
+	int code;
 
 	if (!vdi_client_configured(client))
 		return vdi_client_fail_order(client, "buffer handle");
@@ -558,7 +566,9 @@ static int map_buffer_handle(struct vdi_client *client, uint32_t handle,
 		goto invalid;
 	*buffer = vdi_area_address(&client->set.area, offset, prefix, 1);
 	if (!*buffer) {
-		follow_area(client);
+		code = follow_area(client);
+		if (code)
+			return code;
 		*buffer = vdi_area_address(&client->set.area, offset, prefix,
 					   1);
 	}

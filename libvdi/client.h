@@ -81,6 +81,7 @@ struct vdi_client {
 int vdi_client_fail_order(struct vdi_client *client, const char *what);
 int vdi_client_fail_abort(struct vdi_client *client);
 int vdi_client_violation(struct vdi_client *client, const char *text);
+void vdi_client_abort(struct vdi_client *client, const char *text);
 bool vdi_client_configured(const struct vdi_client *client);
 
 void vdi_client_device_bury(struct vdi_client_device *device, bool foreign);

@@ -17,6 +17,7 @@
  * so the two can never disagree about a command.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -355,47 +356,70 @@ int vdi_client_complete_command(struct vdi_client_device *device,
 
 /* ---------------------------------------------------------------- getting */
 
-/* The same in what the area has grown by. */
-static uint8_t *find_new_buffer(struct vdi_client_device *device, uint64_t offset,
-				uint32_t size)
+/*
+ * In what the area has grown by. When this process cannot map it, the client can
+ * no longer execute commands: the set is aborted, and the call tells why.
+ */
+static VDI_SELDOM int find_new_buffer(struct vdi_client_device *device,
+				      const struct vdiset_command *cmd,
+				      uint8_t **buffer)
 {
 	uint64_t area_size = vdi_channel_area_size(&device->ch);
-	struct vdi_set *set = &device->client->set;
+	struct vdi_client *client = device->client;
+	char why[VDI_MESSAGE_SIZE], text[VDI_TEXT_SIZE];
+	struct vdi_set *set = &client->set;
+	int code;
 
-	if (vdi_area_size(&set->area) >= area_size ||
-	    vdi_set_map_area(set, area_size))
-		return NULL;
-	return vdi_area_address(&set->area, offset, device->prefix, size);
+	if (vdi_area_size(&set->area) >= area_size)
+		return NOERROR;
+	code = vdi_set_map_area(set, area_size, why);
+	if (code) {
+		snprintf(text, sizeof(text), "the client %.*s",
+			 (int)sizeof(text) - 12, why);
+		vdi_client_abort(client, text);
+		return vdi_set_fail_text(set, code, why);
+	}
+	*buffer = vdi_area_address(&set->area, cmd->buffer, device->prefix,
+				   cmd->size);
+	return NOERROR;
 }
 
-/* Address of a command's buffer; NULL when it is not wholly in the area. */
-static inline uint8_t *find_buffer(struct vdi_client_device *device,
-				   const struct vdiset_command *cmd)
+/* *@buffer = address of a command's buffer; NULL when it is not in the area. */
+static inline int find_buffer(struct vdi_client_device *device,
+			      const struct vdiset_command *cmd, uint8_t **buffer)
 {
 	const struct vdi_area *area = &device->client->set.area;
 	const struct vdi_segment *seg;
 
+	*buffer = NULL;
 	if (cmd->buffer & device->unaligned)
-		return NULL;
+		return NOERROR;
 	seg = vdi_area_segment(area, cmd->buffer, device->prefix, cmd->size);
 	if (!seg)
-		return find_new_buffer(device, cmd->buffer, cmd->size);
+		return find_new_buffer(device, cmd, buffer);
 	vdi_window_set(&device->window, seg, device->prefix);
-	return seg->base + (cmd->buffer - seg->offset);
+	*buffer = seg->base + (cmd->buffer - seg->offset);
+	return NOERROR;
 }
 
-/* What is wrong with a fetched command; NULL = nothing, *@buffer is set. */
-static inline const char *check(struct vdi_client_device *device,
-				const struct vdiset_command *cmd,
-				uint8_t **buffer)
+/*
+ * *@wrong = what is wrong with a fetched command, or NULL, and *@buffer is set.
+ * An error is one of this process.
+ */
+static inline int check(struct vdi_client_device *device,
+			const struct vdiset_command *cmd, uint8_t **buffer,
+			const char **wrong)
 {
-	const char *wrong = vdi_command_check(cmd, &device->limits);
+	int code;
 
 	*buffer = NULL;
-	if (wrong || cmd->buffer == VDISET_NO_BUFFER)
-		return wrong;
-	*buffer = find_buffer(device, cmd);
-	return *buffer ? NULL : "command with a buffer outside of the area";
+	*wrong = vdi_command_check(cmd, &device->limits);
+	if (*wrong || cmd->buffer == VDISET_NO_BUFFER)
+		return NOERROR;
+	code = find_buffer(device, cmd, buffer);
+	if (!code && !*buffer)
+		*wrong = "command with a buffer outside of the area";
+	return code;
 }
 
 /* With the lock held; the command was checked. The caller counts it. */
@@ -445,8 +469,11 @@ static VDI_SELDOM int accept(struct vdi_client_device *device,
 {
 	const char *wrong;
 	uint8_t *buffer;
+	int code;
 
-	wrong = check(device, cmd, &buffer);
+	code = check(device, cmd, &buffer, &wrong);
+	if (code)
+		return code;
 	if (!wrong && device->slots[cmd->tag].held)
 		wrong = "command with a tag in use";
 	if (wrong)

@@ -5,6 +5,7 @@
  * Devices and commands are in device.c, the completion agent in agent.c.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -438,6 +439,7 @@ int vdi_server_name_device(struct vdi_server *server, unsigned int index,
 static int finish_configuration(struct vdi_server *server)
 {
 	struct vdiset_end_config end = { .size = sizeof(end) };
+	char why[VDI_MESSAGE_SIZE], text[VDI_TEXT_SIZE];
 	int err, code;
 
 	if (server->phase != VDI_SERVER_CONFIGURABLE)
@@ -453,11 +455,12 @@ static int finish_configuration(struct vdi_server *server)
 	}
 	server->config = end.out_config;
 	server->area_size = end.out_config.buffer_area_size;
-	code = vdi_set_map_area(&server->set, server->area_size);
+	code = vdi_set_map_area(&server->set, server->area_size, why);
 	if (code) {	/* there is no way back to Configurable */
-		vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, 0,
-			      "the server cannot map the buffers");
-		return code;
+		snprintf(text, sizeof(text), "the server %.*s",
+			 (int)sizeof(text) - 12, why);
+		vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, 0, text);
+		return vdi_set_fail_text(&server->set, code, why);
 	}
 	__atomic_store_n(&server->phase, VDI_SERVER_READY, __ATOMIC_RELEASE);
 	return NOERROR;
@@ -491,7 +494,7 @@ static int add_buffers(struct vdi_server *server, uint64_t bytes)
 	server->area_size = req.out_area_size;
 	if (server->phase != VDI_SERVER_READY)
 		return NOERROR;
-	return vdi_set_map_area(&server->set, req.out_area_size);
+	return vdi_set_map_area(&server->set, req.out_area_size, NULL);
 }
 
 static int announce(struct vdi_server *server, uint32_t size,

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -379,15 +380,41 @@ int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,
 	return vdi_set_ioctl(set, VDISET_GET_CONFIG, get);
 }
 
-int vdi_set_map_area(struct vdi_set *set, uint64_t size)
+/* The limit that a mapping may have failed by; "" when there is none. */
+static void describe_limit(char *buf, size_t size, bool locking)
 {
-	int err = vdi_area_map(&set->area, set->fd, size);
+	struct rlimit limit;
 
-	/* mlock(2) has other words for a limit than ENOMEM */
-	if (err == -EAGAIN || err == -EPERM)
-		err = -ENOMEM;
-	return err ? vdi_set_fail_errno(set, err, "cannot map the buffers") :
-		     NOERROR;
+	*buf = '\0';
+	if (!getrlimit(locking ? RLIMIT_MEMLOCK : RLIMIT_AS, &limit) &&
+	    limit.rlim_cur != RLIM_INFINITY)
+		snprintf(buf, size, "; %s is %llu bytes", locking ?
+			 "RLIMIT_MEMLOCK" : "RLIMIT_AS",
+			 (unsigned long long)limit.rlim_cur);
+}
+
+/*
+ * Map the area up to @size. A failure is one of this process and never the
+ * peer's fault. It is described in the message and, for the text of an abort, in
+ * @text of VDI_MESSAGE_SIZE bytes (NULL = not wanted).
+ */
+int vdi_set_map_area(struct vdi_set *set, uint64_t size, char *text)
+{
+	char buf[VDI_MESSAGE_SIZE], limit[64];
+	bool locking;
+	int err;
+
+	err = vdi_area_map(&set->area, set->fd, size, &locking);
+	if (!err)
+		return NOERROR;
+	if (!text)
+		text = buf;
+	describe_limit(limit, sizeof(limit), locking);
+	snprintf(text, VDI_MESSAGE_SIZE, "cannot %s the buffers: %s%s",
+		 locking ? "lock" : "map", strerror(-err), limit);
+	/* mlock(2) has other errors than ENOMEM for its limit */
+	return vdi_set_fail_text(set, locking ? VD_E_MEMORY :
+				 code_of_errno(-err), text);
 }
 
 /*

@@ -61,7 +61,7 @@ int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
 		   int fd);
 int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,
 		       int64_t timeout_ns, struct vdiset_get_config *get);
-int vdi_set_map_area(struct vdi_set *set, uint64_t size);
+int vdi_set_map_area(struct vdi_set *set, uint64_t size, char *text);
 int vdi_set_close(struct vdi_set *set, uint32_t *state);
 
 int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,

@@ -363,10 +363,11 @@ static void grow_area(struct fuzz_input *in, struct model *m)
 {
 	uint64_t size = vdi_area_size(&m->area) +
 			(1 + fuzz_below(in, 32)) * 4096;
+	bool locking;
 
 	if (size > MAX_AREA)
 		return;
-	fuzz_assert(!vdi_area_map(&m->area, area_fd, size));
+	fuzz_assert(!vdi_area_map(&m->area, area_fd, size, &locking));
 	fuzz_assert(vdi_area_size(&m->area) == size);
 }
 

@@ -32,11 +32,18 @@
 #include <linux/vdiset.h>
 
 #include "../channel.h"
+#include "../client.h"
 
 #define KIB	1024U
 #define MIB	(1024U * KIB)
 #define WAIT	10000		/* longer than anything here takes */
 #define LIMIT	120		/* seconds for one test */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED	1		/* needs all addresses there are */
+#else
+#define SANITIZED	0
+#endif
 
 /* --------------------------------------------------------------- checking */
 
@@ -2906,6 +2913,275 @@ static void test_lock(void **state)
 	join(&peer);
 }
 
+/* ------------------------------------------------- both sides in one process */
+
+/* Called before the library's next call of this kind, once. */
+static void (*before_mmap)(void);
+
+static void call_once(void (**hook)(void))
+{
+	void (*fn)(void) = *hook;
+
+	*hook = NULL;
+	if (fn)
+		fn();
+}
+
+void *__real_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o);
+void *__wrap_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o);
+
+void *__wrap_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o)
+{
+	if (fd >= 0)
+		call_once(&before_mmap);
+	return __real_mmap64(at, size, prot, flags, fd, o);
+}
+
+struct both {
+	struct vdi_client *client;
+	struct vdi_server *server;
+	struct vdi_client_device *cdev;
+	struct vdi_server_device *sdev;
+};
+
+/* Active, with one device and the buffers of @plain. */
+static void both_up(struct both *b, int lock)
+{
+	const struct VDConfig config = { .deviceCount = 1 };
+	struct VDConfig got;
+
+	b->client = new_client();
+	b->server = new_server();
+	OK(vdi_client_set_lock(b->client, lock));
+	OK(vdi_client_create(b->client, NULL, set_name, &config, NULL));
+	OK(vdi_server_open(b->server, NULL, set_name));
+	OK(vdi_server_begin_configuration(b->server, VDF_WriteMedia, 0, 0,
+					  1 * MIB, WAIT));
+	OK(vdi_server_request_buffers(b->server, plain.size, 0, plain.count));
+	OK(vdi_server_end_configuration(b->server));
+	OK(vdi_client_get_configuration(b->client, WAIT, &got));
+	b->sdev = server_open(b->server, 0);
+	b->cdev = client_open(b->client, 0);
+}
+
+static void both_down(struct both *b)
+{
+	OK(vdi_server_close_device(b->sdev));
+	expect_close(b->cdev);
+	server_down(b->server);
+	client_down(b->client);
+}
+
+static void both_free(struct both *b)
+{
+	vdi_server_free(b->server);
+	vdi_client_free(b->client);
+}
+
+/* In a child, whose limits and identity may be changed. */
+static void run_in_child(client_fn *fn)
+{
+	struct peer peer = spawn(fn);
+
+	join(&peer);
+}
+
+static unsigned int area_mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned int n = 0;
+	char line[512];
+
+	TRUE(f);
+	while (fgets(line, sizeof(line), f))
+		n += !!strstr(line, "vdiset-area");
+	fclose(f);
+	return n;
+}
+
+/* A server without this library grows the area page by page; the client follows. */
+static void grow_by_pages(int lock)
+{
+	struct vdiset_request_buffers req = {
+		.size = sizeof(req), .bytes = 4 * KIB,
+	};
+	unsigned int i, segments = 0, steps = lock ? 300 : 2000;
+	const struct vdi_segment *seg;
+	struct both b;
+	uint8_t *p;
+
+	both_up(&b, lock);
+	EQ(area_mappings(), 2);
+	for (i = 0; i < steps; i++) {
+		OK(ioctl(vdi_server_fd(b.server), VDISET_REQUEST_BUFFERS,
+			 &req));
+		OK(vdi_client_map_buffer_handle(b.client, (req.out_area_size -
+							   4 * KIB) / 512 + 1,
+						&p));
+		memset(p, 1, 4 * KIB);
+	}
+	seg = vdi_area_first(&b.client->set.area);
+	for (; seg; seg = vdi_area_next(seg))
+		segments++;
+	TRUE(segments < 16);
+	EQ(area_mappings(), segments + 1);
+	if (lock)
+		EQ(status_kib("VmLck"),
+		   vdi_area_size(&b.client->set.area) / KIB);
+	both_down(&b);
+	EQ(area_mappings(), 0);
+}
+
+static void test_growth_by_pages(void **state)
+{
+	(void)state;
+	grow_by_pages(0);
+	new_name();
+	grow_by_pages(1);
+}
+
+/* ------------------------------------------------------- a side's own limits */
+
+static void limit_addresses(uint64_t more)
+{
+	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
+
+	limit.rlim_cur = more == RLIM_INFINITY ? more :
+			 (uint64_t)status_kib("VmSize") * KIB + more;
+	OK(setrlimit(RLIMIT_AS, &limit));
+}
+
+static void expect_text(struct vdi_client *client, const char *want)
+{
+	char text[512];
+
+	vdi_client_message(client, text, sizeof(text));
+	if (!strstr(text, want))
+		fprintf(stderr, "# message: %s\n", text);
+	TRUE(strstr(text, want));
+}
+
+/* The server has sent a command whose buffer this client cannot map. */
+static void limited_client(int fd, int lock)
+{
+	const struct VDConfig config = { .deviceCount = 1 };
+	const struct rlimit locked = { 768 * KIB, 768 * KIB };
+	struct vdi_client *client = new_client();
+	struct vdi_client *second = new_client();
+	struct vdi_client_device *device;
+	struct VDC_Command *cmd;
+	struct VDConfig got;
+	uint8_t *p;
+
+	OK(vdi_client_set_lock(client, lock));
+	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
+	tell(fd, 'c');
+	OK(vdi_client_get_configuration(client, WAIT, &got));
+	device = client_open(client, 0);
+	tell(fd, 'o');
+	hear(fd, 's');
+	if (lock) {
+		OK(setrlimit(RLIMIT_MEMLOCK, &locked));
+		OK(seteuid(65534));
+	} else {
+		limit_addresses(4 * MIB);
+		EQ(vdi_client_open_in_secondary(second, NULL, set_name),
+		   VD_E_MEMORY);
+		expect_text(second, "RLIMIT_AS is ");
+		/* in what the area has grown by */
+		EQ(vdi_client_map_buffer_handle(client, 16 * MIB / 512 + 1,
+						&p), VD_E_MEMORY);
+		expect_text(client, "cannot map the buffers: Cannot allocate "
+			    "memory; RLIMIT_AS is ");
+	}
+	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_MEMORY);
+	TRUE(!cmd);
+	expect_text(client, lock ? "cannot lock the buffers: Cannot allocate "
+		    "memory; RLIMIT_MEMLOCK is 786432 bytes" :
+		    "cannot map the buffers: Cannot allocate memory; "
+		    "RLIMIT_AS is ");
+	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_ABORT);
+	vdi_client_free(second);
+	vdi_client_close(client);
+	vdi_client_free(client);
+}
+
+static void client_few_addresses(int fd)
+{
+	limited_client(fd, 0);
+}
+
+static void client_little_locked(int fd)
+{
+	limited_client(fd, 1);
+}
+
+static void test_client_limits(void **state)
+{
+	static client_fn *const fn[] = { client_few_addresses,
+					 client_little_locked };
+	struct vdi_abort_info info;
+	unsigned int i;
+
+	(void)state;
+	if (SANITIZED)
+		skip();
+	for (i = 0; i < 2; i++) {
+		struct peer peer = spawn(fn[i]);
+		struct vdi_server *server = server_up(&peer, &plain);
+		struct vdi_server_device *device = server_open(server, 0);
+		struct job job;
+
+		hear(peer.fd, 'o');
+		OK(vdi_server_request_buffers(server, MIB, 0, 32));
+		OK(job_send(device, &job, VDC_Write, buffer(server, MIB),
+			    MIB));
+		tell(peer.fd, 's');
+		EQ(run_to_end(server), VD_E_ABORT);
+		EQ(job.ran, 1);
+		OK(vdi_server_abort_info(server, &info));
+		EQ(info.reason, VDI_REASON_SIGNAL);
+		EQ(info.role, VDI_ROLE_PRIMARY);
+		TRUE(strstr(info.text, i ?
+			    "the client cannot lock the buffers: " :
+			    "the client cannot map the buffers: "));
+		TRUE(strstr(info.text, "Cannot allocate memory; RLIMIT_"));
+		server_down(server);
+		join(&peer);
+		new_name();
+	}
+}
+
+/* At EndConfiguration there is no way back: an abort that says why. */
+static void server_too_few_addresses(int fd)
+{
+	const struct VDConfig config = { .deviceCount = 1 };
+	struct vdi_abort_info info;
+	struct both b = { .client = new_client(), .server = new_server() };
+
+	(void)fd;
+	OK(vdi_client_create(b.client, NULL, set_name, &config, NULL));
+	OK(vdi_server_open(b.server, NULL, set_name));
+	OK(vdi_server_begin_configuration(b.server, 0, 0, 0, MIB, WAIT));
+	OK(vdi_server_request_buffers(b.server, MIB, 0, 32));
+	limit_addresses(4 * MIB);
+	EQ(vdi_server_end_configuration(b.server), VD_E_MEMORY);
+	OK(vdi_client_abort_info(b.client, &info));
+	EQ(info.reason, VDI_REASON_SIGNAL);
+	EQ(info.role, VDI_ROLE_SERVER);
+	TRUE(strstr(info.text, "the server cannot map the buffers: Cannot "
+		    "allocate memory; RLIMIT_AS is "));
+	both_free(&b);
+}
+
+static void test_server_limits(void **state)
+{
+	(void)state;
+	if (SANITIZED)
+		skip();
+	run_in_child(server_too_few_addresses);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -2959,6 +3235,9 @@ int main(int argc, char **argv)
 		TEST(exchange_timeout),
 		TEST(batch_abort),
 		TEST(lock),
+		TEST(growth_by_pages),
+		TEST(client_limits),
+		TEST(server_limits),
 	};
 
 	if (argc > 1)
