@@ -311,7 +311,9 @@ int vdi_server_begin_configuration(struct vdi_server *server,
 int vdi_server_name_device(struct vdi_server *server, unsigned int index,
 			   const char *name);
 /*
- * RequestBuffers: announce `count` buffers of `size` data bytes.
+ * RequestBuffers: announce `count` buffers of `size` data bytes. After
+ * EndConfiguration memory is allocated by the call; other threads, completion
+ * routines included, can free and allocate buffers meanwhile.
  *   VD_E_MEMORY  no memory, or over a limit, of this process (RLIMIT_AS,
  *                RLIMIT_MEMLOCK) too; the set stays as it was
  */

@@ -29,6 +29,7 @@ int vdi_server_new(struct vdi_server **out)
 		free(server);
 		return VD_E_MEMORY;
 	}
+	pthread_mutex_init(&server->growth, NULL);
 	pthread_mutex_init(&server->lock, NULL);
 	pthread_mutex_init(&server->agent, NULL);
 	*out = server;
@@ -44,6 +45,7 @@ void vdi_server_free(struct vdi_server *server)
 	vdi_server_close(server);
 	vdi_server_free_dead(server);
 	vdi_set_fini(&server->set);
+	pthread_mutex_destroy(&server->growth);
 	pthread_mutex_destroy(&server->lock);
 	pthread_mutex_destroy(&server->agent);
 	free(server);
@@ -167,6 +169,7 @@ int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 
 static void reset_locks(struct vdi_server *server)
 {
+	pthread_mutex_init(&server->growth, NULL);
 	pthread_mutex_init(&server->lock, NULL);
 	pthread_mutex_init(&server->agent, NULL);
 	server->agent_runs = false;
@@ -190,6 +193,7 @@ static void release(struct vdi_server *server, bool foreign)
 	memset(&server->config, 0, sizeof(server->config));
 	server->phase = VDI_SERVER_NONE;
 	server->area_size = 0;
+	server->area_used = 0;
 	server->first_opened = NULL;
 	server->opened = 0;
 	server->closed = 0;
@@ -444,11 +448,12 @@ static int finish_configuration(struct vdi_server *server)
 
 	if (server->phase != VDI_SERVER_CONFIGURABLE)
 		return vdi_server_fail_order(server, "end configuration");
-	err = vdi_set_ioctl_quiet(&server->set, VDISET_END_CONFIG, &end);
+	err = vdi_set_ioctl_resumed(&server->set, VDISET_END_CONFIG, &end);
 	if (err) {
 		if (err != -EBADFD) {	/* the requests are forgotten */
 			vdi_alloc_destroy(&server->alloc);
 			server->area_size = 0;
+			server->area_used = 0;
 		}
 		return vdi_set_fail_errno(&server->set, err,
 					  "allocate the buffers");
@@ -480,39 +485,113 @@ int vdi_server_end_configuration(struct vdi_server *server)
 
 /* ---------------------------------------------------------------- buffers */
 
-static int add_buffers(struct vdi_server *server, uint64_t bytes)
+/* Without a system call where a device is open: part of the steady flow. */
+static bool aborted(struct vdi_server *server)
+{
+	const struct vdi_server_device *device;
+	struct vdi_abort_info info;
+
+	device = __atomic_load_n(&server->first_opened, __ATOMIC_ACQUIRE);
+	if (device)
+		return vdi_channel_aborted(&device->ch);
+	return !vdi_set_abort_info(&server->set, &info) && info.reason;
+}
+
+/* *@area_size = what the kernel has made of it; it may add more than was asked. */
+static int add_buffers(struct vdi_server *server, uint64_t bytes,
+		       uint64_t *area_size)
 {
 	struct vdiset_request_buffers req = { .size = sizeof(req) };
 	uint64_t page = sysconf(_SC_PAGESIZE);
 	int err;
 
 	req.bytes = (bytes + page - 1) & ~(page - 1);
-	err = vdi_set_ioctl_quiet(&server->set, VDISET_REQUEST_BUFFERS, &req);
+	err = vdi_set_ioctl_resumed(&server->set, VDISET_REQUEST_BUFFERS, &req);
 	if (err)
 		return vdi_set_fail_errno(&server->set, err,
 					  "request buffers");
-	server->area_size = req.out_area_size;
-	if (server->phase != VDI_SERVER_READY)
-		return NOERROR;
-	return vdi_set_map_area(&server->set, req.out_area_size, NULL);
+	*area_size = req.out_area_size;
+	return NOERROR;
 }
 
+/*
+ * Prepare buffers at *@from: in what the last growth has left, when they fit
+ * there, or behind the area. Not partly in either: a client may have mapped the
+ * two apart. 0 or -errno.
+ */
+static int prepare(struct vdi_server *server, uint32_t size,
+		   uint32_t alignment, uint32_t count, uint64_t *from,
+		   struct vdi_slots **slots, uint64_t *bytes)
+{
+	uint64_t left = server->area_size - server->area_used;
+	int err;
+
+	if ((uint64_t)size * count <= left) {
+		*from = server->area_used;
+		err = vdi_alloc_announce(&server->alloc, size, alignment, count,
+					 *from, slots, bytes);
+		if (err || *bytes <= left)
+			return err;
+		vdi_alloc_discard(*slots);
+	}
+	*from = server->area_size;
+	return vdi_alloc_announce(&server->alloc, size, alignment, count, *from,
+				  slots, bytes);
+}
+
+/* In Configurable: the kernel adds the requests up. */
+static int reserve(struct vdi_server *server, uint64_t bytes)
+{
+	int code = add_buffers(server, bytes, &server->area_size);
+
+	server->area_used = server->area_size;
+	return code;
+}
+
+/*
+ * After that. server->lock is given up while memory is allocated and mapped, so
+ * that completion routines can free and allocate buffers meanwhile; server->growth
+ * keeps area_size and area_used as they are. What was allocated and cannot be
+ * mapped is left for the next request.
+ */
+static int grow(struct vdi_server *server, uint64_t from, uint64_t bytes)
+{
+	uint64_t old = server->area_size, size = old;
+	int code = NOERROR;
+
+	pthread_mutex_unlock(&server->lock);
+	if (from == old)
+		code = add_buffers(server, bytes, &size);
+	if (!code)
+		code = vdi_set_map_area(&server->set, size, NULL);
+	pthread_mutex_lock(&server->lock);
+	if (size != old)
+		server->area_used = old;
+	server->area_size = size;
+	if (!code)
+		server->area_used = from + bytes;
+	return code;
+}
+
+/* With server->growth and server->lock held. */
 static int announce(struct vdi_server *server, uint32_t size,
 		    uint32_t alignment, uint32_t count)
 {
 	struct vdi_slots *slots;
-	uint64_t bytes;
+	uint64_t from, bytes;
 	int err, code;
 
 	if (server->phase < VDI_SERVER_CONFIGURABLE ||
 	    vdi_server_all_closed(server))
 		return vdi_server_fail_order(server, "request buffers");
-	err = vdi_alloc_announce(&server->alloc, size, alignment, count,
-				 server->area_size, &slots, &bytes);
+	if (server->phase == VDI_SERVER_READY && aborted(server))
+		return vdi_set_fail_abort(&server->set);
+	err = prepare(server, size, alignment, count, &from, &slots, &bytes);
 	if (err)
 		return vdi_set_fail_errno(&server->set, err,
 					  "request buffers");
-	code = add_buffers(server, bytes);
+	code = server->phase == VDI_SERVER_READY ? grow(server, from, bytes) :
+						   reserve(server, bytes);
 	if (code)
 		vdi_alloc_discard(slots);
 	else
@@ -527,22 +606,15 @@ int vdi_server_request_buffers(struct vdi_server *server, uint32_t size,
 
 	if (!server)
 		return VD_E_INVALID;
-	code = begin_call(server, "request buffers");
-	if (code)
-		return code;
-	return end_call(server, announce(server, size, alignment, count));
-}
-
-/* Without a system call where a device is open: part of the steady flow. */
-static bool aborted(struct vdi_server *server)
-{
-	const struct vdi_server_device *device;
-	struct vdi_abort_info info;
-
-	device = __atomic_load_n(&server->first_opened, __ATOMIC_ACQUIRE);
-	if (device)
-		return vdi_channel_aborted(&device->ch);
-	return !vdi_set_abort_info(&server->set, &info) && info.reason;
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "request buffers");
+	pthread_mutex_lock(&server->growth);
+	pthread_mutex_lock(&server->lock);
+	code = announce(server, size, alignment, count);
+	pthread_mutex_unlock(&server->lock);
+	pthread_mutex_unlock(&server->growth);
+	vdi_set_leave(&server->set);
+	return code;
 }
 
 static int query(struct vdi_server *server, uint32_t size, uint32_t alignment,

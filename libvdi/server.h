@@ -8,6 +8,7 @@
  *
  *	set.life	opening, closing
  *	agent		held by whoever runs the completion agent
+ *	server->growth	announcing buffers; held while memory is allocated
  *	server->lock	configuration, allocator, opening of devices
  *	device->lock	sending, and what completes
  */
@@ -37,12 +38,14 @@ enum vdi_server_phase {
 struct vdi_server {
 	struct vdi_set set;
 
+	pthread_mutex_t growth;		/* of the area, with the lock */
 	pthread_mutex_t lock;		/* what follows */
 	enum vdi_server_phase phase;
 	uint32_t depth;			/* wish, 0 = default */
 	struct vdiset_config config;
 	struct vdi_alloc alloc;
 	uint64_t area_size;		/* as announced, then as it is */
+	uint64_t area_used;		/* up to where buffers were announced */
 
 	/* written once each under the lock, read by anyone */
 	struct vdi_server_device *devices[VDISET_MAX_DEVICES];

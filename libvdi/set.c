@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -314,19 +313,20 @@ void vdi_set_leave(struct vdi_set *set)
 
 /* ----------------------------------------------------------------- ioctls */
 
-/* vdi_set_ioctl() without signals, for calls that allocate; they end what they began. */
-int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
-			void *arg)
+/*
+ * vdi_set_ioctl() for calls that allocate memory. The kernel keeps what it has
+ * allocated when a signal interrupts them, and goes on from there. So handlers
+ * run meanwhile, a signal that ends the process ends it, and an abort of the set
+ * ends the loop by ECANCELED.
+ */
+int vdi_set_ioctl_resumed(const struct vdi_set *set, unsigned long request,
+			  void *arg)
 {
-	sigset_t all, old;
 	int err;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	do
 		err = vdi_set_ioctl(set, request, arg);
 	while (err == -EINTR);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
 }
 

@@ -55,8 +55,8 @@ bool vdi_set_foreign(const struct vdi_set *set);
 bool vdi_set_enter(struct vdi_set *set);
 void vdi_set_leave(struct vdi_set *set);
 
-int vdi_set_ioctl_quiet(const struct vdi_set *set, unsigned long request,
-			void *arg);
+int vdi_set_ioctl_resumed(const struct vdi_set *set, unsigned long request,
+			  void *arg);
 int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
 		   int fd);
 int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,

@@ -2917,6 +2917,7 @@ static void test_lock(void **state)
 
 /* Called before the library's next call of this kind, once. */
 static void (*before_mmap)(void);
+static void (*before_growth)(void);
 
 static void call_once(void (**hook)(void))
 {
@@ -2929,12 +2930,21 @@ static void call_once(void (**hook)(void))
 
 void *__real_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o);
 void *__wrap_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o);
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
 
 void *__wrap_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o)
 {
 	if (fd >= 0)
 		call_once(&before_mmap);
 	return __real_mmap64(at, size, prot, flags, fd, o);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+	if (request == VDISET_REQUEST_BUFFERS)
+		call_once(&before_growth);
+	return __real_ioctl(fd, request, arg);
 }
 
 struct both {
@@ -3038,6 +3048,184 @@ static void test_growth_by_pages(void **state)
 	grow_by_pages(0);
 	new_name();
 	grow_by_pages(1);
+}
+
+/* The same by this library: a growth is used up before there is another one. */
+static void test_growth_in_steps(void **state)
+{
+	struct VDConfig before, after;
+	struct both b;
+	uint8_t *buf;
+	uint32_t count;
+	int i;
+
+	(void)state;
+	both_up(&b, 0);
+	OK(vdi_server_get_configuration(b.server, &before));
+	for (i = 0; i < 200; i++) {
+		OK(vdi_server_request_buffers(b.server, 5 * KIB, 0, 3));
+		OK(vdi_server_query_available_buffers(b.server, 5 * KIB, 0,
+						      &count));
+		TRUE(count >= 3);
+		buf = buffer(b.server, 5 * KIB);
+		memset(buf, i, 5 * KIB);
+		buf = buffer(b.server, 5 * KIB);
+		memset(buf, i, 5 * KIB);
+		buf = buffer(b.server, 5 * KIB);
+		fill(buf, 5 * KIB, i);
+	}
+	OK(vdi_server_get_configuration(b.server, &after));
+	TRUE(after.bufferAreaSize - before.bufferAreaSize <
+	     200 * 16 * KIB + 4 * MIB);
+	both_down(&b);
+}
+
+/*
+ * While one thread waits for memory, completion routines free and allocate
+ * buffers: the growth does not begin before one has done so.
+ */
+static struct both growing;
+static volatile int growth_began, routine_ended, ended_meanwhile;
+
+static void wait_for_routine(void)
+{
+	int64_t end = now_ms() + WAIT;
+
+	__atomic_store_n(&growth_began, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&routine_ended, __ATOMIC_ACQUIRE) &&
+	       now_ms() < end)
+		nap(1);
+	ended_meanwhile = routine_ended;
+}
+
+static void use_buffers(struct VDS_Command *cmd)
+{
+	uint32_t count;
+	uint8_t *buf;
+
+	OK(vdi_server_free_buffer(growing.server, cmd->buffer, PIECE));
+	OK(vdi_server_query_available_buffers(growing.server, PIECE, 0,
+					      &count));
+	OK(vdi_server_allocate_buffer(growing.server, &buf, PIECE, 0));
+	__atomic_store_n(&routine_ended, 1, __ATOMIC_RELEASE);
+}
+
+static void *grow_once(void *arg)
+{
+	(void)arg;
+	return (void *)(intptr_t)vdi_server_request_buffers(growing.server, MIB,
+							     0, 4);
+}
+
+static void test_growth_beside_routines(void **state)
+{
+	struct both *b = &growing;
+	struct VDC_Command *cmd;
+	pthread_t thread;
+	struct job job;
+	void *result;
+	int i;
+
+	(void)state;
+	both_up(b, 0);
+	job_init(&job, VDC_Write, buffer(b->server, PIECE), PIECE);
+	job.cmd.completionRoutine = use_buffers;
+	OK(vdi_server_send_command(b->sdev, &job.cmd));
+	cmd = get_a(b->cdev, VDC_Write);
+	before_growth = wait_for_routine;
+	OK(pthread_create(&thread, NULL, grow_once, NULL));
+	while (!__atomic_load_n(&growth_began, __ATOMIC_ACQUIRE))
+		nap(1);
+	done(b->cdev, cmd, 0, PIECE);
+	OK(vdi_server_run_completions(b->server, WAIT, NULL));
+	OK(pthread_join(thread, &result));
+	OK((intptr_t)result);
+	TRUE(ended_meanwhile);
+	for (i = 0; i < 4; i++)
+		memset(buffer(b->server, MIB), 1, MIB);
+	both_down(b);
+}
+
+static void *grow_often(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 10; i++)
+		OK(vdi_server_request_buffers(growing.server, *(uint32_t *)arg,
+					      0, 2));
+	return NULL;
+}
+
+/* Growths of several threads: each gets what it has asked for. */
+static void test_growth_by_threads(void **state)
+{
+	static uint32_t sizes[4] = { 64 * KIB, MIB, 192 * KIB, 512 };
+	struct both *b = &growing;
+	pthread_t thread[4];
+	uint8_t *buf[4][20];
+	unsigned int i, j, k;
+	uint32_t count;
+
+	(void)state;
+	both_up(b, 0);
+	for (i = 0; i < 4; i++)
+		OK(pthread_create(&thread[i], NULL, grow_often, &sizes[i]));
+	for (i = 0; i < 4; i++)
+		OK(pthread_join(thread[i], NULL));
+	for (i = 0; i < 4; i++) {
+		OK(vdi_server_query_available_buffers(b->server, sizes[i], 0,
+						      &count));
+		TRUE(count >= 20);
+		for (j = 0; j < 20; j++) {
+			buf[i][j] = buffer(b->server, sizes[i]);
+			memset(buf[i][j], i * 20 + j, sizes[i]);
+		}
+	}
+	for (i = 0; i < 4; i++)
+		for (j = 0; j < 20; j++)
+			for (k = 0; k < sizes[i]; k += 256)
+				EQ(buf[i][j][k], i * 20 + j);
+	both_down(b);
+}
+
+/* Signals reach a process that waits for memory: handlers run, others end it. */
+static int growth_fd;
+
+static void signal_growth(void)
+{
+	raise(SIGUSR1);
+	EQ(signals, 1);
+	raise(SIGTERM);
+	tell(growth_fd, 'x');	/* this is not reached */
+}
+
+static void signalled_server(int fd)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct both b;
+
+	both_up(&b, 0);
+	growth_fd = fd;
+	signals = 0;
+	sigaction(SIGUSR1, &action, NULL);
+	before_growth = signal_growth;
+	vdi_server_request_buffers(b.server, MIB, 0, 4);
+	_exit(0);
+}
+
+static void test_growth_signalled(void **state)
+{
+	struct peer peer = spawn(signalled_server);
+	int status;
+	char c;
+
+	(void)state;
+	EQ(read(peer.fd, &c, 1), 0);
+	EQ(waitpid(peer.pid, &status, 0), peer.pid);
+	child_count--;
+	close(peer.fd);
+	TRUE(WIFSIGNALED(status));
+	EQ(WTERMSIG(status), SIGTERM);
 }
 
 /* ------------------------------------------------------- a side's own limits */
@@ -3152,6 +3340,43 @@ static void test_client_limits(void **state)
 	}
 }
 
+/* The server's own limit: the request fails, and nothing else. */
+static void server_few_addresses(int fd)
+{
+	struct VDConfig config;
+	char text[512];
+	struct both b;
+	uint8_t *buf;
+	struct job job;
+	int i;
+
+	(void)fd;
+	both_up(&b, 0);
+	limit_addresses(4 * MIB);
+	for (i = 0; i < 3; i++) {
+		EQ(vdi_server_request_buffers(b.server, MIB, 0, 32),
+		   VD_E_MEMORY);
+		vdi_server_message(b.server, text, sizeof(text));
+		TRUE(strstr(text, "cannot map the buffers: Cannot allocate "
+			    "memory; RLIMIT_AS is "));
+		EQ(vdi_server_allocate_buffer(b.server, &buf, MIB, 0),
+		   VD_E_MEMORY);
+	}
+	limit_addresses(RLIM_INFINITY);
+	/* what was allocated then is there, once */
+	OK(vdi_server_request_buffers(b.server, MIB, 0, 32));
+	OK(vdi_server_get_configuration(b.server, &config));
+	TRUE(config.bufferAreaSize <= 36 * MIB);
+	for (i = 0; i < 32; i++) {
+		buf = buffer(b.server, MIB);
+		memset(buf, 1, MIB);
+	}
+	OK(job_send(b.sdev, &job, VDC_Write, buf, MIB));
+	done(b.cdev, get_a(b.cdev, VDC_Write), 0, MIB);
+	job_wait(b.server, &job);
+	both_down(&b);
+}
+
 /* At EndConfiguration there is no way back: an abort that says why. */
 static void server_too_few_addresses(int fd)
 {
@@ -3179,6 +3404,8 @@ static void test_server_limits(void **state)
 	(void)state;
 	if (SANITIZED)
 		skip();
+	run_in_child(server_few_addresses);
+	new_name();
 	run_in_child(server_too_few_addresses);
 }
 
@@ -3236,6 +3463,10 @@ int main(int argc, char **argv)
 		TEST(batch_abort),
 		TEST(lock),
 		TEST(growth_by_pages),
+		TEST(growth_in_steps),
+		TEST(growth_beside_routines),
+		TEST(growth_by_threads),
+		TEST(growth_signalled),
 		TEST(client_limits),
 		TEST(server_limits),
 	};
