@@ -224,8 +224,12 @@ int vdi_client_get_buffer_handle(struct vdi_client *client,
 int vdi_client_map_buffer_handle(struct vdi_client *client, uint32_t handle,
 				 uint8_t **buffer);
 /*
- * SignalAbort; text (NULL = none) and code go to everybody's abort_info. Once
- * the server has closed every device it only ends this client's part: the
+ * SignalAbort; text (NULL = none) and code go to everybody's abort_info. What was
+ * completed before (CompleteCommand returned NOERROR) is delivered to the server
+ * as it was recorded, the rest with 995. Once it has returned, GetCommand returns
+ * no command any more in this process.
+ *
+ * Once the server has closed every device it only ends this client's part: the
  * client gets VD_E_ABORT from then on, the server does not hear of it.
  */
 int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
@@ -386,8 +390,9 @@ int vdi_server_close_device(struct vdi_server_device *device);
 /*
  * ExecuteCompletionAgent: run completion routines on this thread until every
  * device is closed and nothing is outstanding (NOERROR), or until an abort, or
- * close from another thread, after all outstanding commands were completed
- * with 995 (VD_E_ABORT).
+ * close from another thread, after all outstanding commands were called back
+ * (VD_E_ABORT): with what the client had recorded before the abort, the others
+ * with 995.
  */
 int vdi_server_execute_completion_agent(struct vdi_server *server);
 /*
@@ -396,7 +401,7 @@ int vdi_server_execute_completion_agent(struct vdi_server *server);
  * *count (NULL allowed) = routines run; 0 with NOERROR: a signal came.
  *   VD_E_TIMEOUT  nothing completed in time
  *   VD_E_CLOSE    every device is closed, nothing is outstanding
- *   VD_E_ABORT    all outstanding commands were completed with 995
+ *   VD_E_ABORT    all outstanding commands were called back, as by the agent
  *   VD_E_BUSY     another thread runs the agent
  */
 int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
@@ -406,8 +411,9 @@ int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 /*
  * Close: release everything in every case but the last.
  *   VD_E_PROTOCOL  devices were open: the set was aborted by it and what was
- *                  outstanding was completed with 995; or there was no set; or
- *                  called from a completion routine, which does nothing
+ *                  outstanding was called back, as by the agent; or there was
+ *                  no set; or called from a completion routine, which does
+ *                  nothing
  */
 int vdi_server_close(struct vdi_server *server);
 /*

@@ -85,14 +85,44 @@ static VDI_ALWAYS_INLINE int scan(struct vdi_server *server, unsigned int *count
 	return NOERROR;
 }
 
-/* Give back what is outstanding after an abort. */
+/*
+ * After an abort, deliver what clients had completed before it, with the codes
+ * that they have recorded. All of that is in the rings: a client publishes the
+ * completion (A) before it calls SignalAbort, the kernel stores the abort with a
+ * release, and the caller has seen it with an acquire, in a state page or by an
+ * ioctl that was refused with ECANCELED. So the look at the tail (B), which comes
+ * after that, finds the completion. One that is published while the set is being
+ * aborted is found or not.
+ *
+ * It ends with the first violation, in this device or before: nothing that the
+ * client writes is believed then. Further sends are refused, so that there are
+ * no more completions than were outstanding.
+ */
+static unsigned int deliver_recorded(struct vdi_server *server)
+{
+	struct vdi_server_device *device;
+	unsigned int count = 0;
+	uint32_t i;
+
+	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
+		if (vdi_server_distrusts(server))
+			break;
+		device = vdi_server_device_at(server, i);
+		if (device && vdi_server_device_busy(device))
+			vdi_server_device_run(device, &count);
+	}
+	return count;
+}
+
+/* After an abort: what was completed as it was completed, the rest with 995. */
 unsigned int vdi_server_drain(struct vdi_server *server)
 {
 	struct vdi_server_device *device;
 	struct VDS_Command *cmd;
-	unsigned int count = 0;
+	unsigned int count;
 	uint32_t i;
 
+	count = deliver_recorded(server);
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
 		device = vdi_server_device_at(server, i);
 		while (device && (cmd = vdi_server_device_drain(device))) {

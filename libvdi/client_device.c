@@ -770,6 +770,13 @@ get_commands(struct vdi_client_device *device, int64_t timeout_ms,
 	do {
 		if (pending(device)) {
 			code = next_commands(device, cmds, max, count);
+			/*
+			 * After they were taken: a SignalAbort that has returned
+			 * is seen, in this process or another. Then they stay
+			 * behind, and the server completes them with 995.
+			 */
+			if (code == NOERROR && vdi_unlikely(!may_go_on(device)))
+				break;
 			if (code != NOTHING)
 				return code;
 			/* there is more, but only of what is dropped */
@@ -837,6 +844,10 @@ int vdi_client_exchange_commands(struct vdi_client_device *device,
 	} else {
 		code = exchange(device, done, completed, timeout_ms, cmds, max,
 				count);
+		if (vdi_unlikely(code)) {
+			*count = 0;
+			*cmds = NULL;
+		}
 		__atomic_store_n(&device->getting, false, __ATOMIC_RELEASE);
 	}
 	vdi_gate_leave(&device->gate);

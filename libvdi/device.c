@@ -236,8 +236,8 @@ static void give_tag(struct vdi_server_device *device, uint32_t tag)
 
 static int bad_head(struct vdi_server_device *device)
 {
-	return vdi_set_violation(&device->server->set, "the client's head of "
-				 "commands is impossible");
+	return vdi_server_violation(device->server, "the client's head of "
+				    "commands is impossible");
 }
 
 /*
@@ -594,9 +594,14 @@ static int close_now(struct vdi_server_device *device)
 	return NOERROR;
 }
 
-/* The agent has run the last routine of a device that was to be closed. */
+/*
+ * The agent has run the last routine of a device that was to be closed. After an
+ * abort there is nothing to be closed.
+ */
 static VDI_SELDOM void finish_close(struct vdi_server_device *device)
 {
+	if (vdi_channel_aborted(&device->ch))
+		return;
 	vdi_lock(&device->lock);
 	if (device->state == VDI_DEVICE_CLOSING &&
 	    !vdi_server_device_busy(device))
@@ -622,7 +627,7 @@ int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 	do {
 		wrong = take(device, cmds, left < TAKE ? left : TAKE, &n);
 		if (vdi_unlikely(wrong))
-			code = vdi_set_violation(&device->server->set, wrong);
+			code = vdi_server_violation(device->server, wrong);
 		for (i = 0; i < n; i++)
 			cmds[i]->completionRoutine(cmds[i]);
 		left -= n;
@@ -640,7 +645,10 @@ int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 	return NOERROR;
 }
 
-/* After an abort: give one outstanding command back; NULL = no more. */
+/*
+ * After an abort, when what had completed was delivered: give one outstanding
+ * command back; NULL = no more.
+ */
 struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 {
 	struct VDS_Command *cmd = NULL;

@@ -56,6 +56,13 @@ int vdi_server_fail_order(struct vdi_server *server, const char *what)
 	return vdi_set_fail_order(&server->set, what);
 }
 
+/* The client broke the rules. Before the abort, with which the agent sees it. */
+int vdi_server_violation(struct vdi_server *server, const char *text)
+{
+	__atomic_store_n(&server->distrusts, true, __ATOMIC_RELEASE);
+	return vdi_set_violation(&server->set, text);
+}
+
 /* Begin and end a call that uses the set and what server->lock protects. */
 static int begin_call(struct vdi_server *server, const char *what)
 {
@@ -198,6 +205,7 @@ static void release(struct vdi_server *server, bool foreign)
 	server->opened = 0;
 	server->closed = 0;
 	server->closing = false;
+	server->distrusts = false;
 	server->armed = false;
 	server->seen = 0;
 	server->rotate = 0;
@@ -305,7 +313,7 @@ static int read_config(struct vdi_server *server, struct vdiset_config *config)
 	*config = get.out_config;
 	if (get.out_state == VDISET_STATE_CONNECTED)
 		wrong = vdi_config_check_request(config);
-	return wrong ? vdi_set_violation(&server->set, wrong) : NOERROR;
+	return wrong ? vdi_server_violation(server, wrong) : NOERROR;
 }
 
 int vdi_server_get_configuration(struct vdi_server *server,

@@ -53,6 +53,7 @@ struct vdi_server {
 	uint32_t opened;
 	uint32_t closed;		/* in order */
 	bool closing;			/* vdi_server_close() was called */
+	bool distrusts;			/* the client broke the rules */
 	struct vdi_server_device *dead;	/* devices of the set before */
 
 	pthread_mutex_t agent;		/* what follows */
@@ -107,6 +108,7 @@ struct vdi_server_device {
 };
 
 int vdi_server_fail_order(struct vdi_server *server, const char *what);
+int vdi_server_violation(struct vdi_server *server, const char *text);
 
 void vdi_server_device_bury(struct vdi_server_device *device, bool foreign);
 void vdi_server_free_dead(struct vdi_server *server);
@@ -130,6 +132,11 @@ static inline struct vdi_server_device *
 vdi_server_device_at(const struct vdi_server *server, uint32_t index)
 {
 	return __atomic_load_n(&server->devices[index], __ATOMIC_ACQUIRE);
+}
+
+static inline bool vdi_server_distrusts(const struct vdi_server *server)
+{
+	return __atomic_load_n(&server->distrusts, __ATOMIC_ACQUIRE);
 }
 
 /* Has the set terminated? */

@@ -2037,7 +2037,7 @@ static void test_signal(void **state)
 /* ------------------------------------------------------------ hostile peers */
 
 /* A client that opens its device raw, and breaks the rules there. */
-static struct vdi_channel raw_open(int set_fd)
+static struct vdi_channel raw_open_named(int set_fd, const char *name)
 {
 	struct vdi_set set;
 	struct vdi_channel ch;
@@ -2045,8 +2045,13 @@ static struct vdi_channel raw_open(int set_fd)
 	vdi_set_init(&set);
 	set.fd = set_fd;
 	strcpy(set.name, set_name);
-	OK(vdi_channel_open(&set, set_name, &ch));
+	OK(vdi_channel_open(&set, name, &ch));
 	return ch;
+}
+
+static struct vdi_channel raw_open(int set_fd)
+{
+	return raw_open_named(set_fd, set_name);
 }
 
 static int evil;
@@ -3409,6 +3414,175 @@ static void test_server_limits(void **state)
 	run_in_child(server_too_few_addresses);
 }
 
+/* ------------------------------------------------------------ around an abort */
+
+static struct both aborted;
+
+static void client_aborts_now(void)
+{
+	OK(vdi_client_signal_abort(aborted.client, 0, NULL));
+}
+
+static void server_aborts_now(void)
+{
+	OK(vdi_server_signal_abort(aborted.server, 0, NULL));
+}
+
+/*
+ * An abort that returns while GetCommand maps what the area has grown by: the call
+ * has taken commands and not returned them.
+ */
+static void abort_while_getting(void (*abort_now)(void), bool exchange)
+{
+	struct both *b = &aborted;
+	struct vdi_completion done = { 0 };
+	struct VDC_Command *cmds[3] = { 0 };
+	struct job job[3];
+	unsigned int n;
+	uint8_t *near;
+	int code;
+
+	both_up(b, 0);
+	near = buffer(b->server, PIECE);
+	OK(job_send(b->sdev, &job[0], VDC_Write, near, PIECE));
+	done.cmd = get_a(b->cdev, VDC_Write);
+	done.bytes = PIECE;
+	OK(vdi_server_request_buffers(b->server, MIB, 0, 4));
+	OK(job_send(b->sdev, &job[1], VDC_Write, near, PIECE));
+	OK(job_send(b->sdev, &job[2], VDC_Write, buffer(b->server, MIB), MIB));
+	before_mmap = abort_now;
+	if (exchange)
+		code = vdi_client_exchange_commands(b->cdev, &done, 1, WAIT,
+						    cmds, 3, &n);
+	else
+		code = vdi_client_get_commands(b->cdev, WAIT, cmds, 3, &n);
+	EQ(code, VD_E_ABORT);
+	TRUE(!before_mmap);
+	EQ(n, 0);
+	TRUE(!cmds[0]);
+	EQ(run_to_end(b->server), VD_E_ABORT);
+	EQ(job[0].ran + job[1].ran + job[2].ran, 3);
+	/* the exchange has recorded it before the abort */
+	EQ(job[0].cmd.completionCode, exchange ? 0 : ERROR_OPERATION_ABORTED);
+	EQ(job[1].cmd.completionCode, ERROR_OPERATION_ABORTED);
+	EQ(job[2].cmd.completionCode, ERROR_OPERATION_ABORTED);
+	both_free(b);
+	new_name();
+}
+
+static void test_abort_while_getting(void **state)
+{
+	(void)state;
+	abort_while_getting(client_aborts_now, false);
+	abort_while_getting(server_aborts_now, false);
+	abort_while_getting(client_aborts_now, true);
+	abort_while_getting(server_aborts_now, true);
+}
+
+/* A client that has completed commands and then dies, before the agent runs. */
+static void client_completes_and_dies(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	struct VDC_Command *a = get_a(device, VDC_Write);
+	struct VDC_Command *b = get_a(device, VDC_Flush);
+
+	get_a(device, VDC_Flush);
+	done(device, b, ERROR_SUCCESS, 0);
+	done(device, a, ERROR_DISK_FULL, KIB);
+	_exit(0);
+}
+
+static void test_recorded_by_the_dead(void **state)
+{
+	struct peer peer = spawn(client_completes_and_dies);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+	struct vdi_abort_info info;
+	unsigned int count;
+	struct job job[3];
+
+	(void)state;
+	OK(job_send(device, &job[0], VDC_Write, buffer(server, PIECE), PIECE));
+	OK(job_send(device, &job[1], VDC_Flush, NULL, 0));
+	OK(job_send(device, &job[2], VDC_Flush, NULL, 0));
+	join(&peer);
+	EQ(vdi_server_run_completions(server, WAIT, &count), VD_E_ABORT);
+	EQ(count, 3);
+	OK(vdi_server_abort_info(server, &info));
+	EQ(info.reason, VDI_REASON_DIED);
+	EQ(job[0].cmd.completionCode, ERROR_DISK_FULL);
+	EQ(job[0].cmd.bytesTransferred, KIB);
+	EQ(job[1].cmd.completionCode, ERROR_SUCCESS);
+	EQ(job[2].cmd.completionCode, ERROR_OPERATION_ABORTED);
+	server_down(server);
+}
+
+/*
+ * Devices of which the one numbered @evil breaks the rules after a first
+ * completion that is in order, before an abort: that one is the last believed.
+ */
+static void client_evil_at_the_end(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 3);
+	struct vdiset_completion done = { 0 };
+	struct vdiset_command cmd = { 0 };
+	char name[96];
+	struct vdi_channel ch;
+	int i, j;
+
+	for (i = 0; i < 3; i++) {
+		device_name(name, sizeof(name), i);
+		ch = raw_open_named(vdi_client_fd(client), name);
+		for (j = 0; j < 2; j++) {
+			while (!vdi_ring_ready(&ch.ring))
+				nap(1);
+			EQ(vdi_ring_get_command(&ch.ring, &cmd), VDI_RING_OK);
+			done.tag = cmd.tag;
+			done.code = 100 + i;
+			done.reserved = j && i == evil;
+			vdi_ring_put_completion(&ch.ring, &done);
+		}
+	}
+	OK(vdi_client_signal_abort(client, 0, NULL));
+	tell(fd, 'a');
+	hear(fd, 'x');
+	_exit(0);
+}
+
+static void test_evil_at_the_end(void **state)
+{
+	struct vdi_server_device *device;
+	struct job job[3][2];
+	int i, j, want;
+
+	(void)state;
+	for (evil = 0; evil < 3; evil++) {
+		struct peer peer = spawn(client_evil_at_the_end);
+		struct vdi_server *server = server_up(&peer, &plain);
+
+		for (i = 0; i < 3; i++) {
+			device = server_open(server, i);
+			OK(job_send(device, &job[i][0], VDC_Flush, NULL, 0));
+			OK(job_send(device, &job[i][1], VDC_Flush, NULL, 0));
+		}
+		hear(peer.fd, 'a');
+		EQ(run_to_end(server), VD_E_ABORT);
+		for (i = 0; i < 3; i++) {
+			for (j = 0; j < 2; j++) {
+				EQ(job[i][j].ran, 1);
+				want = i < evil || (i == evil && !j) ?
+				       100 + i : ERROR_OPERATION_ABORTED;
+				EQ(job[i][j].cmd.completionCode, want);
+			}
+		}
+		tell(peer.fd, 'x');
+		join(&peer);
+		server_down(server);
+		new_name();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -3467,6 +3641,9 @@ int main(int argc, char **argv)
 		TEST(growth_beside_routines),
 		TEST(growth_by_threads),
 		TEST(growth_signalled),
+		TEST(abort_while_getting),
+		TEST(recorded_by_the_dead),
+		TEST(evil_at_the_end),
 		TEST(client_limits),
 		TEST(server_limits),
 	};

@@ -144,7 +144,7 @@ RULE("9", nothing_more_accepted, "SendCommand accepts nothing more; AllocateBuff
 	EQ(vdi_client_open_device(p.client, "b", &cdevice), VD_E_ABORT);
 }
 
-RULE("9", outstanding_995, "every outstanding command is completed with 995: queued, held, or completed too late")
+RULE("9", outstanding_995, "every other outstanding command is completed with 995: queued, held, or completed too late")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *held;
@@ -163,6 +163,182 @@ RULE("9", outstanding_995, "every outstanding command is completed with 995: que
 		EQ(s[i].cmd.completionCode, ERROR_OPERATION_ABORTED);
 		EQ(s[i].cmd.bytesTransferred, 0);
 	}
+}
+
+/* Five commands: two completed with a success, two with errors, one held. */
+enum { RECORDED = 4 };
+
+static const struct {
+	int code;
+	uint32_t bytes;
+	int64_t position;
+} recorded[RECORDED] = {
+	{ ERROR_SUCCESS, 4 * KIB, 11 },
+	{ ERROR_DISK_FULL, 512, 12 },
+	{ ERROR_SUCCESS, 4 * KIB, 13 },
+	{ ERROR_END_OF_MEDIA, 512, INT64_MIN },
+};
+
+static void record_some(struct pair *p, struct sent *s)
+{
+	struct VDC_Command *cmd[RECORDED + 1];
+	int i;
+
+	p->buffer_count = RECORDED + 1;
+	p->buffer_size = 4 * KIB;
+	pair_up(p, ACTIVE);
+	for (i = 0; i <= RECORDED; i++)
+		OK(send_it(p, &s[i], VDC_Write, buffer_of(p, 4 * KIB),
+			   4 * KIB));
+	for (i = 0; i <= RECORDED; i++)
+		cmd[i] = got(p, VDC_Write);
+	for (i = 0; i < RECORDED; i++)
+		complete(p, cmd[i], recorded[i].code, recorded[i].bytes,
+			 recorded[i].position);
+	for (i = 0; i <= RECORDED; i++)
+		EQ(s[i].routines, 0);
+}
+
+static void check_recorded(const struct sent *s)
+{
+	int i;
+
+	for (i = 0; i < RECORDED; i++) {
+		EQ(s[i].routines, 1);
+		EQ(s[i].cmd.completionCode, recorded[i].code);
+		EQ(s[i].cmd.bytesTransferred, recorded[i].bytes);
+		EQ(s[i].cmd.outPosition, recorded[i].position);
+	}
+	EQ(s[i].routines, 1);
+	EQ(s[i].cmd.completionCode, ERROR_OPERATION_ABORTED);
+	EQ(s[i].cmd.bytesTransferred, 0);
+}
+
+RULE("9", recorded_before, "a completion recorded before the client's abort is delivered as it was recorded")
+{
+	struct sent s[RECORDED + 1];
+	struct pair p = { 0 };
+	unsigned int count;
+
+	record_some(&p, s);
+	OK(vdi_client_signal_abort(p.client, 0, NULL));
+	EQ(vdi_server_run_completions(p.server, WAIT, &count), VD_E_ABORT);
+	EQ(count, RECORDED + 1);
+	check_recorded(s);
+	EQ(vdi_server_run_completions(p.server, WAIT, &count), VD_E_ABORT);
+	EQ(count, 0);
+}
+
+RULE("9", recorded_before_servers, "a completion recorded before the server's abort is delivered as it was recorded")
+{
+	struct sent s[RECORDED + 1];
+	struct pair p = { 0 };
+
+	record_some(&p, s);
+	OK(vdi_server_signal_abort(p.server, 0, NULL));
+	EQ(vdi_server_execute_completion_agent(p.server), VD_E_ABORT);
+	check_recorded(s);
+}
+
+RULE("9", recorded_before_close, "so it is where the abort is the client's Close, or the server's")
+{
+	struct sent s[RECORDED + 1];
+	struct pair p = { 0 }, q = { 0 };
+
+	record_some(&p, s);
+	EQ(vdi_client_close(p.client), VD_E_OPEN);
+	EQ(vdi_server_execute_completion_agent(p.server), VD_E_ABORT);
+	check_recorded(s);
+
+	record_some(&q, s);
+	EQ(vdi_server_close(q.server), VD_E_PROTOCOL);
+	check_recorded(s);
+}
+
+RULE("9", recorded_on_every_device, "so it is on every device, and of a device that is being closed")
+{
+	struct pair p = { .asked = { .deviceCount = 8 } };
+	struct VDC_Command *cmd;
+	struct sent s[8];
+	int i;
+
+	pair_up(&p, ACTIVE);
+	for (i = 0; i < 8; i++) {
+		prepare(&s[i], VDC_Flush, NULL, 0);
+		OK(vdi_server_send_command(p.sdev[i], &s[i].cmd));
+		if (i & 1)
+			OK(vdi_server_close_device(p.sdev[i]));
+		OK(vdi_client_get_command(p.cdev[i], WAIT, &cmd));
+		OK(vdi_client_complete_command(p.cdev[i], cmd, 100 + i, 0, 0));
+	}
+	OK(vdi_client_signal_abort(p.client, 0, NULL));
+	EQ(vdi_server_execute_completion_agent(p.server), VD_E_ABORT);
+	for (i = 0; i < 8; i++) {
+		EQ(s[i].routines, 1);
+		EQ(s[i].cmd.completionCode, 100 + i);
+	}
+}
+
+/* Its first routine keeps what was recorded, and sends the command again. */
+struct resent {
+	struct sent sent;
+	struct pair *p;
+	int first;			/* completion code of the first time */
+	int returned;			/* by the second SendCommand */
+};
+
+static void send_again(struct VDS_Command *cmd)
+{
+	struct resent *r = cmd->completionContext;
+
+	if (r->sent.routines++)
+		return;
+	r->first = cmd->completionCode;
+	r->returned = vdi_server_queue_command(r->p->sdev[0], cmd);
+}
+
+RULE("9", sent_by_routine, "what the routine of such a completion sends is refused: VD_E_ABORT, routine with 995")
+{
+	struct pair p = { 0 };
+	struct resent r;
+
+	pair_up(&p, ACTIVE);
+	prepare(&r.sent, VDC_Flush, NULL, 0);
+	r.p = &p;
+	r.sent.cmd.completionRoutine = send_again;
+	r.sent.cmd.completionContext = &r;
+	OK(vdi_server_send_command(p.sdev[0], &r.sent.cmd));
+	complete(&p, got(&p, VDC_Flush), 0, 0, 0);
+	OK(vdi_client_signal_abort(p.client, 0, NULL));
+	EQ(vdi_server_execute_completion_agent(p.server), VD_E_ABORT);
+	EQ(r.sent.routines, 2);
+	EQ(r.first, 0);
+	EQ(r.returned, VD_E_ABORT);
+	EQ(r.sent.cmd.completionCode, ERROR_OPERATION_ABORTED);
+}
+
+RULE("9", clear_error_stays_behind, "ClearError that is held back at an abort is not delivered, and ends with 995")
+{
+	struct VDC_Command *cmd, *first, *second;
+	struct pair p = { 0 };
+	struct sent s[3];
+
+	pair_up(&p, ACTIVE);
+	OK(send_it(&p, &s[0], VDC_Flush, NULL, 0));
+	OK(send_it(&p, &s[1], VDC_Flush, NULL, 0));
+	first = got(&p, VDC_Flush);
+	second = got(&p, VDC_Flush);
+	complete(&p, first, ERROR_DISK_FULL, 0, 0);
+	settle(&p, &s[0]);
+	OK(send_it(&p, &s[2], VDC_ClearError, NULL, 0));
+	EQ(vdi_client_get_command(p.cdev[0], 0, &cmd), VD_E_TIMEOUT);
+	complete(&p, second, 0, 0, 0);
+	OK(vdi_client_signal_abort(p.client, 0, NULL));
+	EQ(vdi_client_get_command(p.cdev[0], WAIT, &cmd), VD_E_ABORT);
+	EQ(vdi_server_execute_completion_agent(p.server), VD_E_ABORT);
+	EQ(s[1].cmd.completionCode, ERROR_SUCCESS);
+	EQ(s[2].routines, 1);
+	EQ(s[2].cmd.completionCode, ERROR_OPERATION_ABORTED);
 }
 
 RULE("9", every_device, "the commands of every device of the set are completed")

@@ -947,7 +947,7 @@ RULE("6.15", noerror, "NOERROR: all devices were closed")
 	EQ(vdi_server_fd(p.server), -1);
 }
 
-RULE("6.15", devices_open, "VD_E_PROTOCOL: devices were open; abort, outstanding commands called back with 995 before it returns")
+RULE("6.15", devices_open, "VD_E_PROTOCOL: devices were open; abort, uncompleted commands called back with 995 before it returns")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
