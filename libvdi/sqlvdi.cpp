@@ -335,6 +335,59 @@ const char *access_wish(struct vdi_access *access)
 	return NULL;
 }
 
+/* --------------------------------------------------------------- time-outs */
+
+/* In which unit GetCommand takes its time-out; see command_timeout(). */
+enum Unit {
+	UNIT_AUTO,
+	UNIT_SECONDS,
+	UNIT_MILLISECONDS
+};
+
+/* NULL, or what is wrong. */
+const char *unit_wish(Unit *unit)
+{
+	const char *value = setting("VDI_GETCOMMAND_UNIT");
+
+	if (!value || !strcmp(value, "auto"))
+		*unit = UNIT_AUTO;
+	else if (!strcmp(value, "seconds"))
+		*unit = UNIT_SECONDS;
+	else if (!strcmp(value, "milliseconds"))
+		*unit = UNIT_MILLISECONDS;
+	else
+		return "VDI_GETCOMMAND_UNIT is not auto, seconds or milliseconds";
+	return NULL;
+}
+
+/* INFINITE of Windows comes as a positive number where time_t has 64 bits. */
+int64_t timeout_ms(time_t timeout)
+{
+	return timeout < 0 || timeout == (time_t)0xffffffff ? -1 : timeout;
+}
+
+/*
+ * The document of the SDK says milliseconds, but its own sample passes 90 to
+ * GetCommand, says 90 seconds in a comment, and takes a time-out for the end of
+ * the data. Read as milliseconds, any pause of the database, or a slow machine,
+ * ends its restore with a truncated database. So by default a number below 1000
+ * is taken as seconds. Where a program does mean milliseconds, it waits longer
+ * for a command that does not come; each command, the close of the device and an
+ * abort still end the wait at once.
+ *
+ * GetConfiguration is not concerned: document and samples agree on
+ * milliseconds there, and pass 1000 or more.
+ */
+int64_t command_timeout(Unit unit, time_t timeout)
+{
+	int64_t time = timeout_ms(timeout);
+
+	if (time < 0 || unit == UNIT_MILLISECONDS ||
+	    (unit == UNIT_AUTO && time >= 1000))
+		return time;
+	return time > INT64_MAX / 1000 ? -1 : time * 1000;
+}
+
 /* ---------------------------------------------------------------- objects */
 
 struct Set {
@@ -343,7 +396,7 @@ struct Set {
 	pthread_mutex_t life;		/* to change what follows */
 	bool is_open;
 	pid_t pid;			/* who opened it */
-	bool seconds;
+	Unit unit;
 
 	pthread_mutex_t opening;	/* what follows */
 	unsigned int count;
@@ -417,10 +470,15 @@ int Set::open(const char *call, const char *name, const VDConfig *config,
 	      const struct vdi_access *access)
 {
 	const char *instance = vdi_default_instance();
+	const char *wrong;
+	Unit wanted;
 	int code;
 
 	if (foreign())
 		return tell(call, VD_E_PROTOCOL, "the set is the parent's");
+	wrong = unit_wish(&wanted);
+	if (wrong)
+		return tell(call, VD_E_INVALID, wrong);
 	pthread_mutex_lock(&life);
 	if (!is_open)
 		forget_devices();
@@ -431,8 +489,7 @@ int Set::open(const char *call, const char *name, const VDConfig *config,
 		code = vdi_client_open_in_secondary(client, instance, name);
 	if (!code) {
 		__atomic_store_n(&pid, getpid(), __ATOMIC_RELAXED);
-		__atomic_store_n(&seconds, enabled("VDI_GETCOMMAND_SECONDS"),
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&unit, wanted, __ATOMIC_RELAXED);
 		__atomic_store_n(&is_open, true, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&life);
@@ -530,23 +587,6 @@ void free_set(Set *set)
 	free(set);
 }
 
-/* ---------------------------------------------------------------- timeouts */
-
-/* INFINITE of Windows comes as a positive number where time_t has 64 bits. */
-int64_t timeout_ms(time_t timeout)
-{
-	return timeout < 0 || timeout == (time_t)0xffffffff ? -1 : timeout;
-}
-
-int64_t command_timeout(const Set *set, time_t timeout)
-{
-	int64_t ms = timeout_ms(timeout);
-
-	if (!__atomic_load_n(&set->seconds, __ATOMIC_RELAXED) || ms < 0)
-		return ms;
-	return ms > INT64_MAX / 1000 ? -1 : ms * 1000;
-}
-
 /*
  * What the server tells in the structure is no wish of the client's, though it
  * is there when a program uses the structure again.
@@ -581,6 +621,7 @@ int ClientVirtualDevice::GetCommand(time_t timeOut, VDC_Command **ppCmd)
 {
 	static const char call[] = "GetCommand";
 	Use<Device> device(cvd);
+	Unit unit;
 
 	if (ppCmd)
 		*ppCmd = NULL;
@@ -588,8 +629,9 @@ int ClientVirtualDevice::GetCommand(time_t timeOut, VDC_Command **ppCmd)
 		return no_object(call);
 	if (!ppCmd)
 		return tell(call, VD_E_INVALID, "ppCmd is NULL");
+	unit = __atomic_load_n(&device->set->unit, __ATOMIC_RELAXED);
 	return device->set->done(call, vdi_client_get_command(
-		device->device, command_timeout(device->set, timeOut), ppCmd));
+		device->device, command_timeout(unit, timeOut), ppCmd));
 }
 
 int ClientVirtualDevice::CompleteCommand(VDC_Command *pCmd, int completionCode,

@@ -139,7 +139,8 @@ static void *serve(void *argument)
 		printf("cannot open %s\n", s->file.c_str());
 		return NULL;
 	}
-	while ((status = s->vd->GetCommand(60000, &cmd)) == 0) {
+	/* seconds, as the SDK's own sample has them */
+	while ((status = s->vd->GetCommand(90, &cmd)) == 0) {
 		code = execute(s, cmd, &bytes);
 		status = s->vd->CompleteCommand(cmd, code, bytes, s->position);
 		if (status != 0)

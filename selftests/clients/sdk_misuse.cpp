@@ -11,7 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include <cstdarg>
 #include <dirent.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +22,7 @@
 #include "vdierror.h"
 
 #include <libvdi.h>
+#include <linux/vdiset.h>
 
 #include "check.h"
 
@@ -770,6 +774,7 @@ static void everybody_does_everything()
 	double end = now() + 5;
 	unsigned int i;
 
+	setenv("VDI_GETCOMMAND_UNIT", "milliseconds", 1);
 	threads.emplace_back(serve, end);
 	for (i = 0; i < 6; i++)
 		threads.emplace_back(play, &set, &shared, i, end);
@@ -779,34 +784,133 @@ static void everybody_does_everything()
 
 /* ------------------------------------------------------------- environment */
 
-static double wait_for_command(time_t timeout)
+/*
+ * The library's ioctl(2), to see which time-out a call passes to the kernel. What
+ * the call waits for is then made to happen, so that no test waits.
+ */
+static int64_t asked_ns;
+static void (*answer)();
+static Pair *waiting;
+
+static void answer_wait(int64_t timeout_ns)
+{
+	void (*fn)() = answer;
+
+	answer = NULL;
+	asked_ns = timeout_ns;
+	fn();
+}
+
+extern "C" int ioctl(int fd, unsigned long request, ...) noexcept
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (request == VDISET_DEVICE_WAIT && answer)
+		answer_wait(((vdiset_device_wait *)arg)->timeout_ns);
+	if (request == VDISET_GET_CONFIG && answer)
+		answer_wait(((vdiset_get_config *)arg)->timeout_ns);
+	return syscall(SYS_ioctl, fd, request, arg);
+}
+
+static void send_flush()
+{
+	waiting->server->send(VDC_Flush, 0);
+}
+
+static int64_t command_ns(time_t timeout)
 {
 	ClientVirtualDevice *vd;
 	VDC_Command *cmd;
-	double start;
 	Pair pair;
 
 	vd = pair.open();
-	start = now();
-	IS(vd->GetCommand(timeout, &cmd), VD_E_TIMEOUT);
-	return now() - start;
+	IS(vd->GetCommand(0, &cmd), VD_E_TIMEOUT);
+	waiting = &pair;
+	answer = send_flush;
+	IS(vd->GetCommand(timeout, &cmd), 0);
+	TRUTH(!answer);
+	IS(vd->CompleteCommand(cmd, 0, 0, 0), 0);
+	return asked_ns;
 }
 
-static void timeouts_in_milliseconds_and_seconds()
-{
-	double took;
+static Server *late_server;
 
-	unsetenv("VDI_GETCOMMAND_SECONDS");
-	took = wait_for_command(200);
-	TRUTH(took >= 0.2 && took < 2);
-	setenv("VDI_GETCOMMAND_SECONDS", "0", 1);
-	took = wait_for_command(200);
-	TRUTH(took >= 0.2 && took < 2);
-	setenv("VDI_GETCOMMAND_SECONDS", "1", 1);
-	took = wait_for_command(2);
-	TRUTH(took >= 2 && took < 6);
-	took = wait_for_command(0);
-	TRUTH(took < 1);
+static void start_server()
+{
+	late_server = new Server;
+}
+
+static int64_t configuration_ns(time_t timeout)
+{
+	ClientVirtualDeviceSet set;
+	VDConfig config = config_of(1);
+
+	IS(set.Create(set_name(), &config), 0);
+	answer = start_server;
+	IS(set.GetConfiguration(timeout, &config), 0);
+	TRUTH(!answer);
+	delete late_server;
+	return asked_ns;
+}
+
+static void timeouts_in_seconds_and_milliseconds()
+{
+	static const int64_t MS = 1000000, S = 1000 * MS;
+
+	/* the sample's 90 are seconds; the document's milliseconds */
+	unsetenv("VDI_GETCOMMAND_UNIT");
+	IS(command_ns(90), 90 * S);
+	IS(command_ns(1), 1 * S);
+	IS(command_ns(999), 999 * S);
+	IS(command_ns(1000), 1000 * MS);
+	IS(command_ns(60000), 60000 * MS);
+	IS(command_ns(-1), -1);
+	IS(command_ns(0xffffffff), -1);
+	setenv("VDI_GETCOMMAND_UNIT", "auto", 1);
+	IS(command_ns(90), 90 * S);
+	IS(command_ns(1000), 1000 * MS);
+	setenv("VDI_GETCOMMAND_UNIT", "", 1);
+	IS(command_ns(90), 90 * S);
+	setenv("VDI_GETCOMMAND_UNIT", "milliseconds", 1);
+	IS(command_ns(90), 90 * MS);
+	IS(command_ns(1000), 1000 * MS);
+	IS(command_ns(-1), -1);
+	setenv("VDI_GETCOMMAND_UNIT", "seconds", 1);
+	IS(command_ns(90), 90 * S);
+	IS(command_ns(1000), 1000 * S);
+	IS(command_ns(INT64_MAX / 10), -1);
+	IS(command_ns(-1), -1);
+}
+
+static void timeouts_of_get_configuration()
+{
+	static const char *const units[] = { "auto", "seconds",
+					     "milliseconds" };
+
+	for (const char *unit : units) {
+		setenv("VDI_GETCOMMAND_UNIT", unit, 1);
+		IS(configuration_ns(90), INT64_C(90000000));
+		IS(configuration_ns(10000), INT64_C(10000000000));
+		IS(configuration_ns(-1), -1);
+	}
+}
+
+static void units_that_do_not_exist()
+{
+	static const char *const units[] = { "minutes", "1", "Seconds",
+					     "seconds " };
+	VDConfig config = config_of(1);
+	ClientVirtualDeviceSet set;
+
+	for (const char *unit : units) {
+		setenv("VDI_GETCOMMAND_UNIT", unit, 1);
+		IS(set.Create(set_name(), &config), VD_E_INVALID);
+		IS(set.OpenInSecondary(set_name()), VD_E_INVALID);
+	}
 }
 
 static void access_that_nobody_has()
@@ -855,7 +959,9 @@ int main(int argc, char **argv)
 		T(two_threads_get_commands_of_one_device),
 		T(destructor_under_get_configuration),
 		T(everybody_does_everything),
-		T(timeouts_in_milliseconds_and_seconds),
+		T(timeouts_in_seconds_and_milliseconds),
+		T(timeouts_of_get_configuration),
+		T(units_that_do_not_exist),
 		T(access_that_nobody_has),
 	};
 
