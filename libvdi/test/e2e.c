@@ -2898,10 +2898,14 @@ static void test_lock(void **state)
 		.features = VDF_WriteMedia, .size = 64 * KIB, .count = 8,
 		.lock = 1,
 	};
-	struct peer peer = spawn(lock_client);
-	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server *server;
+	struct peer peer;
 
 	(void)state;
+	if (SANITIZED)		/* mlock(2) is void */
+		return;
+	peer = spawn(lock_client);
+	server = server_up(&peer, &plain);
 	EQ(vdi_server_set_lock(NULL, 0), VD_E_INVALID);
 	EQ(status_kib("VmLck"), 0);
 	tell(peer.fd, 'l');
@@ -3020,14 +3024,16 @@ static void grow_by_pages(int lock)
 	struct vdiset_request_buffers req = {
 		.size = sizeof(req), .bytes = 4 * KIB,
 	};
-	unsigned int i, segments = 0, steps = lock ? 300 : 2000;
+	unsigned int i, segments = 0;
 	const struct vdi_segment *seg;
 	struct both b;
 	uint8_t *p;
 
 	both_up(&b, lock);
 	EQ(area_mappings(), 2);
-	for (i = 0; i < steps; i++) {
+	/* the module may add more than is asked for */
+	for (i = 0; i < (lock ? 300 : 2000) &&
+	     req.out_area_size < 64 * MIB; i++) {
 		OK(ioctl(vdi_server_fd(b.server), VDISET_REQUEST_BUFFERS,
 			 &req));
 		OK(vdi_client_map_buffer_handle(b.client, (req.out_area_size -
@@ -3040,7 +3046,7 @@ static void grow_by_pages(int lock)
 		segments++;
 	TRUE(segments < 16);
 	EQ(area_mappings(), segments + 1);
-	if (lock)
+	if (lock && !SANITIZED)
 		EQ(status_kib("VmLck"),
 		   vdi_area_size(&b.client->set.area) / KIB);
 	both_down(&b);
@@ -3318,7 +3324,7 @@ static void test_client_limits(void **state)
 
 	(void)state;
 	if (SANITIZED)
-		skip();
+		return;
 	for (i = 0; i < 2; i++) {
 		struct peer peer = spawn(fn[i]);
 		struct vdi_server *server = server_up(&peer, &plain);
@@ -3408,7 +3414,7 @@ static void test_server_limits(void **state)
 {
 	(void)state;
 	if (SANITIZED)
-		skip();
+		return;
 	run_in_child(server_few_addresses);
 	new_name();
 	run_in_child(server_too_few_addresses);
