@@ -46,8 +46,8 @@ static inline int vdi_channel_wait(const struct vdi_channel *ch, uint32_t flags,
 
 /*
  * After something was published, and barrier (C): is the peer to be kicked? Then
- * the caller does it, by its next system call. Another thread may rely on it as
- * soon as this returns.
+ * the caller does it by its next system call, which must be the next thing that it
+ * does: other threads that have published do not kick any more.
  */
 static inline bool vdi_channel_must_kick(struct vdi_channel *ch)
 {

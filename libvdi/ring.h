@@ -40,15 +40,21 @@
 /* Sleeps without a look before it is tried again, at first. */
 #define VDI_SKIP_MIN	16
 
-/* @own is mapped read-write, @peer read-only. The indices are private: what
- * is in shared memory is only told, never read back. */
+/*
+ * @own is mapped read-write, @peer read-only. The indices are private; those in
+ * @own are written for the peer. One of them is read back: the tail, by
+ * vdi_ring_wants_kick(), which must not know of a tail before the peer can.
+ *
+ * @staged belongs to the holder of the device's lock, where several threads
+ * publish; @kicked is any thread's.
+ */
 struct vdi_ring {
 	struct vdiset_region *own;
 	const struct vdiset_region *peer;
 	uint32_t depth;
 	uint32_t mask;		/* depth - 1 */
-	uint32_t tail;		/* of the ring this side produces */
-	uint32_t staged;	/* likewise, with what is not published yet */
+	uint32_t staged;	/* tail of the ring this side produces, with
+				 * what is not published yet */
 	uint32_t head;		/* of the ring this side consumes */
 	uint32_t kicked;	/* sleep of the peer that was answered last */
 };
@@ -191,13 +197,14 @@ vdi_ring_stage_completion(struct vdi_ring *ring,
 	return VDI_RING_OK;
 }
 
-/* All that was staged, by one store. Barrier (C) and a kick may follow. */
+/*
+ * All that was staged, by one store, and no second place that has the tail: see
+ * vdi_ring_wants_kick(). Barrier (C) and a kick may follow.
+ */
 static inline void vdi_ring_publish(struct vdi_ring *ring)
 {
-	uint32_t tail = ring->staged;
-
-	__atomic_store_n(&ring->tail, tail, __ATOMIC_RELAXED);
-	__atomic_store_n(&ring->own->tail, tail, __ATOMIC_RELEASE); /* (A) */
+	__atomic_store_n(&ring->own->tail, ring->staged,
+			 __ATOMIC_RELEASE); /* (A) */
 }
 
 /* How many entries there are to take, by one look at the peer's tail. */
@@ -330,20 +337,39 @@ static inline void vdi_ring_barrier(void)
 
 /*
  * After put and barrier (C): 0, or the peer sleeps and must be kicked; then
- * report the value with vdi_ring_was_kicked().
+ * report the value with vdi_ring_was_kicked() and kick. Any number of threads
+ * may do this at the same time, without a lock.
  *
  * One kick per sleep is enough, but a flag does not say which sleep it belongs
- * to. So libvdi stores a new number above 1 for each (an "episode"), which
- * lasts until the peer takes something from the ring. A number that was
- * kicked needs no second kick: whoever reads it has published before the peer
- * can begin its next episode, and the peer's look at the ring after (D) finds
- * the entry.
+ * to. So libvdi stores a new number above 1 for each (an "episode"). The same
+ * number may be there for several sleeps, but not after the peer has taken
+ * something from the ring: then it stores another one before it sleeps again.
  *
- * That holds only if the first kick ends the sleep, which it does not when the
- * peer has taken all there was before it fell asleep: the kernel then finds
- * nothing new and lets it sleep on. Then there is no need to kick either. The
- * head read here is that of this episode, or later: the peer stores it before
- * the number.
+ * A number that was kicked needs no second kick, provided that the first one
+ * ends the last sleep of this number. Then the peer sleeps again only with
+ * another number; a thread that still reads the old one has published before,
+ * so the peer's look at the ring after (D) finds its entries: (C) and (D).
+ *
+ * A kick ends a sleep when the kernel sees a tail that is not the sleeper's
+ * head. So a number may be marked as kicked only with an entry in the ring that
+ * the peer has not taken and that the kernel can see:
+ *
+ * - The head read here is at least that of the sleep: the peer stores the head
+ *   before the number. If it is a later one, the number is used for no further
+ *   sleep, and the mark does no harm.
+ * - The tail read here is at least that of the caller, and is in memory: it was
+ *   read from there, or is the caller's own and (C) lies in between. It is not
+ *   behind the head: the peer has read the tail before it stored the head (B,
+ *   E), and the head is loaded first.
+ *
+ * Where head and tail are equal the peer has taken all that the caller has
+ * published. There is no need to kick, and the number is not marked: whoever
+ * publishes next will kick.
+ *
+ * The tail must not come from a private copy: a copy that is stored before the
+ * tail itself lets one thread kick for entries of another that are not in the
+ * ring yet. The kernel finds nothing new, the peer sleeps on, and the other
+ * thread finds the number marked. model/ring.pml has the proof.
  *
  * A peer that stores just 1 is always kicked.
  */
@@ -357,17 +383,24 @@ static inline uint32_t vdi_ring_wants_kick(const struct vdi_ring *ring)
 	if (episode == __atomic_load_n(&ring->kicked, __ATOMIC_RELAXED))
 		return 0;
 	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE);
-	if (head == __atomic_load_n(&ring->tail, __ATOMIC_RELAXED))
+	if (head == __atomic_load_n(&ring->own->tail, __ATOMIC_RELAXED))
 		return 0;
 	return episode;
 }
 
+/*
+ * From now on other threads rely on the caller's kick: nothing that may wait
+ * or fail may come before it.
+ */
 static inline void vdi_ring_was_kicked(struct vdi_ring *ring, uint32_t episode)
 {
 	__atomic_store_n(&ring->kicked, episode, __ATOMIC_RELAXED);
 }
 
-/* The caller's own flag; barrier (D) and a look at the rings must follow. */
+/*
+ * The caller's own flag; barrier (D) and a look at the rings must follow. After
+ * the head of what was taken before: release.
+ */
 static inline void vdi_ring_set_wakeup(struct vdi_ring *ring, uint32_t episode)
 {
 	__atomic_store_n(&ring->own->need_wakeup, episode, __ATOMIC_RELEASE);

@@ -81,7 +81,7 @@ static void set_up(void)
 static void check_own(struct model *m)
 {
 	fuzz_assert(!memcmp(m->ring.own, image, m->size));
-	fuzz_assert(m->ring.tail == m->tail && m->ring.head == m->head);
+	fuzz_assert(m->ring.staged == m->tail && m->ring.head == m->head);
 	fuzz_assert(m->ring.kicked == m->kicked);
 }
 
@@ -137,7 +137,10 @@ static void peer_writes(struct fuzz_input *in, struct model *m)
 	}
 }
 
-/* What is told is not read back: whatever stands there means nothing. */
+/*
+ * What is told is not read back, so that whatever stands there means nothing; but
+ * that a kick is for what the peer can see.
+ */
 static void spoil_own(struct fuzz_input *in, struct model *m)
 {
 	uint32_t n = fuzz_number(in);
@@ -216,7 +219,7 @@ static void kick(struct fuzz_input *in, struct model *m)
 	uint32_t want = episode;
 
 	if (episode > 1 &&
-	    (episode == m->kicked || m->peer->head == m->tail))
+	    (episode == m->kicked || m->peer->head == own_image()->tail))
 		want = 0;
 	fuzz_assert(vdi_ring_wants_kick(&m->ring) == want);
 	if (want && fuzz_below(in, 4)) {
@@ -389,7 +392,8 @@ static void begin(struct fuzz_input *in, struct model *m)
 	m->peer = (struct vdiset_region *)(peer.theirs + ROOM - m->size);
 	/* after so many commands */
 	start = fuzz_number(in);
-	m->ring.staged = m->ring.tail = m->ring.head = m->tail = m->head = start;
+	m->ring.staged = m->ring.head = m->tail = m->head = start;
+	m->ring.own->tail = own_image()->tail = start;
 	m->peer->tail = m->peer->head = start;
 	m->limits.depth = m->depth;
 	m->limits.max_transfer = (1 + fuzz_below(in, 64)) * 65536;

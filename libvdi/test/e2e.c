@@ -2260,8 +2260,8 @@ static void test_flood(void **state)
 		 */
 		done = __atomic_load_n(&ch.ring.peer->tail, __ATOMIC_ACQUIRE);
 		__atomic_store_n(&ch.ring.own->head, done, __ATOMIC_RELEASE);
-		while (done && ch.ring.tail - done < ch.ring.depth - 1) {
-			cmd.tag = 1 + ch.ring.tail % (ch.ring.depth - 1);
+		while (done && ch.ring.staged - done < ch.ring.depth - 1) {
+			cmd.tag = 1 + ch.ring.staged % (ch.ring.depth - 1);
 			vdi_ring_put_command(&ch.ring, &cmd);
 		}
 	}

@@ -235,7 +235,7 @@ static void write_entry(struct vdi_channel *ch)
 {
 	struct vdiset_region *own = ch->ring.own;
 	volatile uint32_t *entry = (volatile uint32_t *)(own + 1) +
-		((ch->ring.tail - 1 - below(3)) & (ch->ring.depth - 1)) * 8;
+		((ch->ring.staged - 1 - below(3)) & (ch->ring.depth - 1)) * 8;
 	unsigned int i, field = below(8), times = 1 + below(50);
 
 	for (i = 0; i < times; i++)

@@ -5,11 +5,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,8 +45,8 @@ static void pair_init(struct pair *pair, uint32_t depth, uint32_t start)
 		      depth);
 	vdi_ring_init(&pair->client, pair->client_mem, pair->server_mem,
 		      depth);
-	pair->server.staged = pair->server.tail = pair->server.head = start;
-	pair->client.staged = pair->client.tail = pair->client.head = start;
+	pair->server.staged = pair->server.head = start;
+	pair->client.staged = pair->client.head = start;
 }
 
 static void pair_free(struct pair *pair)
@@ -133,7 +136,7 @@ static void test_hostile_indices(void **state)
 		client->head = bad[i];
 		assert_int_equal(vdi_ring_put_command(&pair.server, &cmd),
 				 VDI_RING_BROKEN);
-		assert_int_equal(pair.server.tail, 0);
+		assert_int_equal(pair.server.own->tail, 0);
 		pair_free(&pair);
 	}
 }
@@ -182,6 +185,80 @@ static void test_kick(void **state)
 	vdi_ring_was_kicked(&pair.server, 1);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 1);
 	assert_int_equal(vdi_ring_next_episode(UINT32_MAX), 2);
+	pair_free(&pair);
+}
+
+/*
+ * A second thread that publishes at the same time, in one thread: the page of the
+ * tail is read-only, so that the store faults, and the handler is that thread. It
+ * decides about its kick when all that comes before that store was done.
+ */
+static struct {
+	struct vdi_ring *ring;
+	void *page;
+	size_t size;
+	uint32_t kick;
+	unsigned int faults;
+} other;
+
+static void other_thread(int signal)
+{
+	(void)signal;
+	other.faults++;
+	other.kick = vdi_ring_wants_kick(other.ring);
+	if (other.kick)
+		vdi_ring_was_kicked(other.ring, other.kick);
+	if (mprotect(other.page, other.size, PROT_READ | PROT_WRITE))
+		abort();
+}
+
+static void publish_beside_other_thread(struct vdi_ring *ring)
+{
+	struct sigaction act = { .sa_handler = other_thread }, old;
+
+	other.faults = 0;
+	sigaction(SIGSEGV, &act, &old);
+	assert_int_equal(mprotect(other.page, other.size, PROT_READ), 0);
+	vdi_ring_publish(ring);
+	sigaction(SIGSEGV, &old, NULL);
+	assert_int_equal(other.faults, 1);
+}
+
+/*
+ * Thread A has published an entry, the peer has taken it and sleeps. Before A
+ * looks whether to kick, B begins to publish. A must not kick for B's entry,
+ * which the kernel cannot see: B would rely on that kick.
+ */
+static void test_kick_two_publishers(void **state)
+{
+	struct vdiset_command cmd = { 0 };
+	struct pair pair;
+	uint32_t e = 2;
+
+	(void)state;
+	pair_init(&pair, 4, 0);
+	other.size = sysconf(_SC_PAGESIZE);
+	other.page = mmap(NULL, other.size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(other.page != MAP_FAILED);
+	vdi_ring_init(&pair.server, other.page, pair.client_mem, 4);
+	vdi_ring_init(&pair.client, pair.client_mem, other.page, 4);
+	other.ring = &pair.server;
+
+	put_n(&pair.server, 0, 1);			/* A */
+	get_n(&pair.client, 0, 1);
+	vdi_ring_set_wakeup(&pair.client, e);
+	assert_false(vdi_ring_ready(&pair.client));	/* sleeps */
+	assert_int_equal(vdi_ring_stage_command(&pair.server, &cmd),
+			 VDI_RING_OK);			/* B */
+	publish_beside_other_thread(&pair.server);
+	assert_int_equal(other.kick, 0);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), e);
+	/* and now one kick is enough for both */
+	vdi_ring_was_kicked(&pair.server, e);
+	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
+
+	munmap(other.page, other.size);
 	pair_free(&pair);
 }
 
@@ -547,6 +624,133 @@ static void test_sleepers(void **state)
 	}
 }
 
+/*
+ * Several threads publish on one ring, and the consumer sleeps as in the kernel
+ * whenever it finds nothing. When all threads have made their kicks, it is awake
+ * or there is nothing in the ring, whatever their order was: no time-out decides.
+ */
+#define PRODUCERS	3
+#define BURST		4
+#define TURNS		2000
+
+static struct {
+	struct vdi_ring *ring;
+	pthread_mutex_t publish;	/* as the lock of a device */
+	pthread_barrier_t turn;
+	pthread_cond_t drained;
+	uint32_t taken;			/* this and the rest with queue held */
+	uint32_t seen;			/* the sleeper's head */
+	bool asleep;
+} many;
+
+/* What the kernel looks at: a kick with nothing new wakes nobody. */
+static bool anything_new(void)
+{
+	return __atomic_load_n(&many.ring->own->tail, __ATOMIC_ACQUIRE) !=
+	       many.seen;
+}
+
+static void *publisher(void *arg)
+{
+	struct vdiset_command cmd = { 0 };
+	uint32_t episode;
+	int turn, i;
+
+	(void)arg;
+	for (turn = 0; turn < TURNS; turn++) {
+		pthread_barrier_wait(&many.turn);
+		for (i = 0; i < BURST; i++) {
+			pthread_mutex_lock(&many.publish);
+			vdi_ring_put_command(many.ring, &cmd);
+			pthread_mutex_unlock(&many.publish);
+			vdi_ring_barrier();
+			episode = vdi_ring_wants_kick(many.ring);
+			if (!episode)
+				continue;
+			vdi_ring_was_kicked(many.ring, episode);
+			pthread_mutex_lock(&queue);
+			if (anything_new())
+				many.asleep = false;
+			pthread_cond_broadcast(&kicks);
+			pthread_mutex_unlock(&queue);
+		}
+		pthread_barrier_wait(&many.turn);
+	}
+	return NULL;
+}
+
+static void *drowsy(void *arg)
+{
+	const uint32_t all = TURNS * PRODUCERS * BURST;
+	struct vdi_ring *ring = arg;
+	struct vdiset_command cmd;
+	uint32_t episode = 0, n = 0;
+
+	while (n < all) {
+		if (vdi_ring_get_command(ring, &cmd) == VDI_RING_OK) {
+			if (vdi_ring_own_wakeup(ring))
+				vdi_ring_set_wakeup(ring, 0);
+			n++;
+			continue;
+		}
+		pthread_mutex_lock(&queue);
+		many.taken = n;
+		pthread_cond_signal(&many.drained);
+		pthread_mutex_unlock(&queue);
+		episode = vdi_ring_next_episode(episode);
+		vdi_ring_set_wakeup(ring, episode);
+		vdi_ring_barrier();
+		if (vdi_ring_ready(ring))
+			continue;
+		pthread_mutex_lock(&queue);
+		many.seen = ring->head;
+		many.asleep = !anything_new();
+		while (many.asleep)
+			pthread_cond_wait(&kicks, &queue);
+		pthread_mutex_unlock(&queue);
+	}
+	pthread_mutex_lock(&queue);
+	many.taken = n;
+	pthread_cond_signal(&many.drained);
+	pthread_mutex_unlock(&queue);
+	return NULL;
+}
+
+static void test_many_publishers(void **state)
+{
+	pthread_t consumer, thread[PRODUCERS];
+	uint32_t sent = 0;
+	struct pair pair;
+	int turn, i;
+
+	(void)state;
+	pair_init(&pair, 16, UINT32_MAX - 1000);
+	many.ring = &pair.server;
+	pthread_mutex_init(&many.publish, NULL);
+	pthread_cond_init(&many.drained, NULL);
+	pthread_barrier_init(&many.turn, NULL, PRODUCERS + 1);
+	pthread_create(&consumer, NULL, drowsy, &pair.client);
+	for (i = 0; i < PRODUCERS; i++)
+		pthread_create(&thread[i], NULL, publisher, NULL);
+	for (turn = 0; turn < TURNS; turn++) {
+		pthread_barrier_wait(&many.turn);
+		pthread_barrier_wait(&many.turn);
+		sent += PRODUCERS * BURST;
+		pthread_mutex_lock(&queue);
+		while (many.taken != sent) {
+			/* every kick was made */
+			assert_false(many.asleep && anything_new());
+			pthread_cond_wait(&many.drained, &queue);
+		}
+		pthread_mutex_unlock(&queue);
+	}
+	for (i = 0; i < PRODUCERS; i++)
+		pthread_join(thread[i], NULL);
+	pthread_join(consumer, NULL);
+	pthread_barrier_destroy(&many.turn);
+	pair_free(&pair);
+}
+
 /* A peer that writes whatever it likes, wherever it may. */
 static void *scribble(void *arg)
 {
@@ -595,6 +799,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_indices),
 		cmocka_unit_test(test_own_words),
 		cmocka_unit_test(test_kick),
+		cmocka_unit_test(test_kick_two_publishers),
 		cmocka_unit_test(test_command_check),
 		cmocka_unit_test(test_completion_check),
 		cmocka_unit_test(test_spin),
@@ -604,6 +809,7 @@ int main(void)
 		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_two_threads),
 		cmocka_unit_test(test_sleepers),
+		cmocka_unit_test(test_many_publishers),
 		cmocka_unit_test(test_scribbler),
 	};
 
