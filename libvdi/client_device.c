@@ -356,9 +356,19 @@ int vdi_client_complete_command(struct vdi_client_device *device,
 
 /* ---------------------------------------------------------------- getting */
 
+/* Tell the server what it was not told yet: the thread goes on to other things. */
+static void tell_owed(struct vdi_client_device *device)
+{
+	if (!device->owed)
+		return;
+	device->owed = false;
+	vdi_channel_tell(&device->ch);
+}
+
 /*
  * In what the area has grown by. When this process cannot map it, the client can
- * no longer execute commands: the set is aborted, and the call tells why.
+ * no longer execute commands: the set is aborted, and the call tells why. Mapping
+ * takes time, and more so where pages are locked: not before the server was told.
  */
 static VDI_SELDOM int find_new_buffer(struct vdi_client_device *device,
 				      const struct vdiset_command *cmd,
@@ -372,6 +382,7 @@ static VDI_SELDOM int find_new_buffer(struct vdi_client_device *device,
 
 	if (vdi_area_size(&set->area) >= area_size)
 		return NOERROR;
+	tell_owed(device);
 	code = vdi_set_map_area(set, area_size, why);
 	if (code) {
 		snprintf(text, sizeof(text), "the client %.*s",
@@ -640,15 +651,6 @@ static inline int next_commands(struct vdi_client_device *device,
 		return NOTHING;
 	*count = n;
 	return NOERROR;
-}
-
-/* Tell the server what it was not told yet: the thread goes on to other things. */
-static void tell_owed(struct vdi_client_device *device)
-{
-	if (!device->owed)
-		return;
-	device->owed = false;
-	vdi_channel_tell(&device->ch);
 }
 
 /* Something happened that ends a wait without a command? */
