@@ -351,25 +351,29 @@ static inline void vdi_ring_barrier(void)
  * so the peer's look at the ring after (D) finds its entries: (C) and (D).
  *
  * A kick ends a sleep when the kernel sees a tail that is not the sleeper's
- * head. So a number may be marked as kicked only with an entry in the ring that
- * the peer has not taken and that the kernel can see:
+ * head. (It ends any sleep of a server's agent, which with nothing in its rings
+ * sleeps again with the same number.) So a number may be marked as kicked only
+ * with an entry in the ring that the peer has not taken and that the kernel can
+ * see:
  *
  * - The head read here is at least that of the sleep: the peer stores the head
  *   before the number. If it is a later one, the number is used for no further
  *   sleep, and the mark does no harm.
  * - The tail read here is at least that of the caller, and is in memory: it was
- *   read from there, or is the caller's own and (C) lies in between. It is not
+ *   read from there, or is the caller's own, and (C) lies in between. It is not
  *   behind the head: the peer has read the tail before it stored the head (B,
  *   E), and the head is loaded first.
  *
  * Where head and tail are equal the peer has taken all that the caller has
- * published. There is no need to kick, and the number is not marked: whoever
- * publishes next will kick.
+ * published. No kick is needed, and the number is not marked: the next thread that
+ * publishes will kick.
  *
- * The tail must not come from a private copy: a copy that is stored before the
- * tail itself lets one thread kick for entries of another that are not in the
- * ring yet. The kernel finds nothing new, the peer sleeps on, and the other
- * thread finds the number marked. model/ring.pml has the proof.
+ * The tail must not come from a private copy. With a copy that is stored before
+ * the tail, one thread kicks for an entry of another that is not in the ring yet:
+ * the kernel finds nothing new, the peer sleeps on, and the other thread finds the
+ * number marked. A copy that is stored after the tail can be behind the head, and
+ * then differs from it, with the same result. model/ring.pml has these faults, and
+ * shows that there is none without them.
  *
  * A peer that stores just 1 is always kicked.
  */

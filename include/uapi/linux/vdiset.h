@@ -119,6 +119,27 @@
  * seen (G), and a kick wakes after the tail was stored (H), so no wake-up is
  * lost between D and the sleep.
  *
+ * Several threads may produce on one ring. They write entries and store the
+ * tail one at a time, under a lock of their own; unlocking does not replace
+ * barrier C. Each then executes C and looks at need_wakeup for itself, with or
+ * without the lock, and kicks if it is set. A kick may be postponed, and one
+ * kick made for several entries, if C comes after the last of them.
+ *
+ * A producer may omit a kick for a need_wakeup greater than 1 if the same
+ * number was kicked before, under these conditions:
+ *
+ * - The consumer does not store the same number again, and does not sleep
+ *   with it after it has taken an entry. It stores need_wakeup with release,
+ *   after its head. A consumer that does not do so stores 1, and is always
+ *   kicked.
+ * - The earlier kick was made with an entry in the ring that the kernel sees
+ *   and the consumer has not taken: after need_wakeup, the thread loaded the
+ *   head (acquire), then the tail, and they differed. It reads the tail from
+ *   its own region, and not from a copy that may be stored before the tail or
+ *   after it. A kick without such an entry does not end the sleep, and other
+ *   threads must not rely on it. If head and tail are equal no kick is needed.
+ * - A thread that lets others rely on its kick makes it at once.
+ *
  * Neither side trusts the other: keep own copies of the indices you write,
  * read each foreign word once, check tail - head <= depth, copy an entry
  * before validating it. A violation is answered by ABORT with
