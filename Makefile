@@ -115,7 +115,7 @@ clean:
 	$(Q)for part in $(PARTS) $(TESTS); do \
 		$(MAKE) -s --no-print-directory -C $$part clean || exit; \
 	done
-	$(Q)rm -rf build/module build/selftests build/check build/bench
+	$(Q)rm -rf build/module build/selftests build/check build/bench build/model
 
 distclean: clean
 	$(Q)rm -rf build
