@@ -859,9 +859,9 @@ struct vdiset_state_page {
  * struct vdiset_region - head of a side's region; its ring's entries follow
  * @tail: next entry the owner will produce
  * @head: next entry the owner will consume
- * @need_wakeup: not 0: the owner sleeps or is about to, kick it. Any number
- *	but 0 will do; a new one for each sleep lets a peer that knows of it
- *	save kicks
+ * @need_wakeup: not 0: the owner sleeps or is about to, kick it. Either 1 each
+ *	time, or another number above 1 for each sleep, of which a peer may kick
+ *	one only once; see "DOC: rings"
  * @operations: server: commands sent; client: commands completed
  * @bytes: client: bytes transferred; server: bytes asked for
  * @reserved0: fills the cache line
