@@ -9,7 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include "memcg.h"
 #include "vdiset_test.h"
@@ -619,78 +618,10 @@ TEST_F_TIMEOUT(limit, more_than_there_is, 240)
 	EXPECT_EQ(0, area(s, MIB));
 }
 
-static void on_alarm(int sig)
-{
-	(void)sig;
-}
-
-/* A signal that is handled is not the end of an allocation. */
-TEST_F_TIMEOUT(limit, interrupted, 60)
-{
-	struct vd_set *s = &self->s[0];
-	struct sigaction sa = { .sa_handler = on_alarm };
-	uint64_t size = vd_meminfo("MemFree") / 4 / 4 * 4096ULL;
-	struct itimerval it = { { 0, 10000 }, { 0, 10000 } }, none = { 0 };
-	struct vdiset_status st;
-	int64_t t;
-	int ret;
-
-	ASSERT_EQ(0, set_param(MAX_SET_MB, 1 << 20));
-	ASSERT_EQ(0, set_param(MAX_USER_MB, 1 << 20));
-	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 1 << 20));
-	ASSERT_EQ(0, vd_set_up(s, 1, 4, 4096, VDISET_STATE_INITIALIZING));
-	sigaction(SIGALRM, &sa, NULL);
-	t = vd_now();
-	setitimer(ITIMER_REAL, &it, NULL);
-	do
-		ret = vd_request_buffers(s->server, size, NULL);
-	while (ret == -EINTR);
-	t = vd_now() - t;
-	setitimer(ITIMER_REAL, &none, NULL);
-	TH_LOG("%d after %lld ms", ret, (long long)(t / MS));
-	EXPECT_EQ(0, ret);
-	size += 4096;
-	ASSERT_EQ(0, vd_status(s->primary, &st));
-	EXPECT_EQ(size, st.out_config.buffer_area_size);
-	EXPECT_EQ(self->bytes + size, vd_info().out_total_bytes);
-	EXPECT_EQ(0, vd_request_buffers(s->server, 4096, NULL));
-}
-
 static long grow(struct vd_party *me, long bytes, long unused)
 {
 	(void)unused;
 	return vd_request_buffers(me->set, bytes, NULL);
-}
-
-/* One that kills ends it at once: a server's death cannot wait for memory. */
-TEST_F_TIMEOUT(limit, killed_while_allocating, 60)
-{
-	uint64_t size = vd_meminfo("MemFree") / 2 / 4 * 4096ULL;
-	int64_t t, end;
-
-	ASSERT_EQ(0, set_param(MAX_SET_MB, 1 << 20));
-	ASSERT_EQ(0, set_param(MAX_USER_MB, 1 << 20));
-	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 1 << 20));
-	self->other = vd_party_start("vd-server");
-	vd_name(self->other->name, "killed");
-	ASSERT_EQ(0, vd_create(self->fd, self->other->name, 1));
-	ASSERT_EQ(0, vd_party_call(self->other, vd_p_attach,
-				   VDISET_ROLE_SERVER, 0));
-	ASSERT_EQ(0, vd_party_call(self->other, vd_p_configure, 4, 0));
-	ASSERT_EQ(0, vd_party_call(self->other, vd_p_end_config, 4096, 0));
-	ASSERT_EQ(0, vd_party_post(self->other, grow, size, 0));
-	vd_sleep_ms(50);
-	if (vd_party_finish(self->other, 0) != VD_NO_ANSWER)
-		SKIP(return, "memory is faster than the signal");
-	t = vd_now();
-	end = t + 5 * SEC;
-	kill(self->other->pid, SIGKILL);
-	while (vd_state(self->fd) != VDISET_STATE_ABORTED && vd_now() < end)
-		;
-	t = vd_now() - t;
-	TH_LOG("noticed after %lld us", (long long)t / 1000);
-	/* what it had got so far has to be given back before it can end */
-	EXPECT_GT(2 * SEC, t);
 }
 
 /*
