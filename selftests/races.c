@@ -411,6 +411,192 @@ TEST_F_TIMEOUT(races, late_comers, 3600)
 	TH_LOG("%d were refused", (int)late.refused);
 }
 
+/*
+ * Look-ups against creation and the end of sets of one name. @generation is odd
+ * while the set @id is live: a look-up during which it does not change must find
+ * that set.
+ */
+#define CREATORS	2
+#define FINDERS		4
+
+struct names {
+	char name[64];
+	_Atomic unsigned int generation;
+	_Atomic uint64_t id;
+	_Atomic int live;
+	_Atomic int left;		/* sets to be created */
+	_Atomic unsigned int found;	/* look-ups that had to find it, and did */
+	_Atomic int wrong;
+	_Atomic bool over;
+};
+
+static void names_wrong(struct names *n, const char *what, long value)
+{
+	printf("# %s: %ld\n", what, value);
+	n->wrong++;
+}
+
+/* Every eighth set is kept until another thread had to find it. */
+static void names_keep(struct names *n, int round)
+{
+	unsigned int found = n->found;
+	int64_t end = vd_now() + STUCK;
+
+	while (!(round & 7) && n->found == found && !n->wrong &&
+	       vd_now() < end)
+		sched_yield();
+}
+
+static void *run_creator(void *arg)
+{
+	struct names *n = arg;
+	int round = 0, fd, ret;
+
+	while (n->left > 0 && !n->wrong) {
+		fd = vd_open();
+		ret = vd_create(fd, n->name, 1);
+		if (!ret) {
+			if (n->live++)
+				names_wrong(n, "live sets of the name", n->live);
+			n->id = vd_set_id(fd);
+			n->generation++;
+			names_keep(n, round++);
+			n->generation++;
+			n->live--;
+			n->left--;
+		} else if (ret != -EEXIST) {
+			names_wrong(n, "CREATE", ret);
+		}
+		close(fd);
+	}
+	return NULL;
+}
+
+/* All look-ups return whether they found the set @id, or -errno. */
+static int find_by_name(struct names *n, uint64_t id)
+{
+	struct vdiset_status st = { 0 };
+	int fd = vd_open();
+	int ret = vd_attach(fd, VDISET_ROLE_OBSERVER, n->name);
+
+	if (!ret) {
+		ret = vd_status(fd, &st);
+		if (!ret && strcmp(st.out_name, n->name))
+			ret = -EPROTO;
+	}
+	close(fd);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	return st.out_id == id;
+}
+
+static int find_by_id(struct names *n, uint64_t id)
+{
+	int fd = vd_open();
+	int ret = vd_attach_id(fd, VDISET_ROLE_OBSERVER, id);
+
+	(void)n;
+	if (!ret && vd_set_id(fd) != id)
+		ret = -EPROTO;
+	close(fd);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	return 1;
+}
+
+static int find_in_list(struct names *n, uint64_t id)
+{
+	struct vdiset_list list = { .size = sizeof(list) };
+	int fd = vd_open(), ret, found = 0;
+	uint64_t last = 0;
+
+	while (!(ret = vd_ioctl(fd, VDISET_LIST, &list))) {
+		if (list.cursor <= last)
+			break;
+		last = list.cursor;
+		if (list.cursor == id && !strcmp(list.out_name, n->name))
+			found++;
+	}
+	close(fd);
+	if (ret != -ENOENT)
+		return ret ? ret : -EPROTO;
+	return found;
+}
+
+static int find_by_creation(struct names *n, uint64_t id)
+{
+	int fd = vd_open();
+	int ret;
+
+	(void)id;
+	/* a set that nobody else uses: only its name can be in the way */
+	ret = vd_create(fd, n->name, 1);
+	close(fd);
+	if (ret)
+		return ret == -EEXIST ? 1 : ret;
+	return 0;
+}
+
+static int (*const finders[FINDERS])(struct names *n, uint64_t id) = {
+	find_by_name, find_by_id, find_in_list, find_by_creation,
+};
+
+struct finder {
+	struct names *names;
+	unsigned int kind;
+};
+
+static void *run_finder(void *arg)
+{
+	struct finder *f = arg;
+	struct names *n = f->names;
+	unsigned int before;
+	uint64_t id;
+	int ret;
+
+	while (!n->over && !n->wrong) {
+		before = n->generation;
+		id = n->id;
+		if (f->kind == 3 && !(before & 1)) {
+			sched_yield();
+			continue;
+		}
+		ret = finders[f->kind](n, id);
+		if (ret < 0)
+			names_wrong(n, "look-up", ret);
+		if (!(before & 1) || n->generation != before)
+			continue;
+		if (ret != 1)
+			names_wrong(n, "a live set was not found by", f->kind);
+		n->found++;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(races, of_names, 3600)
+{
+	struct names n = { .left = 50 * rounds() };
+	pthread_t creator[CREATORS], finder[FINDERS];
+	struct finder f[FINDERS];
+	unsigned int i;
+
+	vd_name(n.name, "races");
+	for (i = 0; i < FINDERS; i++) {
+		f[i] = (struct finder){ .names = &n, .kind = i };
+		ASSERT_EQ(0, pthread_create(&finder[i], NULL, run_finder, &f[i]));
+	}
+	for (i = 0; i < CREATORS; i++)
+		ASSERT_EQ(0, pthread_create(&creator[i], NULL, run_creator, &n));
+	for (i = 0; i < CREATORS; i++)
+		pthread_join(creator[i], NULL);
+	n.over = true;
+	for (i = 0; i < FINDERS; i++)
+		pthread_join(finder[i], NULL);
+	EXPECT_EQ(0, (int)n.wrong);
+	EXPECT_LT(0, (int)n.found);
+	TH_LOG("%u look-ups of a live set", (unsigned int)n.found);
+}
+
 /* A processor that comes and goes takes its sleepers and timers along. */
 #define CPU1	"/sys/devices/system/cpu/cpu1/online"
 
