@@ -46,8 +46,10 @@ static const struct point {
 	{ "vdiset_charge_rings", EDQUOT, EDQUOT },
 	{ "vdiset_charge_area", EDQUOT, EDQUOT },
 	{ "vdiset_set_publish", EEXIST, EEXIST },
+	{ "vdiset_set_publish", ENOMEM, ENOMEM },
 	{ "vdiset_lock_config", EINTR, EINTR },
 	{ "vdiset_area_step", ENOSPC, ENOMEM },
+	{ "vdiset_area_step", EINTR, EINTR },
 	{ "vdiset_device_claim", EBUSY, EBUSY },
 	{ "vdiset_insert_page", ENOMEM, ENOMEM },
 };
@@ -65,15 +67,20 @@ static int point_add(const char *function, int error)
 	return vd_write_file(path, value);
 }
 
-/* The functions are those of one life of the module: they go first. */
+/*
+ * The functions are those of one life of the module: they go first. Each is added
+ * once, with its first error.
+ */
 static int points_add(void)
 {
 	unsigned int i;
 	int ret;
 
 	ret = vd_write_file(POINTS "inject", "\n");
-	for (i = 0; !ret && i < ARRAY_LEN(points); i++)
-		ret = point_add(points[i].function, points[i].error);
+	for (i = 0; !ret && i < ARRAY_LEN(points); i++) {
+		if (!i || strcmp(points[i].function, points[i - 1].function))
+			ret = point_add(points[i].function, points[i].error);
+	}
 	return ret;
 }
 
@@ -260,7 +267,8 @@ TEST_F_TIMEOUT(faults, every_function, 300)
 		ret = fail_in_steps(&points[i]);
 		EXPECT_LT(0, ret)
 			TH_LOG("%s", points[i].function);
-		TH_LOG("%s fails %d of the requests", points[i].function,
+		TH_LOG("%s with %s fails %d of the requests",
+		       points[i].function, strerror(points[i].error),
 		       ret < 0 ? 0 : ret);
 	}
 }

@@ -685,6 +685,13 @@ static void learn(struct thread *t, enum op op, struct slot *s,
 		if (arg->status.out_id == s->id)
 			check_state(s->id, arg->status.out_state, before);
 		break;
+	case R_LIST:
+		if (arg->list.out_state < VDISET_STATE_CREATED ||
+		    arg->list.out_state > VDISET_STATE_ABORTED ||
+		    arg->list.out_name_len > VDISET_NAME_MAX)
+			wrong("LIST", arg->list.out_state,
+			      arg->list.out_name_len);
+		break;
 	case R_OPEN_DEVICE:
 		dev = keep(t, arg->open_device.out_fd, s->kind == K_SERVER ?
 			   K_SERVER_DEVICE : K_CLIENT_DEVICE);
