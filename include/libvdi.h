@@ -46,6 +46,7 @@ extern "C" {
 
 #define VDI_TEXT_SIZE	128	/* of an abort's text, with the NUL */
 #define VDI_COMM_SIZE	16	/* of a command name, with the NUL */
+#define VDI_MAX_TRUSTED_USERS	64	/* in the list of an object */
 
 struct vdi_client;		/* client's view of a set, primary or secondary */
 struct vdi_client_device;
@@ -62,6 +63,15 @@ struct vdi_abort_info {
 	int64_t time_ns;		/* CLOCK_REALTIME */
 	char comm[VDI_COMM_SIZE];	/* command name */
 	char text[VDI_TEXT_SIZE];	/* given by the aborting program */
+};
+
+/* A party of a set, as the kernel recorded it when that party joined. */
+struct vdi_peer {
+	uint32_t role;			/* VDI_ROLE_* */
+	pid_t pid;			/* 0 = in another pid namespace */
+	uid_t uid;			/* effective user */
+	gid_t gid;			/* effective group */
+	char comm[VDI_COMM_SIZE];	/* command name */
 };
 
 enum vdi_reason {
@@ -101,6 +111,8 @@ const char *vdi_completion_name(int code);
  */
 void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
 			size_t size);
+/* Likewise "vdi (pid 17, primary client, user root)". */
+void vdi_peer_describe(const struct vdi_peer *peer, char *buf, size_t size);
 /* Version of the library, "0.1.0". */
 const char *vdi_version(void);
 /*
@@ -141,13 +153,19 @@ int vdi_client_create(struct vdi_client *client, const char *instance,
 		      const char *name, const struct VDConfig *config,
 		      const struct vdi_access *access);
 /*
- * OpenInSecondaryEx: join a configured set from a further process.
- *   VD_E_PROTOCOL  no such set (or not for this user), or not configured yet
+ * OpenInSecondaryEx: join a configured set from a further process. The name is
+ * looked up among the sets of trusted users only.
+ *   VD_E_PROTOCOL  no trusted user has such a set that this user may see, or it
+ *                  is not configured yet, or it has terminated
+ *   VD_E_SECURITY  this user may see the set, but not join it
  */
 int vdi_client_open_in_secondary(struct vdi_client *client,
 				 const char *instance, const char *name);
 /* The same by a descriptor of the set that another party passed. */
 int vdi_client_open_in_secondary_fd(struct vdi_client *client, int fd);
+/* As vdi_server_set_trusted_users(), for joining by name. An extension. */
+int vdi_client_set_trusted_users(struct vdi_client *client,
+				 const uid_t *users, unsigned int count);
 /*
  * GetConfiguration: wait until the server has configured the set.
  *   VD_E_TIMEOUT  not in time; call again
@@ -267,7 +285,19 @@ int vdi_client_fd(const struct vdi_client *client);
  * ClearError that was held back until then is not seen in the descriptor.
  */
 int vdi_client_device_fd(const struct vdi_client_device *device);
-/* NOERROR with *info filled; reason 0 when the set is not aborted. */
+/*
+ * The server of the set: a client that does not want to work for it aborts.
+ * Also after an abort, while that process is there. An extension.
+ *   VD_E_PROTOCOL  there is no set, or it has no server now
+ */
+int vdi_client_get_peer(struct vdi_client *client, struct vdi_peer *peer);
+/* The user whose process created the set. An extension. */
+int vdi_client_get_creator(struct vdi_client *client, uid_t *creator);
+/*
+ * NOERROR with *info filled; reason 0 when the set is not aborted. After a
+ * failed join: about the set that was found, VD_E_PROTOCOL when that is not
+ * known. Leaves the message alone.
+ */
 int vdi_client_abort_info(struct vdi_client *client,
 			  struct vdi_abort_info *info);
 /* Explanation of the last failure of a call on this object, "" when none. */
@@ -284,14 +314,36 @@ int vdi_server_new(struct vdi_server **out);
 void vdi_server_free(struct vdi_server *server);
 
 /*
- * Open: connect to the set `name` of `instance` (NULL = the default instance).
- *   VD_E_INVALID        there is no such set, or not for this user
+ * Open: connect to the set `name` of `instance` (NULL = the default instance)
+ * that a trusted user has created. Names belong to users: a set of this name of
+ * any other user is not joined, whatever its mode and the caller's privileges.
+ *   VD_E_INVALID        no trusted user has such a set that this user may see,
+ *                       or it has terminated
+ *   VD_E_ABORT          the set is aborted, but still held by a process
  *   VD_E_BUSY           the set has or had a server
+ *   VD_E_SECURITY       this user may see the set, but not join it
  *   VD_E_INSTANCE_NAME  the instance is no name: a backslash, or too long
  */
 int vdi_server_open(struct vdi_server *server, const char *instance,
 		    const char *name);
+/* The same by a descriptor of the set that another process passed. */
 int vdi_server_open_fd(struct vdi_server *server, int fd);
+/*
+ * The users whose sets Open joins, up to VDI_MAX_TRUSTED_USERS. Open tries them
+ * in this order: a live set comes before one that has ended, otherwise the first
+ * counts. count 0 is the default: the effective user of the caller, then root.
+ * For calls of Open from then on. An extension.
+ *   VD_E_INVALID  too many users, or one is (uid_t)-1
+ */
+int vdi_server_set_trusted_users(struct vdi_server *server,
+				 const uid_t *users, unsigned int count);
+/*
+ * After an Open that joined nothing: the user who created a live set of that name
+ * and is not trusted. Leaves the message, which names that user, alone. An
+ * extension.
+ *   VD_E_PROTOCOL  there was none that this user may see
+ */
+int vdi_server_get_untrusted(struct vdi_server *server, uid_t *user);
 /* GetConfiguration: what the client asks for; later, what was fixed. */
 int vdi_server_get_configuration(struct vdi_server *server,
 				 struct VDConfig *config);
@@ -424,6 +476,18 @@ int vdi_server_set_spin(struct vdi_server *server, unsigned int looks);
 /* As vdi_client_set_lock(); to be called before EndConfiguration. An extension. */
 int vdi_server_set_lock(struct vdi_server *server, int lock);
 int vdi_server_fd(const struct vdi_server *server);
+/*
+ * The primary client of the set: a server that does not want to work for it
+ * aborts before BeginConfiguration. An extension.
+ *   VD_E_PROTOCOL  there is no set, or its primary client has gone
+ */
+int vdi_server_get_peer(struct vdi_server *server, struct vdi_peer *peer);
+/* The user whose process created the set. An extension. */
+int vdi_server_get_creator(struct vdi_server *server, uid_t *creator);
+/*
+ * As vdi_client_abort_info(); after an Open that gave VD_E_ABORT it says why that
+ * set was aborted.
+ */
 int vdi_server_abort_info(struct vdi_server *server,
 			  struct vdi_abort_info *info);
 void vdi_server_message(struct vdi_server *server, char *buf, size_t size);

@@ -320,6 +320,22 @@ public:
 		return OpenInSecondaryEx(vdi_default_instance(), setName);
 	}
 
+	/* Extensions: whose sets are joined by name, and who is in this one. */
+	int SetTrustedUsers(const uid_t *users, unsigned int count)
+	{
+		return vdi_client_set_trusted_users(client, users, count);
+	}
+
+	int GetPeer(vdi_peer *server)
+	{
+		return vdi_client_get_peer(client, server);
+	}
+
+	int GetCreator(uid_t *creator)
+	{
+		return vdi_client_get_creator(client, creator);
+	}
+
 	int GetBufferHandle(const uint8_t *buffer, uint32_t *handle)
 	{
 		return vdi_client_get_buffer_handle(client, buffer, handle);
@@ -441,6 +457,22 @@ public:
 		if (vdi_server_fd(server) < 0)
 			devices.forget();
 		return vdi_server_open(server, instance, name);
+	}
+
+	/* Extensions: whose sets Open() joins, and who is in this one. */
+	int SetTrustedUsers(const uid_t *users, unsigned int count)
+	{
+		return vdi_server_set_trusted_users(server, users, count);
+	}
+
+	int GetPeer(vdi_peer *primary)
+	{
+		return vdi_server_get_peer(server, primary);
+	}
+
+	int GetCreator(uid_t *creator)
+	{
+		return vdi_server_get_creator(server, creator);
 	}
 
 	int GetConfiguration(VDConfig *cfg)

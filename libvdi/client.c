@@ -14,6 +14,7 @@
 
 #include "client.h"
 #include "config.h"
+#include "find.h"
 
 /* A handle is a multiple of this in the area, plus 1: no handle is 0. */
 #define HANDLE_UNIT	512U
@@ -70,7 +71,8 @@ static int fail_create(struct vdi_set *set, int err)
 	switch (err) {
 	case -EEXIST:
 		return vdi_set_fail(set, VD_E_PROTOCOL,
-				    "a set of the name %s exists", set->name);
+				    "a set of the name %s exists that this user "
+				    "created", set->name);
 	case -EDQUOT:
 		return vdi_set_fail(set, VD_E_MEMORY,
 				    "this user has, or takes part in, too many "
@@ -258,26 +260,17 @@ int vdi_client_fail_abort(struct vdi_client *client)
 	return vdi_set_fail_abort(&client->set);
 }
 
-static int fail_join(struct vdi_client *client, int err)
+static int code_of_join(int err)
 {
-	struct vdi_set *set = &client->set;
-
 	switch (err) {
 	case -ENOENT:
-	case -EACCES:
-		return vdi_set_fail(set, VD_E_PROTOCOL,
-				    "there is no such set for this user");
 	case -EAGAIN:
-		return vdi_set_fail(set, VD_E_PROTOCOL,
-				    "the set is not configured yet");
 	case -EPIPE:
-		return vdi_set_fail(set, VD_E_PROTOCOL,
-				    "the set has terminated");
+		return VD_E_PROTOCOL;
 	case -EBADF:
-		return vdi_set_fail(set, VD_E_INVALID,
-				    "the descriptor is not that of a set");
+		return VD_E_INVALID;
 	default:
-		return vdi_set_fail_errno(set, err, "join");
+		return vdi_set_code(err);
 	}
 }
 
@@ -286,15 +279,17 @@ static int attach_secondary(struct vdi_client *client, const char *name,
 {
 	struct vdiset_get_config get;
 	struct vdi_set *set = &client->set;
+	char text[VDI_MESSAGE_SIZE];
 	uint32_t state;
 	int err, code;
 
 	code = vdi_set_open(set);
 	if (code)
 		return code;
-	err = vdi_set_attach(set, VDISET_ROLE_SECONDARY, name, fd);
+	err = name ? vdi_find_by_name(set, VDISET_ROLE_SECONDARY, name, text) :
+		     vdi_find_by_fd(set, VDISET_ROLE_SECONDARY, fd, text);
 	if (err) {
-		code = fail_join(client, err);
+		code = vdi_set_fail_text(set, code_of_join(err), text);
 		goto err_release;
 	}
 	err = vdi_set_get_config(set, 0, 0, &get);
@@ -492,11 +487,45 @@ int vdi_client_abort_info(struct vdi_client *client,
 	if (!client || !info)
 		return VD_E_INVALID;
 	if (!vdi_set_enter(&client->set))
-		return fail_gone(client, "abort information");
+		return vdi_find_abort_info(&client->set, info);
 	if (vdi_client_gave_up(client))
 		*info = client->own_abort;
 	else
 		code = vdi_set_abort_info(&client->set, info);
+	vdi_set_leave(&client->set);
+	return code;
+}
+
+int vdi_client_set_trusted_users(struct vdi_client *client,
+				 const uid_t *users, unsigned int count)
+{
+	if (!client)
+		return VD_E_INVALID;
+	return vdi_find_set_trusted(&client->set, users, count);
+}
+
+int vdi_client_get_peer(struct vdi_client *client, struct vdi_peer *peer)
+{
+	int code;
+
+	if (!client || !peer)
+		return VD_E_INVALID;
+	if (!vdi_set_enter(&client->set))
+		return fail_gone(client, "get peer");
+	code = vdi_set_get_peer(&client->set, VDI_ROLE_SERVER, peer);
+	vdi_set_leave(&client->set);
+	return code;
+}
+
+int vdi_client_get_creator(struct vdi_client *client, uid_t *creator)
+{
+	int code;
+
+	if (!client || !creator)
+		return VD_E_INVALID;
+	if (!vdi_set_enter(&client->set))
+		return fail_gone(client, "get creator");
+	code = vdi_set_get_creator(&client->set, creator);
 	vdi_set_leave(&client->set);
 	return code;
 }

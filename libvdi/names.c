@@ -5,6 +5,7 @@
  * The kernel knows a set of an instance as "instance\name". It is no instance
  * to the kernel, just a name; no name of the interface has a backslash.
  */
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +212,37 @@ void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
 	snprintf(buf, size, "%s %s (pid %ld, %s)%s%s",
 		 what_happened(info->reason), comm, (long)info->pid,
 		 vdi_role_name(info->role), *text ? ": " : "", text);
+}
+
+/* The name of a user; false where the system has none for it. */
+bool vdi_user_name(uid_t user, char *buf, size_t size)
+{
+	struct passwd entry, *found = NULL;
+	char data[16384];
+
+	if (getpwuid_r(user, &entry, data, sizeof(data), &found) || !found)
+		return false;
+	snprintf(buf, size, "%s", found->pw_name);
+	clean(buf);
+	return true;
+}
+
+void vdi_peer_describe(const struct vdi_peer *peer, char *buf, size_t size)
+{
+	char comm[VDI_COMM_SIZE], user[64];
+
+	if (!buf || !size)
+		return;
+	if (!peer || !peer->role) {
+		snprintf(buf, size, "no party");
+		return;
+	}
+	snprintf(comm, sizeof(comm), "%.*s", VDI_COMM_SIZE - 1, peer->comm);
+	clean(comm);
+	if (!vdi_user_name(peer->uid, user, sizeof(user)))
+		snprintf(user, sizeof(user), "%lu", (unsigned long)peer->uid);
+	snprintf(buf, size, "%s (pid %ld, %s, user %s)", comm, (long)peer->pid,
+		 vdi_role_name(peer->role), user);
 }
 
 const char *vdi_default_instance(void)

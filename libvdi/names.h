@@ -3,8 +3,10 @@
 #ifndef VDI_NAMES_H
 #define VDI_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <linux/vdiset.h>
 
@@ -16,5 +18,6 @@ int vdi_name_of_set(const char *instance, const char *name,
 const char *vdi_name_without_instance(const char *kernel_name);
 const char *vdi_name_of_device(const char *kernel_name, const char *name);
 const char *vdi_role_name(uint32_t role);
+bool vdi_user_name(uid_t user, char *buf, size_t size);
 
 #endif /* VDI_NAMES_H */

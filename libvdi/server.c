@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "find.h"
 #include "server.h"
 
 /* ------------------------------------------------------------------- sets */
@@ -79,38 +80,33 @@ static int end_call(struct vdi_server *server, int code)
 	return code;
 }
 
-static int fail_attach(struct vdi_server *server, int err)
+static int code_of_attach(int err)
 {
-	struct vdi_set *set = &server->set;
-
 	switch (err) {
 	case -ENOENT:
-	case -EACCES:
 	case -EPIPE:
-		return vdi_set_fail(set, VD_E_INVALID,
-				    "there is no such set for this user");
-	case -EBUSY:
-		return vdi_set_fail(set, VD_E_BUSY,
-				    "the set has or had a server");
 	case -EBADF:
-		return vdi_set_fail(set, VD_E_INVALID,
-				    "the descriptor is not that of a set");
+		return VD_E_INVALID;
 	default:
-		return vdi_set_fail_errno(set, err, "connect");
+		return vdi_set_code(err);
 	}
 }
 
 /* With the life lock held. */
 static int attach(struct vdi_server *server, const char *name, int fd)
 {
+	char text[VDI_MESSAGE_SIZE];
 	int err, code;
 
 	code = vdi_set_open(&server->set);
 	if (code)
 		return code;
-	err = vdi_set_attach(&server->set, VDISET_ROLE_SERVER, name, fd);
+	err = name ? vdi_find_by_name(&server->set, VDISET_ROLE_SERVER, name,
+				      text) :
+		     vdi_find_by_fd(&server->set, VDISET_ROLE_SERVER, fd, text);
 	if (err) {
-		code = fail_attach(server, err);
+		code = vdi_set_fail_text(&server->set, code_of_attach(err),
+					 text);
 		vdi_set_release(&server->set);
 		return code;
 	}
@@ -287,8 +283,49 @@ int vdi_server_abort_info(struct vdi_server *server,
 	if (!server || !info)
 		return VD_E_INVALID;
 	if (!vdi_set_enter(&server->set))
-		return vdi_set_fail_gone(&server->set, "abort information");
+		return vdi_find_abort_info(&server->set, info);
 	code = vdi_set_abort_info(&server->set, info);
+	vdi_set_leave(&server->set);
+	return code;
+}
+
+int vdi_server_set_trusted_users(struct vdi_server *server,
+				 const uid_t *users, unsigned int count)
+{
+	if (!server)
+		return VD_E_INVALID;
+	return vdi_find_set_trusted(&server->set, users, count);
+}
+
+int vdi_server_get_untrusted(struct vdi_server *server, uid_t *user)
+{
+	if (!server || !user)
+		return VD_E_INVALID;
+	return vdi_find_untrusted(&server->set, user);
+}
+
+int vdi_server_get_peer(struct vdi_server *server, struct vdi_peer *peer)
+{
+	int code;
+
+	if (!server || !peer)
+		return VD_E_INVALID;
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "get peer");
+	code = vdi_set_get_peer(&server->set, VDI_ROLE_PRIMARY, peer);
+	vdi_set_leave(&server->set);
+	return code;
+}
+
+int vdi_server_get_creator(struct vdi_server *server, uid_t *creator)
+{
+	int code;
+
+	if (!server || !creator)
+		return VD_E_INVALID;
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "get creator");
+	code = vdi_set_get_creator(&server->set, creator);
 	vdi_set_leave(&server->set);
 	return code;
 }

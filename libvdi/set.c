@@ -116,9 +116,12 @@ int vdi_set_fail_order(struct vdi_set *set, const char *what)
 			    "the set", what);
 }
 
+/* The general VD_E_* of an errno. */
 static int code_of_errno(int err)
 {
 	switch (err) {
+	case ECANCELED:
+		return VD_E_ABORT;
 	case EBADFD:
 	case ENOTCONN:
 		return VD_E_PROTOCOL;
@@ -156,6 +159,11 @@ static const char *text_of_errno(int err)
 	default:
 		return strerror(err);
 	}
+}
+
+int vdi_set_code(int err)
+{
+	return code_of_errno(err < 0 ? -err : err);
 }
 
 /* The general meaning of an errno; @err may be negative. */
@@ -244,6 +252,10 @@ static int open_node(struct vdi_set *set)
 /* A fresh file, bound to nothing yet. */
 int vdi_set_open(struct vdi_set *set)
 {
+	pthread_mutex_lock(&set->message_lock);
+	memset(&set->ended, 0, sizeof(set->ended));
+	set->has_untrusted = false;
+	pthread_mutex_unlock(&set->message_lock);
 	__atomic_store_n(set->alive, 1, __ATOMIC_RELAXED);
 	return open_node(set);
 }
@@ -345,9 +357,9 @@ static int learn_name(struct vdi_set *set)
 	return 0;
 }
 
-/* Join the set @name, or with @name NULL that of @fd. 0 or -errno. */
+/* Join @creator's set @name, or with @name NULL that of @fd. 0 or -errno. */
 int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
-		   int fd)
+		   uid_t creator, int fd)
 {
 	struct vdiset_attach attach = {
 		.size = sizeof(attach),
@@ -362,7 +374,7 @@ int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
 		attach.fd = 0;
 		attach.name = (uintptr_t)name;
 		attach.name_len = strlen(name);
-		attach.creator = geteuid();
+		attach.creator = creator;
 	}
 	err = vdi_set_ioctl(set, VDISET_ATTACH, &attach);
 	if (err)
@@ -457,13 +469,9 @@ int vdi_set_violation(struct vdi_set *set, const char *text)
 	return vdi_set_fail_abort(set);
 }
 
-int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info)
+void vdi_set_copy_abort(const struct vdiset_abort_record *record,
+			struct vdi_abort_info *info)
 {
-	struct vdiset_status status = { .size = sizeof(status) };
-	const struct vdiset_abort_record *record = &status.out_abort;
-
-	if (vdi_set_ioctl(set, VDISET_STATUS, &status))
-		return VD_E_UNEXPECTED;
 	memset(info, 0, sizeof(*info));
 	info->reason = record->reason;
 	info->code = record->code;
@@ -473,5 +481,51 @@ int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info)
 	info->time_ns = record->time_ns;
 	memcpy(info->comm, record->by.comm, VDI_COMM_SIZE - 1);
 	memcpy(info->text, record->text, VDI_TEXT_SIZE - 1);
+}
+
+int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info)
+{
+	struct vdiset_status status = { .size = sizeof(status) };
+
+	if (vdi_set_ioctl(set, VDISET_STATUS, &status))
+		return VD_E_UNEXPECTED;
+	vdi_set_copy_abort(&status.out_abort, info);
+	return NOERROR;
+}
+
+/* ------------------------------------------------------------------- peers */
+
+/* The primary client or the server, as the kernel recorded it. */
+int vdi_set_get_peer(struct vdi_set *set, uint32_t role, struct vdi_peer *peer)
+{
+	struct vdiset_status status = { .size = sizeof(status) };
+	const struct vdiset_peer *from = role == VDI_ROLE_SERVER ?
+		&status.out_server : &status.out_primary;
+	int err;
+
+	err = vdi_set_ioctl(set, VDISET_STATUS, &status);
+	if (err)
+		return vdi_set_fail_errno(set, err, "get peer");
+	if (!from->role)
+		return vdi_set_fail(set, VD_E_PROTOCOL, "get peer: the set has "
+				    "no %s now", vdi_role_name(role));
+	memset(peer, 0, sizeof(*peer));
+	peer->role = from->role;
+	peer->pid = from->pid;
+	peer->uid = from->uid;
+	peer->gid = from->gid;
+	memcpy(peer->comm, from->comm, VDI_COMM_SIZE - 1);
+	return NOERROR;
+}
+
+int vdi_set_get_creator(struct vdi_set *set, uid_t *creator)
+{
+	struct vdiset_status status = { .size = sizeof(status) };
+	int err;
+
+	err = vdi_set_ioctl(set, VDISET_STATUS, &status);
+	if (err)
+		return vdi_set_fail_errno(set, err, "get creator");
+	*creator = status.out_creator;
 	return NOERROR;
 }

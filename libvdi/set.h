@@ -19,7 +19,13 @@
 #include "gate.h"
 #include "names.h"
 
-#define VDI_MESSAGE_SIZE	384
+#define VDI_MESSAGE_SIZE	768
+
+/* Users whose sets are joined by name; see find.c. */
+struct vdi_trust {
+	unsigned int count;		/* 0 = the default */
+	uid_t user[VDI_MAX_TRUSTED_USERS];
+};
 
 /*
  * The gate is open while there is a set; calls enter it. The life lock is held
@@ -33,8 +39,12 @@ struct vdi_set {
 	uint32_t spin;			/* most looks before a sleep */
 	char name[VDI_NAME_BUF];	/* as the kernel knows it */
 	struct vdi_area area;
-	pthread_mutex_t message_lock;
+	pthread_mutex_t message_lock;	/* what follows */
 	char message[VDI_MESSAGE_SIZE];
+	struct vdi_trust trust;
+	struct vdi_abort_info ended;	/* of the set that was not joined */
+	bool has_untrusted;
+	uid_t untrusted;		/* user whose set was not joined */
 };
 
 /* A moment to give up, from a time-out in milliseconds. */
@@ -58,7 +68,7 @@ void vdi_set_leave(struct vdi_set *set);
 int vdi_set_ioctl_resumed(const struct vdi_set *set, unsigned long request,
 			  void *arg);
 int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
-		   int fd);
+		   uid_t creator, int fd);
 int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,
 		       int64_t timeout_ns, struct vdiset_get_config *get);
 int vdi_set_map_area(struct vdi_set *set, uint64_t size, char *text);
@@ -68,11 +78,17 @@ int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
 		  const char *text);
 int vdi_set_violation(struct vdi_set *set, const char *text);
 int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info);
+void vdi_set_copy_abort(const struct vdiset_abort_record *record,
+			struct vdi_abort_info *info);
+int vdi_set_get_peer(struct vdi_set *set, uint32_t role,
+		     struct vdi_peer *peer);
+int vdi_set_get_creator(struct vdi_set *set, uid_t *creator);
 
 int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int vdi_set_fail_text(struct vdi_set *set, int code, const char *text);
 int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what);
+int vdi_set_code(int err);
 int vdi_set_fail_abort(struct vdi_set *set);
 int vdi_set_fail_order(struct vdi_set *set, const char *what);
 int vdi_set_fail_gone(struct vdi_set *set, const char *what);

@@ -99,6 +99,33 @@ static void test_describe(void **state)
 	assert_string_equal(buf, "not aborted");
 }
 
+static void test_describe_peer(void **state)
+{
+	struct vdi_peer peer = {
+		.role = VDI_ROLE_PRIMARY, .pid = 17, .uid = 0,
+		.comm = "v\033di",
+	};
+	char buf[256], small[4];
+
+	(void)state;
+	vdi_peer_describe(&peer, buf, sizeof(buf));
+	assert_string_equal(buf, "v?di (pid 17, primary client, user root)");
+	vdi_peer_describe(&peer, small, sizeof(small));
+	assert_string_equal(small, "v?d");
+	peer.role = VDI_ROLE_SERVER;
+	peer.uid = 4000000000U;		/* no name */
+	memset(peer.comm, 'y', sizeof(peer.comm));	/* no NUL */
+	vdi_peer_describe(&peer, buf, sizeof(buf));
+	assert_string_equal(buf, "yyyyyyyyyyyyyyy (pid 17, server, user "
+			    "4000000000)");
+	peer.role = 0;
+	vdi_peer_describe(&peer, buf, sizeof(buf));
+	assert_string_equal(buf, "no party");
+	vdi_peer_describe(NULL, buf, sizeof(buf));
+	assert_string_equal(buf, "no party");
+	vdi_peer_describe(&peer, NULL, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +133,7 @@ int main(void)
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_describe_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
