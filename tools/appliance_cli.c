@@ -3,26 +3,11 @@
  * appliance_cli.c - the options that backup and restore share
  */
 #include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance.h"
-
-static bool parse_owner(const char *text, uid_t *uid)
-{
-	struct passwd *pw = getpwnam(text);
-	uint64_t number;
-
-	if (pw)
-		*uid = pw->pw_uid;
-	else if (vdi_parse_size(text, 0, UINT32_MAX - 1, &number))
-		*uid = number;
-	else
-		return false;
-	return true;
-}
 
 static bool parse_group(const char *text, gid_t *gid)
 {
@@ -78,7 +63,7 @@ static int take_common(struct appliance *a, int option, const char *argument)
 			return appliance_bad("too many devices", argument);
 		return 0;
 	case 'o':
-		if (!parse_owner(argument, &a->access.uid))
+		if (!vdi_parse_user(argument, &a->access.uid))
 			return appliance_bad("there is no such user", argument);
 		return 0;
 	case 'g':

@@ -4,25 +4,88 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "vdi.h"
 
+/* One line by one write(2), so that those of several processes do not mix. */
 void vdi_error(const char *format, ...)
 {
+	static const char prefix[] = "vdi: ";
+	char line[4096];
+	size_t used = sizeof(prefix) - 1, at = 0;
 	va_list args;
+	ssize_t n;
 
-	flockfile(stderr);
-	fputs("vdi: ", stderr);
+	memcpy(line, prefix, used);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	va_end(args);
-	fputc('\n', stderr);
-	funlockfile(stderr);
+	used = strlen(line);
+	line[used++] = '\n';
+	while (at < used) {
+		n = write(STDERR_FILENO, line + at, used - at);
+		if (n < 0 && errno != EINTR)
+			return;
+		if (n > 0)
+			at += n;
+	}
+}
+
+bool vdi_parse_user(const char *text, uid_t *uid)
+{
+	const struct passwd *pw = getpwnam(text);
+	unsigned long long value;
+	char *end;
+
+	if (pw) {
+		*uid = pw->pw_uid;
+		return true;
+	}
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno || *end || value >= (uid_t)-1)
+		return false;
+	*uid = value;
+	return true;
+}
+
+bool vdi_users_add(struct vdi_users *users, const char *list)
+{
+	char *copy = strdup(list), *rest = copy, *name;
+	bool ok = copy;
+
+	if (!copy)
+		vdi_error("out of memory");
+	while (ok && (name = strsep(&rest, ","))) {
+		ok = false;
+		if (users->count == VDI_MAX_TRUSTED_USERS)
+			vdi_error("more than %d users", VDI_MAX_TRUSTED_USERS);
+		else if (!vdi_parse_user(name, &users->uid[users->count]))
+			vdi_error("there is no such user: '%s'", name);
+		else
+			ok = ++users->count;
+	}
+	free(copy);
+	return ok;
+}
+
+void vdi_user_text(uid_t uid, char *buf, size_t size)
+{
+	const struct passwd *pw = getpwuid(uid);
+
+	if (pw)
+		snprintf(buf, size, "%s", pw->pw_name);
+	else
+		snprintf(buf, size, "%lu", (unsigned long)uid);
 }
 
 /* A number of bytes, with K, M, G or T for powers of 1024. */

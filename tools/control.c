@@ -45,10 +45,11 @@ int vdi_abort_main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 }
 	};
 	static const char help[] =
-		"usage: vdi abort NAME [--message TEXT]\n"
+		"usage: vdi abort [USER:]NAME [--message TEXT]\n"
 		"       vdi abort --id NUMBER [--message TEXT]\n\n"
 		"Aborts a set: the database and the backup program end at once, and say by whom\n"
-		"and why. The number is that of 'vdi ls --json'.\n";
+		"and why. Several users may have a set of the same name: USER is the one who\n"
+		"created it. The number is that of 'vdi ls --json'.\n";
 	const char *text = "by vdi abort";
 	int exit_code = EXIT_OK;
 	uint64_t id = 0;
@@ -82,14 +83,19 @@ int vdi_abort_main(int argc, char **argv)
 	fd = observe_open(&exit_code);
 	if (fd < 0)
 		return exit_code;
-	close(fd);
 
-	if (id)
+	if (id) {
 		snprintf(what, sizeof(what), "set %llu",
 			 (unsigned long long)id);
-	else
+	} else {
 		snprintf(what, sizeof(what), "set '%s'", argv[optind]);
-	fd = id ? observe_attach_id(id) : observe_attach_name(argv[optind]);
+		if (!observe_find(fd, argv[optind], &id, &exit_code)) {
+			close(fd);
+			return exit_code;
+		}
+	}
+	close(fd);
+	fd = observe_attach(id);
 	if (fd < 0) {
 		vdi_error("there is no %s that you may see", what);
 		return EXIT_FAILED;

@@ -4,22 +4,30 @@
  */
 #include <getopt.h>
 #include <json-c/json.h>
-#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "observe.h"
 
-static void owner_name(uint32_t uid, char *buf, size_t size)
-{
-	struct passwd *pw = getpwuid(uid);
+enum column {
+	COLUMN_NAME, COLUMN_STATE, COLUMN_OWNER, COLUMN_CREATOR, COLUMN_DEVICES,
+	COLUMN_CLIENT, COLUMN_DATABASE, COLUMN_BYTES, COLUMN_AGE, COLUMNS
+};
 
-	if (pw)
-		snprintf(buf, size, "%s", pw->pw_name);
-	else
-		snprintf(buf, size, "%u", uid);
-}
+/* A line of the table, and the lines about its devices. */
+struct row {
+	struct row *next;
+	char *cell[COLUMNS];
+	char *devices;
+};
+
+/* The lines are printed when all are known: columns are as wide as needed. */
+struct table {
+	struct row *first, **last;
+	bool creators;		/* some set's is not its owner */
+};
 
 static void peer_text(const struct vdiset_peer *peer, char *buf, size_t size)
 {
@@ -47,7 +55,7 @@ static uint64_t set_bytes(int fd, const struct vdiset_status *status)
 	return bytes;
 }
 
-static void print_device(int fd, unsigned int index)
+static void print_device(FILE *out, int fd, unsigned int index)
 {
 	struct vdiset_device_status device;
 	char name[4 * VDISET_NAME_MAX + 1], client[128], bytes[32];
@@ -63,35 +71,122 @@ static void print_device(int fd, unsigned int index)
 			    sizeof(database));
 	vdi_format_duration(device.out_client_waited_ns / 1e9, appliance,
 			    sizeof(appliance));
-	printf("    device %-2u %-24s client %-20s %10s %llu of %llu commands done; waited: database %s, appliance %s\n",
+	fprintf(out, "    device %-2u %-24s client %-20s %10s %llu of %llu commands done; waited: database %s, appliance %s\n",
 	       index, device.out_name_len ? name : "-", client, bytes,
 	       (unsigned long long)device.out_completions,
 	       (unsigned long long)device.out_commands, database, appliance);
 }
 
-static void print_set(int fd, const struct vdiset_status *status, bool verbose)
+static void free_row(struct row *row)
 {
-	char name[4 * VDISET_NAME_MAX + 1], owner[64], devices[24];
-	char primary[128], server[128], bytes[32], age[32];
+	int i;
+
+	for (i = 0; i < COLUMNS; i++)
+		free(row->cell[i]);
+	free(row->devices);
+	free(row);
+}
+
+static char *device_lines(int fd, const struct vdiset_status *status)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
 	unsigned int i;
+
+	if (!out)
+		return NULL;
+	for (i = 0; i < status->out_config.device_count; i++)
+		print_device(out, fd, i);
+	return fclose(out) ? NULL : text;
+}
+
+/* False when there is no memory. */
+static bool add_set(struct table *table, int fd,
+		    const struct vdiset_status *status, bool verbose)
+{
+	char name[4 * VDISET_NAME_MAX + 1], owner[64], creator[64], devices[24];
+	char primary[128], server[128], bytes[32], age[32];
+	const char *cells[COLUMNS] = {
+		[COLUMN_NAME] = status->out_name_len ? name : "-",
+		[COLUMN_STATE] = observe_state_name(status->out_state),
+		[COLUMN_OWNER] = owner,
+		[COLUMN_CREATOR] = creator,
+		[COLUMN_DEVICES] = devices,
+		[COLUMN_CLIENT] = primary,
+		[COLUMN_DATABASE] = server,
+		[COLUMN_BYTES] = bytes,
+		[COLUMN_AGE] = age,
+	};
+	struct row *row = calloc(1, sizeof(*row));
+	bool ok = row;
+	int i;
 
 	observe_escape(status->out_name, status->out_name_len, name,
 		       sizeof(name));
-	owner_name(status->out_uid, owner, sizeof(owner));
+	vdi_user_text(status->out_uid, owner, sizeof(owner));
+	vdi_user_text(status->out_creator, creator, sizeof(creator));
 	peer_text(&status->out_primary, primary, sizeof(primary));
 	peer_text(&status->out_server, server, sizeof(server));
 	vdi_format_bytes(set_bytes(fd, status), bytes, sizeof(bytes));
 	vdi_format_duration(status->out_age_ns / 1e9, age, sizeof(age));
 	snprintf(devices, sizeof(devices), "%u/%u", status->out_client_devices,
 		 status->out_config.device_count);
-	printf("%-20s %-12s %-10s %-7s %-20s %-20s %10s %9s\n",
-	       status->out_name_len ? name : "-",
-	       observe_state_name(status->out_state), owner, devices, primary,
-	       server, bytes, age);
-	if (!verbose)
-		return;
-	for (i = 0; i < status->out_config.device_count; i++)
-		print_device(fd, i);
+	for (i = 0; ok && i < COLUMNS; i++)
+		ok = (row->cell[i] = strdup(cells[i]));
+	if (ok && verbose)
+		ok = (row->devices = device_lines(fd, status));
+	if (!ok) {
+		if (row)
+			free_row(row);
+		return false;
+	}
+	table->creators |= status->out_uid != status->out_creator;
+	*table->last = row;
+	table->last = &row->next;
+	return true;
+}
+
+static void print_row(const struct table *table, char *const *cell,
+		      const int *width)
+{
+	int i;
+
+	for (i = 0; i < COLUMNS; i++) {
+		if (i == COLUMN_CREATOR && !table->creators)
+			continue;
+		printf("%s%*s", i ? "  " : "",
+		       i < COLUMN_BYTES ? -width[i] : width[i], cell[i]);
+	}
+	putchar('\n');
+}
+
+static void print_table(struct table *table)
+{
+	static char *const head[COLUMNS] = {
+		"NAME", "STATE", "OWNER", "CREATOR", "DEVICES", "CLIENT",
+		"DATABASE", "BYTES", "AGE"
+	};
+	int i, width[COLUMNS];
+	struct row *row;
+
+	for (i = 0; i < COLUMNS; i++) {
+		width[i] = strlen(head[i]);
+		for (row = table->first; row; row = row->next) {
+			if ((int)strlen(row->cell[i]) > width[i])
+				width[i] = strlen(row->cell[i]);
+		}
+	}
+	if (table->first)
+		print_row(table, head, width);
+	while (table->first) {
+		row = table->first;
+		table->first = row->next;
+		print_row(table, row->cell, width);
+		if (row->devices)
+			fputs(row->devices, stdout);
+		free_row(row);
+	}
 }
 
 static struct json_object *json_name(const char *name, size_t length)
@@ -175,6 +270,8 @@ static struct json_object *json_set(int fd, const struct vdiset_status *status)
 		json_object_new_string(observe_state_name(status->out_state)));
 	json_object_object_add(object, "uid",
 			       json_object_new_int64(status->out_uid));
+	json_object_object_add(object, "creator",
+			       json_object_new_int64(status->out_creator));
 	json_object_object_add(object, "gid",
 			       json_object_new_int64(status->out_gid));
 	json_object_object_add(object, "mode",
@@ -202,17 +299,17 @@ static struct json_object *json_set(int fd, const struct vdiset_status *status)
 /* Sets come and go meanwhile: what has gone is left out. */
 static int list_sets(bool verbose, struct json_object *json)
 {
+	struct vdiset_list list = { .cursor = 0 };
+	struct table table = { .last = &table.first };
 	int exit_code = EXIT_OK;
-	uint64_t cursor = 0;
-	bool header = false;
 	int fd;
 
 	fd = observe_open(&exit_code);
 	if (fd < 0)
 		return exit_code;
-	while (observe_next(fd, &cursor)) {
+	while (exit_code == EXIT_OK && observe_next(fd, &list)) {
 		struct vdiset_status status;
-		int set = observe_attach_id(cursor);
+		int set = observe_attach(list.cursor);
 
 		if (set < 0)
 			continue;
@@ -220,29 +317,27 @@ static int list_sets(bool verbose, struct json_object *json)
 			close(set);
 			continue;
 		}
-		if (!json && !header) {
-			printf("%-20s %-12s %-10s %-7s %-20s %-20s %10s %9s\n",
-			       "NAME", "STATE", "OWNER", "DEVICES", "CLIENT",
-			       "DATABASE", "BYTES", "AGE");
-			header = true;
-		}
-		if (json)
+		if (json) {
 			json_object_array_add(json, json_set(set, &status));
-		else
-			print_set(set, &status, verbose);
+		} else if (!add_set(&table, set, &status, verbose)) {
+			vdi_error("out of memory");
+			exit_code = EXIT_FAILED;
+		}
 		close(set);
 	}
 	close(fd);
-	if (!json && !header && isatty(STDOUT_FILENO))
+	if (!json && !table.first && isatty(STDOUT_FILENO))
 		fputs("vdi: no sets are in use\n", stderr);
-	return EXIT_OK;
+	print_table(&table);
+	return exit_code;
 }
 
 static void usage(FILE *out)
 {
 	fputs("usage: vdi ls [--verbose] [--json]\n\n"
-	      "Lists the virtual device sets that you may see: state, owner, devices open and in\n"
-	      "all, the processes at both ends, bytes transferred, age.\n\n"
+	      "Lists the virtual device sets that you may see: state, owner, the user who created\n"
+	      "it where that is another, devices open and in all, the processes at both ends,\n"
+	      "bytes transferred, age.\n\n"
 	      "  -v, --verbose  a line for each device too, with how long the database has waited\n"
 	      "                 for the appliance (the backup program) and the reverse\n"
 	      "  -j, --json     everything, as a JSON array\n"

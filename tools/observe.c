@@ -27,29 +27,29 @@ int observe_open(int *exit_code)
 	return -1;
 }
 
-bool observe_next(int fd, uint64_t *cursor)
+bool observe_next(int fd, struct vdiset_list *list)
 {
-	struct vdiset_list list = {
-		.size = sizeof(list),
-		.cursor = *cursor,
+	*list = (struct vdiset_list){
+		.size = sizeof(*list),
+		.cursor = list->cursor,
 	};
-
-	if (ioctl(fd, VDISET_LIST, &list))
-		return false;
-	*cursor = list.cursor;
-	return true;
+	return !ioctl(fd, VDISET_LIST, list);
 }
 
-static int attach(struct vdiset_attach *args)
+int observe_attach(uint64_t id)
 {
+	struct vdiset_attach args = {
+		.size = sizeof(args),
+		.flags = VDISET_ATTACH_BY_ID,
+		.role = VDISET_ROLE_OBSERVER,
+		.id = id,
+	};
 	int fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
 	int saved;
 
 	if (fd < 0)
 		return -1;
-	args->size = sizeof(*args);
-	args->role = VDISET_ROLE_OBSERVER;
-	if (!ioctl(fd, VDISET_ATTACH, args))
+	if (!ioctl(fd, VDISET_ATTACH, &args))
 		return fd;
 	saved = errno;
 	close(fd);
@@ -57,27 +57,101 @@ static int attach(struct vdiset_attach *args)
 	return -1;
 }
 
-int observe_attach_id(uint64_t id)
-{
-	struct vdiset_attach args = {
-		.flags = VDISET_ATTACH_BY_ID,
-		.id = id,
-	};
+/* ------------------------------------------------------------------- names */
 
-	return attach(&args);
+/* What a name on the command line may stand for. */
+struct wanted {
+	const char *name;
+	const char *rest;	/* of USER:NAME, the name; NULL = it is none */
+	uid_t user;
+};
+
+static bool has_name(const struct vdiset_list *set, const char *name)
+{
+	return strlen(name) == set->out_name_len &&
+	       !memcmp(name, set->out_name, set->out_name_len);
 }
 
-int observe_attach_name(const char *name)
+static bool is_wanted(const struct wanted *wanted,
+		      const struct vdiset_list *set)
 {
-	struct vdiset_attach args = {
-		.flags = VDISET_ATTACH_BY_NAME,
-		.name = (uintptr_t)name,
-		.name_len = strlen(name),
-		.creator = geteuid(),
-	};
-
-	return attach(&args);
+	return has_name(set, wanted->name) ||
+	       (wanted->rest && set->out_creator == wanted->user &&
+		has_name(set, wanted->rest));
 }
+
+/* A user's name has no colon; the name of a set may have. */
+static void parse_wanted(struct wanted *wanted, const char *name)
+{
+	const char *colon = strchr(name, ':');
+	char user[256];
+
+	*wanted = (struct wanted){ .name = name };
+	if (!colon || (size_t)(colon - name) >= sizeof(user))
+		return;
+	snprintf(user, sizeof(user), "%.*s", (int)(colon - name), name);
+	if (vdi_parse_user(user, &wanted->user))
+		wanted->rest = colon + 1;
+}
+
+static bool is_live(const struct vdiset_list *set)
+{
+	return set->out_state < VDISET_STATE_TERMINATED;
+}
+
+/* Each of them on a line, with what makes it unambiguous. */
+static void print_candidates(int fd, const struct wanted *wanted)
+{
+	struct vdiset_list set = { .cursor = 0 };
+	char name[4 * VDISET_NAME_MAX + 1], user[64];
+
+	while (observe_next(fd, &set)) {
+		if (!is_wanted(wanted, &set) || !is_live(&set))
+			continue;
+		observe_escape(set.out_name, set.out_name_len, name,
+			       sizeof(name));
+		vdi_user_text(set.out_creator, user, sizeof(user));
+		vdi_error("  --id %llu is %s:%s, %s",
+			  (unsigned long long)set.cursor, user, name,
+			  observe_state_name(set.out_state));
+	}
+}
+
+/* A live set comes before one that has ended, of which the last counts. */
+bool observe_find(int fd, const char *name, uint64_t *id, int *exit_code)
+{
+	struct vdiset_list set = { .cursor = 0 };
+	unsigned int live = 0;
+	struct wanted wanted;
+	uint64_t ended = 0;
+
+	parse_wanted(&wanted, name);
+	while (observe_next(fd, &set)) {
+		if (!is_wanted(&wanted, &set))
+			continue;
+		if (!is_live(&set))
+			ended = set.cursor;
+		else if (!live++)
+			*id = set.cursor;
+	}
+	if (live == 1)
+		return true;
+	if (live) {
+		vdi_error("'%s' stands for %u sets; name one as USER:NAME or by its number:",
+			  name, live);
+		print_candidates(fd, &wanted);
+		*exit_code = EXIT_USAGE;
+		return false;
+	}
+	*id = ended;
+	if (ended)
+		return true;
+	vdi_error("there is no set '%s' that you may see", name);
+	*exit_code = EXIT_FAILED;
+	return false;
+}
+
+/* ------------------------------------------------------------------ status */
 
 bool observe_status(int fd, struct vdiset_status *status)
 {

@@ -11,11 +11,15 @@
 
 /* A set file; -1 after an error message, *exit_code set. */
 int observe_open(int *exit_code);
-/* Walk the sets: cursor 0 first. False when there are no more. */
-bool observe_next(int fd, uint64_t *cursor);
+/* Walk the sets: all 0 first. False when there are no more. */
+bool observe_next(int fd, struct vdiset_list *list);
+/*
+ * The number of the set that a name on the command line stands for: NAME, or
+ * USER:NAME for one that USER created. False after an error message.
+ */
+bool observe_find(int fd, const char *name, uint64_t *id, int *exit_code);
 /* An observer's file of the set; -1: it has gone, errno tells. */
-int observe_attach_id(uint64_t id);
-int observe_attach_name(const char *name);
+int observe_attach(uint64_t id);
 bool observe_status(int fd, struct vdiset_status *status);
 bool observe_device(int fd, unsigned int index,
 		    struct vdiset_device_status *status);

@@ -21,7 +21,8 @@ struct sample {
 };
 
 struct top {
-	const char *name;		/* NULL = every set */
+	const char *name;		/* NULL = every set, or that of the next */
+	uint64_t id;			/* 0 = not known, or every set */
 	double interval;
 	uint64_t count;			/* 0 = until stopped */
 	bool redraw;
@@ -68,10 +69,10 @@ static void free_samples(struct sample *sample)
 static struct sample *sample_all(int fd)
 {
 	struct sample *first = NULL, **last = &first;
-	uint64_t cursor = 0;
+	struct vdiset_list list = { .cursor = 0 };
 
-	while (observe_next(fd, &cursor)) {
-		int set = observe_attach_id(cursor);
+	while (observe_next(fd, &list)) {
+		int set = observe_attach(list.cursor);
 
 		if (set < 0)
 			continue;
@@ -83,9 +84,9 @@ static struct sample *sample_all(int fd)
 	return first;
 }
 
-static struct sample *sample_one(const char *name)
+static struct sample *sample_one(uint64_t id)
 {
-	int set = observe_attach_name(name);
+	int set = observe_attach(id);
 	struct sample *sample;
 
 	if (set < 0)
@@ -160,9 +161,38 @@ static void print_line(const char *name, const struct pace *pace,
 	       pace->database_waits * 100, pace->appliance_waits * 100, what);
 }
 
-static void print_set(const struct sample *now, const struct sample *before)
+static bool same_name(const struct vdiset_status *a,
+		      const struct vdiset_status *b)
 {
-	char name[4 * VDISET_NAME_MAX + 1], line[64];
+	return a->out_name_len == b->out_name_len &&
+	       !memcmp(a->out_name, b->out_name, a->out_name_len);
+}
+
+/* The name of a set; with its creator, where another set has the same. */
+static void title(const struct sample *all, const struct sample *sample,
+		  char *buf, size_t size)
+{
+	const struct vdiset_status *status = &sample->status;
+	char name[4 * VDISET_NAME_MAX + 1], user[64];
+
+	if (!status->out_name_len) {
+		snprintf(buf, size, "-");
+		return;
+	}
+	observe_escape(status->out_name, status->out_name_len, name,
+		       sizeof(name));
+	for (; all; all = all->next) {
+		if (all != sample && same_name(&all->status, status))
+			break;
+	}
+	vdi_user_text(status->out_creator, user, sizeof(user));
+	snprintf(buf, size, "%s%s%s", all ? user : "", all ? ":" : "", name);
+}
+
+static void print_set(const struct sample *all_sets, const struct sample *now,
+		      const struct sample *before)
+{
+	char name[4 * VDISET_NAME_MAX + 65], line[64];
 	struct pace all = { 0 }, pace[VDI_MAX_DEVICES];
 	unsigned int i, n = now->status.out_config.device_count;
 
@@ -174,10 +204,8 @@ static void print_set(const struct sample *now, const struct sample *before)
 		all.database_waits += pace[i].database_waits / n;
 		all.appliance_waits += pace[i].appliance_waits / n;
 	}
-	observe_escape(now->status.out_name, now->status.out_name_len, name,
-		       sizeof(name));
-	print_line(now->status.out_name_len ? name : "-", &all,
-		   now->status.out_state == VDISET_STATE_ACTIVE ?
+	title(all_sets, now, name, sizeof(name));
+	print_line(name, &all, now->status.out_state == VDISET_STATE_ACTIVE ?
 		   verdict(&all) : observe_state_name(now->status.out_state));
 	for (i = 0; n > 1 && i < n; i++) {
 		observe_escape(now->device[i].out_name,
@@ -189,18 +217,20 @@ static void print_set(const struct sample *now, const struct sample *before)
 	}
 }
 
-static void print_all(struct top *top, const struct sample *now)
+static void print_all(struct top *top, const struct sample *all)
 {
+	const struct sample *now;
+
 	if (top->redraw)
 		fputs("\033[H\033[2J", stdout);
 	printf("%-28s %12s %9s %6s %9s %9s\n", "", "", "", "in", "database",
 	       "appliance");
 	printf("%-28s %12s %9s %6s %9s %9s\n", "SET, DEVICES", "BYTES",
 	       "COMMANDS/s", "FLIGHT", "WAITS", "WAITS");
-	if (!now)
+	if (!all)
 		puts("no sets are in use");
-	for (; now; now = now->next)
-		print_set(now, find(top->before, now->status.out_id));
+	for (now = all; now; now = now->next)
+		print_set(all, now, find(top->before, now->status.out_id));
 	if (!top->redraw)
 		putchar('\n');
 	fflush(stdout);
@@ -228,16 +258,20 @@ static int run(struct top *top)
 	if (fd < 0)
 		return rc;
 	vdi_catch_signals();
+	if (top->name && !observe_find(fd, top->name, &top->id, &rc)) {
+		close(fd);
+		return rc;
+	}
 	for (i = 0; !top->count || i < top->count; i++) {
 		if (i)
 			nap(top->interval);
 		if (vdi_signal_received())
 			break;
-		now = top->name ? sample_one(top->name) : sample_all(fd);
-		if (top->name && !now) {
+		now = top->id ? sample_one(top->id) : sample_all(fd);
+		if (top->id && !now) {
 			if (!i) {
-				vdi_error("there is no set '%s', or not for you",
-					  top->name);
+				vdi_error("there is no set %llu that you may see",
+					  (unsigned long long)top->id);
 				rc = EXIT_FAILED;
 			}
 			break;
@@ -253,11 +287,13 @@ static int run(struct top *top)
 
 static void usage(FILE *out)
 {
-	fputs("usage: vdi top [NAME] [OPTIONS]\n\n"
+	fputs("usage: vdi top [[USER:]NAME] [OPTIONS]\n\n"
 	      "Shows, again and again, how fast the sets that you may see move, and how much of\n"
 	      "the time each side sleeps waiting for the other. When the database waits, the\n"
 	      "backup program is slow; when the appliance (the backup program) waits, the\n"
-	      "database is. Ctrl-C ends it.\n\n"
+	      "database is. Ctrl-C ends it. Several users may have a set of the same name: USER\n"
+	      "is the one who created it.\n\n"
+	      "      --id NUMBER     the set of this number, see 'vdi ls --json'\n"
 	      "  -i, --interval SEC  time between two looks (default 1)\n"
 	      "  -n, --count N       end after N looks; the first shows the time since the\n"
 	      "                      set's creation\n"
@@ -268,6 +304,7 @@ static void usage(FILE *out)
 int vdi_top_main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "id", required_argument, NULL, 'I' },
 		{ "interval", required_argument, NULL, 'i' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "batch", no_argument, NULL, 'b' },
@@ -280,6 +317,13 @@ int vdi_top_main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "i:n:bh", options, NULL)) != -1) {
 		switch (c) {
+		case 'I':
+			if (!vdi_parse_size(optarg, 1, UINT64_MAX, &top.id)) {
+				vdi_error("'%s' is not the number of a set",
+					  optarg);
+				return EXIT_USAGE;
+			}
+			break;
 		case 'i':
 			if (!vdi_parse_seconds(optarg, &ms) || ms < 10) {
 				vdi_error("the interval is a number of seconds from 0.01, not '%s'",
@@ -307,7 +351,7 @@ int vdi_top_main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	if (argc - optind > 1) {
+	if (argc - optind > !top.id) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}

@@ -39,6 +39,18 @@ void vdi_format_duration(double seconds, char *buf, size_t size);
 double vdi_now(void);
 int vdi_exit_for(int code);
 
+/* Users named on the command line. */
+struct vdi_users {
+	unsigned int count;
+	uid_t uid[VDI_MAX_TRUSTED_USERS];
+};
+/* A user by name or number. */
+bool vdi_parse_user(const char *text, uid_t *uid);
+/* Add "root,backup,70" to the list; false after an error message. */
+bool vdi_users_add(struct vdi_users *users, const char *list);
+/* The name of a user, or the number where there is none. */
+void vdi_user_text(uid_t uid, char *buf, size_t size);
+
 /* Names of a set's devices: the set's, then NAME1, NAME2, ... or as given. */
 struct vdi_names {
 	const char *set;
