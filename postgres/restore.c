@@ -511,6 +511,8 @@ static void usage(FILE *out)
 	      "'vdi restore NAME --from BACKUP' serves.\n\n"
 	      "  -D, --pgdata DIR          data directory to make; absolute, absent or empty\n"
 	      "  -T, --tablespace-mapping OLD=NEW  put a tablespace elsewhere; may be repeated\n"
+	      "      --from USER           join a set that USER created, by name or number, in\n"
+	      "                            place of you and root; may be a list with commas\n"
 	      "  -t, --timeout SEC         how long to wait for the set (default 60)\n"
 	      "  -q, --quiet               no progress, no summary\n"
 	      "  -h, --help                this text\n\n"
@@ -534,6 +536,7 @@ static int parse(struct restore *r, int argc, char **argv)
 	static const struct option options[] = {
 		{ "pgdata", required_argument, NULL, 'D' },
 		{ "tablespace-mapping", required_argument, NULL, 'T' },
+		{ "from", required_argument, NULL, 'F' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "help", no_argument, NULL, 'h' },
@@ -551,6 +554,10 @@ static int parse(struct restore *r, int argc, char **argv)
 			if (add_mapping(r, optarg))
 				break;
 			vdi_error("a mapping is OLD=NEW with absolute paths");
+			return EXIT_USAGE;
+		case 'F':
+			if (vdi_users_add(&r->db.from, optarg))
+				break;
 			return EXIT_USAGE;
 		case 't':
 			if (vdi_parse_seconds(optarg, &r->db.timeout_ms))

@@ -155,6 +155,18 @@ bool appliance_interrupted(struct appliance *a)
 	return number != 0;
 }
 
+static void tell_database(struct appliance *a)
+{
+	struct vdi_peer peer;
+	char text[128];
+
+	if (vdi_client_get_peer(a->client, &peer) != NOERROR)
+		return;
+	vdi_peer_describe(&peer, text, sizeof(text));
+	fprintf(stderr, "vdi: the database on '%s' is %s\n", a->names.set,
+		text);
+}
+
 static bool wait_for_database(struct appliance *a)
 {
 	double deadline = vdi_now() + a->timeout_ms / 1000.0;
@@ -175,6 +187,8 @@ static bool wait_for_database(struct appliance *a)
 	} while (rc == VD_E_TIMEOUT);
 	if (rc != NOERROR)
 		appliance_fail_for(a, rc, "configuration");
+	else if (!a->quiet)
+		tell_database(a);
 	return rc == NOERROR;
 }
 
@@ -292,7 +306,7 @@ static void run_lanes(struct appliance *a)
 
 static int create_set(struct appliance *a)
 {
-	char text[256];
+	char text[1024];
 	int rc;
 
 	if (vdi_load_module(text, sizeof(text)) != NOERROR) {

@@ -66,7 +66,7 @@ bool db_fail_device(struct database *db, unsigned int device,
 bool db_fail_for(struct database *db, int code, const char *doing)
 {
 	struct vdi_abort_info info;
-	char text[256];
+	char text[768];
 
 	if (code == VD_E_ABORT &&
 	    vdi_server_abort_info(db->server, &info) == NOERROR &&
@@ -97,27 +97,79 @@ static bool must_stop(struct database *db)
 	return false;
 }
 
-/* The client may come after us: look for its set until the time-out. */
+/* Why no set was joined so far, in the words of the library. */
+struct waited {
+	char now[768];
+	char ended[768];		/* about the last set that was aborted */
+	bool warned;			/* about a user who is not trusted */
+};
+
+static void look_why(struct database *db, int code, struct waited *why)
+{
+	uid_t user;
+
+	vdi_server_message(db->server, why->now, sizeof(why->now));
+	if (code == VD_E_ABORT)
+		strcpy(why->ended, why->now);
+	if (why->warned ||
+	    vdi_server_get_untrusted(db->server, &user) != NOERROR)
+		return;
+	why->warned = true;
+	vdi_error("warning: %s; if it is the right one, use --from %lu",
+		  why->now, (unsigned long)user);
+}
+
+static bool fail_late(struct database *db, const struct waited *why)
+{
+	bool both = *why->ended && strcmp(why->ended, why->now);
+
+	return db_fail(db, EXIT_TIMED_OUT,
+		       "no backup program has created the set within %g s: %s%s%s",
+		       db->timeout_ms / 1000.0, why->now,
+		       both ? "; before that, " : "", both ? why->ended : "");
+}
+
+static void tell_client(struct database *db)
+{
+	struct vdi_peer peer;
+	char text[128];
+
+	if (db->quiet || vdi_server_get_peer(db->server, &peer) != NOERROR)
+		return;
+	vdi_peer_describe(&peer, text, sizeof(text));
+	fprintf(stderr, "vdi: joined '%s' of %s\n", db->names.set, text);
+}
+
+/*
+ * The client may come after us: look for its set until the time-out. A set that
+ * has ended, and is still held by a process, may be followed by another.
+ */
 static bool open_set(struct database *db)
 {
 	const struct timespec tick = { .tv_nsec = TICK_MS * 1000000L };
 	double deadline = vdi_now() + db->timeout_ms / 1000.0;
+	struct waited why = { .warned = false };
 	int rc;
 
+	rc = vdi_server_set_trusted_users(db->server, db->from.uid,
+					  db->from.count);
+	if (rc != NOERROR)
+		return db_fail_for(db, rc, "opening the set");
 	for (;;) {
 		rc = vdi_server_open(db->server, db->instance, db->names.set);
 		if (rc == NOERROR)
-			return true;
-		if (rc != VD_E_INVALID)
+			break;
+		if (rc != VD_E_INVALID && rc != VD_E_ABORT)
 			return db_fail_for(db, rc, "opening the set");
+		look_why(db, rc, &why);
 		if (must_stop(db))
 			return false;
 		if (db->timeout_ms && vdi_now() >= deadline)
-			return db_fail(db, EXIT_TIMED_OUT,
-				       "no backup program has created the set within %.0f s (or it may not be used by this user)",
-				       db->timeout_ms / 1000.0);
+			return fail_late(db, &why);
 		nanosleep(&tick, NULL);
 	}
+	tell_client(db);
+	return true;
 }
 
 static bool choose_profile(struct database *db)

@@ -57,6 +57,7 @@ struct database {
 	const char *verb;
 	struct vdi_names names;
 	const char *instance;
+	struct vdi_users from;		/* whose set; none = you and root */
 	unsigned int count;		/* 0 until the client has told */
 	uint32_t block_size;
 	uint32_t max_transfer;
@@ -86,7 +87,7 @@ struct database {
 	bool orderly;			/* a failure is no reason to abort yet */
 	bool completing;		/* Complete was sent */
 	int exit_code;
-	char message[512];
+	char message[1024];
 };
 
 static inline bool db_writes(const struct database *db)

@@ -18,7 +18,7 @@ static const struct profile *const profiles[] = {
 /* Options that have no short form. */
 enum {
 	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_VERIFY, OPT_SNAPSHOT,
-	OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT
+	OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT, OPT_FROM
 };
 
 struct serve {
@@ -36,6 +36,9 @@ static void usage(FILE *out)
 	      "to its devices, or puts their contents together on standard output.\n\n"
 	      "      --instance NAME         the set is one of this instance (default: what\n"
 	      "                              _VIRTUAL_SERVER_NAME_ says, or the default one)\n"
+	      "      --from USER             join a set that USER created, by name or number, in\n"
+	      "                              place of you and root; several with commas, or\n"
+	      "                              repeated: the first who has a set counts\n"
 	      "  -n, --devices N             fail unless the set has N devices\n"
 	      "      --device NAME           name of the next device; may be repeated. The\n"
 	      "                              first must be the set's; default NAME, NAME1, ...\n"
@@ -121,6 +124,8 @@ static int take_option(struct serve *serve, int c)
 			return bad("an instance has a name", optarg);
 		db->instance = optarg;
 		return 0;
+	case OPT_FROM:
+		return vdi_users_add(&db->from, optarg) ? 0 : EXIT_USAGE;
 	case OPT_PROFILE:
 		return take_profile(db);
 	case OPT_VERIFY:
@@ -208,6 +213,7 @@ static int parse(struct serve *serve, int argc, char **argv)
 		{ "devices", required_argument, NULL, 'n' },
 		{ "device", required_argument, NULL, OPT_DEVICE },
 		{ "instance", required_argument, NULL, OPT_INSTANCE },
+		{ "from", required_argument, NULL, OPT_FROM },
 		{ "profile", required_argument, NULL, OPT_PROFILE },
 		{ "verify", no_argument, NULL, OPT_VERIFY },
 		{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
