@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include <limits.h>
+#include <pwd.h>
 
 #include "access/xlog.h"
 #include "fmgr.h"
@@ -28,6 +29,14 @@ void _PG_init(void);
 static int connect_timeout;
 static int max_transfer_size;
 static int buffer_count;
+static char *trusted_users;
+
+/* The value of vdiset.trusted_users, as the check hook has resolved it. */
+struct trusted {
+	int count;
+	uid_t user[VDI_MAX_TRUSTED_USERS];
+};
+static struct trusted trusted;
 
 struct vdiset_sink {
 	bbsink base;			/* first */
@@ -198,6 +207,8 @@ static bbsink *get_sink(bbsink *next_sink, void *detail_arg)
 	options->connect_timeout = connect_timeout;
 	options->max_transfer_size = max_transfer_size;
 	options->buffer_count = buffer_count;
+	memcpy(options->trusted, trusted.user, sizeof(trusted.user));
+	options->trusted_count = trusted.count;
 	/* now, before the checkpoint: a missing set is to be known at once */
 	sink->writer = vdiset_writer_open(options);
 	return &sink->base;
@@ -210,6 +221,93 @@ static bool check_transfer_size(int *newval, void **extra, GucSource source)
 		return true;
 	GUC_check_errdetail("The size must be a multiple of 64 kB.");
 	return false;
+}
+
+/* A user by name or number. */
+static bool find_user(const char *name, uid_t *user)
+{
+	const struct passwd *pw = getpwnam(name);
+	unsigned long long value;
+	char *end;
+
+	if (pw) {
+		*user = pw->pw_uid;
+		return true;
+	}
+	if (*name < '0' || *name > '9')
+		return false;
+	errno = 0;
+	value = strtoull(name, &end, 10);
+	if (errno || *end || value >= (uid_t)-1)
+		return false;
+	*user = value;
+	return true;
+}
+
+/* Spaces around a name mean nothing. */
+static char *trim(char *name)
+{
+	char *end;
+
+	while (*name == ' ' || *name == '\t')
+		name++;
+	end = name + strlen(name);
+	while (end > name && (end[-1] == ' ' || end[-1] == '\t'))
+		*--end = '\0';
+	return name;
+}
+
+static bool parse_users(char *list, struct trusted *users)
+{
+	char *name;
+
+	while ((name = strsep(&list, ",")) != NULL) {
+		name = trim(name);
+		if (users->count == VDI_MAX_TRUSTED_USERS) {
+			GUC_check_errdetail("There are more than %d users.",
+					    VDI_MAX_TRUSTED_USERS);
+			return false;
+		}
+		if (!find_user(name, &users->user[users->count])) {
+			GUC_check_errdetail("There is no operating-system user \"%s\".",
+					    name);
+			return false;
+		}
+		users->count++;
+	}
+	return true;
+}
+
+/* What the server frees: with free(3) up to release 15. */
+static struct trusted *allocate_users(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, sizeof(struct trusted));
+#else
+	return malloc(sizeof(struct trusted));
+#endif
+}
+
+static bool check_trusted_users(char **newval, void **extra, GucSource source)
+{
+	struct trusted *result, users = { 0 };
+	char *list = pstrdup(*newval ? *newval : "");
+	bool ok = !*trim(list) || parse_users(list, &users);
+
+	pfree(list);
+	if (!ok)
+		return false;
+	result = allocate_users();
+	if (!result)
+		return false;
+	*result = users;
+	*extra = result;
+	return true;
+}
+
+static void assign_trusted_users(const char *newval, void *extra)
+{
+	trusted = *(const struct trusted *)extra;
 }
 
 void _PG_init(void)
@@ -226,6 +324,12 @@ void _PG_init(void)
 		"Number of buffers; 0 means four for each device.", NULL,
 		&buffer_count, 0, 0, 65536, PGC_SIGHUP, 0,
 		NULL, NULL, NULL);
+	/* in the configuration only: no client's say */
+	DefineCustomStringVariable("vdiset.trusted_users",
+		"Operating-system users whose device sets are joined.",
+		"Names or numbers; empty means the server's own user and root.",
+		&trusted_users, "", PGC_SIGHUP, GUC_LIST_INPUT,
+		check_trusted_users, assign_trusted_users, NULL);
 	MarkGUCPrefixReserved("vdiset");
 	BaseBackupAddTarget("vdiset", check_detail, get_sink);
 }

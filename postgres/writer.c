@@ -75,7 +75,7 @@ static void pg_attribute_noreturn()
 fail(struct vdiset_writer *writer, int code, const char *doing)
 {
 	struct vdi_abort_info info;
-	char text[256];
+	char text[768];
 
 	if (code == VD_E_ABORT &&
 	    vdi_server_abort_info(writer->server, &info) == NOERROR &&
@@ -298,32 +298,69 @@ void vdiset_writer_abandon(struct vdiset_writer *writer, const char *why)
 	active_writer = NULL;
 }
 
-/* The backup program may come a little later than we do. */
+/* For the server's log: who gets the backup. */
+static void log_client(struct vdiset_writer *writer)
+{
+	struct vdi_peer peer;
+	char text[128];
+
+	if (vdi_server_get_peer(writer->server, &peer) != NOERROR)
+		return;
+	vdi_peer_describe(&peer, text, sizeof(text));
+	ereport(LOG,
+		errmsg("virtual device set \"%s\": joined that of %s",
+		       writer->options.set, text));
+}
+
+/*
+ * The backup program may come a little later than we do, also after a set of this
+ * name that has ended and is still held by a process.
+ */
 static void open_set(struct vdiset_writer *writer)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 			(int64)writer->options.connect_timeout * 1000);
-	char text[256];
+	char text[768], ended[768] = "";
+	bool warned = false, both;
+	uid_t user;
 	int rc;
 
+	rc = vdi_server_set_trusted_users(writer->server,
+					  writer->options.trusted,
+					  writer->options.trusted_count);
+	if (rc != NOERROR)
+		fail(writer, rc, "trusted users");
 	for (;;) {
 		rc = vdi_server_open(writer->server, NULL, writer->options.set);
-		if (rc == NOERROR)
+		if (rc == NOERROR) {
+			log_client(writer);
 			return;
-		if (rc != VD_E_INVALID)
+		}
+		if (rc != VD_E_INVALID && rc != VD_E_ABORT)
 			fail(writer, rc, "connecting");
+		vdi_server_message(writer->server, text, sizeof(text));
+		if (rc == VD_E_ABORT)
+			strlcpy(ended, text, sizeof(ended));
+		if (!warned && vdi_server_get_untrusted(writer->server,
+							&user) == NOERROR) {
+			warned = true;
+			ereport(WARNING,
+				errmsg("virtual device set \"%s\": %s",
+				       writer->options.set, text));
+		}
 		check_client();
 		if (GetCurrentTimestamp() >= until)
 			break;
 		pg_usleep(100 * 1000);
 	}
-	vdi_server_message(writer->server, text, sizeof(text));
+	both = *ended && strcmp(ended, text);
 	ereport(ERROR,
 		errcode(ERRCODE_CONNECTION_FAILURE),
 		errmsg("virtual device set \"%s\" is not there for this server",
 		       writer->options.set),
-		errdetail("%s", *text ? text : vdi_strerror(rc)),
-		errhint("Start the backup program first (vdi backup), and let the server's operating-system user join the set (--group or --owner)."));
+		errdetail("%s%s%s", *text ? text : vdi_strerror(rc),
+			  both ? "; before that, " : "", both ? ended : ""),
+		errhint("Start the backup program first (vdi backup), let the server's operating-system user join the set (--group or --owner), and trust the user who creates it (vdiset.trusted_users)."));
 }
 
 static void configure(struct vdiset_writer *writer)

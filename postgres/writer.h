@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include <libvdi.h>
+
 /* What BASE_BACKUP's target detail and the settings say. */
 struct vdiset_options {
 	char *set;			/* name of the set */
@@ -17,6 +19,8 @@ struct vdiset_options {
 	int connect_timeout;		/* seconds to wait for the set, 0 = none */
 	int max_transfer_size;		/* KiB */
 	int buffer_count;		/* 0 = four per device */
+	uid_t trusted[VDI_MAX_TRUSTED_USERS];	/* whose sets are joined */
+	int trusted_count;		/* 0 = the server's own user and root */
 };
 
 struct vdiset_writer;

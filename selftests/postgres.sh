@@ -149,6 +149,122 @@ bad_details() {
 	done
 }
 
+# A set of the user 12345, who is not the server's, with a mode that lets all join.
+strange_appliance() { # DIR
+	chmod a+x "$work"
+	install -d -o 12345 "$work/by_another_user"
+	setpriv --reuid 12345 --regid 12345 --clear-groups \
+		"$vdi" backup pg --to "$work/by_another_user/$1" --mode 0666 > "$work/strange.log" 2>&1 &
+	appliance=$!
+	for _ in $(seq 100); do
+		"$vdi" ls | grep -q '^pg ' && return
+		sleep 0.1
+	done
+}
+
+# Until new sessions see it.
+trust() { # VALUE
+	local i
+
+	sql "alter system set vdiset.trusted_users = $1"
+	sql 'select pg_reload_conf()' > /dev/null
+	for ((i = 0; i < 100; i++)); do
+		[ "'$(sql 'show vdiset.trusted_users')'" != "$1" ] || return
+		sleep 0.1
+	done
+	echo "# vdiset.trusted_users does not become $1"
+	bad=1
+}
+
+tests+=(set_of_a_user_who_is_not_trusted)
+set_of_a_user_who_is_not_trusted() {
+	install -m 755 "$vdi" "$work/vdi"
+	local vdi=$work/vdi
+
+	strange_appliance no
+	basebackup vdiset:pg
+	is "pg_basebackup" 1 $?
+	expect "a warning" grep -q 'WARNING: .*"pg".*created by uid 12345, who is not trusted' "$work/basebackup.log"
+	is "warnings" 1 "$(grep -c 'WARNING' "$work/basebackup.log")"
+	expect "the error names the user, and those who are trusted" \
+		grep -q 'DETAIL: .*uid 12345, who is not trusted (trusted: postgres, root)' "$work/basebackup.log"
+	expect "the hint names the setting" grep -q 'HINT: .*vdiset.trusted_users' "$work/basebackup.log"
+	# root's gets the backup, the stranger's being there all the time
+	strange=$appliance
+	appliance trusted
+	basebackup vdiset:pg
+	is "pg_basebackup" 0 $?
+	wait $appliance
+	is "vdi backup" 0 $?
+	expect "the log says who got it" \
+		grep -q 'virtual device set "pg": joined that of vdi (pid [0-9]*, primary client, user root)' "$work/server.log"
+	kill $strange
+	wait $strange
+	expect "the stranger got nothing" test -z "$(ls "$work/by_another_user")"
+	show "$work/basebackup.log" "$work/appliance.log" "$work/strange.log"
+}
+
+tests+=(trusted_users)
+trusted_users() {
+	local value
+
+	install -m 755 "$vdi" "$work/vdi"
+	local vdi=$work/vdi
+
+	for value in "'no-such-user'" "'root,,postgres'" "'-1'"; do
+		sql "alter system set vdiset.trusted_users = $value" 2> "$work/sql.log"
+		expect "refused: $value" test $? != 0
+		expect "says why: $value" grep -q 'no operating-system user' "$work/sql.log"
+	done
+	sql "set vdiset.trusted_users = 'root'" 2> "$work/sql.log"
+	expect "no session's to set" grep -q 'cannot be changed now' "$work/sql.log"
+	trust "'nobody , 12345'"
+	strange_appliance yes
+	basebackup vdiset:pg
+	is "pg_basebackup" 0 $?
+	wait $appliance
+	is "vdi backup" 0 $?
+	expect "the backup is the stranger's" test -e "$work/by_another_user/yes/manifest.json"
+	show "$work/basebackup.log" "$work/strange.log"
+	# in place of the default
+	appliance roots
+	basebackup vdiset:pg
+	is "pg_basebackup" 1 $?
+	expect "names root" grep -q 'created by root (uid 0), who is not trusted (trusted: nobody, uid 12345)' \
+		"$work/basebackup.log"
+	kill $appliance
+	wait $appliance
+	trust "''"
+}
+
+# An appliance that was aborted and holds its set still is not the last word.
+tests+=(ended_set_is_waited_out)
+ended_set_is_waited_out() {
+	appliance first
+	for _ in $(seq 100); do
+		"$vdi" ls | grep -q '^pg ' && break
+		sleep 0.1
+	done
+	first=$appliance
+	kill -STOP $first
+	"$vdi" abort pg --message 'the first'
+	basebackup vdiset:pg
+	is "pg_basebackup" 1 $?
+	expect "says how it ended" grep -q 'DETAIL: .*has ended: aborted by vdi (pid [0-9]*, observer): the first' \
+		"$work/basebackup.log"
+	basebackup vdiset:pg &
+	basebackup=$!
+	sleep 1
+	appliance second
+	wait $basebackup
+	is "pg_basebackup" 0 $?
+	wait $appliance
+	is "vdi backup" 0 $?
+	kill -KILL $first
+	wait $first
+	show "$work/basebackup.log" "$work/appliance.log"
+}
+
 tests+=(wrong_number_of_devices)
 wrong_number_of_devices() {
 	appliance wrong --devices 2

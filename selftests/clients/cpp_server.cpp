@@ -443,6 +443,44 @@ static void one_object_for_several_sets()
 	IS(set->Release(), 0);
 }
 
+/* The process and user at the other end, and whose sets are joined. */
+static void peers()
+{
+	const uid_t nobody = 65534, self = geteuid();
+	IServerVirtualDeviceSet2 *other;
+	vdi_peer peer;
+	uid_t user;
+	Pair pair(1);
+
+	IS(pair.server->GetPeer(&peer), NOERROR);
+	IS(peer.role, VDI_ROLE_PRIMARY);
+	IS(peer.pid, getpid());
+	IS(peer.uid, self);
+	IS(peer.gid, getegid());
+	IS(strcmp(peer.comm, "cpp_server"), 0);
+	IS(pair.client->GetPeer(&peer), NOERROR);
+	IS(peer.role, VDI_ROLE_SERVER);
+	IS(peer.pid, getpid());
+	IS(pair.server->GetCreator(&user), NOERROR);
+	IS(user, self);
+	IS(pair.client->GetCreator(&user), NOERROR);
+	IS(user, self);
+
+	IS(IServerVirtualDeviceSet2::CreateInstance(&other), NOERROR);
+	IS(other->GetPeer(&peer), VD_E_PROTOCOL);
+	IS(other->GetCreator(&user), VD_E_PROTOCOL);
+	IS(other->SetTrustedUsers(&nobody, 1), NOERROR);
+	IS(other->Open(NULL, set_name().c_str()), VD_E_INVALID);
+	IS(vdi_server_get_untrusted(other->LibvdiHandle(), &user), NOERROR);
+	IS(user, self);
+	IS(other->SetTrustedUsers(NULL, 0), NOERROR);
+	IS(other->Open(NULL, set_name().c_str()), VD_E_BUSY);
+	IS(other->SetTrustedUsers(NULL, 1), VD_E_INVALID);
+	IS(pair.client->SetTrustedUsers(NULL, 1), VD_E_INVALID);
+	IS(pair.client->SetTrustedUsers(&nobody, 1), NOERROR);
+	IS(other->Release(), 0);
+}
+
 static void null_arguments()
 {
 	IClientVirtualDeviceSet2 *client;
@@ -485,6 +523,7 @@ int main(int argc, char **argv)
 		T(reference_of_another),
 		T(last_release_closes),
 		T(one_object_for_several_sets),
+		T(peers),
 		T(null_arguments),
 	};
 
