@@ -310,6 +310,31 @@ bool find_user(const char *name, uid_t *uid)
 }
 
 /*
+ * The users whose sets OpenInSecondary joins: VDI_TRUSTED_USERS is a list with
+ * commas, count 0 the default of libvdi. NULL, or what is wrong.
+ */
+const char *trust_wish(uid_t *users, unsigned int *count)
+{
+	const char *list = setting("VDI_TRUSTED_USERS");
+	char name[256];
+
+	for (*count = 0; list; ++*count) {
+		size_t length = strcspn(list, ",");
+
+		if (*count == VDI_MAX_TRUSTED_USERS)
+			return "VDI_TRUSTED_USERS has too many users";
+		if (length >= sizeof(name))
+			return "VDI_TRUSTED_USERS has a name that is too long";
+		memcpy(name, list, length);
+		name[length] = '\0';
+		if (!find_user(name, &users[*count]))
+			return "VDI_TRUSTED_USERS has a name that is no user";
+		list = list[length] ? list + length + 1 : NULL;
+	}
+	return NULL;
+}
+
+/*
  * The interface knows no owner, group or mode of a set; the environment may
  * open it to the database's user. NULL, or what is wrong.
  */
@@ -710,12 +735,19 @@ int ClientVirtualDeviceSet::Create(char *name, VDConfig *cfg)
 int ClientVirtualDeviceSet::OpenInSecondary(char *setName)
 {
 	static const char call[] = "OpenInSecondary";
+	uid_t users[VDI_MAX_TRUSTED_USERS];
 	Use<Set> set(cvds);
+	unsigned int count;
+	const char *wrong;
 
 	if (!set.get())
 		return no_set(call, cvds);
 	if (!setName)
 		return tell(call, VD_E_INVALID, "setName is NULL");
+	wrong = trust_wish(users, &count);
+	if (wrong)
+		return tell(call, VD_E_SECURITY, wrong);
+	vdi_client_set_trusted_users(set->client, users, count);
 	return set->open(call, setName, NULL, NULL);
 }
 

@@ -933,6 +933,27 @@ static void access_that_nobody_has()
 	IS(set.Close(), 0);
 }
 
+/* A secondary of another user than the primary has to trust that user. */
+static void secondary_trusts_users()
+{
+	const uid_t self = geteuid();
+	ClientVirtualDeviceSet second;
+	Pair pair;
+
+	setenv("VDI_TRUSTED_USERS", "no-such-user", 1);
+	IS(second.OpenInSecondary(set_name()), VD_E_SECURITY);
+	setenv("VDI_TRUSTED_USERS", "0,", 1);
+	IS(second.OpenInSecondary(set_name()), VD_E_SECURITY);
+	setenv("VDI_TRUSTED_USERS", "65534", 1);
+	IS(second.OpenInSecondary(set_name()), VD_E_PROTOCOL);
+	setenv("VDI_TRUSTED_USERS", ("65534," + std::to_string(self)).c_str(),
+	       1);
+	IS(second.OpenInSecondary(set_name()), 0);
+	IS(second.Close(), 0);
+	setenv("VDI_TRUSTED_USERS", "", 1);
+	IS(second.OpenInSecondary(set_name()), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const Test tests[] = {
@@ -963,6 +984,7 @@ int main(int argc, char **argv)
 		T(timeouts_of_get_configuration),
 		T(units_that_do_not_exist),
 		T(access_that_nobody_has),
+		T(secondary_trusts_users),
 	};
 
 	return run_test(tests, argc, argv);
