@@ -3,7 +3,7 @@
  * records.h - what a base backup is inside the stream
  *
  * The stream is a sequence of records, each a header and its payload, and is
- * laid over the devices as tools/stream.h says. An archive is a tar file,
+ * laid over the devices as tools/database/stream.h says. An archive is a tar file,
  * perhaps compressed, in DATA records between BEGIN_ARCHIVE and END_ARCHIVE;
  * the backup manifest likewise. END_BACKUP is the last record: a stream
  * without it is not a backup.

@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../tools/reassemble.h"
+#include "database/reassemble.h"
 #include "records.h"
 
 #define MAX_MAPPINGS 64

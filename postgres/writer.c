@@ -17,7 +17,7 @@
 
 #include <libvdi.h>
 
-#include "../tools/stream.h"
+#include "database/stream.h"
 #include "writer.h"
 
 /* From libpq/libpq.h, which would want the headers of Kerberos. */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../../libvdi/fuzz/fuzz.h"
-#include "../manifest.h"
+#include "catalog/manifest.h"
 
 static int dir = -1;
 static char path[64];

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "../../libvdi/fuzz/fuzz.h"
-#include "../medium.h"
+#include "media/medium.h"
 
 #define BLOCK		512U
 #define MAX_BLOCKS	1024

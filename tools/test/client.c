@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "../serve_media.h"
+#include "database/serve_media.h"
 
 #define MAX_DEVICES	64
 #define MAX_BATCH	32

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "../medium.h"
+#include "media/medium.h"
 
 #define BLOCK	512U
 #define TAPE	(VDF_LikeTape | VDF_Discard)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "../manifest.h"
+#include "catalog/manifest.h"
 #include "media.h"
 
 static void add_device(struct manifest *m, const char *name, int media)

@@ -17,8 +17,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "../io.h"
-#include "../xxh3.h"
+#include "store/io.h"
+#include "common/xxh3.h"
 
 struct job {
 	struct io *io;

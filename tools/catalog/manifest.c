@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "manifest.h"
-#include "xxh3.h"
+#include "common/xxh3.h"
 
 #define FORMAT_VERSION	2
 #define MAX_SIZE	(64 << 20)	/* no honest manifest is larger */

@@ -11,7 +11,7 @@
 #include <getopt.h>
 #include <pthread.h>
 
-#include "medium.h"
+#include "media/medium.h"
 
 struct appliance;
 

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "child.h"
+#include "common/child.h"
 #include "hook.h"
 
 #define TICK_US		20000	/* how soon its end is noticed */

@@ -5,7 +5,7 @@
 #ifndef VDI_MANIFEST_H
 #define VDI_MANIFEST_H
 
-#include "medium.h"
+#include "media/medium.h"
 
 #define MANIFEST_FILE "manifest.json"
 

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "xxh3.h"
+#include "common/xxh3.h"
 
 #define STREAM_MAGIC	0x314d525453494456ULL	/* "VDISTRM1" */
 

@@ -6,7 +6,7 @@
 #define VDI_BACKUP_H
 
 #include "appliance.h"
-#include "manifest.h"
+#include "catalog/manifest.h"
 
 /* How far a device is, for VDC_Complete. */
 enum lane_stage {

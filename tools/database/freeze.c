@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "child.h"
+#include "common/child.h"
 #include "freeze.h"
 
 /* What a freeze command that is to end is given to do so. */

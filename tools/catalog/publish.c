@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backup.h"
-#include "hook.h"
+#include "appliance/backup.h"
+#include "appliance/hook.h"
 
 static bool is_empty(const char *path)
 {

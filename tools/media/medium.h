@@ -20,10 +20,10 @@
 
 #include <sys/uio.h>
 
-#include "io.h"
+#include "store/io.h"
 #include "vdi.h"
-#include "tape.h"
-#include "xxh3.h"
+#include "tape_format.h"
+#include "common/xxh3.h"
 
 /* Win32 codes that the interface's header does not bring. */
 #define ERROR_INVALID_PARAMETER		87L

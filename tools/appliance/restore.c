@@ -15,7 +15,7 @@
 
 #include "appliance.h"
 #include "hook.h"
-#include "source.h"
+#include "catalog/source.h"
 
 struct restore {
 	const char *from;

@@ -7,7 +7,7 @@
 
 #include "stream.h"
 #include "vdi.h"
-#include "xxh3.h"
+#include "common/xxh3.h"
 
 struct database;
 struct profile;
