@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/common.h"
 #include "vdi.h"
 
 static const struct command {

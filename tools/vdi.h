@@ -1,90 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vdi.h - what the subcommands of vdi share
+ * vdi.h - the subcommands of vdi
  */
 #ifndef VDI_TOOL_H
 #define VDI_TOOL_H
-
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-
-#include <libvdi.h>
-
-/* Exit codes, documented in vdi(1). */
-enum vdi_exit {
-	EXIT_OK = 0,
-	EXIT_FAILED = 1,	/* input, output or system error */
-	EXIT_USAGE = 2,
-	EXIT_ABORTED = 3,	/* the other side, or somebody, aborted */
-	EXIT_TIMED_OUT = 4,	/* the other side did not come, or fell silent */
-	EXIT_DAMAGED = 5,	/* a backup is incomplete or does not verify */
-	EXIT_NO_MODULE = 6,	/* /dev/vdiset is not available */
-	EXIT_INTERRUPTED = 130	/* Ctrl-C, or a signal to end */
-};
-
-#define VDI_MAX_DEVICES 64
-
-/* common.c */
-void vdi_error(const char *format, ...)
-	__attribute__((format(printf, 1, 2)));
-bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
-		    uint64_t *out);
-bool vdi_parse_seconds(const char *text, int64_t *out);
-void vdi_format_bytes(uint64_t bytes, char *buf, size_t size);
-void vdi_format_duration(double seconds, char *buf, size_t size);
-double vdi_now(void);
-int vdi_exit_for(int code);
-
-/* Users named on the command line. */
-struct vdi_users {
-	unsigned int count;
-	uid_t uid[VDI_MAX_TRUSTED_USERS];
-};
-/* A user by name or number. */
-bool vdi_parse_user(const char *text, uid_t *uid);
-/* Add "root,backup,70" to the list; false after an error message. */
-bool vdi_users_add(struct vdi_users *users, const char *list);
-/* The name of a user, or the number where there is none. */
-void vdi_user_text(uid_t uid, char *buf, size_t size);
-
-/* Names of a set's devices: the set's, then NAME1, NAME2, ... or as given. */
-struct vdi_names {
-	const char *set;
-	unsigned int given;		/* by --device, the set's own excepted */
-	const char *given_name[VDI_MAX_DEVICES];
-	char *made[VDI_MAX_DEVICES];
-};
-bool vdi_names_add(struct vdi_names *names, const char *name);
-const char *vdi_names_get(struct vdi_names *names, unsigned int index);
-void vdi_names_free(struct vdi_names *names);
-
-/* Ctrl-C and friends, to be asked for, never acted on in a handler. */
-void vdi_catch_signals(void);
-int vdi_signal_received(void);
-/*
- * Where a second one means more than the first, each is taken by what it ends:
- * the number of one that was not taken yet, or 0; and how many there are.
- */
-int vdi_signal_take(void);
-unsigned int vdi_signal_pending(void);
-
-/* progress.c */
-struct vdi_progress {
-	bool shown;
-	bool printed;
-	double start;
-	double last;
-	uint64_t last_bytes;
-	double rate;
-};
-void vdi_progress_start(struct vdi_progress *progress, bool quiet);
-void vdi_progress_show(struct vdi_progress *progress, const char *what,
-		       uint64_t bytes, uint64_t total);
-void vdi_progress_end(struct vdi_progress *progress);
 
 /* subcommands: argv[0] is the name of the subcommand */
 int vdi_backup_main(int argc, char **argv);

@@ -159,7 +159,7 @@ uint64_t appliance_bytes(struct appliance *a);
 /* What the options say about how its media are read or written. */
 void appliance_drive_options(const struct appliance *a,
 			     struct drive_config *config);
-/* lane.c: execute the commands of a device until it ends. */
+/* worker.c: execute the commands of a device until it ends. */
 void lane_serve(struct lane *lane);
 
 #endif /* VDI_APPLIANCE_H */

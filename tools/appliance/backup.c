@@ -19,6 +19,7 @@
 
 #include "backup.h"
 #include "hook.h"
+#include "vdi.h"
 
 #define PATIENCE 300	/* seconds in which a database that completes must move */
 

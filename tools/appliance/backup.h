@@ -45,7 +45,7 @@ struct backup {
 	struct backup_lane lane[VDI_MAX_DEVICES];
 };
 
-/* backup_dir.c: make DIR.partial, empty and ours. False: said why. */
+/* publish.c: make DIR.partial, empty and ours. False: said why. */
 bool backup_dir_prepare(struct backup *b);
 /*
  * Make it a backup. All device threads are idle, their data is final. False

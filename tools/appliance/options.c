@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * appliance_cli.c - the options that backup and restore share
+ * options.c - the options that backup and restore share
  */
 #include <grp.h>
 #include <stdio.h>

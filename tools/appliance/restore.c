@@ -16,6 +16,7 @@
 #include "appliance.h"
 #include "hook.h"
 #include "catalog/source.h"
+#include "vdi.h"
 
 struct restore {
 	const char *from;

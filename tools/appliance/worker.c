@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * lane.c - a device and its thread: commands in, what came of them out
+ * worker.c - a device and its thread: commands in, what came of them out
  *
  * Reads and writes are left under way, as many as there may be, and answered in
  * the order of their commands, so that the database sees what it would see if

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * backup_dir.c - a directory that is a whole backup or does not exist
+ * publish.c - a directory that is a whole backup or does not exist
  */
 #include <dirent.h>
 #include <errno.h>

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "source.h"
+#include "vdi.h"
 
 /* Sizes first: they tell most of what can be wrong, and at once. */
 static int check_files(const struct source *s, const struct medium_list *media)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "child.h"
-#include "vdi.h"
+#include "common.h"
 
 /* How long a killed process may take to be gone. */
 #define KILL_SECONDS	5

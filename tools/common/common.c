@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vdi.h"
+#include "common.h"
 
 /* One line by one write(2), so that those of several processes do not mix. */
 void vdi_error(const char *format, ...)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "vdi.h"
+#include "common.h"
 
 #define INTERVAL 0.5	/* seconds between two lines */
 

@@ -6,7 +6,7 @@
 #define VDI_DATABASE_H
 
 #include "stream.h"
-#include "vdi.h"
+#include "common/common.h"
 #include "common/xxh3.h"
 
 struct database;

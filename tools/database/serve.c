@@ -10,6 +10,7 @@
 
 #include "profile.h"
 #include "serve.h"
+#include "vdi.h"
 
 static const struct profile *const profiles[] = {
 	&profile_pipe, &profile_disk, &profile_tape, NULL

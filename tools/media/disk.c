@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * medium_disk.c - a medium like a disk: bytes by position
+ * disk.c - a medium like a disk: bytes by position
  *
  * Flush sets the end of the file. It is behind the furthest byte that was
  * written since the medium was created or discarded, not behind the last one:

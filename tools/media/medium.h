@@ -10,7 +10,7 @@
  *
  *   pipe  bytes in sequence, nothing else
  *   disk  bytes by position
- *   tape  blocks and filemarks, in frames with checksums; see tape.h
+ *   tape  blocks and filemarks, in frames with checksums; see tape_format.h
  *
  * A drive belongs to one thread at a time. What it is told to do may fail; then
  * the completion code says so to the database, and trouble and why to people.
@@ -21,7 +21,7 @@
 #include <sys/uio.h>
 
 #include "store/io.h"
-#include "vdi.h"
+#include "common/common.h"
 #include "tape_format.h"
 #include "common/xxh3.h"
 

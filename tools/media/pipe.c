@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * medium_pipe.c - a medium like a pipe: in sequence, once
+ * pipe.c - a medium like a pipe: in sequence, once
  *
  * On a restore the checksum is made while reading, and the last byte is given
  * away only when it is right.

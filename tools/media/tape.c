@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * medium_tape.c - a medium like a tape: blocks and filemarks
+ * tape.c - a medium like a tape: blocks and filemarks
  *
  * A command that meets a filemark ends behind it, or before it when going
  * backwards, as drives do. One that meets the end of the data or the beginning

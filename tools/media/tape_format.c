@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tape.c - a tape in a file: label, frames and their index; see tape.h
+ * tape_format.c - a tape in a file: label, frames and their index; see tape_format.h
  */
 #include <endian.h>
 #include <errno.h>

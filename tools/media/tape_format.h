@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tape.h - a tape in a file
+ * tape_format.h - a tape in a file
  *
  * A label of 512 bytes, then frames. A frame is a header of 64 bytes and its
  * payload: the blocks of one write, or a filemark. The last frame says that

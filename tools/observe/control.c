@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "observe.h"
+#include "vdi.h"
 
 static int abort_set(int fd, const char *what, const char *text)
 {

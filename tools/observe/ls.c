@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "observe.h"
+#include "vdi.h"
 
 enum column {
 	COLUMN_NAME, COLUMN_STATE, COLUMN_OWNER, COLUMN_CREATOR, COLUMN_DEVICES,

@@ -7,7 +7,7 @@
 
 #include <linux/vdiset.h>
 
-#include "vdi.h"
+#include "common/common.h"
 
 /* A set file; -1 after an error message, *exit_code set. */
 int observe_open(int *exit_code);

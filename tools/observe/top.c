@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "observe.h"
+#include "vdi.h"
 
 /* A set as it was at a time. */
 struct sample {
