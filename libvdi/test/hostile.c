@@ -487,7 +487,8 @@ static void evil_server(void)
 	begin_evil();
 	while (!r->up)
 		nap_us(500);
-	if (vdi_set_attach(&evil_set, VDISET_ROLE_SERVER, evil_set.name, -1))
+	if (vdi_set_attach(&evil_set, VDISET_ROLE_SERVER, evil_set.name,
+			   geteuid(), -1))
 		wrong("attach: %d", errno);
 	/* features to max_transfer_size */
 	spoil_config(&configure.features, 16);
