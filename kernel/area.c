@@ -260,26 +260,53 @@ static noinline int vdiset_area_step(struct file *file, u64 offset, u64 bytes)
 ALLOW_ERROR_INJECTION(vdiset_area_step, ERRNO);
 
 /*
+ * The first step of a call, which shmem must not refuse for a signal that is
+ * pending already, or for work that io_uring has for the caller: else a timer that
+ * is fast enough would let no call get ahead. Both wait for the end of the step;
+ * a signal that kills does not.
+ */
+static int vdiset_area_first_step(struct file *file, u64 offset, u64 bytes)
+{
+	sigset_t all, old;
+	bool notified;
+	int rc;
+
+	siginitsetinv(&all, sigmask(SIGKILL));
+	sigprocmask(SIG_BLOCK, &all, &old);
+	notified = test_and_clear_thread_flag(TIF_NOTIFY_SIGNAL);
+	rc = vdiset_area_step(file, offset, bytes);
+	if (notified)
+		set_thread_flag(TIF_NOTIFY_SIGNAL);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
+/*
  * In steps, which stay when the call is interrupted: the next one goes on from
- * there. The first step is a single page, so that each call gets ahead, however
- * soon the next signal comes. No step is so long that an abort would have to
- * wait for it.
+ * there. The first step is a single page, and no step is so long that an abort
+ * would have to wait for it.
  */
 static int vdiset_area_fill(struct vdiset_set *set, u64 end)
 {
 	struct vdiset_area *area = set->area->private_data;
 	u64 step = vdiset_area_is_huge(set, end) ? SZ_2M : PAGE_SIZE;
+	bool first = true;
 	int rc;
 
 	while (area->bytes < end) {
-		if (vdiset_set_state(set) == VDISET_STATE_ABORTED)
-			return -ECANCELED;
 		step = min(step, end - area->bytes);
-		rc = vdiset_area_step(set->area, area->bytes, step);
+		if (first)
+			rc = vdiset_area_first_step(set->area, area->bytes,
+						    step);
+		else
+			rc = vdiset_area_step(set->area, area->bytes, step);
 		if (rc)
 			return rc;
 		area->bytes += step;
 		step = min_t(u64, 2 * step, SZ_4M);
+		first = false;
+		if (vdiset_set_state(set) == VDISET_STATE_ABORTED)
+			return -ECANCELED;
 		if (signal_pending(current) && area->bytes < end)
 			return -EINTR;
 		cond_resched();
@@ -394,6 +421,23 @@ u64 vdiset_area_hand_over(struct vdiset_set *set, struct vdiset_account *to)
 	vdiset_account_put(area->account);
 	area->account = vdiset_account_hold(to);
 	return area->bytes;
+}
+
+/*
+ * The set is aborted: release what is allocated beyond @size, the size that the
+ * area had before the request that the abort has ended, which may have been
+ * interrupted before. Where a process has mapped it all the same, there is only
+ * SIGBUS.
+ */
+void vdiset_area_discard(struct vdiset_set *set, u64 size)
+{
+	lockdep_assert_held(&set->config_lock);
+
+	if (!set->area)
+		return;
+	if (set->config.buffer_area_size != size)
+		vdiset_area_publish(set, size);
+	vdiset_area_trim(set->area, size);
 }
 
 /* Mappings may keep the memory; the set has no use for it any more. */

@@ -127,6 +127,13 @@ static noinline int vdiset_lock_config(struct vdiset_set *set)
 }
 ALLOW_ERROR_INJECTION(vdiset_lock_config, ERRNO);
 
+/* An abort ends for good what was interrupted before. */
+static void vdiset_discard_aborted(struct vdiset_set *set, int rc)
+{
+	if (rc == -ECANCELED)
+		vdiset_area_discard(set, set->config.buffer_area_size);
+}
+
 int vdiset_request_buffers_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_request_buffers *args = &call->args->request_buffers;
@@ -148,8 +155,10 @@ int vdiset_request_buffers_ioctl(struct vdiset_call *call)
 				1U << VDISET_STATE_ACTIVE);
 	grow = set->state != VDISET_STATE_CONFIGURABLE;
 	spin_unlock(&set->lock);
-	if (rc)
+	if (rc) {
+		vdiset_discard_aborted(set, rc);
 		goto out;
+	}
 
 	if (grow) {
 		rc = vdiset_area_grow(set, args->bytes);
@@ -200,8 +209,10 @@ int vdiset_end_config_ioctl(struct vdiset_call *call)
 	if (!rc)
 		set->payer = call->party;
 	spin_unlock(&set->lock);
-	if (rc)
+	if (rc) {
+		vdiset_discard_aborted(set, rc);
 		goto out;
+	}
 
 	rc = vdiset_build(set, depth);
 	if (rc) {
@@ -219,6 +230,8 @@ int vdiset_end_config_ioctl(struct vdiset_call *call)
 	spin_unlock(&set->lock);
 	if (!rc)
 		vdiset_wake(&set->wait);
+	else
+		vdiset_area_discard(set, 0);
 out:
 	mutex_unlock(&set->config_lock);
 	return rc;

@@ -417,6 +417,7 @@ int vdiset_area_init(void);
 void vdiset_area_exit(void);
 u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes);
 int vdiset_area_grow(struct vdiset_set *set, u64 bytes);
+void vdiset_area_discard(struct vdiset_set *set, u64 size);
 void vdiset_area_free(struct vdiset_set *set);
 u64 vdiset_area_hand_over(struct vdiset_set *set, struct vdiset_account *to);
 int vdiset_area_mmap(struct vdiset_set *set, struct vm_area_struct *vma);
