@@ -12,8 +12,10 @@
  * What a medium cannot do is a completion code for the database, which decides
  * how to end; but it is a note too, and with a note nothing is published.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -69,7 +71,7 @@ static bool backup_configured(struct appliance *a)
 		config.device = i;
 		if (getrandom(&config.family, sizeof(config.family), 0) < 0)
 			config.family = time(NULL);
-		if (!drive_open(drive, &config, b->dir, NULL)) {
+		if (!drive_open(drive, &config, b->publication.dir, NULL)) {
 			appliance_fail(a, EXIT_FAILED, "%s", drive->why);
 			return false;
 		}
@@ -176,7 +178,7 @@ static bool wait_until_settled(struct appliance *a)
 static bool publish(struct appliance *a)
 {
 	struct backup *b = a->job;
-	bool done = backup_dir_publish(a);
+	bool done = backup_publish(a);
 
 	pthread_mutex_lock(&a->lock);
 	b->published = done;
@@ -415,14 +417,38 @@ static void summary(struct appliance *a)
 	vdi_format_bytes(seconds > 0 ? total / seconds : 0, rate, sizeof(rate));
 	vdi_format_duration(seconds, took, sizeof(took));
 	printf("backup of '%s' is complete in %s: %u device%s%s, %s in %s, %s/s\n",
-	       a->names.set, b->path, a->count, a->count == 1 ? "" : "s", media,
+	       a->names.set, b->publication.path, a->count, a->count == 1 ? "" : "s", media,
 	       bytes, took, rate);
+}
+
+static bool prepare(struct backup *b)
+{
+	struct publication *p = &b->publication;
+
+	if (!publication_prepare(p, b->to))
+		return false;
+	b->hook_path = hook_directory(p->path);
+	if (b->hook_path)
+		return true;
+	vdi_error("%s: %s", p->path, strerror(errno));
+	publication_discard(p, true);
+	return false;
+}
+
+static void release(struct backup *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < VDI_MAX_DEVICES; i++)
+		drive_close(&b->lane[i].drive);
+	publication_release(&b->publication);
+	free(b->hook_path);
 }
 
 int vdi_backup_main(int argc, char **argv)
 {
 	static struct appliance a;
-	static struct backup b = { .dir = -1 };
+	static struct backup b;
 	int rc;
 
 	b.started = time(NULL);
@@ -433,15 +459,15 @@ int vdi_backup_main(int argc, char **argv)
 	rc = backup_parse(&a, argc, argv);
 	if (rc != EXIT_OK)
 		return rc;
-	if (!backup_dir_prepare(&b)) {
-		backup_dir_release(&b);
+	if (!prepare(&b)) {
+		release(&b);
 		return EXIT_FAILED;
 	}
 	rc = appliance_run(&a);
 	if (rc == EXIT_OK && !a.quiet)
 		summary(&a);
 	if (rc != EXIT_OK)
-		backup_dir_discard(&a);
-	backup_dir_release(&b);
+		publication_discard(&b.publication, a.quiet);
+	release(&b);
 	return rc;
 }

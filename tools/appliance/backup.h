@@ -6,7 +6,7 @@
 #define VDI_BACKUP_H
 
 #include "appliance.h"
-#include "catalog/manifest.h"
+#include "catalog/publish.h"
 
 /* How far a device is, for VDC_Complete. */
 enum lane_stage {
@@ -32,10 +32,8 @@ struct backup {
 	const char *prepare_command;
 	const char *snapshot_command;	/* this is a backup by snapshot */
 
-	char *path;
-	char *partial;
+	struct publication publication;
 	char *hook_path;	/* absolute path, for commands */
-	int dir;		/* DIR.partial */
 	int64_t started;
 	bool snapshot_taken;
 	/* under appliance.lock: a thread publishes, and it is done */
@@ -45,16 +43,11 @@ struct backup {
 	struct backup_lane lane[VDI_MAX_DEVICES];
 };
 
-/* publish.c: make DIR.partial, empty and ours. False: said why. */
-bool backup_dir_prepare(struct backup *b);
 /*
- * Make it a backup. All device threads are idle, their data is final. False
- * after appliance_fail(), or when it was aborted meanwhile.
+ * backup_end.c: publish. All device threads are idle, their data is final. False
+ * after appliance_fail(), or when the set was aborted meanwhile.
  */
-bool backup_dir_publish(struct appliance *a);
-/* After a failure: leave nothing, or say what is left. */
-void backup_dir_discard(struct appliance *a);
-void backup_dir_release(struct backup *b);
+bool backup_publish(struct appliance *a);
 
 /* backup_cli.c; 0 or an exit code */
 int backup_parse(struct appliance *a, int argc, char **argv);

@@ -12,11 +12,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "appliance/backup.h"
-#include "appliance/hook.h"
+#include "publish.h"
 
 static bool is_empty(const char *path)
 {
@@ -64,42 +62,42 @@ static bool check_target(const char *path, int partial)
 }
 
 /* Between mkdir and the lock somebody may have put something else there. */
-static bool is_ours(struct backup *b)
+static bool is_ours(struct publication *p)
 {
 	struct stat is, named;
 
-	if (fstat(b->dir, &is) || lstat(b->partial, &named) ||
+	if (fstat(p->dir, &is) || lstat(p->partial, &named) ||
 	    is.st_dev != named.st_dev || is.st_ino != named.st_ino) {
 		vdi_error("%s was taken away by another vdi backup",
-			  b->partial);
+			  p->partial);
 		return false;
 	}
 	if (is.st_uid != geteuid() || (is.st_mode & 022)) {
 		vdi_error("%s belongs to somebody else, or others may write to it",
-			  b->partial);
+			  p->partial);
 		return false;
 	}
 	return true;
 }
 
 /* Take DIR.partial, which a crashed run may have left. The lock tells. */
-static bool make_partial(struct backup *b)
+static bool make_partial(struct publication *p)
 {
-	if (mkdir(b->partial, 0700) && errno != EEXIST) {
-		vdi_error("cannot create %s: %s", b->partial, strerror(errno));
+	if (mkdir(p->partial, 0700) && errno != EEXIST) {
+		vdi_error("cannot create %s: %s", p->partial, strerror(errno));
 		return false;
 	}
-	b->dir = open(b->partial, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	p->dir = open(p->partial, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
 		      O_CLOEXEC);
-	if (b->dir < 0) {
-		vdi_error("cannot open %s: %s", b->partial, strerror(errno));
+	if (p->dir < 0) {
+		vdi_error("cannot open %s: %s", p->partial, strerror(errno));
 		return false;
 	}
-	if (flock(b->dir, LOCK_EX | LOCK_NB)) {
-		vdi_error("%s is in use by another vdi backup", b->partial);
+	if (flock(p->dir, LOCK_EX | LOCK_NB)) {
+		vdi_error("%s is in use by another vdi backup", p->partial);
 		return false;
 	}
-	return is_ours(b);
+	return is_ours(p);
 }
 
 static bool ours(const char *name)
@@ -118,9 +116,9 @@ static bool ours(const char *name)
 }
 
 /* Only what we may have made; a foreign file keeps the directory. */
-static void empty_partial(struct backup *b)
+static void empty_partial(struct publication *p)
 {
-	int fd = openat(b->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *entry;
 
@@ -128,7 +126,7 @@ static void empty_partial(struct backup *b)
 		return;		/* then rmdir fails, and says so */
 	while ((entry = readdir(dir))) {
 		if (ours(entry->d_name))
-			unlinkat(b->dir, entry->d_name, 0);
+			unlinkat(p->dir, entry->d_name, 0);
 	}
 	closedir(dir);
 }
@@ -145,36 +143,32 @@ static bool good_name(const char *path)
 	return false;
 }
 
-bool backup_dir_prepare(struct backup *b)
+bool publication_prepare(struct publication *p, const char *to)
 {
-	size_t length = strlen(b->to);
+	size_t length = strlen(to);
 
-	while (length > 1 && b->to[length - 1] == '/')
+	*p = (struct publication){ .dir = -1 };
+	while (length > 1 && to[length - 1] == '/')
 		length--;
-	b->path = strndup(b->to, length);
-	if (!b->path || asprintf(&b->partial, "%s.partial", b->path) < 0) {
+	p->path = strndup(to, length);
+	if (!p->path || asprintf(&p->partial, "%s.partial", p->path) < 0) {
 		vdi_error("out of memory");
 		return false;
 	}
-	if (!good_name(b->path) || !make_partial(b))
+	if (!good_name(p->path) || !make_partial(p))
 		return false;
-	if (!check_target(b->path, b->dir)) {
-		rmdir(b->partial);	/* unless a crashed run left something */
-		return false;
-	}
-	b->hook_path = hook_directory(b->path);
-	if (!b->hook_path) {
-		vdi_error("%s: %s", b->path, strerror(errno));
+	if (!check_target(p->path, p->dir)) {
+		rmdir(p->partial);	/* unless a crashed run left something */
 		return false;
 	}
-	empty_partial(b);
+	empty_partial(p);
 	return true;
 }
 
-static bool fail_file(struct appliance *a, const char *doing, const char *name)
+static bool fail(struct publication *p, const char *doing, const char *name)
 {
-	appliance_fail(a, EXIT_FAILED, "cannot %s %s: %s", doing, name,
-		       strerror(errno));
+	snprintf(p->why, sizeof(p->why), "cannot %s %s: %s", doing, name,
+		 strerror(errno));
 	return false;
 }
 
@@ -195,113 +189,52 @@ static bool sync_parent(const char *path)
 	return ok;
 }
 
-static bool make_manifest(struct appliance *a, struct manifest *m)
+bool publication_publish(struct publication *p, const struct manifest *manifest,
+			 bool (*stop)(void *context), void *context)
 {
-	struct backup *b = a->job;
-	unsigned int i;
-
-	*m = (struct manifest){
-		.set = strdup(a->names.set),
-		.started = b->started,
-		.finished = time(NULL),
-		.profile = medium_profile_of(a->config.features),
-		.removable = a->config.features & VDF_Removable,
-		.snapshot = b->snapshot_command,
-		.config = a->config,
-		.count = a->count,
-	};
-	for (i = 0; i < a->count; i++) {
-		m->device[i].name = strdup(vdi_names_get(&a->names, i));
-		if (!m->device[i].name ||
-		    !medium_list_copy(&m->device[i].media,
-				       &b->lane[i].drive.media))
-			return false;
+	*p->why = '\0';
+	if (manifest_write(p->dir, manifest))
+		return fail(p, "write the manifest in", p->partial);
+	/* the database counts it as failed: so do we, while we can */
+	if (stop(context))
+		return false;
+	/* over an empty directory that was there before, too */
+	if (rename(p->partial, p->path))
+		return fail(p, "rename to", p->path);
+	if (!sync_parent(p->path)) {
+		fail(p, "flush the directory of", p->path);
+		/* what may be gone after a crash is no backup either */
+		if (rename(p->path, p->partial))
+			vdi_error("remove %s: it may not be durable", p->path);
+		return false;
 	}
-	return m->set != NULL;
-}
-
-static bool finish_drives(struct appliance *a)
-{
-	struct backup *b = a->job;
-	unsigned int i;
-
-	for (i = 0; i < a->count; i++) {
-		struct drive *drive = &b->lane[i].drive;
-		bool ok;
-
-		pthread_mutex_lock(&a->lane[i].lock);
-		ok = drive_finish(drive);
-		pthread_mutex_unlock(&a->lane[i].lock);
-		if (!ok && drive->trouble != DRIVE_FINE)
-			appliance_fail(a, EXIT_FAILED, "%s", drive->why);
-		if (!ok || appliance_stopped(a))
-			return false;
-	}
+	p->published = true;
 	return true;
 }
 
-bool backup_dir_publish(struct appliance *a)
+void publication_discard(struct publication *p, bool quiet)
 {
-	struct backup *b = a->job;
-	struct manifest m;
-	bool ok = true;
-
-	if (!finish_drives(a)) {
-		appliance_interrupted(a);
-		return false;
-	}
-	if (!make_manifest(a, &m)) {
-		errno = ENOMEM;
-		ok = false;
-	}
-	if (!ok || manifest_write(b->dir, &m))
-		ok = fail_file(a, "write the manifest in", b->partial);
-	manifest_free(&m);
-	/* the database counts it as failed: so do we, while we can */
-	if (ok && appliance_stopped(a)) {
-		appliance_interrupted(a);
-		return false;
-	}
-	/* over an empty directory that was there before, too */
-	if (ok && rename(b->partial, b->path))
-		ok = fail_file(a, "rename to", b->path);
-	if (ok && !sync_parent(b->path)) {
-		ok = fail_file(a, "flush the directory of", b->path);
-		/* what may be gone after a crash is no backup either */
-		if (rename(b->path, b->partial))
-			vdi_error("remove %s: it may not be durable", b->path);
-	}
-	return ok;
-}
-
-void backup_dir_discard(struct appliance *a)
-{
-	struct backup *b = a->job;
 	struct stat st;
 
-	if (stat(b->partial, &st)) {
-		if (b->published)
+	if (stat(p->partial, &st)) {
+		if (p->published)
 			vdi_error("%s holds all that the database sent, but the database may not know",
-				  b->path);
+				  p->path);
 		return;
 	}
-	empty_partial(b);
-	if (rmdir(b->partial))
-		vdi_error("%s is left behind and is no backup: %s", b->partial,
+	empty_partial(p);
+	if (rmdir(p->partial))
+		vdi_error("%s is left behind and is no backup: %s", p->partial,
 			  strerror(errno));
-	else if (!a->quiet)
-		vdi_error("nothing was kept: %s is no backup", b->path);
+	else if (!quiet)
+		vdi_error("nothing was kept: %s is no backup", p->path);
 }
 
-void backup_dir_release(struct backup *b)
+void publication_release(struct publication *p)
 {
-	unsigned int i;
-
-	for (i = 0; i < VDI_MAX_DEVICES; i++)
-		drive_close(&b->lane[i].drive);
-	if (b->dir >= 0)
-		close(b->dir);
-	free(b->path);
-	free(b->partial);
-	free(b->hook_path);
+	if (p->dir >= 0)
+		close(p->dir);
+	free(p->path);
+	free(p->partial);
+	*p = (struct publication){ .dir = -1 };
 }

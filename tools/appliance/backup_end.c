@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * backup_end.c - what the devices have stored becomes a backup
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backup.h"
+
+static bool make_manifest(struct appliance *a, struct manifest *m)
+{
+	struct backup *b = a->job;
+	unsigned int i;
+
+	*m = (struct manifest){
+		.set = strdup(a->names.set),
+		.started = b->started,
+		.finished = time(NULL),
+		.profile = medium_profile_of(a->config.features),
+		.removable = a->config.features & VDF_Removable,
+		.snapshot = b->snapshot_command,
+		.config = a->config,
+		.count = a->count,
+	};
+	for (i = 0; i < a->count; i++) {
+		m->device[i].name = strdup(vdi_names_get(&a->names, i));
+		if (!m->device[i].name ||
+		    !medium_list_copy(&m->device[i].media,
+				       &b->lane[i].drive.media))
+			return false;
+	}
+	return m->set != NULL;
+}
+
+static bool finish_drives(struct appliance *a)
+{
+	struct backup *b = a->job;
+	unsigned int i;
+
+	for (i = 0; i < a->count; i++) {
+		struct drive *drive = &b->lane[i].drive;
+		bool ok;
+
+		pthread_mutex_lock(&a->lane[i].lock);
+		ok = drive_finish(drive);
+		pthread_mutex_unlock(&a->lane[i].lock);
+		if (!ok && drive->trouble != DRIVE_FINE)
+			appliance_fail(a, EXIT_FAILED, "%s", drive->why);
+		if (!ok || appliance_stopped(a))
+			return false;
+	}
+	return true;
+}
+
+bool backup_publish(struct appliance *a)
+{
+	struct backup *b = a->job;
+	struct publication *p = &b->publication;
+	struct manifest m;
+	bool ok;
+
+	if (!finish_drives(a)) {
+		appliance_interrupted(a);
+		return false;
+	}
+	ok = make_manifest(a, &m);
+	if (!ok)
+		appliance_fail(a, EXIT_FAILED,
+			       "cannot write the manifest in %s: %s",
+			       p->partial, strerror(ENOMEM));
+	else if (!publication_publish(p, &m, appliance_stopped, a)) {
+		ok = false;
+		if (*p->why)
+			appliance_fail(a, EXIT_FAILED, "%s", p->why);
+		else
+			appliance_interrupted(a);
+	}
+	manifest_free(&m);
+	return ok;
+}
