@@ -109,6 +109,23 @@ written_after_complete() {
 	says 'holds all that the database sent'
 }
 
+# DIR.partial, which another run creates after DIR was published, is not this
+# run's: neither it nor DIR is touched
+partial_after_publishing() {
+	local make="!mkdir $dir/b.partial && touch $dir/b.partial/device-00.data"
+	ends 3+ 1 --complete 0:w 0:f 0:x "$make" abort
+	says 'holds all that the database sent'
+	expect "the other directory is untouched" test -f "$dir/b.partial/device-00.data"
+	ends 1+ 2 --complete 0:w 1:w 0:f 1:f 0:x+ 1:x "$make" 0:w
+	says 'after it had completed'
+	expect "the other directory is untouched" test -f "$dir/b.partial/device-00.data"
+}
+
+partial_renamed() {
+	ends 1 1 0:w 0:f "!mv $dir/b.partial $dir/other" 0:c
+	says 'b.partial is not the directory that was written'
+}
+
 discarded() {
 	options=(--discard)
 	ends 1 1 0:w 0:f 0:d 0:f 0:c
@@ -185,6 +202,7 @@ media_of_any_size() {
 }
 
 tests=(flushed not_flushed nothing_at_all completed not_completed completed_not_flushed
-	other_device_closed other_device_discarded written_after_complete discarded aborted idle targets
+	other_device_closed other_device_discarded written_after_complete
+	partial_after_publishing partial_renamed discarded aborted idle targets
 	media_of_any_size)
 run_tests

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * publish.c - a directory that is a whole backup or does not exist
+ *
+ * Names are looked up in the directory that holds DIR, which stays open, and
+ * DIR.partial is used through its descriptor. Before anything is removed or
+ * renamed by name, the name must still stand for that descriptor. After the
+ * rename nothing in the directory is changed, whatever fails then.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +20,38 @@
 
 #include "publish.h"
 
-static bool is_empty(const char *path)
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Does this name in the parent directory stand for p->dir? */
+static bool is_named(const struct publication *p, const char *path)
+{
+	struct stat is, named;
+
+	return !fstat(p->dir, &is) &&
+	       !fstatat(p->parent, last_part(path), &named,
+			AT_SYMLINK_NOFOLLOW) &&
+	       is.st_dev == named.st_dev && is.st_ino == named.st_ino;
+}
+
+static bool is_empty(const struct publication *p)
 {
 	struct dirent *entry;
 	bool empty = true;
 	DIR *dir;
+	int fd;
 
-	dir = opendir(path);
+	fd = openat(p->parent, last_part(p->path), O_RDONLY | O_DIRECTORY |
+		    O_NOFOLLOW | O_CLOEXEC);
+	dir = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!dir) {
-		vdi_error("%s: %s", path, strerror(errno));
+		vdi_error("%s: %s", p->path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
 		return false;
 	}
 	while (empty && (entry = readdir(dir)))
@@ -33,62 +60,63 @@ static bool is_empty(const char *path)
 	closedir(dir);
 	if (!empty)
 		vdi_error("%s is not empty; give the name of a new directory",
-			  path);
+			  p->path);
 	return empty;
 }
 
 /* Is DIR free to become a backup? What rename(2) would refuse is seen now. */
-static bool check_target(const char *path, int partial)
+static bool check_target(const struct publication *p)
 {
 	struct stat st, beside;
 
-	if (lstat(path, &st)) {
+	if (fstatat(p->parent, last_part(p->path), &st, AT_SYMLINK_NOFOLLOW)) {
 		if (errno == ENOENT)
 			return true;
-		vdi_error("%s: %s", path, strerror(errno));
+		vdi_error("%s: %s", p->path, strerror(errno));
 		return false;
 	}
 	if (!S_ISDIR(st.st_mode)) {
 		vdi_error("%s is not a directory; give the name of a new one",
-			  path);
+			  p->path);
 		return false;
 	}
-	if (fstat(partial, &beside) || beside.st_dev != st.st_dev) {
+	if (fstat(p->dir, &beside) || beside.st_dev != st.st_dev) {
 		vdi_error("%s is where a file system is mounted; give the name of a new directory below it",
-			  path);
+			  p->path);
 		return false;
 	}
-	return is_empty(path);
+	return is_empty(p);
 }
 
-/* Between mkdir and the lock somebody may have put something else there. */
-static bool is_ours(struct publication *p)
+/* Another process may have replaced the directory before it was locked. */
+static bool is_ours(const struct publication *p)
 {
-	struct stat is, named;
+	struct stat st;
 
-	if (fstat(p->dir, &is) || lstat(p->partial, &named) ||
-	    is.st_dev != named.st_dev || is.st_ino != named.st_ino) {
+	if (!is_named(p, p->partial) || fstat(p->dir, &st)) {
 		vdi_error("%s was taken away by another vdi backup",
 			  p->partial);
 		return false;
 	}
-	if (is.st_uid != geteuid() || (is.st_mode & 022)) {
-		vdi_error("%s belongs to somebody else, or others may write to it",
+	if (st.st_uid != geteuid() || (st.st_mode & 022)) {
+		vdi_error("%s belongs to another user, or others may write to it",
 			  p->partial);
 		return false;
 	}
 	return true;
 }
 
-/* Take DIR.partial, which a crashed run may have left. The lock tells. */
+/* Take DIR.partial, which a crashed run may have left; the lock decides. */
 static bool make_partial(struct publication *p)
 {
-	if (mkdir(p->partial, 0700) && errno != EEXIST) {
+	const char *name = last_part(p->partial);
+
+	if (mkdirat(p->parent, name, 0700) && errno != EEXIST) {
 		vdi_error("cannot create %s: %s", p->partial, strerror(errno));
 		return false;
 	}
-	p->dir = open(p->partial, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-		      O_CLOEXEC);
+	p->dir = openat(p->parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+			O_CLOEXEC);
 	if (p->dir < 0) {
 		vdi_error("cannot open %s: %s", p->partial, strerror(errno));
 		return false;
@@ -115,15 +143,15 @@ static bool ours(const char *name)
 	return false;
 }
 
-/* Only what we may have made; a foreign file keeps the directory. */
-static void empty_partial(struct publication *p)
+/* Only files that vdi creates; any other file keeps the directory. */
+static void empty_partial(const struct publication *p)
 {
 	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *entry;
 
 	if (!dir)
-		return;		/* then rmdir fails, and says so */
+		return;		/* then the removal fails, and says so */
 	while ((entry = readdir(dir))) {
 		if (ours(entry->d_name))
 			unlinkat(p->dir, entry->d_name, 0);
@@ -131,11 +159,15 @@ static void empty_partial(struct publication *p)
 	closedir(dir);
 }
 
+static int remove_partial(const struct publication *p)
+{
+	return unlinkat(p->parent, last_part(p->partial), AT_REMOVEDIR);
+}
+
 static bool good_name(const char *path)
 {
-	const char *last = strrchr(path, '/');
+	const char *last = last_part(path);
 
-	last = last ? last + 1 : path;
 	if (*last && strcmp(last, ".") && strcmp(last, ".."))
 		return true;
 	vdi_error("%s cannot become a backup; give the name of a new directory",
@@ -143,22 +175,40 @@ static bool good_name(const char *path)
 	return false;
 }
 
+static bool open_parent(struct publication *p)
+{
+	size_t length = last_part(p->path) - p->path;
+	char *parent = length ? strndup(p->path, length) : strdup(".");
+
+	if (!parent) {
+		vdi_error("out of memory");
+		return false;
+	}
+	p->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->parent < 0)
+		vdi_error("cannot create %s: %s", p->partial, strerror(errno));
+	free(parent);
+	return p->parent >= 0;
+}
+
 bool publication_prepare(struct publication *p, const char *to)
 {
 	size_t length = strlen(to);
 
-	*p = (struct publication){ .dir = -1 };
+	*p = (struct publication){ .parent = -1, .dir = -1 };
 	while (length > 1 && to[length - 1] == '/')
 		length--;
 	p->path = strndup(to, length);
 	if (!p->path || asprintf(&p->partial, "%s.partial", p->path) < 0) {
+		p->partial = NULL;
 		vdi_error("out of memory");
 		return false;
 	}
-	if (!good_name(p->path) || !make_partial(p))
+	if (!good_name(p->path) || !open_parent(p) || !make_partial(p))
 		return false;
-	if (!check_target(p->path, p->dir)) {
-		rmdir(p->partial);	/* unless a crashed run left something */
+	if (!check_target(p)) {
+		/* unless a crashed run left something */
+		remove_partial(p);
 		return false;
 	}
 	empty_partial(p);
@@ -172,21 +222,24 @@ static bool fail(struct publication *p, const char *doing, const char *name)
 	return false;
 }
 
-static bool sync_parent(const char *path)
+static bool fail_replaced(struct publication *p, const char *path)
 {
-	char *copy = strdup(path);
-	bool ok = false;
-	int fd;
+	snprintf(p->why, sizeof(p->why),
+		 "%s is not the directory that was written: it was renamed, replaced or removed by another program",
+		 path);
+	return false;
+}
 
-	if (!copy)
-		return false;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		ok = fsync(fd) == 0;
-		close(fd);
-	}
-	free(copy);
-	return ok;
+static bool rename_partial(struct publication *p)
+{
+	if (!is_named(p, p->partial))
+		return fail_replaced(p, p->partial);
+	/* over an empty directory that was there before, too */
+	if (renameat(p->parent, last_part(p->partial), p->parent,
+		     last_part(p->path)))
+		return fail(p, "rename to", p->path);
+	p->published = is_named(p, p->path);
+	return p->published || fail_replaced(p, p->path);
 }
 
 bool publication_publish(struct publication *p, const struct manifest *manifest,
@@ -198,32 +251,26 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 	/* the database counts it as failed: so do we, while we can */
 	if (stop(context))
 		return false;
-	/* over an empty directory that was there before, too */
-	if (rename(p->partial, p->path))
-		return fail(p, "rename to", p->path);
-	if (!sync_parent(p->path)) {
-		fail(p, "flush the directory of", p->path);
-		/* what may be gone after a crash is no backup either */
-		if (rename(p->path, p->partial))
-			vdi_error("remove %s: it may not be durable", p->path);
+	if (!rename_partial(p))
 		return false;
-	}
-	p->published = true;
-	return true;
+	return !fsync(p->parent) ||
+	       fail(p, "flush the directory of", p->path);
 }
 
 void publication_discard(struct publication *p, bool quiet)
 {
-	struct stat st;
-
-	if (stat(p->partial, &st)) {
-		if (p->published)
-			vdi_error("%s holds all that the database sent, but the database may not know",
-				  p->path);
+	if (p->published) {
+		vdi_error("%s holds all that the database sent, but the database may not know",
+			  p->path);
+		return;
+	}
+	if (!is_named(p, p->partial)) {
+		vdi_error("%s was renamed, replaced or removed by another program: what was written there is no backup",
+			  p->partial);
 		return;
 	}
 	empty_partial(p);
-	if (rmdir(p->partial))
+	if (remove_partial(p))
 		vdi_error("%s is left behind and is no backup: %s", p->partial,
 			  strerror(errno));
 	else if (!quiet)
@@ -234,7 +281,9 @@ void publication_release(struct publication *p)
 {
 	if (p->dir >= 0)
 		close(p->dir);
+	if (p->parent >= 0)
+		close(p->parent);
 	free(p->path);
 	free(p->partial);
-	*p = (struct publication){ .dir = -1 };
+	*p = (struct publication){ .parent = -1, .dir = -1 };
 }

@@ -11,8 +11,9 @@
 struct publication {
 	char *path;		/* DIR */
 	char *partial;		/* DIR.partial */
+	int parent;		/* the directory that holds both; -1 = not open */
 	int dir;		/* DIR.partial; -1 = not open */
-	bool published;		/* dir is DIR */
+	bool published;		/* dir has become DIR: it is not changed any more */
 	char why[512];		/* the reason of a failure */
 };
 
@@ -28,7 +29,10 @@ bool publication_prepare(struct publication *p, const char *to);
  */
 bool publication_publish(struct publication *p, const struct manifest *manifest,
 			 bool (*stop)(void *context), void *context);
-/* After a failure: remove DIR.partial, or say what is left. */
+/*
+ * After a failure: remove DIR.partial, or say what is left. What was published
+ * stays as it is.
+ */
 void publication_discard(struct publication *p, bool quiet);
 void publication_release(struct publication *p);
 

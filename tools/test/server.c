@@ -7,7 +7,8 @@
  * A step is DEVICE:WHAT, executed and waited for, or with a + behind it only
  * sent: w writes 64 KiB, f flushes, d discards, x completes, c closes the
  * device. Its completion code is printed. Steps without a device: abort, wait
- * (for all that was sent), nap (a second). In the end the set is closed.
+ * (for all that was sent), nap (a second), !COMMAND (run by the shell). In the
+ * end the set is closed.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -95,6 +96,9 @@ static void take_step(char *step)
 		wait_for_all();
 	} else if (!strcmp(step, "nap")) {
 		sleep(1);
+	} else if (*step == '!') {
+		if (system(step + 1))
+			exit(2);
 	} else if (sscanf(step, "%u:%c", &i, &what) != 2 || i >= count) {
 		printf("no such step: %s\n", step);
 		exit(2);

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * test_publish.c - what becomes a backup, and what is left of one that does not
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "catalog/publish.h"
+#include "media.h"
+
+struct fixture {
+	struct place *place;
+	struct publication publication;
+	struct manifest manifest;
+	char target[80];
+};
+
+/* What the test does after the last command and before the rename. */
+static const char *step_before_rename;
+
+static bool run_step(void *context)
+{
+	struct fixture *f = context;
+
+	if (step_before_rename) {
+		char command[512];
+
+		snprintf(command, sizeof(command), "cd %s && %s",
+			 f->place->path, step_before_rename);
+		assert_int_equal(system(command), 0);
+	}
+	return false;
+}
+
+/* A device with two media, written to DIR.partial. */
+static void write_media(struct fixture *f)
+{
+	struct manifest *m = &f->manifest;
+	struct drive_config config = writing(VDF_LikePipe | VDF_Removable);
+	uint8_t block[BLOCK];
+	struct drive d;
+	int i;
+
+	fill(block, sizeof(block), 1);
+	assert_true(drive_open(&d, &config, f->publication.dir, NULL));
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(run(&d, VDC_Load, i + 1, 0, NULL).code, 0);
+		assert_int_equal(run(&d, VDC_Write, BLOCK, 0, block).code, 0);
+	}
+	assert_true(drive_finish(&d));
+	*m = (struct manifest){
+		.set = strdup("set"),
+		.profile = MEDIUM_PIPE,
+		.removable = true,
+		.count = 1,
+	};
+	m->device[0].name = strdup("set");
+	assert_true(medium_list_copy(&m->device[0].media, &d.media));
+	drive_close(&d);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	void *place;
+
+	place_setup(&place);
+	f->place = place;
+	snprintf(f->target, sizeof(f->target), "%s/b", f->place->path);
+	assert_true(publication_prepare(&f->publication, f->target));
+	write_media(f);
+	step_before_rename = NULL;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+	void *place = f->place;
+
+	publication_release(&f->publication);
+	manifest_free(&f->manifest);
+	snprintf(command, sizeof(command), "rm -rf %s/*", f->place->path);
+	assert_int_equal(system(command), 0);
+	place_teardown(&place);
+	free(f);
+	return 0;
+}
+
+static bool publish(struct fixture *f)
+{
+	return publication_publish(&f->publication, &f->manifest, run_step, f);
+}
+
+static bool there(const struct fixture *f, const char *name)
+{
+	struct stat st;
+
+	return !fstatat(f->place->dir, name, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+static void make(const struct fixture *f, const char *directory)
+{
+	assert_int_equal(mkdirat(f->place->dir, directory, 0700), 0);
+}
+
+static void test_published(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(publish(f));
+	assert_true(f->publication.published);
+	assert_true(there(f, "b/" MANIFEST_FILE));
+	assert_true(there(f, "b/device-00.medium-0002"));
+	assert_false(there(f, "b.partial"));
+}
+
+static void test_discarded(void **state)
+{
+	struct fixture *f = *state;
+
+	publication_discard(&f->publication, true);
+	assert_false(there(f, "b"));
+	assert_false(there(f, "b.partial"));
+}
+
+/* A failure after publishing: DIR.partial is another run's by then. */
+static void test_discard_after_publishing(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(publish(f));
+	make(f, "b.partial");
+	make(f, "b.partial/of-another-run");
+	publication_discard(&f->publication, true);
+	assert_true(there(f, "b/" MANIFEST_FILE));
+	assert_true(there(f, "b/device-00.medium-0001"));
+	assert_true(there(f, "b/device-00.medium-0002"));
+	assert_true(there(f, "b.partial/of-another-run"));
+}
+
+static void test_discard_of_replaced_partial(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(renameat(f->place->dir, "b.partial", f->place->dir,
+				  "moved"), 0);
+	make(f, "b.partial");
+	publication_discard(&f->publication, true);
+	assert_true(there(f, "b.partial"));
+	assert_true(there(f, "moved/device-00.medium-0001"));
+}
+
+static void not_published(struct fixture *f, const char *step, const char *why)
+{
+	step_before_rename = step;
+	assert_false(publish(f));
+	assert_false(f->publication.published);
+	assert_non_null(strstr(f->publication.why, why));
+	assert_false(there(f, "b"));
+}
+
+static void test_partial_replaced(void **state)
+{
+	not_published(*state, "mv b.partial moved && mkdir b.partial",
+		      "b.partial is not the directory");
+}
+
+static void test_partial_moved(void **state)
+{
+	not_published(*state, "mv b.partial moved",
+		      "b.partial is not the directory");
+}
+
+static void test_target_taken(void **state)
+{
+	struct fixture *f = *state;
+
+	step_before_rename = "mkdir b && touch b/file";
+	assert_false(publish(f));
+	assert_non_null(strstr(f->publication.why, "cannot rename"));
+	publication_discard(&f->publication, true);
+	assert_true(there(f, "b/file"));
+	assert_false(there(f, "b.partial"));
+}
+
+/* Names are looked up where DIR was when the backup began. */
+static void test_working_directory_changes(void **state)
+{
+	struct fixture *f = *state;
+	int here = open(".", O_RDONLY | O_DIRECTORY);
+	struct publication p;
+
+	assert_int_equal(fchdir(f->place->dir), 0);
+	assert_true(publication_prepare(&p, "c"));
+	assert_int_equal(fchdir(here), 0);
+	publication_discard(&p, true);
+	assert_false(there(f, "c.partial"));
+	publication_release(&p);
+	close(here);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_published),
+		TEST(test_discarded),
+		TEST(test_discard_after_publishing),
+		TEST(test_discard_of_replaced_partial),
+		TEST(test_partial_replaced),
+		TEST(test_partial_moved),
+		TEST(test_target_taken),
+		TEST(test_working_directory_changes),
+	};
+
+	return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
+}
