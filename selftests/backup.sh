@@ -126,6 +126,20 @@ partial_renamed() {
 	says 'b.partial is not the directory that was written'
 }
 
+# what was written is what must be there under its name when DIR appears
+file_removed() {
+	ends 1 2 0:w 1:w 0:f 1:f "!rm $dir/b.partial/device-01.data" 0:c 1:c
+	says 'b.partial/device-01.data was removed by another program'
+	ends 1 1 --complete 0:w 0:f "!rm $dir/b.partial/device-00.data" 0:x 0:c
+	says 'b.partial/device-00.data was removed by another program'
+	expect "the database hears of it" bash -c '! grep -qx "0:x 0" "$1"' sh "$dir/server"
+}
+
+file_replaced() {
+	ends 1 2 0:w 1:w 0:f 1:f "!cd $dir/b.partial && cp device-00.data x && mv x device-01.data" 0:c 1:c
+	says 'b.partial/device-01.data was replaced or changed by another program'
+}
+
 discarded() {
 	options=(--discard)
 	ends 1 1 0:w 0:f 0:d 0:f 0:c
@@ -203,6 +217,6 @@ media_of_any_size() {
 
 tests=(flushed not_flushed nothing_at_all completed not_completed completed_not_flushed
 	other_device_closed other_device_discarded written_after_complete
-	partial_after_publishing partial_renamed discarded aborted idle targets
+	partial_after_publishing partial_renamed file_removed file_replaced discarded aborted idle targets
 	media_of_any_size)
 run_tests

@@ -170,7 +170,8 @@ static int write_all(int fd, const char *text, size_t size)
 	return 0;
 }
 
-static int write_file(int dir, const char *name, const char *text)
+static int write_file(int dir, const char *name, const char *text,
+		      struct file_identity *id)
 {
 	int fd, saved;
 
@@ -178,7 +179,7 @@ static int write_file(int dir, const char *name, const char *text)
 	if (fd < 0)
 		return -1;
 	if (write_all(fd, text, strlen(text)) || write_all(fd, "\n", 1) ||
-	    fsync(fd)) {
+	    fsync(fd) || (id && file_identify(fd, id))) {
 		saved = errno;
 		close(fd);
 		errno = saved;
@@ -187,7 +188,8 @@ static int write_file(int dir, const char *name, const char *text)
 	return close(fd);
 }
 
-int manifest_write(int dir, const struct manifest *manifest)
+int manifest_write(int dir, const struct manifest *manifest,
+		   struct file_identity *id)
 {
 	static const char temporary[] = MANIFEST_FILE ".partial";
 	struct json_object *document = make_document(manifest);
@@ -196,7 +198,7 @@ int manifest_write(int dir, const struct manifest *manifest)
 	json_object_object_add(document, CHECKSUM_KEY,
 			       hex(document_sum(document)));
 	rc = write_file(dir, temporary,
-			json_object_to_json_string_ext(document, PRETTY));
+			json_object_to_json_string_ext(document, PRETTY), id);
 	json_object_put(document);
 	if (!rc)
 		rc = renameat(dir, temporary, dir, MANIFEST_FILE);

@@ -27,8 +27,12 @@ struct manifest {
 };
 
 uint64_t manifest_bytes(const struct manifest *manifest);
-/* Write DIR/manifest.json so that it is whole or absent, and durable. */
-int manifest_write(int dir, const struct manifest *manifest);
+/*
+ * Write DIR/manifest.json so that it is whole or absent, and durable. *id, unless
+ * it is NULL, receives the identity of the file.
+ */
+int manifest_write(int dir, const struct manifest *manifest,
+		   struct file_identity *id);
 /*
  * Read and check it. EXIT_OK, EXIT_DAMAGED when it is not there or no good,
  * EXIT_FAILED when the system refuses; then *why says what is wrong (static

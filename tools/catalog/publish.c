@@ -230,6 +230,39 @@ static bool fail_replaced(struct publication *p, const char *path)
 	return false;
 }
 
+static bool check_file(struct publication *p, const char *name,
+		       const struct file_identity *written)
+{
+	struct file_identity now;
+	bool there = !file_identify_name(p->dir, name, &now);
+
+	if (there && file_same(written, &now))
+		return true;
+	if (!there && errno != ENOENT)
+		return fail(p, "look at", name);
+	snprintf(p->why, sizeof(p->why), "%s/%s was %s by another program",
+		 p->partial, name, there ? "replaced or changed" : "removed");
+	return false;
+}
+
+/* Does every name stand for the file that was written? */
+static bool check_files(struct publication *p, const struct manifest *m,
+			const struct file_identity *manifest)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < m->count; i++) {
+		const struct medium_list *media = &m->device[i].media;
+
+		for (k = 0; k < media->count; k++) {
+			if (!check_file(p, media->file[k].name,
+					&media->file[k].identity))
+				return false;
+		}
+	}
+	return check_file(p, MANIFEST_FILE, manifest);
+}
+
 static bool rename_partial(struct publication *p)
 {
 	if (!is_named(p, p->partial))
@@ -245,13 +278,15 @@ static bool rename_partial(struct publication *p)
 bool publication_publish(struct publication *p, const struct manifest *manifest,
 			 bool (*stop)(void *context), void *context)
 {
+	struct file_identity id;
+
 	*p->why = '\0';
-	if (manifest_write(p->dir, manifest))
+	if (manifest_write(p->dir, manifest, &id))
 		return fail(p, "write the manifest in", p->partial);
 	/* the database counts it as failed: so do we, while we can */
 	if (stop(context))
 		return false;
-	if (!rename_partial(p))
+	if (!check_files(p, manifest, &id) || !rename_partial(p))
 		return false;
 	return !fsync(p->parent) ||
 	       fail(p, "flush the directory of", p->path);

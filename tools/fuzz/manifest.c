@@ -153,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check_bounds(&m);
-	fuzz_assert(!manifest_write(dir, &m));
+	fuzz_assert(!manifest_write(dir, &m, NULL));
 	fuzz_assert(!manifest_read(dir, &again, &why));
 	compare(&m, &again);
 	manifest_free(&again);

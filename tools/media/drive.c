@@ -75,16 +75,15 @@ static bool note_file(struct drive *d)
 {
 	struct medium_file *file = current_file(d);
 	struct medium *m = &d->medium;
-	struct stat st;
 
-	if (fstat(m->fd, &st)) {
-		drive_failed(d, "look at", errno);
-		return false;
-	}
 	file->blank = d->ops->blank(d);
 	if (!m->changed)
 		return true;
-	file->bytes = st.st_size;
+	if (file_identify(m->fd, &file->identity)) {
+		drive_failed(d, "look at", errno);
+		return false;
+	}
+	file->bytes = file->identity.size;
 	file->summed = !m->sum.broken &&
 		       m->sum.upto + m->tail_size == file->bytes;
 	if (file->summed)
@@ -143,16 +142,40 @@ static bool create_medium(struct drive *d)
 	return start_medium(d, true);
 }
 
+/* Is it the file that was written, as it was left? */
+static bool check_identity(struct drive *d)
+{
+	struct file_identity now;
+
+	if (file_identify(d->medium.fd, &now)) {
+		drive_failed(d, "look at", errno);
+		return false;
+	}
+	if (file_same(&current_file(d)->identity, &now))
+		return true;
+	drive_replaced(d);
+	return false;
+}
+
 static bool open_file(struct drive *d, unsigned int ordinal)
 {
+	struct stat st;
+
 	d->ordinal = ordinal;
-	/* a FIFO in place of the file must not hold us up */
-	d->medium.fd = openat(d->dir, drive_medium_name(d), O_CLOEXEC |
-			      O_NOFOLLOW | O_NONBLOCK | (d->config.writing ? O_RDWR :
-					    O_RDONLY));
-	if (d->medium.fd >= 0)
+	d->medium.fd = file_open(d->dir, drive_medium_name(d),
+				 d->config.writing ? O_RDWR : O_RDONLY, &st);
+	if (d->medium.fd < 0) {
+		if (errno != FILE_NOT_REGULAR)
+			drive_failed(d, "open", errno);
+		else if (d->config.writing)
+			drive_replaced(d);
+		else
+			drive_damaged(d, "it is not a regular file");
+		return false;
+	}
+	if (!d->config.writing || check_identity(d))
 		return true;
-	drive_failed(d, "open", errno);
+	shut(d);
 	return false;
 }
 

@@ -85,6 +85,7 @@ bool medium_list_copy(struct medium_list *to, const struct medium_list *from)
 		to->file[i].bytes = from->file[i].bytes;
 		to->file[i].xxh3 = from->file[i].xxh3;
 		to->file[i].summed = true;
+		to->file[i].identity = from->file[i].identity;
 	}
 	return true;
 }
@@ -143,6 +144,17 @@ void drive_failed(struct drive *d, const char *doing, int error)
 	d->trouble_code = code_for(error);
 	snprintf(d->why, sizeof(d->why), "cannot %s %s: %s", doing, name,
 		 strerror(error));
+}
+
+void drive_replaced(struct drive *d)
+{
+	if (d->trouble != DRIVE_FINE)
+		return;
+	d->trouble = DRIVE_FAILED;
+	d->trouble_code = ERROR_IO_DEVICE;
+	snprintf(d->why, sizeof(d->why),
+		 "%s was replaced or changed by another program",
+		 drive_medium_name(d));
 }
 
 void drive_damaged(struct drive *d, const char *format, ...)

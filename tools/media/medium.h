@@ -20,6 +20,7 @@
 
 #include <sys/uio.h>
 
+#include "store/file.h"
 #include "store/io.h"
 #include "common/common.h"
 #include "tape_format.h"
@@ -62,6 +63,8 @@ struct medium_file {
 	bool summed;		/* xxh3 is that of the file as it is */
 	bool whole;		/* pipe, reading: all was read, and is right */
 	bool blank;		/* nothing was written on it */
+	/* writing: the file, as it was when it was last taken from the drive */
+	struct file_identity identity;
 };
 
 struct medium_list {
@@ -256,6 +259,8 @@ const char *drive_medium_name(const struct drive *d);
 void drive_failed(struct drive *d, const char *doing, int error);
 void drive_damaged(struct drive *d, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The name of the medium stands for another file, or one that was changed. */
+void drive_replaced(struct drive *d);
 void filesum_begin(struct filesum *sum, uint64_t upto);
 void filesum_add(struct filesum *sum, uint64_t offset, const void *data,
 		 size_t size);

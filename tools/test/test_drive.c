@@ -637,6 +637,37 @@ static void test_cannot_create(void **state)
 	drive_close(&d);
 }
 
+/* A medium that comes back to the drive must be the one that was taken out. */
+static void test_replaced_medium(void **state)
+{
+	static const char *const commands[] = {
+		"cd %s && cp device-00.medium-0001 x && mv x device-00.medium-0001",
+		"cd %s && rm device-00.medium-0001 && mkfifo device-00.medium-0001",
+		"cd %s && echo >> device-00.medium-0001",
+	};
+	struct drive_config config = writing(VDF_LikeDisk | VDF_Removable);
+	struct place *place = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		char command[256];
+		struct drive d;
+
+		open_writing(&d, &config, place);
+		put(&d, 1, 0, 1, 0, 1);
+		expect_code(&d, VDC_Load, 2, 0);
+		snprintf(command, sizeof(command), commands[i], place->path);
+		assert_int_equal(system(command), 0);
+		expect_code(&d, VDC_Load, 1, ERROR_IO_DEVICE);
+		assert_int_equal(d.trouble, DRIVE_FAILED);
+		assert_non_null(strstr(d.why, "device-00.medium-0001 was replaced"));
+		assert_false(drive_finish(&d));
+		drive_close(&d);
+		unlinkat(place->dir, "device-00.medium-0001", 0);
+		unlinkat(place->dir, "device-00.medium-0002", 0);
+	}
+}
+
 static void test_missing_medium(void **state)
 {
 	struct drive_config config = writing(VDF_LikePipe | VDF_Removable);
@@ -684,6 +715,7 @@ int main(void)
 		TEST(test_no_room_for_the_end_of_a_tape),
 		TEST(test_broken_disk),
 		TEST(test_cannot_create),
+		TEST(test_replaced_medium),
 		TEST(test_missing_medium),
 	};
 

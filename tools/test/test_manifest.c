@@ -83,7 +83,7 @@ static void test_there_and_back(void **state)
 	unsigned int i, k;
 
 	make(&m);
-	assert_int_equal(manifest_write(place->dir, &m), 0);
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 	assert_int_equal(manifest_read(place->dir, &back, &why), 0);
 	assert_string_equal(back.set, m.set);
 	assert_int_equal(back.profile, MEDIUM_TAPE);
@@ -118,7 +118,7 @@ static void test_long(void **state)
 
 	make(&m);
 	add_device(&m, "third", MEDIUM_MAX_COUNT);
-	assert_int_equal(manifest_write(place->dir, &m), 0);
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 	assert_int_equal(manifest_read(place->dir, &back, &why), 0);
 	assert_int_equal(back.device[2].media.count, MEDIUM_MAX_COUNT);
 	manifest_free(&back);
@@ -136,7 +136,7 @@ static void test_block_sizes(void **state)
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		make(&m);
 		m.config.blockSize = sizes[i];
-		assert_int_equal(manifest_write(place->dir, &m), 0);
+		assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 		refused(place, "bad one");
 		manifest_free(&m);
 	}
@@ -153,7 +153,7 @@ static void test_names_stay_inside(void **state)
 		make(&m);
 		free(m.device[1].media.file[0].name);
 		m.device[1].media.file[0].name = strdup(names[i]);
-		assert_int_equal(manifest_write(place->dir, &m), 0);
+		assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 		refused(place, "lacks a field");
 		manifest_free(&m);
 	}
@@ -166,7 +166,7 @@ static void test_no_media(void **state)
 
 	make(&m);
 	add_device(&m, "third", 0);
-	assert_int_equal(manifest_write(place->dir, &m), 0);
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 	refused(place, "lacks a field");
 	manifest_free(&m);
 }
@@ -181,7 +181,7 @@ static void test_every_byte(void **state)
 	size_t i, length;
 
 	make(&m);
-	assert_int_equal(manifest_write(place->dir, &m), 0);
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 	text = strdup(get_text(place));
 	length = strlen(text);
 	for (i = 0; i < length; i++) {

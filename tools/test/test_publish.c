@@ -177,6 +177,65 @@ static void test_partial_moved(void **state)
 		      "b.partial is not the directory");
 }
 
+static void test_file_removed(void **state)
+{
+	not_published(*state, "rm b.partial/device-00.medium-0002",
+		      "b.partial/device-00.medium-0002 was removed");
+}
+
+static void test_manifest_removed(void **state)
+{
+	not_published(*state, "rm b.partial/" MANIFEST_FILE,
+		      "b.partial/" MANIFEST_FILE " was removed");
+}
+
+/* By a file of the same size, which may get the number of the inode. */
+static void test_file_replaced(void **state)
+{
+	not_published(*state, "cp b.partial/device-00.medium-0002 copy && "
+		      "rm b.partial/device-00.medium-0002 && "
+		      "cp copy b.partial/device-00.medium-0002",
+		      "b.partial/device-00.medium-0002 was replaced");
+}
+
+static void test_file_replaced_by_link(void **state)
+{
+	not_published(*state, "mv b.partial/device-00.medium-0001 moved && "
+		      "ln -s ../moved b.partial/device-00.medium-0001",
+		      "b.partial/device-00.medium-0001 was replaced");
+}
+
+static void test_file_changed(void **state)
+{
+	not_published(*state, "printf x | dd of=b.partial/device-00.medium-0001 "
+		      "conv=notrunc status=none",
+		      "b.partial/device-00.medium-0001 was replaced or changed");
+}
+
+static void test_file_extended(void **state)
+{
+	not_published(*state, "echo >> b.partial/device-00.medium-0002",
+		      "b.partial/device-00.medium-0002 was replaced or changed");
+}
+
+static void test_manifest_replaced(void **state)
+{
+	not_published(*state, "cp b.partial/" MANIFEST_FILE " copy && "
+		      "mv copy b.partial/" MANIFEST_FILE,
+		      "b.partial/" MANIFEST_FILE " was replaced");
+}
+
+/* Neither changes what the file holds. */
+static void test_file_renamed_and_back(void **state)
+{
+	struct fixture *f = *state;
+
+	step_before_rename = "mv b.partial/device-00.medium-0001 moved && "
+		"chmod 640 moved && ln moved also && "
+		"mv moved b.partial/device-00.medium-0001";
+	assert_true(publish(f));
+}
+
 static void test_target_taken(void **state)
 {
 	struct fixture *f = *state;
@@ -216,6 +275,14 @@ int main(void)
 		TEST(test_discard_of_replaced_partial),
 		TEST(test_partial_replaced),
 		TEST(test_partial_moved),
+		TEST(test_file_removed),
+		TEST(test_manifest_removed),
+		TEST(test_file_replaced),
+		TEST(test_file_replaced_by_link),
+		TEST(test_file_changed),
+		TEST(test_file_extended),
+		TEST(test_manifest_replaced),
+		TEST(test_file_renamed_and_back),
 		TEST(test_target_taken),
 		TEST(test_working_directory_changes),
 	};
