@@ -497,6 +497,37 @@ flip_byte() { # FILE OFFSET, from the end when it is negative
 	printf '\x5a\xa5' | dd of="$1" bs=1 seek="$offset" conv=notrunc status=none
 }
 
+tests+=(verify_manifest_with_trailing_bytes)
+verify_manifest_with_trailing_bytes() { damage sh -c 'echo "{}" >> b/manifest.json'; }
+
+tests+=(verify_manifest_with_a_comment)
+verify_manifest_with_a_comment() { damage sed -i '2s,^,/* a comment */,' b/manifest.json; }
+
+tests+=(verify_manifest_with_other_spaces)
+verify_manifest_with_other_spaces() { damage sed -i '2s,^, ,' b/manifest.json; }
+
+# A file that is replaced while restore waits is neither waited for nor read.
+tests+=(restore_replaced_file)
+restore_replaced_file() {
+	local how
+
+	for how in 'mkfifo b/device-00.data' 'cp in b/device-00.data'; do
+		rm -rf b
+		head -c 1000000 /dev/urandom > in
+		store b in 1
+		"$vdi" restore t -q --from b 2> err &
+		first=$!
+		wait_for created
+		rm b/device-00.data
+		$how
+		timeout 60 "$vdi" serve restore t -q > out 2> serve.err
+		is "serve ($how)" 3 $?
+		wait "$first"
+		is "restore ($how)" 5 $?
+		expect "names the file ($how)" grep -q 'device-00.data is damaged' err
+	done
+}
+
 tests+=(verify_changed_byte)
 verify_changed_byte() { damage flip_byte b/device-01.data 1234567; }
 

@@ -2,8 +2,9 @@
 /*
  * manifest.c - the file that makes a directory a backup
  *
- * It is written last, after everything it names is durable, and carries a
- * checksum of itself: without a good manifest there is no backup.
+ * It is written last, after everything it names is durable, and ends with a
+ * checksum of all bytes before it: without a good manifest there is no backup.
+ * In version 2 the checksum is that of the document as json-c prints it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,8 @@
 #include "manifest.h"
 #include "common/xxh3.h"
 
-#define FORMAT_VERSION	2
+#define FORMAT_VERSION	3
+#define OLD_VERSION	2
 #define MAX_SIZE	(64 << 20)	/* no honest manifest is larger */
 #define CHECKSUM_KEY	"manifest_xxh3"
 #define PLAIN		(JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
@@ -148,6 +150,35 @@ static struct json_object *make_document(const struct manifest *manifest)
 	return document;
 }
 
+/* What follows the document, of which the closing brace is cut off. */
+#define TAIL_SIZE (sizeof(",\n  \"" CHECKSUM_KEY "\": \"0123456789abcdef\"\n}\n") - 1)
+
+static void make_tail(char tail[TAIL_SIZE + 1], const char *body, size_t size)
+{
+	snprintf(tail, TAIL_SIZE + 1,
+		 ",\n  \"" CHECKSUM_KEY "\": \"%016" PRIx64 "\"\n}\n",
+		 XXH3_64bits(body, size));
+}
+
+/* The bytes of a manifest, or NULL. */
+static char *make_text(const struct manifest *manifest)
+{
+	struct json_object *document = make_document(manifest);
+	const char *body = json_object_to_json_string_ext(document, PRETTY);
+	size_t size = body ? strlen(body) : 0;
+	char *text = size > 2 ? malloc(size + TAIL_SIZE) : NULL;
+
+	if (text) {
+		size -= strlen("\n}");
+		memcpy(text, body, size);
+		make_tail(text + size, body, size);
+	} else {
+		errno = ENOMEM;
+	}
+	json_object_put(document);
+	return text;
+}
+
 static uint64_t document_sum(struct json_object *document)
 {
 	const char *text = json_object_to_json_string_ext(document, PLAIN);
@@ -178,7 +209,7 @@ static int write_file(int dir, const char *name, const char *text,
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
-	if (write_all(fd, text, strlen(text)) || write_all(fd, "\n", 1) ||
+	if (write_all(fd, text, strlen(text)) ||
 	    fsync(fd) || (id && file_identify(fd, id))) {
 		saved = errno;
 		close(fd);
@@ -192,14 +223,13 @@ int manifest_write(int dir, const struct manifest *manifest,
 		   struct file_identity *id)
 {
 	static const char temporary[] = MANIFEST_FILE ".partial";
-	struct json_object *document = make_document(manifest);
+	char *text = make_text(manifest);
 	int rc;
 
-	json_object_object_add(document, CHECKSUM_KEY,
-			       hex(document_sum(document)));
-	rc = write_file(dir, temporary,
-			json_object_to_json_string_ext(document, PRETTY), id);
-	json_object_put(document);
+	if (!text)
+		return -1;
+	rc = write_file(dir, temporary, text, id);
+	free(text);
 	if (!rc)
 		rc = renameat(dir, temporary, dir, MANIFEST_FILE);
 	if (!rc)
@@ -207,41 +237,122 @@ int manifest_write(int dir, const struct manifest *manifest,
 	return rc;
 }
 
-static void close_keeping_errno(int fd)
+static bool read_all(int fd, char *text, size_t size)
 {
-	int saved = errno;
+	size_t done = 0;
 
-	close(fd);
-	errno = saved;
+	while (done < size) {
+		ssize_t n = read(fd, text + done, size - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (!n)
+			errno = EIO;
+		if (n <= 0)
+			return false;
+		done += n;
+	}
+	return true;
 }
 
-/* NULL: errno tells, EINVAL = no file, or too large for one. */
-static char *read_file(int dir, const char *name)
+/* NULL with errno, FILE_NOT_REGULAR also for a file that is too large. */
+static char *read_file(int dir, const char *name, size_t *size)
 {
+	char *text = NULL;
 	struct stat st;
-	char *text;
-	ssize_t n;
-	int fd;
+	int saved, fd;
 
-	/* what waits for a writer is no file, but must not hold us up */
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	fd = file_open(dir, name, O_RDONLY, &st);
 	if (fd < 0)
 		return NULL;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size > MAX_SIZE) {
-		close(fd);
-		errno = EINVAL;
+	*size = st.st_size;
+	errno = FILE_NOT_REGULAR;
+	if (st.st_size <= MAX_SIZE)
+		text = calloc(1, *size + 1);
+	if (text && !read_all(fd, text, *size)) {
+		saved = errno;
+		free(text);
+		errno = saved;
+		text = NULL;
+	}
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return text;
+}
+
+static unsigned int count_members(struct json_object *value)
+{
+	unsigned int count = 0;
+	size_t i;
+
+	if (json_object_is_type(value, json_type_array)) {
+		for (i = 0; i < json_object_array_length(value); i++)
+			count += count_members(json_object_array_get_idx(value,
+									 i));
+	} else if (json_object_is_type(value, json_type_object)) {
+		json_object_object_foreach(value, key, member) {
+			(void)key;
+			count += 1 + count_members(member);
+		}
+	}
+	return count;
+}
+
+/*
+ * json-c takes more than JSON, and keeps one of two members with the same key.
+ * Count the colons outside of strings: in JSON there is one for each member.
+ * False: there is a byte that JSON does not have there.
+ */
+static bool scan(const char *text, unsigned int *colons)
+{
+	bool quoted = false;
+
+	for (*colons = 0; *text; text++) {
+		if (*text == '"')
+			quoted = !quoted;
+		else if (quoted && (unsigned char)*text < ' ')
+			return false;
+		else if (quoted && *text == '\\' && text[1])
+			text++;
+		else if (!quoted && !strchr("{}[]:,+-.0123456789eE"
+					    "truefalsn \t\r\n", *text))
+			return false;
+		else if (!quoted && *text == ':')
+			++*colons;
+	}
+	return !quoted;
+}
+
+/* JSON and nothing else: no comments, nothing behind the end. NULL: *why. */
+static struct json_object *parse(const char *text, size_t size,
+				 const char **why)
+{
+	struct json_tokener *tokener = json_tokener_new();
+	struct json_object *document = NULL;
+	unsigned int colons;
+
+	*why = "out of memory";
+	if (!tokener)
+		return NULL;
+	*why = "its manifest is cut off or no JSON";
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	if (strlen(text) == size && scan(text, &colons))
+		document = json_tokener_parse_ex(tokener, text, -1);
+	if (json_tokener_get_error(tokener) != json_tokener_success) {
+		json_object_put(document);
+		document = NULL;
+	}
+	json_tokener_free(tokener);
+	if (!document)
+		return NULL;
+	*why = "its manifest has a key twice";
+	if (colons != count_members(document)) {
+		json_object_put(document);
 		return NULL;
 	}
-	text = calloc(1, st.st_size + 1);
-	errno = ENOMEM;
-	n = text ? read(fd, text, st.st_size) : -1;
-	if (n >= 0 && n != st.st_size)
-		errno = EIO;
-	close_keeping_errno(fd);
-	if (n == st.st_size)
-		return text;
-	free(text);
-	return NULL;
+	*why = NULL;
+	return document;
 }
 
 static const char *get_string(struct json_object *object, const char *key)
@@ -249,7 +360,9 @@ static const char *get_string(struct json_object *object, const char *key)
 	struct json_object *value;
 
 	if (!json_object_object_get_ex(object, key, &value) ||
-	    !json_object_is_type(value, json_type_string))
+	    !json_object_is_type(value, json_type_string) ||
+	    strlen(json_object_get_string(value)) !=
+	    (size_t)json_object_get_string_len(value))
 		return NULL;
 	return json_object_get_string(value);
 }
@@ -260,7 +373,8 @@ static bool get_number(struct json_object *object, const char *key,
 	struct json_object *value;
 
 	if (!json_object_object_get_ex(object, key, &value) ||
-	    !json_object_is_type(value, json_type_int))
+	    !json_object_is_type(value, json_type_int) ||
+	    json_object_get_int64(value) < 0)
 		return false;
 	*out = json_object_get_uint64(value);
 	return true;
@@ -269,12 +383,12 @@ static bool get_number(struct json_object *object, const char *key,
 static bool get_hex(struct json_object *object, const char *key, uint64_t *out)
 {
 	const char *text = get_string(object, key);
-	char *end;
 
-	if (!text || strlen(text) != 16)
+	if (!text || strlen(text) != 16 ||
+	    strspn(text, "0123456789abcdef") != 16)
 		return false;
-	*out = strtoull(text, &end, 16);
-	return !*end;
+	*out = strtoull(text, NULL, 16);
+	return true;
 }
 
 /* A file of the directory itself, whatever the manifest says. */
@@ -401,21 +515,44 @@ static bool good_block_size(const struct manifest *manifest)
 	       (size >= 512 && size <= 65536 && !(size & (size - 1)));
 }
 
+/* False: the checksum does not match. */
+static bool check_sum(struct json_object *document, uint64_t version,
+		      const char *text, size_t size)
+{
+	char tail[TAIL_SIZE + 1];
+	uint64_t sum;
+
+	if (version == OLD_VERSION) {
+		if (!get_hex(document, CHECKSUM_KEY, &sum))
+			return false;
+		json_object_object_del(document, CHECKSUM_KEY);
+		return document_sum(document) == sum;
+	}
+	if (size < TAIL_SIZE)
+		return false;
+	size -= TAIL_SIZE;
+	make_tail(tail, text, size);
+	return !memcmp(text + size, tail, TAIL_SIZE);
+}
+
 static const char *read_document(struct json_object *document,
+				 const char *text, size_t size,
 				 struct manifest *manifest)
 {
-	uint64_t version, sum;
+	uint64_t version;
+	bool complete;
 	const char *set;
 
 	if (!get_number(document, "vdi_backup", &version))
 		return "its manifest is not that of a backup";
-	if (version != FORMAT_VERSION)
+	if (version != FORMAT_VERSION && version != OLD_VERSION)
 		return "its manifest is of a version this program does not know";
-	if (!get_hex(document, CHECKSUM_KEY, &sum))
+	if (!get_string(document, CHECKSUM_KEY))
 		return "its manifest has no checksum";
-	json_object_object_del(document, CHECKSUM_KEY);
-	if (document_sum(document) != sum)
+	if (!check_sum(document, version, text, size))
 		return "its manifest was changed: the checksum does not match";
+	if (!get_bool(document, "complete", &complete) || !complete)
+		return "its manifest does not say that it is complete";
 	set = get_string(document, "set");
 	if (!set || !read_profile(document, manifest) ||
 	    !read_config(document, &manifest->config) ||
@@ -428,11 +565,12 @@ static const char *read_document(struct json_object *document,
 int manifest_read(int dir, struct manifest *manifest, const char **why)
 {
 	struct json_object *document;
+	size_t size;
 	char *text;
 
 	memset(manifest, 0, sizeof(*manifest));
-	text = read_file(dir, MANIFEST_FILE);
-	if (!text && (errno == ENOENT || errno == ELOOP || errno == EINVAL)) {
+	text = read_file(dir, MANIFEST_FILE, &size);
+	if (!text && (errno == ENOENT || errno == FILE_NOT_REGULAR)) {
 		*why = errno == ENOENT ?
 			"it has no " MANIFEST_FILE ": not a complete backup" :
 			"its " MANIFEST_FILE " is no file, or too large";
@@ -442,10 +580,10 @@ int manifest_read(int dir, struct manifest *manifest, const char **why)
 		*why = strerror(errno);
 		return EXIT_FAILED;
 	}
-	document = json_tokener_parse(text);
+	document = parse(text, size, why);
+	if (document)
+		*why = read_document(document, text, size, manifest);
 	free(text);
-	*why = document ? read_document(document, manifest) :
-			  "its manifest is cut off or no JSON";
 	json_object_put(document);
 	if (!*why)
 		return EXIT_OK;

@@ -7,42 +7,43 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "source.h"
 #include "vdi.h"
 
-/* Sizes first: they tell most of what can be wrong, and at once. */
-static int check_files(const struct source *s, const struct medium_list *media)
+/*
+ * All that can be checked without reading. What is read later on, to verify or
+ * to restore, must be these files.
+ */
+static int check_file(const struct source *s, struct medium_file *file)
+{
+	enum drive_trouble trouble;
+	char why[128];
+	int fd, rc = 0;
+
+	fd = medium_open_listed(s->dir, file, &trouble, why, sizeof(why));
+	if (fd >= 0) {
+		rc = file_identify(fd, &file->identity);
+		if (rc)
+			snprintf(why, sizeof(why), "%s", strerror(errno));
+		close(fd);
+	}
+	if (fd >= 0 && !rc)
+		return EXIT_OK;
+	vdi_error("%s%s: %s: %s", s->path, trouble == DRIVE_DAMAGED ?
+		  " is no good backup" : " cannot be read", file->name, why);
+	return trouble == DRIVE_DAMAGED ? EXIT_DAMAGED : EXIT_FAILED;
+}
+
+static int check_files(const struct source *s, struct medium_list *media)
 {
 	unsigned int i;
+	int rc = EXIT_OK;
 
-	for (i = 0; i < media->count; i++) {
-		const struct medium_file *file = &media->file[i];
-		struct stat st;
-
-		if (fstatat(s->dir, file->name, &st, AT_SYMLINK_NOFOLLOW)) {
-			bool gone = errno == ENOENT;
-
-			vdi_error("%s%s: %s: %s", s->path, gone ?
-				  " is no good backup" : " cannot be looked at",
-				  file->name, strerror(errno));
-			return gone ? EXIT_DAMAGED : EXIT_FAILED;
-		}
-		if (!S_ISREG(st.st_mode)) {
-			vdi_error("%s is no good backup: %s is not a file",
-				  s->path, file->name);
-			return EXIT_DAMAGED;
-		}
-		if ((uint64_t)st.st_size != file->bytes) {
-			vdi_error("%s is no good backup: %s has %lld bytes instead of %llu",
-				  s->path, file->name, (long long)st.st_size,
-				  (unsigned long long)file->bytes);
-			return EXIT_DAMAGED;
-		}
-	}
-	return EXIT_OK;
+	for (i = 0; i < media->count && rc == EXIT_OK; i++)
+		rc = check_file(s, &media->file[i]);
+	return rc;
 }
 
 int source_open(struct source *s, const char *path)

@@ -157,26 +157,42 @@ static bool check_identity(struct drive *d)
 	return false;
 }
 
-static bool open_file(struct drive *d, unsigned int ordinal)
+static bool reopen_written(struct drive *d)
 {
 	struct stat st;
 
-	d->ordinal = ordinal;
-	d->medium.fd = file_open(d->dir, drive_medium_name(d),
-				 d->config.writing ? O_RDWR : O_RDONLY, &st);
+	d->medium.fd = file_open(d->dir, drive_medium_name(d), O_RDWR, &st);
 	if (d->medium.fd < 0) {
-		if (errno != FILE_NOT_REGULAR)
-			drive_failed(d, "open", errno);
-		else if (d->config.writing)
+		if (errno == FILE_NOT_REGULAR)
 			drive_replaced(d);
 		else
-			drive_damaged(d, "it is not a regular file");
+			drive_failed(d, "open", errno);
 		return false;
 	}
-	if (!d->config.writing || check_identity(d))
+	if (check_identity(d))
 		return true;
 	shut(d);
 	return false;
+}
+
+static bool open_listed(struct drive *d)
+{
+	enum drive_trouble trouble;
+	char why[128];
+
+	d->medium.fd = medium_open_listed(d->dir, current_file(d), &trouble,
+					  why, sizeof(why));
+	if (trouble == DRIVE_DAMAGED)
+		drive_damaged(d, "%s", why);
+	else if (trouble == DRIVE_FAILED)
+		drive_failed(d, "open", errno);
+	return trouble == DRIVE_FINE;
+}
+
+static bool open_file(struct drive *d, unsigned int ordinal)
+{
+	d->ordinal = ordinal;
+	return d->config.writing ? reopen_written(d) : open_listed(d);
 }
 
 static bool open_medium(struct drive *d, unsigned int ordinal)
@@ -486,22 +502,6 @@ void drive_close(struct drive *d)
 	d->ops = NULL;
 }
 
-static bool check_size(struct drive *d)
-{
-	const struct medium_file *file = current_file(d);
-	struct stat st;
-
-	if (fstat(d->medium.fd, &st)) {
-		drive_failed(d, "look at", errno);
-		return false;
-	}
-	if ((uint64_t)st.st_size == file->bytes)
-		return true;
-	drive_damaged(d, "it has %lld bytes instead of %llu",
-		      (long long)st.st_size, (unsigned long long)file->bytes);
-	return false;
-}
-
 static bool verify_file(struct drive *d, unsigned int ordinal,
 			medium_tick *tick, void *context)
 {
@@ -511,7 +511,7 @@ static bool verify_file(struct drive *d, unsigned int ordinal,
 	if (!open_file(d, ordinal))
 		return false;
 	filesum_begin(&d->medium.sum, 0);
-	ok = check_size(d) && d->ops->check(d, tick, context);
+	ok = d->ops->check(d, tick, context);
 	shut(d);
 	if (!ok)
 		return false;

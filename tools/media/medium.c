@@ -3,6 +3,7 @@
  * medium.c - what all media have in common: files, checksums, errors, the end
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,59 @@ enum medium_profile medium_profile_of(uint32_t features)
 	if (features & VDF_RandomAccess)
 		return MEDIUM_DISK;
 	return features & VDF_FileMarks ? MEDIUM_TAPE : MEDIUM_PIPE;
+}
+
+/* --------------------------------------------------- files of a manifest */
+
+static bool check_listed(int fd, const struct medium_file *file,
+			 const struct stat *st, char *why, size_t size)
+{
+	struct file_identity now;
+
+	if (file->identity.inode && !file_identify(fd, &now) &&
+	    !file_same(&file->identity, &now)) {
+		snprintf(why, size,
+			 "it was replaced or changed by another program since the backup was opened");
+		return false;
+	}
+	if ((uint64_t)st->st_size != file->bytes) {
+		snprintf(why, size, "it has %lld bytes instead of %llu",
+			 (long long)st->st_size,
+			 (unsigned long long)file->bytes);
+		return false;
+	}
+	/* the others are compared when they are read */
+	if (!file->bytes && file->xxh3 != XXH3_64bits("", 0)) {
+		snprintf(why, size, "its checksum does not match");
+		return false;
+	}
+	return true;
+}
+
+int medium_open_listed(int dir, const struct medium_file *file,
+		       enum drive_trouble *trouble, char *why, size_t size)
+{
+	struct stat st;
+	int fd = file_open(dir, file->name, O_RDONLY, &st);
+
+	*trouble = DRIVE_DAMAGED;
+	if (fd < 0) {
+		if (errno == ENOENT)
+			snprintf(why, size, "it is missing");
+		else if (errno == FILE_NOT_REGULAR)
+			snprintf(why, size, "it is not a regular file");
+		else {
+			*trouble = DRIVE_FAILED;
+			snprintf(why, size, "%s", strerror(errno));
+		}
+		return -1;
+	}
+	if (check_listed(fd, file, &st, why, size)) {
+		*trouble = DRIVE_FINE;
+		return fd;
+	}
+	close(fd);
+	return -1;
 }
 
 /* ------------------------------------------------------------------ lists */

@@ -48,6 +48,12 @@ uint32_t medium_profile_features(enum medium_profile profile, bool removable);
 /* The profile that a database has settled for, which may be less. */
 enum medium_profile medium_profile_of(uint32_t features);
 
+enum drive_trouble {
+	DRIVE_FINE,
+	DRIVE_FAILED,			/* the system refused something */
+	DRIVE_DAMAGED			/* a medium is not what was written */
+};
+
 /* What came of a command. */
 struct outcome {
 	int code;		/* Win32 completion code */
@@ -63,7 +69,10 @@ struct medium_file {
 	bool summed;		/* xxh3 is that of the file as it is */
 	bool whole;		/* pipe, reading: all was read, and is right */
 	bool blank;		/* nothing was written on it */
-	/* writing: the file, as it was when it was last taken from the drive */
+	/*
+	 * Writing: the file, as it was when it was last taken from the drive.
+	 * Reading: as it was when the backup was opened; inode 0 = not known.
+	 */
 	struct file_identity identity;
 };
 
@@ -71,6 +80,13 @@ struct medium_list {
 	struct medium_file *file;
 	unsigned int count;
 };
+
+/*
+ * Open a file that a manifest lists, and check all that can be checked without
+ * reading it. -1: *trouble, and `why` says what is wrong with the file.
+ */
+int medium_open_listed(int dir, const struct medium_file *file,
+		       enum drive_trouble *trouble, char *why, size_t size);
 
 bool medium_list_add(struct medium_list *list, const char *name);
 /* Names, sizes and checksums. False: no memory, and *to is empty. */
@@ -138,12 +154,6 @@ struct transfer {
 	uint64_t position, end;		/* of the medium, before */
 	struct io_request part[2];
 	unsigned int parts;
-};
-
-enum drive_trouble {
-	DRIVE_FINE,
-	DRIVE_FAILED,			/* the system refused something */
-	DRIVE_DAMAGED			/* a medium is not what was written */
 };
 
 struct drive {

@@ -682,8 +682,95 @@ static void test_missing_medium(void **state)
 	unlinkat(place->dir, "device-00.medium-0002", 0);
 	assert_false(verifies(&config, place, &d.media, NULL));
 	expect_code(&d, VDC_Load, 2, ERROR_IO_DEVICE);
-	assert_int_equal(d.trouble, DRIVE_FAILED);
+	assert_int_equal(d.trouble, DRIVE_DAMAGED);
 	assert_non_null(strstr(d.why, "device-00.medium-0002"));
+	drive_close(&d);
+}
+
+/* Everything that verify refuses is refused when a restore opens it. */
+static void test_restore_opens_what_verify_does(void **state)
+{
+	static const char *const commands[] = {
+		"cd %s && echo >> device-00.medium-0001",
+		"cd %s && truncate -s -1 device-00.medium-0001",
+		"cd %s && rm device-00.medium-0001",
+		"cd %s && mv device-00.medium-0001 x && ln -s x device-00.medium-0001",
+		"cd %s && rm device-00.medium-0001 && mkfifo device-00.medium-0001",
+		"cd %s && rm device-00.medium-0001 && mkdir device-00.medium-0001",
+	};
+	struct drive_config config = writing(VDF_LikePipe | VDF_Removable);
+	struct place *place = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		struct drive_config reader = reading(&config);
+		enum drive_trouble trouble;
+		struct medium_list list;
+		char command[256];
+		struct drive d;
+
+		open_writing(&d, &config, place);
+		put(&d, 2, 0, 1, 0, 2);
+		assert_true(drive_finish(&d));
+		list = copy_list(&d.media);
+		drive_close(&d);
+		snprintf(command, sizeof(command), commands[i], place->path);
+		assert_int_equal(system(command), 0);
+		assert_false(verifies(&config, place, &list, &trouble));
+		assert_int_equal(trouble, DRIVE_DAMAGED);
+		assert_false(drive_open(&d, &reader, place->dir, &list));
+		assert_int_equal(d.trouble, DRIVE_DAMAGED);
+		drive_close(&d);
+		snprintf(command, sizeof(command), "rm -rf %s/*", place->path);
+		assert_int_equal(system(command), 0);
+	}
+}
+
+/* Nothing is read of an empty medium, but its checksum counts. */
+static void test_empty_medium(void **state)
+{
+	struct drive_config config = writing(VDF_LikePipe);
+	struct drive_config reader = reading(&config);
+	struct place *place = *state;
+	enum drive_trouble trouble;
+	struct medium_list list;
+	struct drive d;
+
+	open_writing(&d, &config, place);
+	assert_true(drive_finish(&d));
+	list = copy_list(&d.media);
+	assert_true(verifies(&config, place, &list, &trouble));
+	list.file[0].xxh3++;
+	assert_false(verifies(&config, place, &list, &trouble));
+	drive_close(&d);
+	assert_false(drive_open(&d, &reader, place->dir, &list));
+	assert_int_equal(d.trouble, DRIVE_DAMAGED);
+	assert_non_null(strstr(d.why, "checksum"));
+	drive_close(&d);
+}
+
+/* What was opened is what is read, also when the same bytes are there. */
+static void test_replaced_since_opened(void **state)
+{
+	struct drive_config config = writing(VDF_LikeDisk);
+	struct drive_config reader = reading(&config);
+	struct place *place = *state;
+	struct medium_list list;
+	char command[256];
+	struct drive d;
+
+	open_writing(&d, &config, place);
+	put(&d, 2, 0, 1, 0, 2);
+	assert_true(drive_finish(&d));
+	assert_true(medium_list_copy(&list, &d.media));
+	drive_close(&d);
+	snprintf(command, sizeof(command),
+		 "cd %s && cp device-00.data x && mv x device-00.data",
+		 place->path);
+	assert_int_equal(system(command), 0);
+	assert_false(drive_open(&d, &reader, place->dir, &list));
+	assert_int_equal(d.trouble, DRIVE_DAMAGED);
+	assert_non_null(strstr(d.why, "replaced or changed"));
 	drive_close(&d);
 }
 
@@ -717,6 +804,9 @@ int main(void)
 		TEST(test_cannot_create),
 		TEST(test_replaced_medium),
 		TEST(test_missing_medium),
+		TEST(test_restore_opens_what_verify_does),
+		TEST(test_empty_medium),
+		TEST(test_replaced_since_opened),
 	};
 
 	return cmocka_run_group_tests_name("drive", tests, NULL, NULL);
