@@ -8,12 +8,13 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "miscadmin.h"
 #include "port.h"
 #include "storage/ipc.h"
 #include "tcop/dest.h"
 #include "tcop/tcopprot.h"
-#include "utils/timestamp.h"
 
 #include <libvdi.h>
 
@@ -312,14 +313,22 @@ static void log_client(struct vdiset_writer *writer)
 		       writer->options.set, text));
 }
 
+static int64 monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /*
  * The backup program may come a little later than we do, also after a set of this
  * name that has ended and is still held by a process.
  */
 static void open_set(struct vdiset_writer *writer)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-			(int64)writer->options.connect_timeout * 1000);
+	int64 until = monotonic_ms() +
+		      (int64)writer->options.connect_timeout * 1000;
 	char text[768], ended[768] = "";
 	bool warned = false, both;
 	uid_t user;
@@ -349,7 +358,7 @@ static void open_set(struct vdiset_writer *writer)
 				       writer->options.set, text));
 		}
 		check_client();
-		if (GetCurrentTimestamp() >= until)
+		if (monotonic_ms() >= until)
 			break;
 		pg_usleep(100 * 1000);
 	}
