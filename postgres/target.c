@@ -140,8 +140,7 @@ static void sink_end_backup(bbsink *sink, XLogRecPtr endptr, TimeLineID endtli)
 /* Runs at the end of every backup, good or bad. */
 static void sink_cleanup(bbsink *sink)
 {
-	vdiset_writer_abandon(((struct vdiset_sink *)sink)->writer,
-			      "the backup failed in the database; see its log");
+	vdiset_writer_abandon(((struct vdiset_sink *)sink)->writer);
 	bbsink_forward_cleanup(sink);
 }
 

@@ -15,6 +15,7 @@
 #include "storage/ipc.h"
 #include "tcop/dest.h"
 #include "tcop/tcopprot.h"
+#include "utils/memutils.h"
 
 #include <libvdi.h>
 
@@ -48,6 +49,7 @@ struct vdiset_writer {
 	struct vdiset_slot *current;	/* being filled */
 	uint32_t filled;		/* bytes of its payload */
 	uint64_t number;		/* of its chunk */
+	MemoryContextCallback reset;	/* of MessageContext */
 };
 
 /*
@@ -56,11 +58,31 @@ struct vdiset_writer {
  */
 static struct vdiset_writer *active_writer;
 
+static void abandon(struct vdiset_writer *writer, const char *why)
+{
+	if (!writer->server)
+		return;
+	vdi_server_signal_abort(writer->server, 1, why);
+	vdi_server_free(writer->server);
+	writer->server = NULL;
+	active_writer = NULL;
+}
+
+void vdiset_writer_abandon(struct vdiset_writer *writer)
+{
+	abandon(writer, "the backup failed in the database; see its log");
+}
+
 static void at_exit(int code, Datum arg)
 {
 	if (active_writer)
-		vdiset_writer_abandon(active_writer,
-				      "the database ended the backup's process");
+		abandon(active_writer,
+			"the database ended the backup's process");
+}
+
+static void at_reset(void *arg)
+{
+	vdiset_writer_abandon(arg);
 }
 
 static void register_exit(void)
@@ -143,6 +165,13 @@ static void check_slot(struct vdiset_writer *writer,
 		       cmd->completionCode ?
 		       vdi_completion_name(cmd->completionCode) :
 		       "short write"));
+}
+
+/* As long-lived as the writer: the library holds pointers to their commands. */
+static struct vdiset_slot *alloc_slots(int count)
+{
+	return MemoryContextAllocZero(MessageContext,
+				      count * sizeof(struct vdiset_slot));
 }
 
 static void send(struct vdiset_writer *writer, struct vdiset_slot *slot,
@@ -245,7 +274,7 @@ static void send_all(struct vdiset_writer *writer, int code)
 	struct vdiset_slot *slots;
 	uint32_t i;
 
-	slots = palloc0(writer->shape.devices * sizeof(*slots));
+	slots = alloc_slots(writer->shape.devices);
 	for (i = 0; i < writer->shape.devices; i++)
 		send(writer, &slots[i], i, code, 0);
 	drain(writer);
@@ -287,16 +316,6 @@ void vdiset_writer_finish(struct vdiset_writer *writer)
 	if (writer->config.features & VDF_CompleteEnabled)
 		send_all(writer, VDC_Complete);
 	close_set(writer);
-}
-
-void vdiset_writer_abandon(struct vdiset_writer *writer, const char *why)
-{
-	if (!writer->server)
-		return;
-	vdi_server_signal_abort(writer->server, 1, why);
-	vdi_server_free(writer->server);
-	writer->server = NULL;
-	active_writer = NULL;
 }
 
 /* For the server's log: who gets the backup. */
@@ -435,7 +454,7 @@ static void open_devices(struct vdiset_writer *writer)
 			fail(writer, rc, name);
 		pfree(name);
 	}
-	writer->slots = palloc0(writer->nslots * sizeof(*writer->slots));
+	writer->slots = alloc_slots(writer->nslots);
 	for (j = 0; j < writer->nslots; j++) {
 		rc = vdi_server_allocate_buffer(writer->server,
 						&writer->slots[j].buffer,
@@ -467,20 +486,15 @@ static void connect_set(struct vdiset_writer *writer)
 
 struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options)
 {
-	struct vdiset_writer *writer = palloc0(sizeof(*writer));
+	struct vdiset_writer *writer;
 
+	/* an error anywhere, also outside of the sink's callbacks, ends the set */
+	writer = MemoryContextAllocZero(MessageContext, sizeof(*writer));
 	writer->options = *options;
-	PG_TRY();
-	{
-		connect_set(writer);
-	}
-	PG_CATCH();
-	{
-		/* nobody owns it yet */
-		vdiset_writer_abandon(writer,
-				      "the database could not use the set; see its log");
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	writer->options.set = MemoryContextStrdup(MessageContext, options->set);
+	writer->reset.func = at_reset;
+	writer->reset.arg = writer;
+	MemoryContextRegisterResetCallback(MessageContext, &writer->reset);
+	connect_set(writer);
 	return writer;
 }

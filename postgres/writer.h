@@ -2,8 +2,9 @@
 /*
  * writer.h - the server process's side of a set: a stream over its devices
  *
- * All functions report failure by ereport(ERROR); the owner then calls
- * vdiset_writer_abandon() from its clean-up.
+ * All functions report failure by ereport(ERROR). A set that was not completed
+ * is aborted by vdiset_writer_abandon(), at the latest when the server resets
+ * MessageContext, which it does after every command and every error.
  */
 #ifndef VDISET_WRITER_H
 #define VDISET_WRITER_H
@@ -25,14 +26,14 @@ struct vdiset_options {
 
 struct vdiset_writer;
 
-/* Connect, configure, open all devices. Lives in the current memory context. */
+/* Connect, configure, open all devices. */
 struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options);
 /* Append to the stream; returns when the data is in shared buffers. */
 void vdiset_writer_put(struct vdiset_writer *writer, const void *data,
 		       size_t length);
 /* The stream is whole: have it made durable and confirmed, close the set. */
 void vdiset_writer_finish(struct vdiset_writer *writer);
-/* Give up unless finished; aborts the set. May be called twice. */
-void vdiset_writer_abandon(struct vdiset_writer *writer, const char *why);
+/* Abort the set unless it was completed. May be called twice. */
+void vdiset_writer_abandon(struct vdiset_writer *writer);
 
 #endif /* VDISET_WRITER_H */
