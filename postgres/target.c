@@ -16,6 +16,7 @@
 #include "access/xlog.h"
 #include "fmgr.h"
 #include "utils/guc.h"
+#include "utils/resowner.h"
 #include "port/pg_bswap.h"
 
 #include "bbsink.h"
@@ -41,7 +42,11 @@ static struct trusted trusted;
 struct vdiset_sink {
 	bbsink base;			/* first */
 	struct vdiset_writer *writer;
+	bool succeeded;			/* the server has reported no error */
 };
+
+/* The sink between end_backup and cleanup. */
+static struct vdiset_sink *ending;
 
 static void put_record(bbsink *sink, enum record_type type, const void *payload,
 		       size_t length)
@@ -124,7 +129,11 @@ static void sink_end_manifest(bbsink *sink)
 	bbsink_forward_end_manifest(sink);
 }
 
-/* The client is told of success only after the backup program has agreed. */
+/*
+ * The server may still fail the backup after this callback: it reports damaged
+ * pages then. The data is made durable here, the backup is completed in
+ * sink_cleanup().
+ */
 static void sink_end_backup(bbsink *sink, XLogRecPtr endptr, TimeLineID endtli)
 {
 	struct record_end end = {
@@ -133,15 +142,37 @@ static void sink_end_backup(bbsink *sink, XLogRecPtr endptr, TimeLineID endtli)
 	};
 
 	put_record(sink, RECORD_END_BACKUP, &end, sizeof(end));
-	vdiset_writer_finish(((struct vdiset_sink *)sink)->writer);
+	vdiset_writer_flush(((struct vdiset_sink *)sink)->writer);
 	bbsink_forward_end_backup(sink, endptr, endtli);
+	ending = (struct vdiset_sink *)sink;
 }
 
-/* Runs at the end of every backup, good or bad. */
+/*
+ * The server's last step of a good backup is to release its resource owner as
+ * after a commit. After an error it releases it as after an abort, later than
+ * sink_cleanup().
+ */
+static void resources_released(ResourceReleasePhase phase, bool commit,
+			       bool top_level, void *arg)
+{
+	if (ending && commit && top_level)
+		ending->succeeded = true;
+}
+
+/*
+ * Runs at the end of every backup, good or bad. The client gets the result of
+ * the command after this, so it fails if the backup program does not agree.
+ */
 static void sink_cleanup(bbsink *sink)
 {
-	vdiset_writer_abandon(((struct vdiset_sink *)sink)->writer);
+	struct vdiset_sink *vsink = (struct vdiset_sink *)sink;
+
+	ending = NULL;
 	bbsink_forward_cleanup(sink);
+	if (vsink->succeeded)
+		vdiset_writer_complete(vsink->writer);
+	else
+		vdiset_writer_abandon(vsink->writer);
 }
 
 static const bbsink_ops sink_ops = {
@@ -330,5 +361,6 @@ void _PG_init(void)
 		&trusted_users, "", PGC_SIGHUP, GUC_LIST_INPUT,
 		check_trusted_users, assign_trusted_users, NULL);
 	MarkGUCPrefixReserved("vdiset");
+	RegisterResourceReleaseCallback(resources_released, NULL);
 	BaseBackupAddTarget("vdiset", check_detail, get_sink);
 }

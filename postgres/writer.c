@@ -299,7 +299,7 @@ static void close_set(struct vdiset_writer *writer)
 	active_writer = NULL;
 }
 
-void vdiset_writer_finish(struct vdiset_writer *writer)
+void vdiset_writer_flush(struct vdiset_writer *writer)
 {
 	uint32_t i;
 	int j;
@@ -313,6 +313,10 @@ void vdiset_writer_finish(struct vdiset_writer *writer)
 	for (j = 0; j < writer->nslots; j++)
 		check_slot(writer, &writer->slots[j]);
 	send_all(writer, VDC_Flush);
+}
+
+void vdiset_writer_complete(struct vdiset_writer *writer)
+{
 	if (writer->config.features & VDF_CompleteEnabled)
 		send_all(writer, VDC_Complete);
 	close_set(writer);

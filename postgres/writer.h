@@ -31,8 +31,10 @@ struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options);
 /* Append to the stream; returns when the data is in shared buffers. */
 void vdiset_writer_put(struct vdiset_writer *writer, const void *data,
 		       size_t length);
-/* The stream is whole: have it made durable and confirmed, close the set. */
-void vdiset_writer_finish(struct vdiset_writer *writer);
+/* The stream is whole: wait until the backup program has made it durable. */
+void vdiset_writer_flush(struct vdiset_writer *writer);
+/* The backup is good: have it confirmed, close the set. */
+void vdiset_writer_complete(struct vdiset_writer *writer);
 /* Abort the set unless it was completed. May be called twice. */
 void vdiset_writer_abandon(struct vdiset_writer *writer);
 

@@ -130,6 +130,62 @@ compressed_by_the_server() {
 	show "$work/basebackup.log" "$work/restore.log"
 }
 
+# The server checks the pages that it sends. It fails such a backup after the
+# target's end_backup, when all data is stored.
+tests+=(damaged_page)
+damaged_page() {
+	local file
+
+	pg_stop
+	as_postgres "$pg_bin/pg_checksums" --enable --no-sync -D "$pg_data" > "$work/checksums.log"
+	is "pg_checksums" 0 $?
+	pg_start
+	appliance sound
+	basebackup vdiset:pg
+	is "pg_basebackup with checksums" 0 $?
+	wait $appliance
+	is "vdi backup with checksums" 0 $?
+	expect "a backup of sound pages is kept" test -e "$work/sound/manifest.json"
+
+	sql "create table damaged as select i from generate_series(1, 1000) i"
+	sql checkpoint
+	file=$pg_data/$(sql "select pg_relation_filepath('damaged')")
+	pg_stop
+	expect "more than one page" test "$(stat -c %s "$file")" -ge 16384
+	printf '\377\376\375\374' | dd of="$file" bs=1 seek=12000 conv=notrunc status=none
+	pg_start
+	appliance cut
+	basebackup vdiset:pg &
+	basebackup=$!
+	both_failed 3
+	expect "pg_basebackup names it" grep -q 'checksum error occurred' "$work/basebackup.log"
+	expect "vdi backup names it" grep -q 'the backup failed in the database' "$work/appliance.log"
+	# the one error was that of the page
+	appliance unchecked
+	basebackup vdiset:pg --no-verify-checksums
+	is "pg_basebackup --no-verify-checksums" 0 $?
+	wait $appliance
+	is "vdi backup of unchecked pages" 0 $?
+	sql 'drop table damaged'
+	show "$work/checksums.log"
+}
+
+# The appliance finds out in the last command that it cannot publish.
+tests+=(appliance_cannot_publish)
+appliance_cannot_publish() {
+	slow_backup
+	mkdir -p "$work/cut/occupied"
+	wait "$basebackup"
+	is "pg_basebackup" 1 $?
+	wait $appliance
+	is "vdi backup" 1 $?
+	expect "nothing is published" test ! -e "$work/cut/manifest.json"
+	is "sets left" "" "$("$vdi" ls)"
+	is "backups left in the server" 0 "$(sql "select count(*) from pg_stat_progress_basebackup")"
+	expect "pg_basebackup names the reason" grep -q 'primary.*cannot rename to' "$work/basebackup.log"
+	rm -rf "$work/cut"*
+}
+
 tests+=(no_set)
 no_set() {
 	basebackup vdiset:nosuchset
