@@ -97,7 +97,7 @@ interrupted_twice_while_the_client_hangs() {
 
 tests+=(snapshot)
 snapshot() {
-	local options
+	local options want
 
 	for options in "" "--prepare" "--complete --discard"; do
 		rm -rf order media
@@ -110,7 +110,10 @@ snapshot() {
 		is "consent is asked for" "$(grep -c prepare <<< "$options")" "$(grep -c PrepareToFreeze backup.log)"
 		expect "header before the freeze" sh -c 'head -n 1 backup.log | grep "VDC_Write" | grep -qv watched'
 		expect "snapshot while frozen" grep -q 'VDC_Snapshot .* watched' backup.log
-		is "nothing after it" "VDC_Snapshot closed" "$(tail -n 2 backup.log | sed 's/^0 m1 \([A-Za-z_]*\).*/\1/' | xargs)"
+		want="VDC_Snapshot closed"
+		[[ $options != *--complete* ]] || want="VDC_Snapshot VDC_Complete closed"
+		is "what follows" "$want" "$(sed -n '/VDC_Snapshot/,$ s/^\(0 m1 \)\?\([A-Za-z_]*\).*/\2/p' backup.log | xargs)"
+		expect "completed after the thaw" sh -c "! grep -q 'VDC_Complete .* watched' backup.log"
 		expect "metadata while frozen" grep -q 'VDC_Write .* watched' backup.log
 		restore 0 0 "" --snapshot
 		expect "metadata" cmp meta out
@@ -124,6 +127,32 @@ snapshot() {
 	backup 0 0 ""
 	restore 1 3 "" --snapshot
 	says 'leave out --snapshot'
+}
+
+# The client's last word on a snapshot is its answer to Complete.
+tests+=(snapshot_that_is_not_published)
+snapshot_that_is_not_published() {
+	"$vdi" backup t -q --to made --snapshot-command 'mkdir -p "$VDI_DIR/occupied"' 2> client.err &
+	client_pid=$!
+	"$vdi" serve backup t -q --snapshot --thaw 'touch thawed' < "$input" 2> serve.err
+	is "serve backup" 3 $?
+	end_client 1
+	says 'cannot rename to'
+	expect "thawed" test -e thawed
+	expect "nothing is published" test ! -e made/manifest.json
+	# the same, with success
+	"$vdi" backup t -q --to good --snapshot-command 'touch taken' 2> client.err &
+	client_pid=$!
+	"$vdi" serve backup t -q --snapshot --thaw 'test -e taken && touch thawed' < "$input" 2> serve.err
+	is "serve backup" 0 $?
+	end_client 0
+	expect "published" test -e good/manifest.json
+	# thawed, and the client refuses
+	frozen_backup 1 0 "--complete --fault $COMPLETE:1:1117" true
+	expect "thawed" test -e thawed
+	# not thawed: the client is not asked to complete
+	backup 1 3 "--complete" --snapshot --freeze true --thaw 'exit 9'
+	expect "no Complete" sh -c '! grep -q VDC_Complete backup.log'
 }
 
 tests+=(snapshot_with_a_lot_of_metadata)

@@ -104,16 +104,19 @@ bool db_all(struct database *db, int code)
 	return true;
 }
 
-bool db_finish_backup(struct database *db)
+bool db_complete(struct database *db)
 {
-	if (!db_all(db, VDC_Flush))
-		return false;
 	if (db->config.features & VDF_CompleteEnabled) {
 		db->completing = true;
 		if (!db_all(db, VDC_Complete))
 			return false;
 	}
 	return db_close_devices(db);
+}
+
+bool db_finish_backup(struct database *db)
+{
+	return db_all(db, VDC_Flush) && db_complete(db);
 }
 
 static bool discard(struct database *db, unsigned int device)

@@ -221,8 +221,7 @@ static uint32_t features(const struct database *db)
 	/* the header of a disk is read back in every backup */
 	if (db->verify || (db_writes(db) && db->profile->positions))
 		bits |= VDF_ReadMedia;
-	/* a snapshot ends with VDC_Snapshot */
-	if (db_writes(db) && (bits & VDF_RequestComplete) && !db->snapshot)
+	if (db_writes(db) && (bits & VDF_RequestComplete))
 		bits |= VDF_CompleteEnabled;
 	return bits;
 }

@@ -145,7 +145,9 @@ bool db_try(struct database *db, unsigned int device, int code, int32_t size,
 bool db_clear_error(struct database *db, unsigned int device);
 /* One command without data on every device at once, all with success. */
 bool db_all(struct database *db, int code);
-/* Flush, Complete if agreed, close: the end of every good backup. */
+/* Complete if agreed, close: the end of every good backup. */
+bool db_complete(struct database *db);
+/* The same after a Flush of every device. */
 bool db_finish_backup(struct database *db);
 /* After a failure: leave the set in order, if the client can understand it. */
 bool db_wind_down(struct database *db);

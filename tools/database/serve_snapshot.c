@@ -44,5 +44,6 @@ bool serve_backup_snapshot(struct database *db,
 	     take_snapshot(db, &freezer);
 	/* before anything else, good or bad: the database is waiting */
 	ok = freezer_end(&freezer, db) && ok;
-	return ok && db_close_devices(db);
+	/* only now does the client publish: its answer decides for both sides */
+	return ok && db_complete(db);
 }
