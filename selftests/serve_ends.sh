@@ -93,6 +93,74 @@ interrupted_twice_while_the_client_hangs() {
 	wait $client_pid
 }
 
+# The restore writes to a pipe that nobody reads. Continue when it is full: what
+# serve sends next blocks.
+stalled_restore() {
+	mkfifo stalled
+	exec 7<> stalled
+	start_client --keep
+	"$vdi" serve restore t -q "${small[@]}" > stalled 2> serve.err 7>&- &
+	server=$!
+	perl -e 'my $n = ""; for (1 .. 600) { ioctl(STDIN, 0x541b, $n) or die; exit 0 if unpack("i", $n) == 65536;
+		select(undef, undef, undef, 0.1) } exit 1' <&7
+	is "the pipe is full" 0 $?
+}
+
+# Without end it would be killed, which fails the test.
+end_stalled() { # SERVER CLIENT
+	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve does not end"; kill -9 $server; }
+	wait $server
+	is "serve restore" "$1" $?
+	exec 7>&-
+	end_client "$2"
+	rm stalled
+}
+
+tests+=(reader_that_stalls)
+reader_that_stalls() {
+	input=$work.big
+	backup 0 0 "" "${small[@]}"
+	input=$work.in
+	stalled_restore
+	"$vdi" abort t --message 'nobody reads'
+	end_stalled 3 3
+	says 'nobody reads'
+	stalled_restore
+	kill -TERM $server
+	end_stalled 130 3
+	stalled_restore
+	kill -9 $client_pid
+	end_stalled 3 137
+}
+
+tests+=(errors_at_the_end_of_the_output)
+errors_at_the_end_of_the_output() {
+	local call
+
+	command -v cc > /dev/null || { echo "# there is no compiler"; return; }
+	backup 0 0 ""
+	for call in fsync close; do
+		cc -shared -fPIC -o fail.so -x c - <<-END
+			#include <errno.h>
+			#include <sys/syscall.h>
+			#include <unistd.h>
+			int $call(int fd)
+			{
+				if (fd != 1)
+					return syscall(SYS_$call, fd);
+				errno = EDQUOT;
+				return -1;
+			}
+		END
+		start_client --keep
+		LD_PRELOAD=$PWD/fail.so "$vdi" serve restore t -q > out 2> serve.err
+		is "serve restore" 1 $?
+		end_client 3
+		says 'the output: .*quota\|the output durable: .*quota'
+	done
+	restore 0 0 ""
+}
+
 # ------------------------------------------------------------------ snapshots
 
 tests+=(snapshot)

@@ -4,11 +4,61 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "reassemble.h"
 #include "serve.h"
+
+#define TICK_NS	200000000	/* how often a blocked write(2) is interrupted */
+
+static void interrupt(int number)
+{
+	(void)number;
+}
+
+/* The signal goes to this thread; without SA_RESTART it ends a write(2). */
+static bool create_timer(timer_t *timer)
+{
+	struct sigaction action = { .sa_handler = interrupt };
+	struct sigevent event = {
+		.sigev_notify = SIGEV_THREAD_ID,
+		.sigev_signo = SIGALRM,
+		._sigev_un._tid = gettid(),
+	};
+
+	return !sigaction(SIGALRM, &action, NULL) &&
+	       !timer_create(CLOCK_MONOTONIC, &event, timer);
+}
+
+/*
+ * On a pipe or socket, write(2) blocks until it has taken all bytes, even after
+ * poll(2) has reported room. O_NONBLOCK would also apply to the other processes
+ * that use this open file, so a timer interrupts the call instead.
+ */
+static ssize_t write_some(const uint8_t *data, size_t size)
+{
+	static const struct itimerspec stop, tick = {
+		.it_value.tv_nsec = TICK_NS,
+		.it_interval.tv_nsec = TICK_NS,
+	};
+	static timer_t timer;
+	static bool created;
+	ssize_t n;
+	int err;
+
+	if (!created && !create_timer(&timer))
+		return -1;
+	created = true;
+	timer_settime(timer, 0, &tick, NULL);
+	n = write(STDOUT_FILENO, data, size);
+	err = errno;
+	timer_settime(timer, 0, &stop, NULL);
+	errno = err;
+	return n;
+}
 
 bool serve_output(struct database *db, const uint8_t *data, size_t size)
 {
@@ -17,7 +67,7 @@ bool serve_output(struct database *db, const uint8_t *data, size_t size)
 
 		if (!db_poll(db, STDOUT_FILENO, POLLOUT))
 			return false;
-		n = write(STDOUT_FILENO, data, size);
+		n = write_some(data, size);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -27,6 +77,24 @@ bool serve_output(struct database *db, const uint8_t *data, size_t size)
 		data += n;
 		size -= n;
 	}
+	return true;
+}
+
+/*
+ * Some errors of earlier writes are reported only here: a full disk or quota of
+ * a file server, a disk that fails. The set is still open, so the client learns
+ * of them. What is no file or disk has no fsync(2).
+ */
+static bool end_output(struct database *db)
+{
+	if (fsync(STDOUT_FILENO) && errno != EINVAL && errno != EROFS &&
+	    errno != EOPNOTSUPP)
+		return db_fail(db, EXIT_FAILED,
+			       "cannot make the output durable: %s",
+			       strerror(errno));
+	if (close(STDOUT_FILENO))
+		return db_fail(db, EXIT_FAILED, "cannot close the output: %s",
+			       strerror(errno));
 	return true;
 }
 
@@ -40,7 +108,7 @@ static bool put_out(struct restored *r)
 		    !serve_output(r->db, data, size))
 			return false;
 	} while (size);
-	return true;
+	return restored_check_end(r) && end_output(r->db);
 }
 
 bool serve_restore(struct database *db)
@@ -49,7 +117,8 @@ bool serve_restore(struct database *db)
 	bool ok;
 
 	vdi_progress_start(&db->progress, db->quiet);
-	ok = restored_begin(&r, db) && put_out(&r) && restored_end(&r);
+	ok = restored_begin(&r, db) && put_out(&r) &&
+	     db_close_devices(db);
 	restored_free(&r);
 	return ok;
 }
@@ -64,7 +133,7 @@ bool serve_restore_snapshot(struct database *db)
 	bool ok;
 
 	vdi_progress_start(&db->progress, db->quiet);
-	ok = restored_begin(&r, db) && put_out(&r) && restored_check_end(&r);
+	ok = restored_begin(&r, db) && put_out(&r);
 	restored_free(&r);
 	/* the read that had the end may have said so */
 	return ok && db_clear_error(db, 0) &&
