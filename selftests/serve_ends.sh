@@ -4,7 +4,7 @@
 # vdi serve as the database: aborted, killed and interrupted in every phase, and
 # frozen for a snapshot.
 #
-# shellcheck disable=SC2317,SC2086,SC2154 # called by their names; numbers; ours
+# shellcheck disable=SC2016,SC2317,SC2086,SC2154 # for another shell; called by their names; numbers; ours
 
 # shellcheck source=selftests/serve_client.sh
 . ./serve_client.sh
@@ -319,6 +319,136 @@ interrupted_while_frozen() { ended_while_frozen TERM 130; }
 
 tests+=(killed_while_frozen)
 killed_while_frozen() { ended_while_frozen KILL 137; }
+
+# A server whose input is open: it stays frozen until the end of the input.
+start_frozen() { # OPTIONS...
+	rm -rf frozen thawed tried pipe media
+	mkfifo pipe
+	start_client
+	"$vdi" serve backup t -q --snapshot --freeze 'touch frozen' "$@" < pipe 2> serve.err &
+	server=$!
+	exec 8> pipe
+	until_there frozen
+	expect "frozen" test -e frozen
+	helper=$(pgrep -P $server -x vdi-thaw)
+	expect "there is a helper" test -n "$helper"
+}
+
+end_frozen() { # SERVER CLIENT
+	exec 8>&-
+	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve does not end"; kill -9 $server; }
+	wait $server
+	is "serve" "$1" $?
+	expect "thawed" test -e thawed
+	end_client "$2"
+}
+
+# The helper thaws; the server learns of it when it runs again.
+tests+=(stopped_while_frozen)
+stopped_while_frozen() {
+	start_frozen --thaw 'touch thawed' --freeze-limit 3
+	kill -STOP $server
+	until_there thawed
+	expect "thawed by the helper" test -e thawed
+	kill -CONT $server
+	end_frozen 4 3
+	says 'frozen for too long'
+}
+
+tests+=(stopped_while_freezing)
+stopped_while_freezing() {
+	rm -f freezing thawed
+	start_client
+	"$vdi" serve backup t -q --snapshot --freeze 'touch freezing; sleep 60' --thaw 'touch thawed' \
+		--freeze-limit 2 < "$input" 2> serve.err &
+	server=$!
+	until_there freezing
+	kill -STOP $server
+	until_there thawed
+	expect "thawed by the helper" test -e thawed
+	kill -CONT $server
+	wait $server
+	is "serve" 4 $?
+	end_client 3
+}
+
+tests+=(helper_killed_while_frozen)
+helper_killed_while_frozen() {
+	start_frozen --thaw 'touch thawed'
+	kill -KILL "$helper"
+	end_frozen 0 0
+	says 'starting another'
+	# the limit is the server's, too
+	start_frozen --thaw 'touch thawed' --freeze-limit 2
+	kill -KILL "$helper"
+	until_there thawed
+	expect "thawed before the end of the input" test -e thawed
+	end_frozen 4 3
+}
+
+# The freeze command of a dead helper must not freeze after the thaw.
+tests+=(helper_killed_while_freezing)
+helper_killed_while_freezing() {
+	rm -f freezing thawed
+	start_client
+	"$vdi" serve backup t -q --snapshot --thaw '! kill -0 $(cat freezing) && touch thawed' \
+		--freeze 'echo $$ > freezing.new; mv freezing.new freezing; sleep 60' < "$input" 2> serve.err &
+	server=$!
+	until_there freezing
+	kill -KILL "$(pgrep -P $server -x vdi-thaw)"
+	wait $server
+	is "serve" 1 $?
+	expect "thawed when the freeze command was gone" test -e thawed
+	end_client 3
+}
+
+tests+=(helper_stopped)
+helper_stopped() {
+	start_frozen --thaw 'touch thawed'
+	kill -STOP "$helper"
+	end_frozen 0 0
+}
+
+tests+=(helper_killed_while_thawing)
+helper_killed_while_thawing() {
+	start_frozen --thaw '[ -e tried ] || { echo $$ > tried; sleep 60; }; touch thawed'
+	exec 8>&-
+	until_there tried
+	kill -KILL "$helper"
+	end_frozen 0 0
+}
+
+tests+=(thaw_is_tried_again)
+thaw_is_tried_again() {
+	start_frozen --thaw '[ -e tried ] || { touch tried; kill -KILL $$; }; touch thawed'
+	end_frozen 0 0
+	says 'ended by signal 9; trying again'
+
+	command -v cc > /dev/null || { echo "# there is no compiler"; return; }
+	cc -shared -fPIC -o fail.so -x c - <<-END
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <errno.h>
+		#include <spawn.h>
+		#include <unistd.h>
+		int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files,
+				const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+		{
+			__typeof__(&posix_spawn) real = dlsym(RTLD_NEXT, "posix_spawn");
+
+			if (!unlink("frozen.first"))
+				return EAGAIN;
+			return real(pid, path, files, attributes, argv, envp);
+		}
+	END
+	start_client
+	LD_PRELOAD=$PWD/fail.so "$vdi" serve backup t -q --snapshot --freeze 'touch frozen.first' \
+		--thaw 'touch thawed.second' < "$input" 2> serve.err
+	is "serve" 0 $?
+	says 'cannot start the thaw command'
+	expect "thawed" test -e thawed.second
+	end_client 0
+}
 
 # What is frozen after SIGKILL is thawed after that. There is nothing left then
 # that could freeze.

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,43 +13,90 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/child.h"
 #include "freeze.h"
 
-/* What a freeze command that is to end is given to do so. */
+/* How long a freeze command that is stopped may take to end. */
 #define PATIENCE_SECONDS 10
+
+/* Attempts to run a thaw command that is killed or that cannot be started. */
+#define THAW_ATTEMPTS 10
 
 #define TICK_MS 200	/* how soon a signal that came between waits is noticed */
 
-/* What the warden is told; our end counts as THAW. */
+/* Orders to the helper. */
 enum order {
 	FREEZE	= 'f',
-	THAW	= 't',	/* also when the freeze command still runs */
-	HURRY	= 'h'	/* and that is not to take its time */
+	THAW	= 't',	/* also while the freeze command runs */
+	HURRY	= 'h'	/* stop the freeze command at once */
 };
 
-/* What it says once the freeze command has ended by itself. */
-struct answer {
-	int error;	/* there was no shell: errno */
-	int status;	/* as of wait(2) */
+/* What the helper reports. */
+enum event {
+	STARTED,	/* a command */
+	FROZEN,		/* the freeze command has ended by itself */
+	THAWED		/* the thaw command has ended; the last report */
 };
 
-/* ------------------------------------------------------------- the warden */
+struct report {
+	enum event event;
+	pid_t command;
+	int error;		/* there was no shell: errno */
+	int status;		/* as of wait(2) */
+	bool expired;
+};
 
-static enum order get_order(int fd)
+/* ------------------------------------------------------------- the helper */
+
+struct helper {
+	const struct freeze_options *options;
+	int fd;
+	double deadline;	/* thaw then; 0 = never */
+	struct report report;
+};
+
+static void send_report(struct helper *h, enum event event)
 {
-	ssize_t n;
-	char order;
-
-	do
-		n = recv(fd, &order, 1, 0);
-	while (n < 0 && errno == EINTR);
-	return n == 1 ? order : THAW;
+	h->report.event = event;
+	send(h->fd, &h->report, sizeof(h->report), MSG_NOSIGNAL);
 }
 
-static bool told_to_hurry(void *fd)
+static int time_left(const struct helper *h)
+{
+	double left = (h->deadline - vdi_now()) * 1000;
+
+	if (!h->deadline)
+		return -1;
+	if (left <= 0)
+		return 0;
+	return left < INT_MAX - 1 ? (int)left + 1 : INT_MAX;
+}
+
+static bool past_deadline(struct helper *h)
+{
+	if (!h->deadline || vdi_now() < h->deadline)
+		return false;
+	h->report.expired = true;
+	return true;
+}
+
+/* The end of vdi and the end of the limit count as THAW. */
+static enum order get_order(struct helper *h)
+{
+	struct pollfd fd = { .fd = h->fd, .events = POLLIN };
+	char order;
+
+	while (poll(&fd, 1, time_left(h)) <= 0) {
+		if (past_deadline(h))
+			return THAW;
+	}
+	return recv(h->fd, &order, 1, 0) == 1 ? order : THAW;
+}
+
+static bool ordered_to_hurry(void *fd)
 {
 	char order;
 
@@ -59,18 +107,22 @@ static bool told_to_hurry(void *fd)
 	return false;
 }
 
-/* False: an order, or our end, came before its own. */
-static bool await_end(pid_t pid, int fd)
+/* False: an order, the end of vdi or of the limit came first. */
+static bool await_end(struct helper *h, pid_t pid)
 {
 	struct pollfd fds[] = {
-		{ .fd = fd, .events = POLLIN },
+		{ .fd = h->fd, .events = POLLIN },
 		{ .fd = pidfd_open(pid, 0), .events = POLLIN },
 	};
 	bool ended;
 
 	while (!(ended = child_ended(pid))) {
-		if (poll(fds, 2, fds[1].fd < 0 ? TICK_MS : -1) > 0 &&
-		    fds[0].revents)
+		int timeout = time_left(h);
+
+		if (fds[1].fd < 0 && (timeout < 0 || timeout > TICK_MS))
+			timeout = TICK_MS;
+		if ((poll(fds, 2, timeout) > 0 && fds[0].revents) ||
+		    past_deadline(h))
 			break;
 	}
 	if (fds[1].fd >= 0)
@@ -78,46 +130,74 @@ static bool await_end(pid_t pid, int fd)
 	return ended;
 }
 
-/*
- * Until the freeze command and all it started have ended: what froze after the
- * thaw command would stay frozen. One that hangs in the kernel may do so for
- * what is frozen already, and is not waited for.
- */
-static void freeze(int fd, const char *command)
+static pid_t start_command(struct helper *h, const char *command)
 {
-	struct answer answer = { .error = 0 };
-	pid_t pid;
+	pid_t pid = child_start(command, environ);
 
-	if (command) {
-		pid = child_start(command, environ);
-		if (pid < 0) {
-			answer.error = errno;
-		} else if (await_end(pid, fd)) {
-			answer.status = child_wait(pid);
-		} else {
-			child_stop(pid, PATIENCE_SECONDS, told_to_hurry, &fd);
+	h->report.error = pid < 0 ? errno : 0;
+	h->report.status = 0;
+	h->report.command = pid;
+	if (pid > 0)
+		send_report(h, STARTED);
+	return pid;
+}
+
+/*
+ * Returns when the freeze command and all it started have ended: what froze after
+ * the thaw command would stay frozen. A command that hangs in the kernel may do
+ * so because of what is frozen already, and is not waited for.
+ */
+static void freeze(struct helper *h)
+{
+	if (h->options->freeze) {
+		pid_t pid = start_command(h, h->options->freeze);
+
+		if (pid > 0 && !await_end(h, pid)) {
+			child_stop(pid, PATIENCE_SECONDS, ordered_to_hurry,
+				   &h->fd);
 			return;
 		}
+		if (pid > 0)
+			h->report.status = child_wait(pid);
 	}
-	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
-	get_order(fd);
+	send_report(h, FROZEN);
+	get_order(h);
 }
 
-static int thaw(const char *command)
+/* Another attempt may succeed, unless the command itself reported a failure. */
+static bool thaw_once(struct helper *h)
 {
-	int status;
-	pid_t pid;
+	pid_t pid = start_command(h, h->options->thaw);
 
-	if (!command)
-		return 0;
-	pid = child_start(command, environ);
-	if (pid < 0)
-		return 127;
-	status = child_wait(pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+	if (pid > 0)
+		h->report.status = child_wait(pid);
+	return pid > 0 && WIFEXITED(h->report.status);
 }
 
-/* The data are none of its business, nor their end. */
+/* Missing memory or processes are waited for without a bound. */
+static void thaw(struct helper *h)
+{
+	const struct timespec pause = { .tv_sec = 1 };
+	int attempt = 0;
+
+	while (h->options->thaw && !thaw_once(h)) {
+		int error = h->report.error;
+
+		if (error != EAGAIN && error != ENOMEM &&
+		    ++attempt == THAW_ATTEMPTS)
+			break;
+		if (error)
+			vdi_error("cannot start the thaw command: %s; trying again",
+				  strerror(error));
+		else
+			vdi_error("the thaw command was ended by signal %d; trying again",
+				  WTERMSIG(h->report.status));
+		nanosleep(&pause, NULL);
+	}
+	send_report(h, THAWED);
+}
+
+/* The helper neither reads nor holds open the input and the output. */
 static void let_go_of_data(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -128,42 +208,72 @@ static void let_go_of_data(void)
 
 /* Nothing but its work or SIGKILL ends it. */
 static void __attribute__((noreturn))
-warden(int fd, const struct freeze_options *options)
+run_helper(int fd, const struct freeze_options *options, bool thaw_only)
 {
+	struct helper h = { .options = options, .fd = fd };
+
 	setsid();
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	prctl(PR_SET_NAME, "vdi-thaw");
-	/* what a command leaves behind comes to us */
+	let_go_of_data();
+	/* what a command leaves behind becomes a child of the helper */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (get_order(fd) != FREEZE)
-		_exit(0);
-	freeze(fd, options->freeze);
-	_exit(thaw(options->thaw));
+	if (!thaw_only) {
+		if (get_order(&h) != FREEZE)
+			_exit(0);
+		if (options->limit_ms)
+			h.deadline = vdi_now() + options->limit_ms / 1000.0;
+		freeze(&h);
+	}
+	thaw(&h);
+	_exit(0);
 }
 
-/* --------------------------------------------------------------- our side */
+/* -------------------------------------------------------- the side of vdi */
+
+/* 0 or errno. */
+static int start_helper(struct freezer *f, bool thaw_only)
+{
+	int fds[2], err;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+		return errno;
+	pid = fork();
+	err = errno;
+	if (pid == 0) {
+		close(fds[1]);
+		if (f->fd >= 0)
+			close(f->fd);
+		run_helper(fds[0], f->options, thaw_only);
+	}
+	close(fds[0]);
+	if (pid < 0) {
+		close(fds[1]);
+		return err;
+	}
+	if (f->fd >= 0)
+		close(f->fd);
+	f->helper = pid;
+	f->fd = fds[1];
+	return 0;
+}
 
 bool freezer_start(struct freezer *f, struct database *db,
 		   const struct freeze_options *options)
 {
-	int fds[2];
+	int err;
 
-	*f = (struct freezer){ .options = options, .warden = -1, .fd = -1 };
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
-		return db_fail(db, EXIT_FAILED, "socketpair: %s",
-			       strerror(errno));
-	f->warden = fork();
-	if (f->warden == 0) {
-		close(fds[1]);
-		let_go_of_data();
-		warden(fds[0], options);
-	}
-	close(fds[0]);
-	f->fd = fds[1];
-	if (f->warden < 0)
-		return db_fail(db, EXIT_FAILED, "fork: %s", strerror(errno));
+	*f = (struct freezer){ .options = options, .helper = -1, .fd = -1 };
+	/* should the helper die, its commands become children of vdi */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	err = start_helper(f, false);
+	if (err)
+		return db_fail(db, EXIT_FAILED,
+			       "cannot start the helper that freezes: %s",
+			       strerror(err));
 	return true;
 }
 
@@ -174,67 +284,145 @@ static bool order(struct freezer *f, enum order what)
 	return send(f->fd, &byte, 1, MSG_NOSIGNAL) == 1;
 }
 
-static bool check_status(struct database *db, const char *what, int status)
+/* Take a report, if there is one. False: there will be none, the helper died. */
+static bool take_report(struct freezer *f)
 {
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
-		return true;
-	if (WIFEXITED(status))
+	struct report report;
+	ssize_t n = recv(f->fd, &report, sizeof(report), MSG_DONTWAIT);
+
+	/* a reset, for an order that was not read, comes before the reports */
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ||
+		       errno == ECONNRESET;
+	if (n != sizeof(report))
+		return false;
+	f->command = report.command;
+	f->error = report.error;
+	f->status = report.status;
+	f->expired = report.expired;
+	if (report.event != STARTED)
+		f->freezing = false;
+	if (report.event == THAWED)
+		f->thawed = true;
+	return true;
+}
+
+static bool check_status(struct freezer *f, struct database *db,
+			 const char *what)
+{
+	if (f->error)
+		return db_fail(db, EXIT_FAILED,
+			       "cannot run a shell for the %s command: %s",
+			       what, strerror(f->error));
+	if (!WIFEXITED(f->status))
+		return db_fail(db, EXIT_FAILED,
+			       "the %s command was ended by signal %d", what,
+			       WTERMSIG(f->status));
+	if (WEXITSTATUS(f->status))
 		return db_fail(db, EXIT_FAILED,
 			       "the %s command failed with exit code %d", what,
-			       WEXITSTATUS(status));
-	return db_fail(db, EXIT_FAILED, "the %s command was ended by signal %d",
-		       what, WTERMSIG(status));
+			       WEXITSTATUS(f->status));
+	return true;
+}
+
+static bool fail_expired(struct database *db)
+{
+	return db_fail(db, EXIT_TIMED_OUT,
+		       "the database was frozen for too long (--freeze-limit)");
 }
 
 bool freezer_freeze(struct freezer *f, struct database *db)
 {
-	struct answer answer;
-
 	/* from here on, the database counts as frozen */
-	f->freezing = true;
-	if (!order(f, FREEZE))
-		return db_fail(db, EXIT_FAILED, "the warden is gone");
-	if (f->options->limit_ms) {
+	f->due = order(f, FREEZE);
+	f->freezing = f->due;
+	if (f->due && f->options->limit_ms) {
 		db->deadline = vdi_now() + f->options->limit_ms / 1000.0;
 		db->deadline_text = "the database was frozen for too long (--freeze-limit)";
 	}
-	if (!db_poll(db, f->fd, POLLIN))
-		return false;
-	if (recv(f->fd, &answer, sizeof(answer), 0) != sizeof(answer))
-		return db_fail(db, EXIT_FAILED, "the warden is gone");
-	f->freezing = false;
-	if (answer.error)
-		return db_fail(db, EXIT_FAILED, "cannot run a shell: %s",
-			       strerror(answer.error));
-	return check_status(db, "freeze", answer.status);
+	while (f->freezing) {
+		if (!db_poll(db, f->fd, POLLIN))
+			return false;
+		if (!take_report(f))
+			break;
+	}
+	if (f->expired)
+		return fail_expired(db);
+	if (!f->due || f->freezing)
+		return db_fail(db, EXIT_FAILED,
+			       "the helper that runs the freeze command was killed");
+	return check_status(f, db, "freeze");
 }
 
-static bool warden_is_gone(struct freezer *f)
+static bool interrupted(void *seen)
 {
-	struct pollfd fd = { .fd = f->fd, .events = POLLIN };
-	char answer[sizeof(struct answer)];
+	return vdi_signal_pending() != *(unsigned int *)seen;
+}
 
-	return poll(&fd, 1, TICK_MS) > 0 &&
-	       recv(f->fd, answer, sizeof(answer), MSG_DONTWAIT) <= 0;
+/* Has the group of the last command a process that is a child of vdi? */
+static bool command_is_left(const struct freezer *f)
+{
+	siginfo_t info;
+
+	return f->command > 0 &&
+	       !waitid(P_PGID, f->command, &info, WEXITED | WNOHANG | WNOWAIT);
+}
+
+/*
+ * The helper died before it had thawed. What it was running must not go on
+ * beside the thaw command.
+ */
+static void replace_helper(struct freezer *f, unsigned int *seen)
+{
+	const struct timespec pause = { .tv_nsec = TICK_MS * 1000000L };
+	int err;
+
+	if (f->helper > 0) {
+		vdi_error("the helper that runs the thaw command was killed: starting another");
+		child_wait(f->helper);
+		f->helper = -1;
+	}
+	if (command_is_left(f))
+		child_stop(f->command, PATIENCE_SECONDS, interrupted, seen);
+	f->command = 0;
+	f->freezing = false;
+	err = start_helper(f, true);
+	if (err)
+		nanosleep(&pause, NULL);
+}
+
+static void show_unfinished(void)
+{
+	vdi_error("the thaw command has not ended yet: the database may still be frozen");
 }
 
 /*
  * A signal ends the wait, though not the command. While the freeze command is
- * being stopped, one that came after what made us stop it ends the patience.
+ * being stopped, a signal after the one that made vdi stop it ends the patience.
  */
-static bool wait_for_warden(struct freezer *f, struct database *db)
+static bool wait_for_thaw(struct freezer *f, struct database *db)
 {
 	unsigned int seen = vdi_signal_pending();
 
-	while (!warden_is_gone(f)) {
+	while (!f->thawed) {
+		struct pollfd fd = { .fd = f->fd, .events = POLLIN };
+
+		if (poll(&fd, 1, TICK_MS) > 0 && !take_report(f)) {
+			if (!f->due)
+				return true;
+			replace_helper(f, &seen);
+		}
+		/* a helper that is stopped could not thaw */
+		if (f->helper > 0)
+			kill(f->helper, SIGCONT);
 		if (f->freezing && vdi_signal_pending()) {
 			f->freezing = false;
 			order(f, HURRY);
 			seen = vdi_signal_pending();
 		}
-		if (vdi_signal_pending() == seen)
+		if (f->thawed || vdi_signal_pending() == seen)
 			continue;
-		vdi_error("the thaw command has not ended yet: the database may still be frozen");
+		show_unfinished();
 		/* it may be the one that ends the work */
 		if (db->exit_code == EXIT_OK)
 			vdi_signal_take();
@@ -247,22 +435,29 @@ static bool wait_for_warden(struct freezer *f, struct database *db)
 bool freezer_end(struct freezer *f, struct database *db)
 {
 	bool ended;
-	int status;
 
 	db->deadline = 0;
-	if (f->warden <= 0)
+	if (f->fd < 0)
 		return true;
 	order(f, THAW);
-	ended = wait_for_warden(f, db);
+	ended = wait_for_thaw(f, db);
 	close(f->fd);
+	f->fd = -1;
 	if (!ended)
 		return false;
-	status = child_wait(f->warden);
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
+	if (f->helper > 0)
+		child_wait(f->helper);
+	if (!f->due)
 		return true;
-	/* said even where something else has failed before */
-	vdi_error("the thaw command failed (%s %d): the database may still be frozen",
-		  WIFEXITED(status) ? "exit code" : "signal",
-		  WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	return db_fail(db, EXIT_FAILED, "the thaw command failed");
+	if (f->error || !WIFEXITED(f->status) || WEXITSTATUS(f->status))
+		/* said even where something else has failed before */
+		vdi_error("the thaw command failed (%s %d): the database may still be frozen",
+			  f->error ? "error" :
+			  WIFEXITED(f->status) ? "exit code" : "signal",
+			  f->error ? f->error :
+			  WIFEXITED(f->status) ? WEXITSTATUS(f->status) :
+						 WTERMSIG(f->status));
+	if (f->expired)
+		return fail_expired(db);
+	return check_status(f, db, "thaw");
 }

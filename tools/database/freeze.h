@@ -8,23 +8,33 @@
 #include "serve.h"
 
 /*
- * A process of its own, the warden, runs both commands: the one that freezes when
- * it is told to; and when it is told so, or when we are gone, however we went,
- * the one that thaws, after the other has ended or was stopped.
+ * A child process, the helper, runs both commands. It runs the freeze command on
+ * request. It runs the thaw command on request, when the limit has expired or
+ * when vdi has terminated, after the freeze command has ended or was stopped. If
+ * the helper dies first, vdi starts another, which runs the thaw command.
  */
 struct freezer {
 	const struct freeze_options *options;
-	pid_t warden;
-	int fd;			/* to the warden */
-	bool freezing;		/* it was told to, and has not answered */
+	pid_t helper;
+	int fd;			/* to the helper */
+	pid_t command;		/* what the helper has started last */
+	bool due;		/* the thaw command is */
+	bool freezing;		/* the freeze command has not ended */
+	bool thawed;		/* the thaw command was run, or could not be */
+	bool expired;		/* the helper thawed because of the limit */
+	int error;		/* of the last command: no shell, errno */
+	int status;		/* or as of wait(2) */
 };
 
-/* To be called before the set is there, of which the warden has no part. */
+/* To be called before the set is joined, so that the helper has no part in it. */
 bool freezer_start(struct freezer *f, struct database *db,
 		   const struct freeze_options *options);
-/* Run the freeze command; whatever comes of it, the thaw command is due. */
+/* Run the freeze command. The thaw command is due then, whatever the result. */
 bool freezer_freeze(struct freezer *f, struct database *db);
-/* In every case. False when the thaw command was due and failed. */
+/*
+ * To be called in every case. False when the thaw command was due and failed, or
+ * when it ran before this call.
+ */
 bool freezer_end(struct freezer *f, struct database *db);
 
 #endif /* VDI_FREEZE_H */
