@@ -3,11 +3,13 @@
  * module.c - loading the kernel module
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <libkmod.h>
 
@@ -17,6 +19,7 @@
 #include "module.h"
 
 #define MODULE_NAME	"vdiset"
+#define SYSFS_PATH	"/sys/class/misc/vdiset"
 #define NODE_WAIT_MS	1000	/* for a udev without devtmpfs */
 
 static bool node_exists(void)
@@ -24,6 +27,12 @@ static bool node_exists(void)
 	struct stat st;
 
 	return !stat(VDISET_DEVICE_PATH, &st) && S_ISCHR(st.st_mode);
+}
+
+/* Independent of /dev, which may be a private one. */
+static bool module_is_loaded(void)
+{
+	return !access(SYSFS_PATH, F_OK);
 }
 
 /* 0 or -errno. */
@@ -90,7 +99,7 @@ int vdi_module_load(char *buf, size_t size)
 
 	if (node_exists())
 		return NOERROR;
-	err = insert();
+	err = module_is_loaded() ? 0 : insert();
 	if (err == -EPERM || err == -EACCES) {
 		snprintf(buf, size, "the kernel module vdiset is not loaded "
 			 "and may not be loaded by this user: as root, "
@@ -109,15 +118,47 @@ int vdi_module_load(char *buf, size_t size)
 	}
 	if (!wait_for_node()) {
 		snprintf(buf, size, "the kernel module vdiset is loaded, but "
-			 "there is no " VDISET_DEVICE_PATH);
+			 "this process has no " VDISET_DEVICE_PATH ": a "
+			 "systemd unit needs PrivateDevices=no and "
+			 "DeviceAllow=" VDISET_DEVICE_PATH " rw, a container "
+			 "needs the device");
 		return VD_E_UNEXPECTED;
 	}
 	return NOERROR;
 }
 
+void vdi_module_explain(int err, char *buf, size_t size)
+{
+	const char *why = "";
+
+	if (err == EPERM)
+		why = ": the control group of this process does not allow the "
+		      "device; a systemd unit needs DeviceAllow="
+		      VDISET_DEVICE_PATH " rw";
+	else if (err == EACCES)
+		why = ": the mode of the device does not admit this user, or "
+		      "its file system is mounted with nodev";
+	snprintf(buf, size, "cannot open %s: %s%s", VDISET_DEVICE_PATH,
+		 strerror(err), why);
+}
+
 int vdi_load_module(char *buf, size_t size)
 {
-	if (buf && size)
+	int code, fd;
+
+	if (!buf)
+		size = 0;
+	if (size)
 		*buf = '\0';
-	return vdi_module_load(buf, buf ? size : 0);
+	code = vdi_module_load(buf, size);
+	if (code)
+		return code;
+	fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && (errno == EPERM || errno == EACCES)) {
+		vdi_module_explain(errno, buf, size);
+		return VD_E_SECURITY;
+	}
+	if (fd >= 0)
+		close(fd);
+	return NOERROR;
 }

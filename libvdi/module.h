@@ -6,5 +6,7 @@
 #include <stddef.h>
 
 int vdi_module_load(char *buf, size_t size);
+/* Why /dev/vdiset cannot be opened, and what to do; err is an errno. */
+void vdi_module_explain(int err, char *buf, size_t size);
 
 #endif /* VDI_MODULE_H */

@@ -242,8 +242,11 @@ static int open_node(struct vdi_set *set)
 			return vdi_set_fail_text(set, code, text);
 		fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
 	}
-	if (fd < 0)
-		return vdi_set_fail_errno(set, errno, VDISET_DEVICE_PATH);
+	if (fd < 0) {
+		code = code_of_errno(errno);
+		vdi_module_explain(errno, text, sizeof(text));
+		return vdi_set_fail_text(set, code, text);
+	}
 	/* after the mark of the process: see vdi_set_foreign() */
 	__atomic_store_n(&set->fd, fd, __ATOMIC_RELEASE);
 	return NOERROR;

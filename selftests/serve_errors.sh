@@ -188,4 +188,32 @@ wrong_positions() {
 	says 'another address'
 }
 
+# The module is loaded, its device is out of reach. "in_another_dev MOUNT COMMAND..."
+in_another_dev() {
+	local mount=$1
+
+	shift
+	unshare -m sh -c "$mount /dev && exec \"\$@\"" sh "$@" < "$input" > out 2> serve.err
+}
+
+tests+=(no_device_node)
+no_device_node() {
+	local command
+
+	for command in 'serve backup t -t 1' 'load' 'backup t --to made'; do
+		in_another_dev 'mount -t tmpfs none' "$vdi" $command
+		is "$command without the node" 6 $?
+		says 'module vdiset is loaded, but .*PrivateDevices=no .*DeviceAllow='
+		in_another_dev 'mount -o remount,bind,nodev' "$vdi" $command
+		is "$command with nodev" 6 $?
+		says 'cannot open /dev/vdiset: Permission denied: .*nodev'
+	done
+	in_another_dev 'mount -t tmpfs none' "$vdi" ls
+	is "ls" 6 $?
+	says 'cannot open /dev/vdiset: No such file'
+	in_another_dev 'mount -t tmpfs none' "$vdi" info
+	expect "info" grep -q 'PrivateDevices=no' out
+	expect "nothing about building it" sh -c '! grep -q "to build it" out'
+}
+
 run_tests

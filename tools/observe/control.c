@@ -177,6 +177,7 @@ static void print_remedy(void)
 
 int vdi_info_main(int argc, char **argv)
 {
+	char text[256];
 	int fd;
 
 	if (argc > 1) {
@@ -198,7 +199,13 @@ int vdi_info_main(int argc, char **argv)
 	}
 	printf("module:     not available: %s: %s\n", VDISET_DEVICE_PATH,
 	       strerror(errno));
-	print_remedy();
+	if (observe_module_is_loaded()) {
+		/* which says what keeps this process from the device */
+		vdi_load_module(text, sizeof(text));
+		printf("            %s\n", text);
+	} else {
+		print_remedy();
+	}
 	return EXIT_NO_MODULE;
 }
 

@@ -11,6 +11,11 @@
 
 #include "observe.h"
 
+bool observe_module_is_loaded(void)
+{
+	return !access("/sys/class/misc/vdiset", F_OK);
+}
+
 /* Looking does not load the module: without it there are no sets. */
 int observe_open(int *exit_code)
 {
@@ -19,7 +24,11 @@ int observe_open(int *exit_code)
 	if (fd >= 0)
 		return fd;
 	*exit_code = EXIT_NO_MODULE;
-	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+	if (errno == EPERM || errno == EACCES ||
+	    (errno == ENOENT && observe_module_is_loaded()))
+		vdi_error("cannot open %s: %s; 'vdi load' says what to do",
+			  VDISET_DEVICE_PATH, strerror(errno));
+	else if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
 		vdi_error("the vdiset kernel module is not loaded; 'vdi info' tells what to do");
 	else
 		vdi_error("cannot open %s: %s", VDISET_DEVICE_PATH,

@@ -11,6 +11,8 @@
 
 /* A set file; -1 after an error message, *exit_code set. */
 int observe_open(int *exit_code);
+/* Independent of /dev: the device may be out of reach. */
+bool observe_module_is_loaded(void);
 /* Walk the sets: all 0 first. False when there are no more. */
 bool observe_next(int fd, struct vdiset_list *list);
 /*
