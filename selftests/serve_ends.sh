@@ -133,6 +133,21 @@ reader_that_stalls() {
 	end_stalled 3 137
 }
 
+# The client ends it, and the server says that its input was silent.
+tests+=(input_that_stalls)
+input_that_stalls() {
+	mkfifo pipe
+	"$vdi" backup t -q --to made --idle-timeout 2 2> client.err &
+	client_pid=$!
+	exec 8<> pipe
+	"$vdi" serve backup t -q < pipe 2> serve.err 8>&-
+	is "serve backup" 3 $?
+	exec 8>&-
+	end_client 4
+	expect "the client names the silence" grep -q 'no command came' client.err
+	says 'no command came for 2 s; no input had come for [1-9][0-9]* s'
+}
+
 tests+=(errors_at_the_end_of_the_output)
 errors_at_the_end_of_the_output() {
 	local call

@@ -113,7 +113,7 @@ struct appliance {
 "      --direct          past the page cache (O_DIRECT), or not at all\n" \
 "      --no-direct       through the page cache (default: past it where possible)\n" \
 "  -t, --timeout SEC     how long to wait for the database (default 300, 0 = for ever)\n" \
-"  -i, --idle-timeout SEC  abort when no command comes for so long (default: never)\n" \
+"  -i, --idle-timeout SEC  abort when no command comes for so long (default 3600, 0 = never)\n" \
 "  -q, --quiet           no progress, no summary\n" \
 "  -h, --help            this text\n"
 

@@ -108,6 +108,7 @@ int appliance_parse(struct appliance *a, int argc, char **argv,
 {
 	int c, rc;
 
+	a->idle_ms = 3600 * 1000;
 	while ((c = getopt_long(argc, argv, cli->short_options, cli->options,
 				NULL)) != -1) {
 		if (c == 'h') {

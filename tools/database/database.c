@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "profile.h"
 
@@ -362,8 +363,27 @@ bool db_step(struct database *db)
 	return db_fail_for(db, rc, "waiting for the backup program");
 }
 
+/* The set was aborted during a wait: was it for the input or the output? */
+static bool fail_silent(struct database *db, int fd, double since)
+{
+	double seconds = vdi_now() - since;
+	size_t used;
+
+	if (db->exit_code != EXIT_OK)
+		return false;
+	db_fail_for(db, VD_E_ABORT, "the stream");
+	used = strlen(db->message);
+	if (seconds >= 1 && (fd == STDIN_FILENO || fd == STDOUT_FILENO))
+		snprintf(db->message + used, sizeof(db->message) - used,
+			 fd == STDIN_FILENO ?
+			 "; no input had come for %.0f s" :
+			 "; no output had been taken for %.0f s", seconds);
+	return false;
+}
+
 bool db_poll(struct database *db, int fd, short events)
 {
+	double since = vdi_now();
 	struct pollfd fds[] = {
 		{ .fd = fd, .events = events },
 		{ .fd = vdi_server_fd(db->server) },
@@ -378,7 +398,7 @@ bool db_poll(struct database *db, int fd, short events)
 			return db_fail(db, EXIT_FAILED, "poll: %s",
 				       strerror(errno));
 		if (n > 0 && fds[1].revents)
-			return db_fail_for(db, VD_E_ABORT, "the stream");
+			return fail_silent(db, fd, since);
 		if (n > 0)
 			return true;
 		vdi_progress_show(&db->progress, db->verb, db->bytes, 0);
