@@ -148,6 +148,20 @@ discarded() {
 	options=()
 }
 
+# The clock is set back while a device waits in Complete: the wait must go on by
+# another one, notice the death of the database, and be told of a signal.
+clock_set_back() {
+	local now
+	# vm/run sets this: the clock of a host is left alone
+	[ -n "${VDISET_OUT:-}" ] || return 0
+	now=$(date +%s)
+	ends 3 2 --complete 0:w 1:w 0:f 0:x+ nap "!date -s @$((now - 3600)) > /dev/null" abort
+	date -s "@$((now + 10))" > /dev/null
+	ends 0 1 --complete 0:w 0:f "!date -s @$((now - 3600)) > /dev/null" 0:x 0:c
+	date -s "@$((now + 20))" > /dev/null
+	expect "a duration that is none of the clock" grep -Eq '"duration_ms": [0-9]{1,5},' "$dir/b/manifest.json"
+}
+
 aborted() {
 	ends 3 1 0:w 0:f abort
 	says 'as told'
@@ -217,6 +231,6 @@ media_of_any_size() {
 
 tests=(flushed not_flushed nothing_at_all completed not_completed completed_not_flushed
 	other_device_closed other_device_discarded written_after_complete
-	partial_after_publishing partial_renamed file_removed file_replaced discarded aborted idle targets
+	partial_after_publishing partial_renamed file_removed file_replaced clock_set_back discarded aborted idle targets
 	media_of_any_size)
 run_tests

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "appliance.h"
@@ -16,7 +15,6 @@
 
 void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 {
-	pthread_condattr_t attr;
 	unsigned int i;
 
 	*a = (struct appliance){
@@ -29,10 +27,7 @@ void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 	for (i = 0; i < VDI_MAX_DEVICES; i++)
 		pthread_mutex_init(&a->lane[i].lock, NULL);
 	pthread_mutex_init(&a->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&a->cond, &attr);
-	pthread_condattr_destroy(&attr);
+	vdi_cond_init(&a->cond);
 }
 
 /* The first text stays. */
@@ -249,18 +244,11 @@ static void start_lanes(struct appliance *a)
 
 static bool lanes_running(struct appliance *a)
 {
-	struct timespec until;
 	bool running;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += TICK_MS * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_nsec -= 1000000000L;
-		until.tv_sec++;
-	}
 	pthread_mutex_lock(&a->lock);
 	if (a->running)
-		pthread_cond_timedwait(&a->cond, &a->lock, &until);
+		vdi_cond_wait(&a->cond, &a->lock, TICK_MS);
 	running = a->running;
 	pthread_mutex_unlock(&a->lock);
 	return running;

@@ -70,7 +70,7 @@ static bool backup_configured(struct appliance *a)
 		a->lane[i].drive = drive;
 		config.device = i;
 		if (getrandom(&config.family, sizeof(config.family), 0) < 0)
-			config.family = time(NULL);
+			config.family = vdi_now() * 1e9;
 		if (!drive_open(drive, &config, b->publication.dir, NULL)) {
 			appliance_fail(a, EXIT_FAILED, "%s", drive->why);
 			return false;
@@ -155,17 +155,13 @@ static bool wait_until_settled(struct appliance *a)
 	pthread_mutex_lock(&a->lock);
 	while (a->exit_code == EXIT_OK && !b->published && !publisher &&
 	       !stuck) {
-		struct timespec soon;
-
 		if (all_settled(a) && !b->publishing) {
 			b->publishing = true;
 			publisher = true;
 			continue;
 		}
 		/* an abort is not signalled here: look now and then */
-		clock_gettime(CLOCK_REALTIME, &soon);
-		soon.tv_sec++;
-		pthread_cond_timedwait(&b->stage_cond, &a->lock, &soon);
+		vdi_cond_wait(&b->stage_cond, &a->lock, 1000);
 		stuck = !b->publishing && stands_still(a, &commands, &moved);
 	}
 	pthread_mutex_unlock(&a->lock);
@@ -452,9 +448,10 @@ int vdi_backup_main(int argc, char **argv)
 	int rc;
 
 	b.started = time(NULL);
+	b.started_monotonic = vdi_now();
 	appliance_init(&a, &backup_ops);
 	a.job = &b;
-	pthread_cond_init(&b.stage_cond, NULL);
+	vdi_cond_init(&b.stage_cond);
 
 	rc = backup_parse(&a, argc, argv);
 	if (rc != EXIT_OK)

@@ -34,7 +34,8 @@ struct backup {
 
 	struct publication publication;
 	char *hook_path;	/* absolute path, for commands */
-	int64_t started;
+	int64_t started;	/* seconds since the epoch */
+	double started_monotonic;	/* vdi_now() */
 	bool snapshot_taken;
 	/* under appliance.lock: a thread publishes, and it is done */
 	bool publishing;

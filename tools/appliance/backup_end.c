@@ -18,6 +18,7 @@ static bool make_manifest(struct appliance *a, struct manifest *m)
 		.set = strdup(a->names.set),
 		.started = b->started,
 		.finished = time(NULL),
+		.duration_ms = (vdi_now() - b->started_monotonic) * 1000,
 		.profile = medium_profile_of(a->config.features),
 		.removable = a->config.features & VDF_Removable,
 		.snapshot = b->snapshot_command,

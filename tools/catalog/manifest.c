@@ -139,6 +139,8 @@ static struct json_object *make_document(const struct manifest *manifest)
 	json_object_object_add(document, "started", stamp(manifest->started));
 	json_object_object_add(document, "finished",
 			       stamp(manifest->finished));
+	json_object_object_add(document, "duration_ms",
+			       json_object_new_int64(manifest->duration_ms));
 	json_object_object_add(document, "bytes",
 			json_object_new_uint64(manifest_bytes(manifest)));
 	for (i = 0; i < manifest->count; i++)

@@ -16,8 +16,9 @@ struct manifest_device {
 
 struct manifest {
 	char *set;
-	int64_t started;	/* seconds since the epoch */
+	int64_t started;	/* seconds since the epoch, by the host's clock */
 	int64_t finished;
+	int64_t duration_ms;	/* whatever was done to that clock meanwhile */
 	enum medium_profile profile;
 	bool removable;
 	bool snapshot;		/* the data is elsewhere: see vdi(1) */

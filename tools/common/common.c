@@ -170,6 +170,31 @@ double vdi_now(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
+void vdi_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void vdi_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+		   unsigned int milliseconds)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += milliseconds / 1000;
+	until.tv_nsec += milliseconds % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	pthread_cond_timedwait(cond, lock, &until);
+}
+
 /* The exit code for a VD_E_* that ended the work. */
 int vdi_exit_for(int code)
 {

@@ -5,6 +5,7 @@
 #ifndef VDI_COMMON_H
 #define VDI_COMMON_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,7 +37,13 @@ bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
 bool vdi_parse_seconds(const char *text, int64_t *out);
 void vdi_format_bytes(uint64_t bytes, char *buf, size_t size);
 void vdi_format_duration(double seconds, char *buf, size_t size);
+/* Seconds of CLOCK_MONOTONIC, for every time-out and duration. */
 double vdi_now(void);
+/* A condition for vdi_cond_wait(), which no change of the clock affects. */
+void vdi_cond_init(pthread_cond_t *cond);
+/* Wait once, at most so long; `lock` is held. Spurious wake-ups happen. */
+void vdi_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+		   unsigned int milliseconds);
 int vdi_exit_for(int code);
 
 /* Users named on the command line. */
