@@ -92,7 +92,7 @@ interrupted() {
 
 	for way in "" "--no-direct" "--devices 4"; do
 		start_endless "$way"
-		kill -INT $client
+		kill -TERM $client
 		await $client
 		is "backup ($way)" 130 $?
 		await $server

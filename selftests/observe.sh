@@ -99,7 +99,7 @@ top_ends() {
 	"$vdi" top t -i 0.05 > out &
 	top=$!
 	eventually "more than one look" '^([2-9]|[1-9][0-9]+)$' grep -c 'SET, DEVICES' out
-	kill -INT $top
+	kill -TERM $top
 	wait $top
 	finish
 }

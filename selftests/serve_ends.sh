@@ -507,7 +507,7 @@ interrupted_twice_while_freezing() {
 	kill -TERM $server
 	sleep 1
 	expect "the command has time" test ! -e thawed
-	kill -INT $server
+	kill -TERM $server
 	wait $server
 	is "serve" 130 $?
 	expect "not all of the 10 seconds" test $((SECONDS - from)) -lt 10

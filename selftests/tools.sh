@@ -258,6 +258,31 @@ interrupted_while_working() {
 	expect "nothing is kept" test ! -e b -a ! -e b.partial
 }
 
+# What was ignored at the start, as nohup(1) does it, stays ignored; also in the
+# commands that are run.
+tests+=(ignored_hangup)
+ignored_hangup() {
+	local command='grep ^SigIgn: /proc/self/status > ignored'
+
+	head -c 1000 /dev/urandom > in
+	(trap '' HUP; exec "$vdi" backup t --to b --snapshot-command "$command" 2> err) > /dev/null &
+	first=$!
+	wait_for created
+	kill -HUP "$first"
+	sleep 0.5
+	"$vdi" serve backup t -q --snapshot < in
+	is "serve" 0 $?
+	wait "$first"
+	is "backup" 0 $?
+	expect "the command ignores it too" grep -q '^SigIgn:.*[13579bdf]$' ignored
+	"$vdi" backup t --to c 2> err &
+	first=$!
+	wait_for created
+	kill -HUP "$first"
+	wait "$first"
+	is "backup that does not ignore it" 130 $?
+}
+
 tests+=(interrupted_database)
 interrupted_database() {
 	"$vdi" backup t --to b -n 2 2> err &

@@ -10,8 +10,8 @@
 
 /*
  * Run `command` with the shell, in a process group of its own, so that a Ctrl-C
- * is ours to act on and all of it can be ended; with nothing to read, and with
- * signals as usual. Its output goes to stderr, where messages go: ours may be
+ * is ours to act on and all of it can be ended; with nothing to read, and with the
+ * signals that this program was started with. Its output goes to stderr, where messages go: ours may be
  * read by a program. -1 with errno when there is no shell.
  */
 pid_t child_start(const char *command, char *const *environment);

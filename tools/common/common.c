@@ -242,6 +242,7 @@ void vdi_names_free(struct vdi_names *names)
 	}
 }
 
+static sigset_t ignored;	/* when the program was started */
 static _Atomic int received;
 static _Atomic unsigned int arrived;	/* how many have come */
 static unsigned int taken;		/* and were acted on */
@@ -252,7 +253,10 @@ static void note_signal(int number)
 	arrived++;
 }
 
-/* No SA_RESTART: a wait must end, and then ask vdi_signal_received(). */
+/*
+ * No SA_RESTART: a wait must end, and then ask vdi_signal_received(). A signal
+ * that the caller had us ignore, as nohup(1) does, stays ignored.
+ */
 void vdi_catch_signals(void)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
@@ -260,14 +264,32 @@ void vdi_catch_signals(void)
 	size_t i;
 
 	sigemptyset(&action.sa_mask);
-	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		sigaction(numbers[i], &action, NULL);
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct sigaction old;
+
+		if (!sigaction(numbers[i], NULL, &old) &&
+		    old.sa_handler == SIG_IGN)
+			sigaddset(&ignored, numbers[i]);
+		else
+			sigaction(numbers[i], &action, NULL);
+	}
 	/* a reader that went away is an error of write(2) */
 	signal(SIGPIPE, SIG_IGN);
 	/* and so is a file that may not grow */
 	signal(SIGXFSZ, SIG_IGN);
 	/* who started us may not have wanted to know how we end */
 	signal(SIGCHLD, SIG_DFL);
+}
+
+void vdi_signals_of_child(sigset_t *defaults)
+{
+	int i;
+
+	sigfillset(defaults);
+	for (i = 1; i < NSIG; i++) {
+		if (sigismember(&ignored, i) == 1)
+			sigdelset(defaults, i);
+	}
 }
 
 int vdi_signal_received(void)

@@ -6,6 +6,7 @@
 #define VDI_COMMON_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -71,6 +72,8 @@ void vdi_names_free(struct vdi_names *names);
 
 /* Ctrl-C and friends, to be asked for, never acted on in a handler. */
 void vdi_catch_signals(void);
+/* Those that a command of the user gets with their default action. */
+void vdi_signals_of_child(sigset_t *defaults);
 int vdi_signal_received(void);
 /*
  * Where a second one means more than the first, each is taken by what it ends:
