@@ -126,6 +126,30 @@ named_devices() {
 	expect "name in the manifest" grep -q 'rück seite' b/manifest.json
 }
 
+# The manifest is JSON for every parser, and the names come back byte for byte.
+tests+=(names_that_are_not_utf8)
+names_that_are_not_utf8() {
+	local odd=$'l\xe4tin \xff'
+
+	head -c 1000000 /dev/urandom > in
+	"$vdi" backup t -q --to b -n 2 --device t --device "$odd" &
+	first=$!
+	"$vdi" serve backup t -q --device t --device "$odd" < in
+	is "serve" 0 $?
+	wait "$first"
+	is "backup" 0 $?
+	expect "JSON" python3 -m json.tool b/manifest.json out
+	expect "the bytes of the name" grep -q '"name_hex": "6ce474696e20ff"' b/manifest.json
+	expect "verify" "$vdi" verify -q b
+	"$vdi" restore t -q --from b --device t --device "$odd" &
+	first=$!
+	"$vdi" serve restore t -q --device t --device "$odd" > out
+	is "serve restore" 0 $?
+	wait "$first"
+	is "restore" 0 $?
+	expect "what came back" cmp in out
+}
+
 tests+=(database_names_a_device_wrong)
 database_names_a_device_wrong() {
 	"$vdi" backup t --to b -n 2 -q 2> backup.err &

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "manifest.h"
+#include "common/json.h"
 #include "common/xxh3.h"
 
 #define FORMAT_VERSION	3
@@ -110,8 +111,7 @@ static struct json_object *make_device(const struct manifest_device *device)
 {
 	struct json_object *object = json_object_new_object();
 
-	json_object_object_add(object, "name",
-			       json_object_new_string(device->name));
+	vdi_json_add_name(object, "name", device->name);
 	json_object_object_add(object, "bytes",
 		json_object_new_uint64(medium_list_bytes(&device->media)));
 	json_object_object_add(object, "media", make_media(&device->media));
@@ -128,8 +128,7 @@ static struct json_object *make_document(const struct manifest *manifest)
 			       json_object_new_int(FORMAT_VERSION));
 	json_object_object_add(document, "complete",
 			       json_object_new_boolean(1));
-	json_object_object_add(document, "set",
-			       json_object_new_string(manifest->set));
+	vdi_json_add_name(document, "set", manifest->set);
 	json_object_object_add(document, "profile",
 		json_object_new_string(medium_profile_name(manifest->profile)));
 	json_object_object_add(document, "removable",
@@ -437,11 +436,10 @@ static bool read_medium(struct json_object *object, struct medium_list *list)
 static bool read_device(struct json_object *object,
 			struct manifest_device *device)
 {
-	const char *name = get_string(object, "name");
 	struct json_object *media;
 	size_t i, count;
 
-	if (!name || !json_object_object_get_ex(object, "media", &media) ||
+	if (!json_object_object_get_ex(object, "media", &media) ||
 	    !json_object_is_type(media, json_type_array))
 		return false;
 	count = json_object_array_length(media);
@@ -452,7 +450,7 @@ static bool read_device(struct json_object *object,
 				 &device->media))
 			return false;
 	}
-	device->name = strdup(name);
+	device->name = vdi_json_get_name(object, "name");
 	return device->name != NULL;
 }
 
@@ -543,7 +541,6 @@ static const char *read_document(struct json_object *document,
 {
 	uint64_t version;
 	bool complete;
-	const char *set;
 
 	if (!get_number(document, "vdi_backup", &version))
 		return "its manifest is not that of a backup";
@@ -551,17 +548,18 @@ static const char *read_document(struct json_object *document,
 		return "its manifest is of a version this program does not know";
 	if (!get_string(document, CHECKSUM_KEY))
 		return "its manifest has no checksum";
+	if (version != OLD_VERSION && !vdi_is_utf8(text, size))
+		return "its manifest is no JSON: it is not UTF-8";
 	if (!check_sum(document, version, text, size))
 		return "its manifest was changed: the checksum does not match";
 	if (!get_bool(document, "complete", &complete) || !complete)
 		return "its manifest does not say that it is complete";
-	set = get_string(document, "set");
-	if (!set || !read_profile(document, manifest) ||
+	manifest->set = vdi_json_get_name(document, "set");
+	if (!manifest->set || !read_profile(document, manifest) ||
 	    !read_config(document, &manifest->config) ||
 	    !good_block_size(manifest) || !read_devices(document, manifest))
 		return "its manifest lacks a field, or has a bad one";
-	manifest->set = strdup(set);
-	return manifest->set ? NULL : "out of memory";
+	return NULL;
 }
 
 int manifest_read(int dir, struct manifest *manifest, const char **why)

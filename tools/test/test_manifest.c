@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "catalog/manifest.h"
+#include "common/json.h"
 #include "media.h"
 
 static void add_device(struct manifest *m, const char *name, int media)
@@ -114,6 +115,40 @@ static void test_there_and_back(void **state)
 	}
 	manifest_free(&back);
 	manifest_free(&m);
+}
+
+/* Names are bytes; the file is UTF-8. */
+static void test_names_of_any_bytes(void **state)
+{
+	static const char *const names[] = {
+		"plain", "r\xc3\xbc" "ck", "latin \xfc", "\xff\xfe", "\xc3",
+		"\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\"b\\c\n\x01",
+		"\xf0\x9f\x92\xbe", "\xef\xbf\xbd", "\xf8\x88\x80\x80\x80",
+	};
+	struct place *place = *state;
+	struct manifest m, back;
+	const char *why;
+	char *text;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		make(&m);
+		free(m.set);
+		m.set = strdup(names[i]);
+		free(m.device[1].name);
+		m.device[1].name = strdup(names[i]);
+		assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+		text = get_text(place);
+		assert_true(vdi_is_utf8(text, strlen(text)));
+		/* one that is UTF-8 stands there as it is */
+		assert_int_equal(!strstr(text, "_hex"),
+				 vdi_is_utf8(names[i], strlen(names[i])));
+		assert_int_equal(manifest_read(place->dir, &back, &why), 0);
+		assert_string_equal(back.set, names[i]);
+		assert_string_equal(back.device[1].name, names[i]);
+		manifest_free(&back);
+		manifest_free(&m);
+	}
 }
 
 /* As many media as there may be. */
@@ -267,6 +302,11 @@ static void test_strict(void **state)
 		{ "\"complete\":true", "\"complete\":True", "no JSON" },
 		{ "\"complete\":true", "'complete':true", "no JSON" },
 		{ "\"a \\\"", "\"\\u0000a \\\"", "bad one" },
+		{ "\"set\":", "\"set_hex\":\"4\",\"set\":", "bad one" },
+		{ "\"set\":", "\"set_hex\":\"00\",\"set\":", "bad one" },
+		{ "\"set\":", "\"set_hex\":\"4G\",\"set\":", "bad one" },
+		{ "\"set\":", "\"set_hex\":65,\"set\":", "bad one" },
+		{ "\"a \\\"", "\"\xff a \\\"", "UTF-8" },
 		{ "\"bytes\":1,", "\"bytes\":-1,", "bad one" },
 		{ "\"xxh3\":\"ffff", "\"xxh3\":\" fff", "bad one" },
 		{ "\"xxh3\":\"ffff", "\"xxh3\":\"FFFF", "bad one" },
@@ -364,6 +404,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_there_and_back),
+		TEST(test_names_of_any_bytes),
 		TEST(test_long),
 		TEST(test_block_sizes),
 		TEST(test_names_stay_inside),
