@@ -173,9 +173,12 @@ damaged_page() {
 # The appliance finds out in the last command that it cannot publish.
 tests+=(appliance_cannot_publish)
 appliance_cannot_publish() {
-	slow_backup
+	appliance cut --devices 2
+	until "$vdi" ls | grep -q '^pg '; do
+		sleep 0.1
+	done
 	mkdir -p "$work/cut/occupied"
-	wait "$basebackup"
+	basebackup vdiset:pg
 	is "pg_basebackup" 1 $?
 	wait $appliance
 	is "vdi backup" 1 $?
