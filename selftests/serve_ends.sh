@@ -340,13 +340,13 @@ start_frozen() { # OPTIONS...
 	rm -rf frozen thawed tried pipe media
 	mkfifo pipe
 	start_client
-	"$vdi" serve backup t -q --snapshot --freeze 'touch frozen' "$@" < pipe 2> serve.err &
+	"$vdi" serve backup t -q --snapshot --freeze 'echo $PPID > frozen.new; mv frozen.new frozen' "$@" \
+		< pipe 2> serve.err &
 	server=$!
 	exec 8> pipe
 	until_there frozen
 	expect "frozen" test -e frozen
-	helper=$(pgrep -P $server -x vdi-thaw)
-	expect "there is a helper" test -n "$helper"
+	helper=$(cat frozen)
 }
 
 end_frozen() { # SERVER CLIENT
@@ -407,10 +407,11 @@ helper_killed_while_freezing() {
 	rm -f freezing thawed
 	start_client
 	"$vdi" serve backup t -q --snapshot --thaw '! kill -0 $(cat freezing) && touch thawed' \
-		--freeze 'echo $$ > freezing.new; mv freezing.new freezing; sleep 60' < "$input" 2> serve.err &
+		--freeze 'echo $PPID > helper; echo $$ > freezing.new; mv freezing.new freezing; sleep 60' \
+		< "$input" 2> serve.err &
 	server=$!
 	until_there freezing
-	kill -KILL "$(pgrep -P $server -x vdi-thaw)"
+	kill -KILL "$(cat helper)"
 	wait $server
 	is "serve" 1 $?
 	expect "thawed when the freeze command was gone" test -e thawed
