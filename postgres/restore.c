@@ -602,6 +602,8 @@ int main(int argc, char **argv)
 	char text[256];
 	int i, rc;
 
+	vdi_occupy_standard_files();
+	vdi_set_program("vdi-pg-restore");
 	rc = parse(&r, argc, argv);
 	if (rc != EXIT_OK)
 		return rc;

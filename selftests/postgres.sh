@@ -461,6 +461,28 @@ restore_over_a_cluster() {
 	expect "the cluster is untouched" test -f "$pg_data/PG_VERSION"
 }
 
+tests+=(restore_without_standard_files)
+restore_without_standard_files() {
+	"$vdi" restore pg -q --from "$work/full" --group $pg_user 2> "$work/appliance.log" &
+	appliance=$!
+	as_postgres "$pg_restore" pg -q -D "$work/closed" -T "$work/tablespace=$work/closed-moved" <&- >&- 2>&-
+	is "vdi-pg-restore" 0 $?
+	wait $appliance
+	is "vdi restore" 0 $?
+	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -i tablespace_map "$work/closed"
+	rm -rf "$work/closed" "$work/closed-moved"
+}
+
+tests+=(messages_name_the_program)
+messages_name_the_program() {
+	as_postgres "$pg_restore" pg 2> "$work/restore.log"
+	is "vdi-pg-restore" 2 $?
+	expect "usage" grep -q '^vdi-pg-restore: ' "$work/restore.log"
+	as_postgres "$pg_restore" pg -D "$work/absent" -t 0.1 2> "$work/restore.log"
+	is "vdi-pg-restore" 4 $?
+	is "lines of other programs" 0 "$(grep -vc '^vdi-pg-restore: ' "$work/restore.log")"
+}
+
 pg_create << END || { echo "Bail out! initdb failed"; exit 1; }
 wal_keep_size = 128MB
 vdiset.connect_timeout = 5

@@ -2,10 +2,8 @@
 /*
  * vdi.c - one program for both sides of virtual device sets
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/common.h"
 #include "vdi.h"
@@ -42,28 +40,11 @@ static void usage(FILE *out)
 		"4 timed out, 5 backup incomplete or damaged, 6 no kernel module, 130 interrupted\n");
 }
 
-/*
- * What we were started without would be the next file that is opened, a set for
- * example. Nothing can be read from these, nor written to stdout: it is an error
- * of that call, not an empty stream; only messages vanish.
- */
-static void occupy_standard_files(void)
-{
-	static const int flags[] = { O_WRONLY, O_RDONLY, O_WRONLY };
-	int fd;
-
-	/* open(2) gives the lowest that is free */
-	for (fd = 0; fd < 3; fd++) {
-		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", flags[fd]);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	size_t i;
 
-	occupy_standard_files();
+	vdi_occupy_standard_files();
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;

@@ -3,6 +3,7 @@
  * common.c - errors, numbers, names and signals of the subcommands
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pwd.h>
 #include <signal.h>
@@ -14,16 +15,44 @@
 
 #include "common.h"
 
+static const char *program = "vdi";
+
+void vdi_set_program(const char *name)
+{
+	program = name;
+}
+
+const char *vdi_program(void)
+{
+	return program;
+}
+
+/*
+ * A descriptor that is closed at the start would be the next file that is
+ * opened, a set for example. Reading stdin or writing stdout then fails, as with
+ * a closed descriptor; messages are discarded.
+ */
+void vdi_occupy_standard_files(void)
+{
+	static const int flags[] = { O_WRONLY, O_RDONLY, O_WRONLY };
+	int fd;
+
+	/* open(2) returns the lowest number that is free */
+	for (fd = 0; fd < 3; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", flags[fd]);
+	}
+}
+
 /* One line by one write(2), so that those of several processes do not mix. */
 void vdi_error(const char *format, ...)
 {
-	static const char prefix[] = "vdi: ";
 	char line[4096];
-	size_t used = sizeof(prefix) - 1, at = 0;
+	size_t used, at = 0;
 	va_list args;
 	ssize_t n;
 
-	memcpy(line, prefix, used);
+	used = snprintf(line, sizeof(line) / 2, "%s: ", program);
 	va_start(args, format);
 	vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	va_end(args);

@@ -31,6 +31,11 @@ enum vdi_exit {
 #define VDI_MAX_DEVICES 64
 
 /* common.c */
+/* The name that messages begin with; "vdi" unless the program sets another. */
+void vdi_set_program(const char *name);
+const char *vdi_program(void);
+/* First of all: no file that is opened later gets descriptor 0, 1 or 2. */
+void vdi_occupy_standard_files(void);
 void vdi_error(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,

@@ -138,7 +138,8 @@ static void tell_client(struct database *db)
 	if (db->quiet || vdi_server_get_peer(db->server, &peer) != NOERROR)
 		return;
 	vdi_peer_describe(&peer, text, sizeof(text));
-	fprintf(stderr, "vdi: joined '%s' of %s\n", db->names.set, text);
+	fprintf(stderr, "%s: joined '%s' of %s\n", vdi_program(),
+		db->names.set, text);
 }
 
 /*
