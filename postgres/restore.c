@@ -2,506 +2,198 @@
 /*
  * restore.c - vdi-pg-restore: a PostgreSQL data directory from a device set
  *
- * Plays the database's part of a restore: reads the devices that vdi restore
- * serves and unpacks the archives in them. The data directory gets its name
- * when all of it is there and durable; before, it is DIR.partial.
+ * Is the database's side of a restore: reads the devices that vdi restore
+ * serves and unpacks the archives in them into DIR.partial, which is renamed to
+ * DIR when it is complete.
  */
-#include <archive.h>
-#include <archive_entry.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "database/reassemble.h"
-#include "records.h"
-
-#define MAX_MAPPINGS 64
-#define MAX_TABLESPACES 1024
-
-struct mapping {
-	const char *from;
-	const char *to;
-};
-
-/* The stream as records; libarchive pulls archives out of it. */
-struct source {
-	struct database *db;
-	struct restored restored;
-	const uint8_t *data;		/* what is left of the piece at hand */
-	uint32_t size;
-	uint64_t left;			/* of the DATA record's payload */
-	bool archive_ended;
-};
+#include "beneath.h"
+#include "unpack.h"
 
 struct restore {
 	struct database db;
-	struct source source;
-	const char *target;
+	struct unpack unpack;
+	char *target;
 	char *partial;
-	int mappings;
-	struct mapping mapping[MAX_MAPPINGS];
-	int tablespaces;
-	struct tablespace {
-		char *oid;
-		char *path;		/* where it is now */
-		bool mapped;		/* and was not before */
-	} tablespace[MAX_TABLESPACES];
+	bool owner_given;
+	uid_t owner;
+	gid_t group;
 };
 
-static bool damaged(struct source *s, const char *what)
+/* DIR is absent or an empty directory that can be replaced. */
+static bool check_target(struct restore *r, const struct stat *st)
 {
-	return db_fail(s->db, EXIT_DAMAGED, "the stream %s", what);
-}
+	struct statx mount;
+	int dir, empty = 0;
 
-/* Have at least one byte at hand. */
-static bool fill(struct source *s)
-{
-	if (s->size)
-		return true;
-	if (!restored_read(&s->restored, &s->data, &s->size))
+	if (S_ISDIR(st->st_mode)) {
+		dir = open(r->target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+			   O_CLOEXEC);
+		empty = dir < 0 ? -1 : beneath_is_empty(dir);
+		if (dir >= 0)
+			close(dir);
+	} else {
+		errno = ENOTDIR;
+		empty = -1;
+	}
+	if (empty != 1) {
+		vdi_error("%s is not an empty directory%s%s", r->target,
+			  empty ? ": " : "", empty ? strerror(errno) : "");
 		return false;
-	return s->size || damaged(s, "ends before the backup does");
-}
-
-static bool get(struct source *s, void *to, size_t length)
-{
-	while (length) {
-		size_t part;
-
-		if (!fill(s))
-			return false;
-		part = length < s->size ? length : s->size;
-		memcpy(to, s->data, part);
-		to = (char *)to + part;
-		length -= part;
-		s->data += part;
-		s->size -= part;
 	}
-	return true;
-}
-
-static bool get_record(struct source *s, uint32_t *type, uint64_t *length)
-{
-	struct record_header header;
-
-	if (!get(s, &header, sizeof(header)))
+	if (!statx(AT_FDCWD, r->target, AT_SYMLINK_NOFOLLOW, 0, &mount) &&
+	    (mount.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
+		vdi_error("%s is a mount point, which cannot be replaced: restore to a directory below it",
+			  r->target);
 		return false;
-	if (le32toh(header.magic) != RECORD_MAGIC)
-		return damaged(s, "is not a PostgreSQL backup");
-	*type = le32toh(header.type);
-	*length = le64toh(header.length);
+	}
 	return true;
 }
 
-/* The next piece of an archive's or the manifest's data; size 0: its end. */
-static bool get_data(struct source *s, uint32_t end, const uint8_t **data,
-		     uint32_t *size)
+static bool check_target_and_parent(struct restore *r, uid_t *owner)
 {
-	uint64_t length;
-	uint32_t type;
+	char *slash = strrchr(r->target, '/');
+	struct stat st, parent;
+	bool absent, ok = true;
 
-	*size = 0;
-	while (!s->left) {
-		if (!get_record(s, &type, &length))
-			return false;
-		if (type == end) {
-			s->archive_ended = true;
-			return true;
-		}
-		if (type != RECORD_DATA)
-			return damaged(s, "has records out of order");
-		s->left = length;
-	}
-	if (!fill(s))
+	*slash = '\0';
+	if (stat(slash == r->target ? "/" : r->target, &parent)) {
+		vdi_error("%s: %s", r->target, strerror(errno));
 		return false;
-	*data = s->data;
-	*size = s->size < s->left ? s->size : s->left;
-	s->data += *size;
-	s->size -= *size;
-	s->left -= *size;
-	return true;
-}
-
-static ssize_t archive_input(struct archive *a, void *context,
-			     const void **buffer)
-{
-	struct source *s = context;
-	const uint8_t *data = NULL;
-	uint32_t size = 0;
-
-	if (s->archive_ended)
-		return 0;
-	if (!get_data(s, RECORD_END_ARCHIVE, &data, &size)) {
-		archive_set_error(a, EIO, "%s", s->db->message);
-		return -1;
 	}
-	*buffer = data;
-	return size;
-}
-
-/* What follows the end of the tar file inside the archive. */
-static bool skip_archive(struct source *s)
-{
-	const uint8_t *data;
-	uint32_t size;
-
-	while (!s->archive_ended) {
-		if (!get_data(s, RECORD_END_ARCHIVE, &data, &size))
-			return false;
+	*slash = '/';
+	absent = lstat(r->target, &st);
+	if (absent && errno != ENOENT) {
+		vdi_error("%s: %s", r->target, strerror(errno));
+		return false;
 	}
-	return true;
-}
-
-static bool fail_archive(struct restore *r, struct archive *a)
-{
-	return db_fail(&r->db, EXIT_FAILED, "unpacking: %s",
-		       archive_error_string(a));
-}
-
-static bool copy_file(struct restore *r, struct archive *in,
-		      struct archive *out)
-{
-	const void *block;
-	size_t size;
-	la_int64_t offset;
-	int rc;
-
-	for (;;) {
-		rc = archive_read_data_block(in, &block, &size, &offset);
-		if (rc == ARCHIVE_EOF)
-			return true;
-		if (rc != ARCHIVE_OK)
-			return fail_archive(r, in);
-		if (archive_write_data_block(out, block, size, offset) !=
-		    ARCHIVE_OK)
-			return fail_archive(r, out);
+	if (!absent)
+		ok = check_target(r, &st);
+	*owner = absent ? parent.st_uid : st.st_uid;
+	if (ok && !lstat(r->partial, &st)) {
+		vdi_error("%s is left from an earlier restore: remove it",
+			  r->partial);
+		ok = false;
 	}
-}
-
-static bool unpack_entries(struct restore *r, struct archive *in,
-			   struct archive *out)
-{
-	struct archive_entry *entry;
-	int rc;
-
-	for (;;) {
-		rc = archive_read_next_header(in, &entry);
-		if (rc == ARCHIVE_EOF)
-			return true;
-		if (rc != ARCHIVE_OK)
-			return fail_archive(r, in);
-		if (archive_write_header(out, entry) != ARCHIVE_OK)
-			return fail_archive(r, out);
-		if (archive_entry_size(entry) > 0 && !copy_file(r, in, out))
-			return false;
-		if (archive_write_finish_entry(out) != ARCHIVE_OK)
-			return fail_archive(r, out);
-	}
-}
-
-/* Into the current directory, and never out of it. */
-static bool unpack_archive(struct restore *r)
-{
-	int flags = ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
-		    ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-		    ARCHIVE_EXTRACT_SECURE_NODOTDOT |
-		    ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS;
-	struct archive *in = archive_read_new();
-	struct archive *out = archive_write_disk_new();
-	bool ok = in && out;
-
-	if (!ok) {
-		db_fail(&r->db, EXIT_FAILED, "out of memory");
-		goto out;
-	}
-	if (geteuid() == 0)
-		flags |= ARCHIVE_EXTRACT_OWNER;
-	archive_write_disk_set_options(out, flags);
-	archive_read_support_format_tar(in);
-	archive_read_support_filter_all(in);
-	r->source.archive_ended = false;
-	ok = archive_read_open(in, &r->source, NULL, archive_input, NULL) ==
-	     ARCHIVE_OK;
-	if (!ok)
-		fail_archive(r, in);
-	ok = ok && unpack_entries(r, in, out) && skip_archive(&r->source);
-	if (archive_write_close(out) != ARCHIVE_OK && ok)
-		ok = fail_archive(r, out);
-out:
-	archive_read_free(in);
-	archive_write_free(out);
 	return ok;
 }
 
-static const char *map_path(const struct restore *r, const char *path)
+/*
+ * The server runs as the owner of its data directory, and never as root. Nothing
+ * is created as root, since the names and the data come from the stream.
+ */
+static int choose_owner(struct restore *r, uid_t owner)
 {
-	int i;
+	const struct passwd *pw;
 
-	for (i = 0; i < r->mappings; i++) {
-		if (!strcmp(r->mapping[i].from, path))
-			return r->mapping[i].to;
+	if (geteuid() != 0) {
+		if (!r->owner_given || r->owner == geteuid())
+			return EXIT_OK;
+		vdi_error("--owner: only root can restore for another user");
+		return EXIT_USAGE;
 	}
-	return path;
-}
-
-static bool fail_path(struct restore *r, const char *doing, const char *path)
-{
-	return db_fail(&r->db, EXIT_FAILED, "cannot %s %s: %s", doing, path,
-		       strerror(errno));
-}
-
-/* Note it: for its link, and to remove it should the restore fail. */
-static bool add_tablespace(struct restore *r, const char *archive,
-			   const char *path, bool mapped)
-{
-	struct tablespace *t = &r->tablespace[r->tablespaces];
-	size_t digits = strspn(archive, "0123456789");
-
-	if (!digits || archive[digits] != '.')
-		return damaged(&r->source, "has an archive of a strange name");
-	if (r->tablespaces == MAX_TABLESPACES)
-		return db_fail(&r->db, EXIT_FAILED, "too many tablespaces");
-	t->oid = strndup(archive, digits);
-	t->path = strdup(path);
-	t->mapped = mapped;
-	r->tablespaces++;
-	return (t->oid && t->path) ||
-	       db_fail(&r->db, EXIT_FAILED, "out of memory");
-}
-
-/* A tablespace goes where it was, or where the user wants it; empty, please. */
-static bool enter_tablespace(struct restore *r, const char *archive,
-			     const char *old)
-{
-	const char *path = map_path(r, old);
-
-	if (*path != '/')
-		return damaged(&r->source, "has a tablespace without a path");
-	if (rmdir(path) && errno != ENOENT)
-		return fail_path(r, "use the tablespace directory", path);
-	if (mkdir(path, 0700))
-		return fail_path(r, "create", path);
-	if (!add_tablespace(r, archive, path, path != old))
-		return false;
-	return !chdir(path) || fail_path(r, "enter", path);
-}
-
-/* As in the backup, or in the terms of tablespace_map when they have moved. */
-static bool link_tablespaces(struct restore *r)
-{
-	FILE *map = NULL;
-	bool ok = true;
-	int i;
-
-	for (i = 0; i < r->tablespaces; i++) {
-		if (r->tablespace[i].mapped && !map)
-			map = fopen("tablespace_map", "we");
-		if (r->tablespace[i].mapped && !map)
-			return fail_path(r, "write", "tablespace_map");
+	if (!r->owner_given)
+		r->owner = owner;
+	if (r->owner == 0) {
+		vdi_error("%s would belong to root, and PostgreSQL does not run as root: use --owner USER, the user of the server",
+			  r->target);
+		return EXIT_USAGE;
 	}
-	for (i = 0; ok && i < r->tablespaces; i++) {
-		const struct tablespace *t = &r->tablespace[i];
-		char link[64];
-
-		snprintf(link, sizeof(link), "pg_tblspc/%.20s", t->oid);
-		if (symlink(t->path, link) && errno != EEXIST)
-			ok = fail_path(r, "create", link);
-		if (map)
-			fprintf(map, "%s %s\n", t->oid, t->path);
+	pw = getpwuid(r->owner);
+	if (!pw) {
+		vdi_error("there is no user %lu to own %s: use --owner USER",
+			  (unsigned long)r->owner, r->target);
+		return EXIT_USAGE;
 	}
-	if (map && fclose(map) && ok)
-		ok = fail_path(r, "write", "tablespace_map");
-	return ok;
+	r->group = pw->pw_gid;
+	return EXIT_OK;
 }
 
-static bool restore_archive(struct restore *r, uint64_t length)
+/* For good. The set was joined before, with the rights of root. */
+static bool become_owner(struct restore *r)
 {
-	char payload[RECORD_MAX_NAME + 1] = "";
-	const char *path;
-	int home;
-	bool ok;
-
-	if (length > RECORD_MAX_NAME)
-		return damaged(&r->source, "has a name that is too long");
-	if (!get(&r->source, payload, length))
-		return false;
-	path = payload + strnlen(payload, length) + 1;
-	if (path >= payload + length)
-		return damaged(&r->source, "has an archive without a name");
-
-	home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (home < 0)
-		return fail_path(r, "open", r->partial);
-	ok = (!*path || enter_tablespace(r, payload, path)) &&
-	     unpack_archive(r);
-	if (fchdir(home))
-		ok = fail_path(r, "return to", r->partial);
-	close(home);
-	return ok;
-}
-
-static bool restore_manifest(struct restore *r)
-{
-	const uint8_t *data;
-	uint32_t size;
-	FILE *file;
-	bool ok;
-
-	file = fopen("backup_manifest", "wxe");
-	if (!file)
-		return fail_path(r, "create", "backup_manifest");
-	r->source.archive_ended = false;
-	do {
-		ok = get_data(&r->source, RECORD_END_MANIFEST, &data, &size);
-		if (ok && size && fwrite(data, 1, size, file) != size)
-			ok = fail_path(r, "write", "backup_manifest");
-	} while (ok && size);
-	if (fclose(file) && ok)
-		ok = fail_path(r, "write", "backup_manifest");
-	return ok;
-}
-
-static bool begin_backup(struct source *s, uint64_t length)
-{
-	struct record_begin begin;
-
-	if (length != sizeof(begin) || !get(s, &begin, sizeof(begin)))
-		return damaged(s, "does not begin as a PostgreSQL backup");
-	if (le32toh(begin.version) != 1)
-		return damaged(s, "is of a version this program does not know");
-	return true;
-}
-
-static bool restore_records(struct restore *r)
-{
-	struct source *s = &r->source;
-	struct record_end end;
-	uint64_t length;
-	uint32_t type;
-
-	if (!get_record(s, &type, &length))
-		return false;
-	if (type != RECORD_BEGIN_BACKUP)
-		return damaged(s, "does not begin as a PostgreSQL backup");
-	if (!begin_backup(s, length))
-		return false;
-	for (;;) {
-		if (!get_record(s, &type, &length))
-			return false;
-		if (type == RECORD_END_BACKUP)
-			break;
-		if (type == RECORD_BEGIN_ARCHIVE) {
-			if (!restore_archive(r, length))
-				return false;
-		} else if (type == RECORD_BEGIN_MANIFEST) {
-			if (!restore_manifest(r))
-				return false;
-		} else {
-			return damaged(s, "has records out of order");
-		}
-	}
-	return length == sizeof(end) && get(s, &end, sizeof(end));
-}
-
-static bool at_end(struct source *s)
-{
-	if (s->size)
-		return damaged(s, "goes on after the backup");
-	if (!restored_read(&s->restored, &s->data, &s->size))
-		return false;
-	return !s->size || damaged(s, "goes on after the backup");
-}
-
-/* As root the files have their old owner; the directories follow them. */
-static bool adopt_owner(struct restore *r)
-{
-	struct stat st;
-	int i;
+	const struct passwd *pw;
 
 	if (geteuid() != 0)
 		return true;
-	if (stat("PG_VERSION", &st))
-		return damaged(&r->source, "has no data directory in it");
-	if (chown(".", st.st_uid, st.st_gid))
-		return fail_path(r, "change the owner of", r->partial);
-	for (i = 0; i < r->tablespaces; i++) {
-		const char *path = r->tablespace[i].path;
-
-		if (chown(path, st.st_uid, st.st_gid))
-			return fail_path(r, "change the owner of", path);
-	}
-	return true;
+	pw = getpwuid(r->owner);
+	if (pw && !initgroups(pw->pw_name, r->group) &&
+	    !setresgid(r->group, r->group, r->group) &&
+	    !setresuid(r->owner, r->owner, r->owner))
+		return true;
+	return db_fail(&r->db, EXIT_FAILED, "cannot become user %lu: %s",
+		       (unsigned long)r->owner,
+		       pw ? strerror(errno) : "it is not known");
 }
 
-static bool publish(struct restore *r)
-{
-	int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && !syncfs(fd);
-
-	if (fd >= 0)
-		close(fd);
-	if (!ok)
-		return fail_path(r, "flush", r->partial);
-	if (chdir("/") || rename(r->partial, r->target))
-		return fail_path(r, "rename to", r->target);
-	return true;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type,
-			struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void remove_tree(const char *path)
-{
-	if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) &&
-	    errno != ENOENT)
-		vdi_error("%s is left behind: %s", path, strerror(errno));
-}
-
-static bool prepare(struct restore *r)
-{
-	struct stat st;
-
-	if (!stat(r->target, &st) && rmdir(r->target)) {
-		vdi_error("%s is not an empty directory: %s", r->target,
-			  strerror(errno));
-		return false;
-	}
-	if (mkdir(r->partial, 0700)) {
-		vdi_error("cannot create %s: %s%s", r->partial,
-			  strerror(errno), errno == EEXIST ?
-			  "; it is of an earlier restore, remove it" : "");
-		return false;
-	}
-	if (chdir(r->partial)) {
-		vdi_error("cannot enter %s: %s", r->partial, strerror(errno));
-		return false;
-	}
-	return true;
-}
-
+/* Up to the rename. */
 static bool run(struct restore *r)
 {
-	struct source *s = &r->source;
+	struct unpack *u = &r->unpack;
+	struct restored *restored = &u->source.restored;
 	bool ok;
 
-	s->db = &r->db;
-	ok = restored_begin(&s->restored, &r->db) && restore_records(r) &&
-	     at_end(s) && restored_end(&s->restored);
-	restored_free(&s->restored);
-	return ok && link_tablespaces(r) && adopt_owner(r) && publish(r);
+	ok = db_connect(&r->db, VDF_ReadMedia) && become_owner(r) &&
+	     place_make(&r->db, &u->base, r->partial, true) &&
+	     restored_again(restored, &r->db) && unpack_records(u) &&
+	     restored_check_end(restored) && unpack_finish(u) &&
+	     db_close_devices(&r->db) && unpack_sync(u);
+	restored_free(restored);
+	return ok;
+}
+
+static int publish(struct restore *r)
+{
+	const struct place *base = &r->unpack.base;
+
+	if (renameat(base->parent, base->name, base->parent,
+		     strrchr(r->target, '/') + 1)) {
+		vdi_error("cannot rename %s to %s: %s",
+			  r->partial, r->target, strerror(errno));
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
+/* Two descriptors for each tablespace. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int restore(struct restore *r)
+{
+	bool complete;
+	int rc;
+
+	raise_file_limit();
+	/* modes are set one by one; nothing is open to others before */
+	umask(077);
+	vdi_catch_signals();
+	vdi_progress_start(&r->db.progress, r->db.quiet);
+	complete = run(r);
+	rc = db_end(&r->db);
+	if (complete && rc == EXIT_OK)
+		rc = publish(r);
+	else
+		unpack_remove(&r->unpack);
+	return rc;
 }
 
 static void usage(FILE *out)
@@ -510,7 +202,11 @@ static void usage(FILE *out)
 	      "Rebuilds a PostgreSQL data directory from the virtual device set NAME, which\n"
 	      "'vdi restore NAME --from BACKUP' serves.\n\n"
 	      "  -D, --pgdata DIR          data directory to make; absolute, absent or empty\n"
-	      "  -T, --tablespace-mapping OLD=NEW  put a tablespace elsewhere; may be repeated\n"
+	      "  -T, --tablespace-mapping OLD=NEW  restore the tablespace of OLD to NEW, absent\n"
+	      "                            or empty; may be repeated\n"
+	      "      --allow-tablespaces   restore the others to the paths in the backup\n"
+	      "      --owner USER          as root: whose the files are, by name or number; by\n"
+	      "                            default the owner of DIR, or of its parent\n"
 	      "      --from USER           join a set that USER created, by name or number, in\n"
 	      "                            place of you and root; may be a list with commas\n"
 	      "  -t, --timeout SEC         how long to wait for the set (default 60)\n"
@@ -519,15 +215,32 @@ static void usage(FILE *out)
 	      "exit codes: as for vdi\n", out);
 }
 
-static bool add_mapping(struct restore *r, char *text)
+static bool add_mapping(struct unpack *u, char *text)
 {
+	struct mapping *m = &u->mapping[u->mappings];
 	char *equals = strchr(text, '=');
+	int i;
 
-	if (!equals || equals == text || equals[1] != '/' ||
-	    r->mappings == MAX_MAPPINGS)
+	if (!equals || u->mappings == MAX_MAPPINGS) {
+		vdi_error(equals ? "more than %d tablespaces are mapped" :
+				   "a mapping is OLD=NEW", MAX_MAPPINGS);
 		return false;
+	}
 	*equals = '\0';
-	r->mapping[r->mappings++] = (struct mapping){ text, equals + 1 };
+	*m = (struct mapping){ unpack_clean_path(text),
+			       unpack_clean_path(equals + 1), false };
+	u->mappings++;
+	if (!m->from || !m->to) {
+		vdi_error("a mapping is OLD=NEW with absolute paths, without '..'");
+		return false;
+	}
+	for (i = 0; i < u->mappings - 1; i++) {
+		if (strcmp(u->mapping[i].from, m->from) &&
+		    strcmp(u->mapping[i].to, m->to))
+			continue;
+		vdi_error("-T %s=%s: a path is mapped twice", m->from, m->to);
+		return false;
+	}
 	return true;
 }
 
@@ -536,6 +249,8 @@ static int parse(struct restore *r, int argc, char **argv)
 	static const struct option options[] = {
 		{ "pgdata", required_argument, NULL, 'D' },
 		{ "tablespace-mapping", required_argument, NULL, 'T' },
+		{ "allow-tablespaces", no_argument, NULL, 'A' },
+		{ "owner", required_argument, NULL, 'O' },
 		{ "from", required_argument, NULL, 'F' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "quiet", no_argument, NULL, 'q' },
@@ -548,12 +263,26 @@ static int parse(struct restore *r, int argc, char **argv)
 				NULL)) != -1) {
 		switch (c) {
 		case 'D':
-			r->target = optarg;
-			break;
-		case 'T':
-			if (add_mapping(r, optarg))
+			free(r->target);
+			r->target = unpack_clean_path(optarg);
+			if (r->target)
 				break;
-			vdi_error("a mapping is OLD=NEW with absolute paths");
+			vdi_error("-D %s: an absolute path without '..' is needed",
+				  optarg);
+			return EXIT_USAGE;
+		case 'T':
+			if (add_mapping(&r->unpack, optarg))
+				break;
+			return EXIT_USAGE;
+		case 'A':
+			r->unpack.allow_tablespaces = true;
+			break;
+		case 'O':
+			r->owner_given = vdi_parse_user(optarg, &r->owner);
+			if (r->owner_given)
+				break;
+			vdi_error("--owner: there is no such user: '%s'",
+				  optarg);
 			return EXIT_USAGE;
 		case 'F':
 			if (vdi_users_add(&r->db.from, optarg))
@@ -575,7 +304,7 @@ static int parse(struct restore *r, int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	if (optind != argc - 1 || !r->target || *r->target != '/') {
+	if (optind != argc - 1 || !r->target) {
 		vdi_error("%s", optind != argc - 1 ?
 			  "exactly one NAME is needed" :
 			  "-D with an absolute directory is needed");
@@ -600,37 +329,37 @@ int main(int argc, char **argv)
 		},
 	};
 	char text[256];
+	uid_t owner;
 	int i, rc;
 
 	vdi_occupy_standard_files();
 	vdi_set_program("vdi-pg-restore");
+	r.unpack.db = &r.db;
 	rc = parse(&r, argc, argv);
 	if (rc != EXIT_OK)
 		return rc;
+	r.unpack.target = r.target;
 	if (vdi_load_module(text, sizeof(text)) != NOERROR) {
 		vdi_error("%s", text);
 		return EXIT_NO_MODULE;
 	}
-	if (asprintf(&r.partial, "%s.partial", r.target) < 0 || !prepare(&r))
+	if (asprintf(&r.partial, "%s.partial", r.target) < 0 ||
+	    !check_target_and_parent(&r, &owner))
 		return EXIT_FAILED;
-	vdi_catch_signals();
-	vdi_progress_start(&r.db.progress, r.db.quiet);
-	run(&r);
-	rc = db_end(&r.db);
-	if (rc != EXIT_OK) {
-		if (!chdir("/"))
-			remove_tree(r.partial);
-		for (i = 0; i < r.tablespaces; i++)
-			remove_tree(r.tablespace[i].path);
-	} else if (!r.db.quiet) {
+	rc = choose_owner(&r, owner);
+	if (rc == EXIT_OK)
+		rc = restore(&r);
+	if (rc == EXIT_OK && !r.db.quiet) {
 		vdi_format_bytes(r.db.bytes, text, sizeof(text));
 		printf("restored %s: %s from %u device%s\n", r.target, text,
 		       r.db.count, r.db.count == 1 ? "" : "s");
 	}
-	for (i = 0; i < r.tablespaces; i++) {
-		free(r.tablespace[i].oid);
-		free(r.tablespace[i].path);
+	unpack_free(&r.unpack);
+	for (i = 0; i < r.unpack.mappings; i++) {
+		free(r.unpack.mapping[i].from);
+		free(r.unpack.mapping[i].to);
 	}
 	free(r.partial);
+	free(r.target);
 	return rc;
 }

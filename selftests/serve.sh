@@ -173,7 +173,7 @@ wrong_profile() {
 	says 'like disks'
 	if [ -x "$root/build/postgres/vdi-pg-restore" ]; then
 		start_client --profile tape
-		"$root/build/postgres/vdi-pg-restore" t -q -D "$work/data" 2> serve.err
+		"$root/build/postgres/vdi-pg-restore" t -q -D "$work/data" --owner nobody 2> serve.err
 		is "vdi-pg-restore" 1 $?
 		says 'like tapes, not like pipes'
 		end_client 9

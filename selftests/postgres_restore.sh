@@ -1,0 +1,364 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# vdi-pg-restore on streams that no PostgreSQL server sends. Needs the built tree
+# two levels up, root, a user postgres and a loaded module; no server.
+
+# shellcheck source=selftests/tap.sh
+. ./tap.sh
+top=$(cd ../.. && pwd -P)
+vdi=$top/build/tools/vdi
+user=postgres
+work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-pg-restore.XXXXXX")
+trap 'jobs -p | xargs -r kill -9 2> /dev/null; rm -rf "$work"' EXIT
+
+[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -x "$top/build/postgres/vdi-pg-restore" ] || skip_all "vdi-pg-restore is not built"
+[ "$(id -u)" = 0 ] || skip_all "not root"
+id -u $user > /dev/null 2>&1 || skip_all "there is no user $user"
+
+install -m 755 "$top/build/postgres/vdi-pg-restore" "$work"
+chmod 755 "$work"
+
+# little_endian BYTES VALUE
+little_endian() {
+	local i byte text=
+	for ((i = 0; i < $1; i++)); do
+		printf -v byte '\\x%02x' $(($2 >> 8 * i & 255))
+		text+=$byte
+	done
+	printf '%b' "$text"
+}
+
+# record TYPE [FILE]: a record of postgres/records.h
+record() {
+	local size=0
+	[ $# -lt 2 ] || size=$(stat -c %s "$2")
+	little_endian 4 0x50564452
+	little_endian 4 "$1"
+	little_endian 8 "$size"
+	[ $# -lt 2 ] || cat "$2"
+}
+
+archive() { # NAME PATH TAR
+	printf '%s\0%s\0' "$1" "$2" > "$work/payload"
+	record 2 "$work/payload"
+	record 3 "$3"
+	record 4
+}
+
+{ little_endian 4 1; little_endian 4 150000; little_endian 8 1; } > "$work/begin"
+{ little_endian 8 1; little_endian 8 1; } > "$work/end"
+echo '{}' > "$work/manifest"
+
+# The files of a data directory, as initdb would have made them; $work/tree.
+new_tree() {
+	rm -rf "$work/tree" "$work/ts" "$work"/*.tar
+	install -d -m 700 "$work/tree" "$work/tree/global" "$work/tree/pg_tblspc" "$work/tree/base"
+	(umask 077
+	 cd "$work/tree" && echo 15 > PG_VERSION && echo control > global/pg_control &&
+		echo label > backup_label && head -c 3000000 /dev/urandom > base/1)
+	install -d -m 700 "$work/ts" "$work/ts/PG_15_202209061"
+	head -c 1000000 /dev/urandom > "$work/ts/PG_15_202209061/1"
+}
+
+# pack TAR TREE [OPTION...]
+pack() {
+	local to=$1 tree=$2
+	shift 2
+	(cd "$tree" && find . -mindepth 1 -printf '%P\0' |
+		tar -c --null --no-recursion -T - --owner=0 --group=0 "$@") > "$to"
+}
+
+# stream NAME [OID:PATH]...: a backup in $work/NAME of tree, and of ts at each PATH
+stream() {
+	local name=$1 ts
+	shift
+	[ -f "$work/base.tar" ] || pack "$work/base.tar" "$work/tree"
+	[ -f "$work/ts.tar" ] || pack "$work/ts.tar" "$work/ts"
+	{
+		record 1 "$work/begin"
+		for ts; do
+			archive "${ts%%:*}.tar" "${ts#*:}" "$work/ts.tar"
+		done
+		archive base.tar '' "$work/base.tar"
+		record 5
+		record 3 "$work/manifest"
+		record 6
+		record 7 "$work/end"
+	} > "$work/stream"
+	store "$name"
+}
+
+# the bytes in $work/stream as a backup
+store() { # NAME
+	rm -rf "${work:?}/$1"
+	"$vdi" backup pg -q --to "$work/$1" 2> "$work/appliance.log" &
+	"$vdi" serve backup pg -q < "$work/stream" || bad=1
+	wait $!
+	is "vdi backup" 0 $?
+}
+
+serve() { # NAME
+	"$vdi" restore pg -q --from "$work/$1" 2> "$work/appliance.log" &
+	appliance=$!
+}
+
+# restore NAME OPTIONS...: as root; what the two exit with in $rc and $appliance_rc
+restore() {
+	serve "$1"
+	shift
+	timeout 600 "$work/vdi-pg-restore" pg -q -t 600 "$@" > "$work/restore.log" 2>&1
+	rc=$?
+	wait $appliance
+	appliance_rc=$?
+}
+
+show() {
+	[ $bad = 0 ] || sed 's/^/# /' "$work/restore.log" "$work/appliance.log"
+}
+
+# A directory of the user, for everything that a test restores.
+new_place() {
+	rm -rf "$work/place"
+	install -d -o $user -m 755 "$work/place"
+}
+
+nothing_left() {
+	is "files left" "" "$(find "$work/place" -mindepth 1)"
+}
+
+after_each() {
+	show
+	is "sets left" "" "$("$vdi" ls 2> /dev/null)"
+}
+
+# ---------------------------------------------------------------- good streams
+
+tests+=(owner_and_modes)
+owner_and_modes() {
+	new_tree
+	new_place
+	stream good 16384:/old/ts
+	umask 077
+	restore good -D "$work/place/data/" -T "/old//ts/=$work/place/ts/"
+	umask 022
+	is "vdi-pg-restore" 0 $rc
+	is "vdi restore" 0 $appliance_rc
+	is "files of others" "" "$(find "$work/place" ! -user $user)"
+	is "modes" "700 700 700 600 600" "$(cd "$work/place" && stat -c %a data ts data/global data/PG_VERSION data/backup_manifest | xargs)"
+	is "link" "$work/place/ts" "$(readlink "$work/place/data/pg_tblspc/16384")"
+	is "tablespace_map" "16384 $work/place/ts" "$(cat "$work/place/data/tablespace_map")"
+	expect "data" cmp "$work/tree/base/1" "$work/place/data/base/1"
+	expect "data of the tablespace" cmp "$work/ts/PG_15_202209061/1" "$work/place/ts/PG_15_202209061/1"
+	is "what lies there" "data ts" "$(cd "$work/place" && echo *)"
+}
+
+tests+=(group_access)
+group_access() {
+	new_tree
+	new_place
+	find "$work/tree" "$work/ts" -type d -exec chmod 750 {} +
+	find "$work/tree" "$work/ts" -type f -exec chmod 640 {} +
+	stream group 16384:/old/ts
+	restore group -D "$work/place/data" -T "/old/ts=$work/place/ts"
+	is "vdi-pg-restore" 0 $rc
+	is "modes" "750 750 750 640 640 640" "$(cd "$work/place" && stat -c %a data ts data/global data/PG_VERSION data/backup_manifest data/tablespace_map | xargs)"
+}
+
+tests+=(owner_option)
+owner_option() {
+	new_tree
+	new_place
+	stream good
+	chown root "$work/place"
+	"$work/vdi-pg-restore" pg -q -D "$work/place/data" 2> "$work/restore.log"
+	is "below a directory of root" 2 $?
+	expect "says what to do" grep -q '^vdi-pg-restore: .*use --owner' "$work/restore.log"
+	"$work/vdi-pg-restore" pg -q -D "$work/place/data" --owner root 2> "$work/restore.log"
+	is "--owner root" 2 $?
+	chmod 777 "$work/place"
+	restore good -D "$work/place/data" --owner $user
+	is "--owner $user" 0 $rc
+	is "owner" $user "$(stat -c %U "$work/place/data/PG_VERSION")"
+	chmod 755 "$work/place"
+	restore good -D "$work/place/other" --owner $user
+	is "nothing is created as root" 1 $rc
+	is "vdi restore" 3 $appliance_rc
+	is "what lies there" "data" "$(cd "$work/place" && echo *)"
+}
+
+tests+=(existing_directories)
+existing_directories() {
+	new_tree
+	new_place
+	stream spaced 16384:/old/ts
+	install -d -o $user -m 700 "$work/place/data" "$work/place/ts"
+	rm "$work/tree/PG_VERSION" "$work/base.tar"
+	stream broken 16384:/old/ts
+	restore broken -D "$work/place/data" -T "/old/ts=$work/place/ts"
+	is "a broken stream" 5 $rc
+	is "both are still there, empty" "$work/place/data $work/place/ts" "$(find "$work/place" -mindepth 1 | sort | xargs)"
+	restore spaced -D "$work/place/data" -T "/old/ts=$work/place/ts"
+	is "a good stream" 0 $rc
+	expect "restored" test -f "$work/place/data/PG_VERSION" -a -f "$work/place/ts/PG_15_202209061/1"
+}
+
+# ----------------------------------------------------------------- tablespaces
+
+tests+=(tablespaces_only_where_admitted)
+tablespaces_only_where_admitted() {
+	new_tree
+	new_place
+	stream spaced "16384:$work/place/old"
+	restore spaced -D "$work/place/data"
+	is "neither -T nor --allow-tablespaces" 1 $rc
+	is "vdi restore" 3 $appliance_rc
+	expect "says what to do" grep -q "tablespace at $work/place/old: use -T" "$work/restore.log"
+	nothing_left
+	restore spaced -D "$work/place/data" -T "$work/place/odl=$work/place/new"
+	is "-T that matches nothing" 1 $rc
+	nothing_left
+	restore spaced -D "$work/place/data" -T "$work/place/odl=$work/place/new" --allow-tablespaces
+	is "-T that matches nothing, --allow-tablespaces" 1 $rc
+	is "vdi restore" 3 $appliance_rc
+	expect "says which" grep -q "no tablespace at $work/place/odl" "$work/restore.log"
+	nothing_left
+	restore spaced -D "$work/place/data" -T "$work/place/old=$work/place/data/ts"
+	is "inside the data directory" 1 $rc
+	nothing_left
+	restore spaced -D "$work/place/data" --allow-tablespaces
+	is "--allow-tablespaces" 0 $rc
+	expect "it is at its old path" test -f "$work/place/old/PG_15_202209061/1"
+	for args in "-T /a=/b -T /a/=/c" "-T /a=/b -T /c=/b/" "-T a=/b" "-T /a=/b/../c" "-T /a"; do
+		# shellcheck disable=SC2086
+		"$work/vdi-pg-restore" pg -q -D "$work/place/x" $args 2> "$work/restore.log"
+		is "$args" 2 $?
+	done
+}
+
+tests+=(tablespace_of_root)
+tablespace_of_root() {
+	new_tree
+	new_place
+	install -d -m 755 "$work/cron.d"
+	stream spaced "16384:$work/cron.d/x"
+	restore spaced -D "$work/place/data" --allow-tablespaces
+	is "below a directory of root" 1 $rc
+	is "files" "" "$(ls "$work/cron.d")"
+	stream spaced "16384:$work/cron.d"
+	restore spaced -D "$work/place/data" --allow-tablespaces
+	is "a directory of root" 1 $rc
+	is "files" "" "$(ls "$work/cron.d")"
+	nothing_left
+}
+
+tests+=(crafted_tablespace_map)
+crafted_tablespace_map() {
+	new_tree
+	new_place
+	echo "16385 /etc" > "$work/tree/tablespace_map"
+	stream map
+	restore map -D "$work/place/data"
+	is "vdi-pg-restore" 0 $rc
+	is "tablespace_map" "" "$(cat "$work/place/data/tablespace_map")"
+}
+
+# ------------------------------------------------------------- crafted streams
+
+refused() { # WHAT OPTIONS...
+	local what=$1
+	shift
+	stream crafted
+	restore crafted -D "$work/place/data" "$@"
+	is "$what: vdi-pg-restore" 5 $rc
+	is "$what: vdi restore" 3 $appliance_rc
+	nothing_left
+	is "$what: the file outside" "outside" "$(cat "$work/outside/file")"
+	is "$what: files outside" "file" "$(ls "$work/outside")"
+}
+
+tests+=(entries_that_are_refused)
+entries_that_are_refused() {
+	mkdir -p "$work/outside"
+	echo outside > "$work/outside/file"
+	new_place
+	new_tree
+	ln -s "$work/outside/file" "$work/tree/tablespace_map"
+	refused "tablespace_map is a link" -T "/old=$work/place/new"
+	new_tree
+	rmdir "$work/tree/pg_tblspc"
+	ln -s "$work/outside" "$work/tree/pg_tblspc"
+	refused "pg_tblspc is a link"
+	new_tree
+	mkfifo "$work/tree/backup_manifest"
+	refused "a FIFO"
+	new_tree
+	mknod "$work/tree/base/2" b 7 0
+	refused "a block device"
+	new_tree
+	ln "$work/tree/PG_VERSION" "$work/tree/base/2"
+	refused "a hard link"
+	new_tree
+	echo x > "$work/tree/escaped"
+	pack "$work/base.tar" "$work/tree" -P --transform "s,^escaped,../../outside/escaped,"
+	refused "a path with .."
+	pack "$work/base.tar" "$work/tree" -P --transform "s,^escaped,$work/outside/escaped,"
+	refused "an absolute path"
+}
+
+# A link in pg_tblspc without an archive is not made, and not followed.
+tests+=(link_without_a_tablespace)
+link_without_a_tablespace() {
+	mkdir -p "$work/outside"
+	new_place
+	new_tree
+	ln -s "$work/outside" "$work/tree/pg_tblspc/16384"
+	stream link
+	restore link -D "$work/place/data"
+	is "vdi-pg-restore" 0 $rc
+	is "links" "" "$(ls "$work/place/data/pg_tblspc")"
+}
+
+tests+=(modes_without_set_user_id)
+modes_without_set_user_id() {
+	new_place
+	new_tree
+	chmod 6755 "$work/tree/base/1"
+	chmod 1777 "$work/tree/base"
+	stream modes
+	restore modes -D "$work/place/data"
+	is "vdi-pg-restore" 0 $rc
+	is "modes" "755 777" "$(cd "$work/place/data" && stat -c %a base/1 base | xargs)"
+}
+
+tests+=(streams_without_a_data_directory)
+streams_without_a_data_directory() {
+	local missing
+
+	new_place
+	new_tree
+	{ record 1 "$work/begin"; record 7 "$work/end"; } > "$work/stream"
+	store empty
+	restore empty -D "$work/place/data"
+	is "empty" 5 $rc
+	is "empty: vdi restore" 3 $appliance_rc
+	nothing_left
+	# the same as the user of the server
+	"$vdi" restore pg -q --from "$work/empty" --group $user 2> "$work/appliance.log" &
+	runuser -u $user -- "$work/vdi-pg-restore" pg -q -D "$work/place/data" 2> "$work/restore.log"
+	is "empty, as $user" 5 $?
+	wait $!
+	is "empty, as $user: vdi restore" 3 $?
+	nothing_left
+	for missing in PG_VERSION global/pg_control backup_label; do
+		new_tree
+		rm "$work/tree/$missing"
+		stream "without"
+		restore without -D "$work/place/data"
+		is "without $missing" 5 $rc
+		nothing_left
+	done
+}
+
+run_tests
