@@ -3,8 +3,9 @@
  * restore.c - vdi-pg-restore: a PostgreSQL data directory from a device set
  *
  * Is the database's side of a restore: reads the devices that vdi restore
- * serves and unpacks the archives in them into DIR.partial, which is renamed to
- * DIR when it is complete.
+ * serves and unpacks the archives in them into DIR.partial. The devices are
+ * closed, which is success for vdi restore, when all of it is durable; only then
+ * is DIR.partial renamed to DIR.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -137,7 +138,14 @@ static bool become_owner(struct restore *r)
 		       pw ? strerror(errno) : "it is not known");
 }
 
-/* Up to the rename. */
+static bool check_interrupt(struct restore *r)
+{
+	return !vdi_signal_pending() ||
+	       db_fail(&r->db, EXIT_INTERRUPTED, "interrupted (%s)",
+		       strsignal(vdi_signal_take()));
+}
+
+/* To the closed devices: true when everything but the rename is durable. */
 static bool run(struct restore *r)
 {
 	struct unpack *u = &r->unpack;
@@ -148,7 +156,7 @@ static bool run(struct restore *r)
 	     place_make(&r->db, &u->base, r->partial, true) &&
 	     restored_again(restored, &r->db) && unpack_records(u) &&
 	     restored_check_end(restored) && unpack_finish(u) &&
-	     db_close_devices(&r->db) && unpack_sync(u);
+	     unpack_sync(u) && check_interrupt(r) && db_close_devices(&r->db);
 	restored_free(restored);
 	return ok;
 }
@@ -159,8 +167,13 @@ static int publish(struct restore *r)
 
 	if (renameat(base->parent, base->name, base->parent,
 		     strrchr(r->target, '/') + 1)) {
-		vdi_error("cannot rename %s to %s: %s",
+		vdi_error("cannot rename %s to %s: %s; it is complete and durable, rename it to use it",
 			  r->partial, r->target, strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (fsync(base->parent)) {
+		vdi_error("%s is restored, but a crash may bring back the name %s: cannot flush the parent directory: %s",
+			  r->target, r->partial, strerror(errno));
 		return EXIT_FAILED;
 	}
 	return EXIT_OK;
@@ -189,10 +202,13 @@ static int restore(struct restore *r)
 	vdi_progress_start(&r->db.progress, r->db.quiet);
 	complete = run(r);
 	rc = db_end(&r->db);
-	if (complete && rc == EXIT_OK)
+	if (!complete)
+		unpack_remove(&r->unpack);
+	else if (rc == EXIT_OK)
 		rc = publish(r);
 	else
-		unpack_remove(&r->unpack);
+		vdi_error("%s is complete and durable; to use it, rename it to %s",
+			  r->partial, r->target);
 	return rc;
 }
 

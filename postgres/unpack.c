@@ -734,11 +734,49 @@ bool unpack_finish(struct unpack *u)
 	       write_map(u) && set_modes(u);
 }
 
+/* Not every file system supports it for a directory. */
+static bool sync_directory(int dir)
+{
+	return !fsync(dir) || errno == EINVAL || errno == EBADF;
+}
+
+/*
+ * Each descriptor was opened before anything was written, so that no other
+ * caller's sync has taken an error away. syncfs(2) is for the data; some kernels
+ * return 0 from it for a file system that has shut down, where fsync(2) fails.
+ */
+static bool sync_place(struct unpack *u, const struct place *place,
+		       bool file_system)
+{
+	if ((!file_system || !syncfs(place->dir)) &&
+	    sync_directory(place->dir) &&
+	    (!place->created || sync_directory(place->parent)))
+		return true;
+	return db_fail(u->db, EXIT_FAILED, "cannot flush %s: %s", place->path,
+		       strerror(errno));
+}
+
 bool unpack_sync(struct unpack *u)
 {
-	return !syncfs(u->base.dir) ||
-	       db_fail(u->db, EXIT_FAILED, "cannot flush %s: %s", u->base.path,
-		       strerror(errno));
+	static dev_t seen[MAX_TABLESPACES + 1];
+	unsigned int count = 0, k;
+	int i;
+
+	for (i = -1; i < u->tablespaces; i++) {
+		const struct place *place = i < 0 ? &u->base :
+						    &u->tablespace[i].place;
+		struct stat st;
+
+		if (fstat(place->dir, &st))
+			return fail_write(u, place, "");
+		for (k = 0; k < count && seen[k] != st.st_dev; k++)
+			;
+		if (!sync_place(u, place, k == count))
+			return false;
+		if (k == count)
+			seen[count++] = st.st_dev;
+	}
+	return true;
 }
 
 bool unpack_remove(struct unpack *u)

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi-pg-restore on streams that no PostgreSQL server sends. Needs the built tree
-# two levels up, root, a user postgres and a loaded module; no server.
+# vdi-pg-restore on streams that no PostgreSQL server sends, and on file systems
+# that fail. Needs the built tree two levels up, root, a user postgres and a
+# loaded module; no server.
 
 # shellcheck source=selftests/tap.sh
 . ./tap.sh
@@ -10,7 +11,7 @@ top=$(cd ../.. && pwd -P)
 vdi=$top/build/tools/vdi
 user=postgres
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-pg-restore.XXXXXX")
-trap 'jobs -p | xargs -r kill -9 2> /dev/null; rm -rf "$work"' EXIT
+trap 'jobs -p | xargs -r kill -9 2> /dev/null; umount "$work"/mnt* 2> /dev/null; rm -rf "$work"' EXIT
 
 [ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
 [ -x "$top/build/postgres/vdi-pg-restore" ] || skip_all "vdi-pg-restore is not built"
@@ -359,6 +360,110 @@ streams_without_a_data_directory() {
 		is "without $missing" 5 $rc
 		nothing_left
 	done
+}
+
+# ------------------------------------------------------- order and durability
+
+# start_waiting OPTIONS...: vdi-pg-restore in the background; it has checked DIR
+# when it has set its umask, and waits for the set then
+start_waiting() {
+	"$work/vdi-pg-restore" pg -q -t 600 "$@" > "$work/restore.log" 2>&1 &
+	waiting=$!
+	until grep -q '^Umask:.*0077' /proc/$waiting/status 2> /dev/null; do
+		kill -0 $waiting 2> /dev/null || break
+		sleep 0.05
+	done
+}
+
+tests+=(vdi_restore_fails_when_links_fail)
+vdi_restore_fails_when_links_fail() {
+	new_tree
+	new_place
+	mkdir "$work/tree/pg_tblspc/16384"
+	stream links 16384:/old
+	restore links -D "$work/place/data" -T "/old=$work/place/ts"
+	is "vdi-pg-restore" 1 $rc
+	is "vdi restore" 3 $appliance_rc
+	nothing_left
+}
+
+tests+=(failed_rename_keeps_the_files)
+failed_rename_keeps_the_files() {
+	new_tree
+	new_place
+	stream spaced 16384:/old
+	start_waiting -D "$work/place/data" -T "/old=$work/place/ts"
+	mkdir "$work/place/data"
+	: > "$work/place/data/file"
+	serve spaced
+	wait $waiting
+	is "vdi-pg-restore" 1 $?
+	wait $appliance
+	is "vdi restore" 0 $?
+	expect "says where the files are" grep -q "cannot rename $work/place/data.partial to .*complete and durable" "$work/restore.log"
+	is "what lies there" "data data.partial ts" "$(cd "$work/place" && echo *)"
+	expect "data" cmp "$work/tree/base/1" "$work/place/data.partial/base/1"
+	expect "data of the tablespace" cmp "$work/ts/PG_15_202209061/1" "$work/place/ts/PG_15_202209061/1"
+}
+
+# new_file_system DIR IMAGE MIB: a mounted ext4 of its own
+new_file_system() {
+	modprobe -q loop
+	truncate -s "$3M" "$2" && mkfs.ext4 -q -E lazy_itable_init=0 "$2" &&
+		mkdir -p "$1" && mount -o loop "$2" "$1" && chown $user "$1"
+}
+
+# What is not durable is lost: EXT4_IOC_SHUTDOWN without a flush of the journal.
+power_cut() { # MOUNT-POINT IMAGE
+	perl -e 'open(my $d, "<", $ARGV[0]) or die;
+		my $flags = pack("L", 2);
+		ioctl($d, 0x8004587d, $flags) or die "EXT4_IOC_SHUTDOWN: $!"' "$1" &&
+		umount "$1" && mount -o loop "$2" "$1"
+}
+
+tests+=(tablespace_survives_a_power_cut)
+tablespace_survives_a_power_cut() {
+	new_tree
+	new_place
+	stream spaced 16384:/old
+	new_file_system "$work/mnt" "$work/mnt.img" 64 || { echo "# no loop device"; bad=1; return; }
+	restore spaced -D "$work/place/data" -T "/old=$work/mnt/ts"
+	is "vdi-pg-restore" 0 $rc
+	expect "power cut" power_cut "$work/mnt" "$work/mnt.img"
+	expect "data of the tablespace" cmp "$work/ts/PG_15_202209061/1" "$work/mnt/ts/PG_15_202209061/1"
+	umount "$work/mnt"
+}
+
+tests+=(data_directory_survives_a_power_cut)
+data_directory_survives_a_power_cut() {
+	new_tree
+	stream base
+	new_file_system "$work/mnt" "$work/mnt.img" 64 || { echo "# no loop device"; bad=1; return; }
+	restore base -D "$work/mnt/data"
+	is "vdi-pg-restore" 0 $rc
+	expect "power cut" power_cut "$work/mnt" "$work/mnt.img"
+	expect "data" cmp "$work/tree/base/1" "$work/mnt/data/base/1"
+	umount "$work/mnt"
+}
+
+# The device of the tablespace is full before the file system is: what was
+# written is lost in writeback, and only the flush reports it.
+tests+=(writeback_error_of_a_tablespace)
+writeback_error_of_a_tablespace() {
+	new_tree
+	new_place
+	head -c 48000000 /dev/urandom > "$work/ts/PG_15_202209061/1"
+	stream spaced 16384:/old
+	mkdir -p "$work/mnt-small"
+	mount -t tmpfs -o size=24M none "$work/mnt-small"
+	new_file_system "$work/mnt" "$work/mnt-small/img" 128 || { echo "# no loop device"; bad=1; return; }
+	restore spaced -D "$work/place/data" -T "/old=$work/mnt/ts"
+	is "vdi-pg-restore" 1 $rc
+	is "vdi restore" 3 $appliance_rc
+	expect "says where" grep -q "$work/mnt" "$work/restore.log"
+	is "data directory" "" "$(ls "$work/place")"
+	umount "$work/mnt"
+	umount "$work/mnt-small"
 }
 
 run_tests
