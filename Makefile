@@ -17,7 +17,7 @@ TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
 RELEASE := $(shell uname -r)
 
 .PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check check-debug
-.PHONY: bench bench-gate bench-postgres
+.PHONY: bench bench-gate bench-tables bench-postgres
 .PHONY: install dkms-install clean distclean
 
 all: $(PARTS)
@@ -33,6 +33,7 @@ help:
 	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
 	@echo 'bench            what a command costs, beside pipes, sockets and semaphores'
 	@echo 'bench-gate       the same, against the limits in bench/limits: fails beyond them'
+	@echo 'bench-tables     what finding a set costs beside many sets and calls of another user'
 	@echo 'bench-postgres   CPU time of a PostgreSQL backup, beside pg_basebackup'
 	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
 	@echo 'modules_install  vdiset.ko to /lib/modules/$(RELEASE)'
@@ -91,6 +92,11 @@ bench-gate: deps
 	$(MAKE_IN) libvdi
 	$(MAKE_IN) -C bench
 	$(Q)bench/run --gate $(BENCH)
+
+bench-tables: deps
+	$(MAKE_IN) libvdi $(if $(filter 0,$(VM)),load)
+	$(MAKE_IN) -C bench
+	$(Q)bench/run --tables $(BENCH)
 
 bench-postgres: deps
 	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
