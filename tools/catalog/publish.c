@@ -88,6 +88,176 @@ static bool check_target(const struct publication *p)
 	return is_empty(p);
 }
 
+/* ------------------------------------------------------------ the lock file */
+
+#define LOCK_WORDS	"vdi backup of"
+
+/* Host and boot, which together with the process say who holds the lock. */
+struct holder {
+	char machine[64];
+	char boot[64];
+	char host[256];
+	long pid;
+};
+
+static void read_word(const char *path, char *out, size_t size)
+{
+	FILE *file = fopen(path, "re");
+
+	if (!file || !fgets(out, size, file) || *out == '\n')
+		snprintf(out, size, "-");
+	out[strcspn(out, " \n")] = '\0';
+	if (file)
+		fclose(file);
+}
+
+static void get_holder(struct holder *h)
+{
+	memset(h, 0, sizeof(*h));
+	read_word("/etc/machine-id", h->machine, sizeof(h->machine));
+	read_word("/proc/sys/kernel/random/boot_id", h->boot, sizeof(h->boot));
+	if (gethostname(h->host, sizeof(h->host) - 1) || !*h->host)
+		strcpy(h->host, "-");
+	h->pid = getpid();
+}
+
+static bool same_host(const struct holder *a, const struct holder *b)
+{
+	if (!strcmp(a->boot, b->boot) && strcmp(a->boot, "-"))
+		return true;
+	if (strcmp(a->machine, "-") || strcmp(b->machine, "-"))
+		return !strcmp(a->machine, b->machine);
+	return !strcmp(a->host, b->host);
+}
+
+/* False: the file is no lock file. One that is empty has no holder. */
+static bool read_holder(int fd, struct holder *h, bool *empty)
+{
+	char text[512];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	*empty = !n;
+	return !n || sscanf(text, LOCK_WORDS " host %255s process %ld machine %63s boot %63s",
+			    h->host, &h->pid, h->machine, h->boot) == 4;
+}
+
+static bool write_holder(const struct publication *p)
+{
+	struct holder h;
+
+	get_holder(&h);
+	if (!ftruncate(p->lock, 0) &&
+	    dprintf(p->lock, LOCK_WORDS " host %s process %ld machine %s boot %s\n",
+		    h.host, h.pid, h.machine, h.boot) > 0 && !fsync(p->lock))
+		return true;
+	vdi_error("cannot write %s: %s", p->lock_path, strerror(errno));
+	return false;
+}
+
+/* A lock file that was there, while no process of this host holds its lock. */
+static bool may_take_over(const struct publication *p, int fd, int error)
+{
+	struct holder h, me;
+	bool empty;
+
+	get_holder(&me);
+	if (!read_holder(fd, &h, &empty)) {
+		vdi_error("%s is not a lock file of vdi backup; give another name than %s",
+			  p->lock_path, p->path);
+		return false;
+	}
+	if (error) {
+		vdi_error("cannot lock %s: %s; if no other vdi backup writes to %s, remove the file",
+			  p->lock_path, strerror(error), p->partial);
+		return false;
+	}
+	if (empty || same_host(&h, &me))
+		return true;
+	vdi_error("%s is in use by a vdi backup on host %s, process %ld; if that has ended, remove %s",
+		  p->partial, h.host, h.pid, p->lock_path);
+	return false;
+}
+
+static bool is_lock_file(const struct publication *p, int fd)
+{
+	struct stat is, named;
+
+	return !fstat(fd, &is) &&
+	       !fstatat(p->parent, last_part(p->lock_path), &named,
+			AT_SYMLINK_NOFOLLOW) &&
+	       is.st_dev == named.st_dev && is.st_ino == named.st_ino;
+}
+
+/* The lock file, opened or created. -1 with errno, EAGAIN: it has just gone. */
+static int open_lock(const struct publication *p, bool *created)
+{
+	const char *name = last_part(p->lock_path);
+	struct stat st;
+	int fd;
+
+	fd = openat(p->parent, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+		    0600);
+	*created = fd >= 0;
+	if (fd >= 0 || errno != EEXIST)
+		return fd;
+	fd = file_open(p->parent, name, O_RDWR, &st);
+	if (fd < 0 && errno == ENOENT)
+		errno = EAGAIN;
+	return fd;
+}
+
+/*
+ * Where flock(2) does not hold between hosts, or does not work, the existence of
+ * the file keeps the others away; where it works, it tells a file that a crashed
+ * run has left from one that is in use.
+ */
+static bool take_lock(struct publication *p)
+{
+	bool created;
+	int fd, error;
+
+	for (;;) {
+		fd = open_lock(p, &created);
+		if (fd < 0 && errno == EAGAIN)
+			continue;
+		if (fd < 0) {
+			vdi_error("cannot create %s: %s", p->lock_path,
+				  strerror(errno));
+			return false;
+		}
+		error = flock(fd, LOCK_EX | LOCK_NB) ? errno : 0;
+		if (error == EWOULDBLOCK) {
+			vdi_error("%s is in use by another vdi backup",
+				  p->partial);
+			close(fd);
+			return false;
+		}
+		if (is_lock_file(p, fd))
+			break;
+		close(fd);	/* of a run that has just ended */
+	}
+	if (!created && !may_take_over(p, fd, error)) {
+		close(fd);
+		return false;
+	}
+	p->lock = fd;
+	return write_holder(p);
+}
+
+static void drop_lock(struct publication *p)
+{
+	if (p->lock < 0)
+		return;
+	if (is_lock_file(p, p->lock))
+		unlinkat(p->parent, last_part(p->lock_path), 0);
+	close(p->lock);
+}
+
+/* --------------------------------------------------------- the directories */
+
 /* Another process may have replaced the directory before it was locked. */
 static bool is_ours(const struct publication *p)
 {
@@ -106,7 +276,7 @@ static bool is_ours(const struct publication *p)
 	return true;
 }
 
-/* Take DIR.partial, which a crashed run may have left; the lock decides. */
+/* DIR.partial, which a crashed run may have left. */
 static bool make_partial(struct publication *p)
 {
 	const char *name = last_part(p->partial);
@@ -121,7 +291,8 @@ static bool make_partial(struct publication *p)
 		vdi_error("cannot open %s: %s", p->partial, strerror(errno));
 		return false;
 	}
-	if (flock(p->dir, LOCK_EX | LOCK_NB)) {
+	/* for a lock file that was removed; some file systems lock files only */
+	if (flock(p->dir, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
 		vdi_error("%s is in use by another vdi backup", p->partial);
 		return false;
 	}
@@ -195,7 +366,7 @@ bool publication_prepare(struct publication *p, const char *to)
 {
 	size_t length = strlen(to);
 
-	*p = (struct publication){ .parent = -1, .dir = -1 };
+	*p = (struct publication){ .parent = -1, .dir = -1, .lock = -1 };
 	while (length > 1 && to[length - 1] == '/')
 		length--;
 	p->path = strndup(to, length);
@@ -204,7 +375,13 @@ bool publication_prepare(struct publication *p, const char *to)
 		vdi_error("out of memory");
 		return false;
 	}
-	if (!good_name(p->path) || !open_parent(p) || !make_partial(p))
+	if (asprintf(&p->lock_path, "%s.lock", p->partial) < 0) {
+		p->lock_path = NULL;
+		vdi_error("out of memory");
+		return false;
+	}
+	if (!good_name(p->path) || !open_parent(p) || !take_lock(p) ||
+	    !make_partial(p))
 		return false;
 	if (!check_target(p)) {
 		/* unless a crashed run left something */
@@ -316,9 +493,11 @@ void publication_release(struct publication *p)
 {
 	if (p->dir >= 0)
 		close(p->dir);
+	drop_lock(p);
 	if (p->parent >= 0)
 		close(p->parent);
 	free(p->path);
 	free(p->partial);
-	*p = (struct publication){ .parent = -1, .dir = -1 };
+	free(p->lock_path);
+	*p = (struct publication){ .parent = -1, .dir = -1, .lock = -1 };
 }

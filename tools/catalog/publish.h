@@ -11,8 +11,10 @@
 struct publication {
 	char *path;		/* DIR */
 	char *partial;		/* DIR.partial */
+	char *lock_path;	/* DIR.partial.lock */
 	int parent;		/* the directory that holds both; -1 = not open */
 	int dir;		/* DIR.partial; -1 = not open */
+	int lock;		/* DIR.partial.lock; -1 = not taken */
 	bool published;		/* dir has become DIR: it is not changed any more */
 	char why[512];		/* the reason of a failure */
 };

@@ -2,9 +2,10 @@
 /*
  * test_publish.c - what becomes a backup, and what is left of one that does not
  */
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -264,6 +265,91 @@ static void test_working_directory_changes(void **state)
 	close(here);
 }
 
+/* As on a file system that has no locks. */
+static bool no_locks;
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+
+int __wrap_flock(int fd, int operation)
+{
+	if (!no_locks)
+		return __real_flock(fd, operation);
+	errno = ENOLCK;
+	return -1;
+}
+
+/* May another run begin? What it leaves is removed. */
+static bool can_begin(const struct fixture *f)
+{
+	struct publication other;
+	bool ok = publication_prepare(&other, f->target);
+
+	if (ok)
+		publication_discard(&other, true);
+	publication_release(&other);
+	return ok;
+}
+
+static void leave_lock(const struct fixture *f, const char *text)
+{
+	int fd = openat(f->place->dir, "b.partial.lock", O_WRONLY | O_CREAT |
+			O_TRUNC, 0600);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void test_lock(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(there(f, "b.partial.lock"));
+	assert_false(can_begin(f));
+	no_locks = true;
+	assert_false(can_begin(f));
+	no_locks = false;
+	assert_true(there(f, "b.partial.lock"));
+	assert_true(there(f, "b.partial/device-00.medium-0002"));
+	assert_true(publish(f));
+	publication_release(&f->publication);
+	assert_false(there(f, "b.partial.lock"));
+}
+
+static void test_left_lock(void **state)
+{
+	static const char other[] = "vdi backup of host elsewhere process 1 "
+		"machine 0123 boot 4567\n";
+	struct fixture *f = *state;
+	char boot[64], text[256];
+	FILE *file;
+
+	publication_discard(&f->publication, true);
+	publication_release(&f->publication);
+	assert_true(can_begin(f));
+	/* a crash before it was written */
+	leave_lock(f, "");
+	assert_true(can_begin(f));
+	leave_lock(f, other);
+	assert_false(can_begin(f));
+	assert_true(there(f, "b.partial.lock"));
+	leave_lock(f, "notes of a user\n");
+	assert_false(can_begin(f));
+	file = fopen("/proc/sys/kernel/random/boot_id", "r");
+	assert_non_null(fgets(boot, sizeof(boot), file));
+	fclose(file);
+	snprintf(text, sizeof(text), "vdi backup of host x process 1 machine y boot %s",
+		 boot);
+	leave_lock(f, text);
+	no_locks = true;
+	assert_false(can_begin(f));
+	no_locks = false;
+	assert_true(can_begin(f));
+	assert_false(there(f, "b.partial.lock"));
+	no_locks = true;
+	assert_true(can_begin(f));
+	no_locks = false;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -285,6 +371,8 @@ int main(void)
 		TEST(test_file_renamed_and_back),
 		TEST(test_target_taken),
 		TEST(test_working_directory_changes),
+		TEST(test_lock),
+		TEST(test_left_lock),
 	};
 
 	return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
