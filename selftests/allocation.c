@@ -17,6 +17,14 @@
 
 #define PAGE		4096
 #define LARGE		(256 * MIB)
+#define TOO_SMALL	"takes 256 MiB for a set, and twice as much free memory"
+
+/* In each test: older harnesses run it also where the fixture was skipped. */
+#define NEEDS(self)					\
+	do {						\
+		if ((self)->why)			\
+			SKIP(return, "%s", (self)->why);\
+	} while (0)
 #define LEAST_STEP	PAGE
 #define HUGE_STEP	(2 * MIB)
 #define GIVE_UP		(30 * SEC)
@@ -213,6 +221,7 @@ FIXTURE(allocation) {
 	struct interrupter in;
 	uint64_t bytes;
 	int sets;
+	const char *why;	/* not NULL: the tests cannot run here */
 };
 
 FIXTURE_VARIANT(allocation) {
@@ -230,7 +239,7 @@ FIXTURE_SETUP(allocation)
 	self->sets = info.out_sets;
 	self->s.primary = self->s.server = -1;
 	if (!has_room(LARGE))
-		SKIP(return, "takes 256 MiB for a set, and twice as much free memory");
+		self->why = TOO_SMALL;
 }
 
 FIXTURE_TEARDOWN(allocation)
@@ -315,11 +324,13 @@ static void each_call(struct __test_metadata *_metadata,
 
 TEST_F_TIMEOUT(allocation, signal_in_each_call, 120)
 {
+	NEEDS(self);
 	each_call(_metadata, self, variant, SIGNAL);
 }
 
 TEST_F_TIMEOUT(allocation, io_uring_work_in_each_call, 120)
 {
+	NEEDS(self);
 	each_call(_metadata, self, variant, TASK_WORK);
 }
 
@@ -344,6 +355,7 @@ TEST_F_TIMEOUT(allocation, interval_timer, 120)
 	uint64_t before, now;
 	int first, calls, ret;
 
+	NEEDS(self);
 	first = prepare(self, variant, LARGE);
 	ASSERT_LE(0, first);
 	before = total();
@@ -439,6 +451,7 @@ TEST_F_TIMEOUT(allocation, abort, 240)
 	long shmem = vd_meminfo("Shmem");
 	int i, ret, aborted = 0;
 
+	NEEDS(self);
 	for (i = 0; i < 20; i++) {
 		ret = abort_round(self, variant, LARGE, 0);
 		ASSERT_NE(-EAGAIN, ret);
@@ -463,6 +476,7 @@ TEST_F_TIMEOUT(allocation, abort_in_the_only_step, 240)
 	unsigned int seed = 1;
 	int i, ret, aborted = 0;
 
+	NEEDS(self);
 	for (i = 0; i < 300; i++) {
 		ret = abort_round(self, variant, HUGE_STEP, rand_r(&seed) % 3000);
 		ASSERT_NE(-EAGAIN, ret);
@@ -482,6 +496,7 @@ TEST_F(allocation, abort_after_an_interruption)
 	const char *why = interrupter_start(&self->in, SIGNAL);
 	int first;
 
+	NEEDS(self);
 	if (why)
 		SKIP(return, "%s", why);
 	first = prepare(self, variant, LARGE);
@@ -499,6 +514,7 @@ TEST_F(allocation, close_after_an_interruption)
 	const char *why = interrupter_start(&self->in, SIGNAL);
 	int first;
 
+	NEEDS(self);
 	if (why)
 		SKIP(return, "%s", why);
 	first = prepare(self, variant, LARGE);
@@ -520,21 +536,18 @@ FIXTURE(changed) {
 	struct interrupter in;
 	uint64_t bytes;
 	int sets;
+	const char *why;
 };
 
 FIXTURE_SETUP(changed)
 {
 	struct vdiset_info info = vd_info();
-	const char *why;
 
 	self->bytes = info.out_total_bytes;
 	self->sets = info.out_sets;
 	self->s.primary = self->s.server = -1;
-	if (!has_room(LARGE))
-		SKIP(return, "takes 256 MiB for a set, and twice as much free memory");
-	why = interrupter_start(&self->in, SIGNAL);
-	if (why)
-		SKIP(return, "%s", why);
+	self->why = has_room(LARGE) ? interrupter_start(&self->in, SIGNAL) :
+				      TOO_SMALL;
 }
 
 FIXTURE_TEARDOWN(changed)
@@ -550,6 +563,7 @@ TEST_F(changed, smaller_growth)
 	uint64_t size = HUGE_STEP;
 	int i;
 
+	NEEDS(self);
 	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, size, VDISET_STATE_INITIALIZING));
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(-EINTR, interrupted_growth(&self->in, self->s.server,
@@ -581,6 +595,7 @@ TEST_F(changed, more_requests_before_end_config)
 	struct vdiset_get_config g;
 	uint64_t size = LARGE / 2;
 
+	NEEDS(self);
 	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
 	ASSERT_EQ(0, vd_request_buffers(self->s.server, size, NULL));
 	ASSERT_EQ(-EINTR, interrupted_end_config(&self->in, self->s.server));
@@ -599,6 +614,7 @@ TEST_F(changed, refused_after_an_interruption)
 {
 	uint64_t most = vd_info().out_max_set_bytes;
 
+	NEEDS(self);
 	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
 	ASSERT_EQ(0, vd_request_buffers(self->s.server, LARGE, NULL));
 	ASSERT_EQ(-EINTR, interrupted_end_config(&self->in, self->s.server));
@@ -655,6 +671,7 @@ TEST_F_TIMEOUT(changed, killed_while_allocating, 120)
 	struct pollfd pfd;
 	int status;
 
+	NEEDS(self);
 	ASSERT_NE(NULL, server);
 	vd_name(server->name, "killed");
 	self->s.primary = vd_open();
