@@ -22,10 +22,13 @@ int vdiset_respond(const struct vdiset_call *call)
 static __always_inline int vdiset_copy_words(u64 *to, const u64 __user *from,
 					     u32 words)
 {
+	u32 i;
+
 	if (!user_read_access_begin(from, words * sizeof(u64)))
 		return -EFAULT;
-	for (; words; words--)
-		unsafe_get_user(*to++, from++, fault);
+	/* a macro, which may evaluate its arguments more than once */
+	for (i = 0; i < words; i++)
+		unsafe_get_user(to[i], from + i, fault);
 	user_read_access_end();
 	return 0;
 fault:
