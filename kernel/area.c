@@ -282,9 +282,9 @@ static int vdiset_area_first_step(struct file *file, u64 offset, u64 bytes)
 }
 
 /*
- * In steps, which stay when the call is interrupted: the next one goes on from
- * there. The first step is a single page, and no step is so long that an abort
- * would have to wait for it.
+ * Allocate in steps, which stay when the call is interrupted: the next call goes
+ * on from there. The first step is a single page (a huge one where the area has
+ * them), the longest 4 MiB: an abort waits for one step at most.
  */
 static int vdiset_area_fill(struct vdiset_set *set, u64 end)
 {
@@ -329,7 +329,7 @@ static void vdiset_area_trim(struct file *file, u64 size)
 	area->bytes = size;
 }
 
-/* Charge first: what is over the limit is not allocated at all. */
+/* Charge first: a request over the limit must allocate nothing. */
 static int vdiset_area_allocate(struct vdiset_set *set, u64 size, u64 end)
 {
 	struct vdiset_area *area = set->area->private_data;

@@ -16,7 +16,7 @@
 
 #include "vdiset.h"
 
-/* design: other parties learn of a death within two seconds */
+/* the other parties learn of a death within two seconds, see docs/security.md */
 #define VDISET_WATCH_PERIOD	HZ
 
 /*

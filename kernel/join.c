@@ -169,7 +169,7 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 	trace_vdiset_create(set);
 	vdiset_bind(call, party);
 out_set:
-	/* a party holds the set from now on, or nobody does */
+	/* from now on the party holds the set; without one it is freed */
 	vdiset_set_put(set);
 out_unlock:
 	mutex_unlock(&file->bind_lock);
@@ -195,7 +195,7 @@ static int vdiset_check_attach(const struct vdiset_attach *args)
 	return 0;
 }
 
-/* Whoever holds a bound set file may do what that file may. */
+/* A bound set file is the permission to do what that file may do. */
 static struct vdiset_set *vdiset_set_by_fd(int fd, u32 *access)
 {
 	struct vdiset_set *set = ERR_PTR(-EINVAL);
@@ -302,7 +302,7 @@ static int vdiset_join(struct vdiset_set *set, struct vdiset_party *party)
 		rc = vdiset_join_secondary(set);
 		break;
 	}
-	/* who has not joined must not leave when its file goes */
+	/* a refused party must not leave the set when its file is released */
 	party->left = rc != 0;
 	if (!rc)
 		vdiset_add_member(party);

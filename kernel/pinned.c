@@ -26,7 +26,7 @@ struct vdiset_pinned {
 static LIST_HEAD(vdiset_pinned_list);
 static DEFINE_MUTEX(vdiset_pinned_lock);
 
-/* Release what nobody else refers to any more. Returns whether anything is left. */
+/* Release the pages without other references. Returns whether any are left. */
 static bool vdiset_pinned_release(struct vdiset_pinned *pinned)
 {
 	unsigned int i = 0;
@@ -69,7 +69,7 @@ static void vdiset_pinned_work(struct work_struct *work)
 
 static DECLARE_DELAYED_WORK(vdiset_pinned_watch, vdiset_pinned_work);
 
-/* What is still pinned is charged to nobody when the module has gone. */
+/* Pages that are pinned when the module is unloaded are no longer charged. */
 void vdiset_pinned_exit(void)
 {
 	struct vdiset_pinned *pinned, *next;

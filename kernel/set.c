@@ -203,7 +203,7 @@ static void vdiset_set_release(struct kref *ref)
 	trace_vdiset_free(set);
 	if (set->abort_by.role)
 		vdiset_identity_put(&set->abort_by);
-	/* a look-up may still compare it: credentials are freed under RCU, too */
+	/* a look-up may still read it: credentials are freed by RCU, too */
 	put_cred(set->cred);
 	mutex_destroy(&set->config_lock);
 	kvfree_rcu(set, rcu);

@@ -116,7 +116,7 @@ vdiset_is_waiting(const struct vdiset_device *device, enum vdiset_side side)
 	return atomic64_read(&device->waiting_since[side]);
 }
 
-/* Whoever finds it first. */
+/* End a wait that is counted; the kick and the sleeper may both try. */
 static __always_inline void vdiset_has_waited(struct vdiset_device *device,
 					      enum vdiset_side side,
 					      ktime_t now)
