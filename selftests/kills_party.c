@@ -124,22 +124,31 @@ static void *executioner(void *arg)
 /*
  * Company: a thread that waits besides, a child, somebody with the descriptor
  */
-static void *extra_main(void *arg)
+static int poll_set(void)
 {
 	struct pollfd pfd = { .fd = set };
 
+	return poll(&pfd, 1, -1) == 1 ? pfd.revents : -errno;
+}
+
+/*
+ * Signals for the process come here while they are blocked in the thread that
+ * works, as END_CONFIG does for the time of its first step: here, that a child
+ * has ended.
+ */
+static void *extra_main(void *arg)
+{
 	(void)arg;
-	if (me->extra == WAITS_FOR_CONFIG)
-		me->extra_ret = vd_get_config(set, VDISET_CONFIG_WAIT, -1, NULL);
-	else
-		me->extra_ret = poll(&pfd, 1, -1) == 1 ? pfd.revents : -errno;
+	do
+		me->extra_ret = me->extra == WAITS_FOR_CONFIG ?
+			vd_get_config(set, VDISET_CONFIG_WAIT, -1, NULL) :
+			poll_set();
+	while (me->extra_ret == -EINTR);
 	return NULL;
 }
 
 static void heir_main(void)
 {
-	struct pollfd pfd = { .fd = set };
-
 	alarm(200);
 	/* it is not its parent, whom the OOM killer is to take */
 	vd_write_file("/proc/self/oom_score_adj", "-1000");
@@ -147,7 +156,7 @@ static void heir_main(void)
 		close(set);
 		_exit(0);
 	}
-	me->heir_ret = poll(&pfd, 1, -1) == 1 ? pfd.revents : -errno;
+	me->heir_ret = poll_set();
 	atomic_store(&me->heir_done, 1);
 	for (;;)
 		pause();
@@ -212,13 +221,13 @@ static int open_device(unsigned int i)
 /* Only the end is of interest. */
 static int wait_for_end(void)
 {
-	struct pollfd pfd = { .fd = set };
+	int events = poll_set();
 
-	if (poll(&pfd, 1, -1) != 1)
-		return -errno;
-	if (pfd.revents & POLLERR)
+	if (events < 0)
+		return events;
+	if (events & POLLERR)
 		return -ECANCELED;
-	return pfd.revents & POLLHUP ? 0 : -EPROTO;
+	return events & POLLHUP ? 0 : -EPROTO;
 }
 
 /*
