@@ -72,13 +72,11 @@ demo: deps
 	$(Q)$(if $(filter 0,$(VM)),,vm/run -- )postgres/demo
 
 check: deps
-	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
-	$(MAKE_IN) -C selftests hardening
+	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
 	$(Q)selftests/check $(KERNELS)
 
 check-debug: deps
-	$(MAKE_IN) all
-	$(MAKE_IN) -C selftests hardening
+	$(MAKE_IN) all selftests
 	$(Q)selftests/check-debug $(DEBUG)
 
 # bench/ is a directory, too

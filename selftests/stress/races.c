@@ -9,7 +9,7 @@
  *   VDISET_RACES	rounds of each pair, 10 by default; 200 for a long run
  */
 #define _GNU_SOURCE
-#include "scene.h"
+#include "fixture.h"
 #include "kselftest_harness.h"
 
 #define STUCK		(10 * SEC)
@@ -25,33 +25,33 @@ static int rounds(void)
 /*
  * Requests that sleep until somebody ends the set
  */
-static int sleep_set_wait(struct scene *sc)
+static int sleep_set_wait(struct fixture *fx)
 {
 	uint32_t seen = 0;
 	int ret;
 
 	do {
-		ret = vd_set_wait(sc->s.server, VDISET_WAIT_SLEEP, STUCK, 0,
+		ret = vd_set_wait(fx->s.server, VDISET_WAIT_SLEEP, STUCK, 0,
 				  &seen);
 	} while (!ret);
 	return ret;
 }
 
-static int sleep_device_wait(struct scene *sc)
+static int sleep_device_wait(struct fixture *fx)
 {
-	return vd_device_wait(sc->client.fd, VDISET_WAIT_SLEEP, STUCK, 0);
+	return vd_device_wait(fx->client.fd, VDISET_WAIT_SLEEP, STUCK, 0);
 }
 
-static int sleep_get_config(struct scene *sc)
+static int sleep_get_config(struct fixture *fx)
 {
 	struct vdiset_get_config get;
 
-	return vd_get_config(sc->s.primary, VDISET_CONFIG_WAIT, STUCK, &get);
+	return vd_get_config(fx->s.primary, VDISET_CONFIG_WAIT, STUCK, &get);
 }
 
-static int sleep_poll(struct scene *sc)
+static int sleep_poll(struct fixture *fx)
 {
-	struct pollfd fd = { .fd = sc->client.fd, .events = POLLIN };
+	struct pollfd fd = { .fd = fx->client.fd, .events = POLLIN };
 	int n = poll(&fd, 1, STUCK / MS);
 
 	if (n <= 0)
@@ -74,14 +74,14 @@ static const struct step sleeps[] = {
  * Rivals. Who closes a descriptor that the other is about to use leaves it a
  * number that means nothing.
  */
-static int rival_abort_primary(struct scene *sc)
+static int rival_abort_primary(struct fixture *fx)
 {
-	return vd_abort(sc->s.primary, VDISET_REASON_SIGNAL, 1, "races");
+	return vd_abort(fx->s.primary, VDISET_REASON_SIGNAL, 1, "races");
 }
 
-static int rival_abort_server(struct scene *sc)
+static int rival_abort_server(struct fixture *fx)
 {
-	return vd_abort(sc->s.server, VDISET_REASON_SIGNAL, 2, "races");
+	return vd_abort(fx->s.server, VDISET_REASON_SIGNAL, 2, "races");
 }
 
 static int close_once(int *fd)
@@ -92,53 +92,53 @@ static int close_once(int *fd)
 	return old < 0 ? -EBADF : close(old);
 }
 
-static int rival_close_primary(struct scene *sc)
+static int rival_close_primary(struct fixture *fx)
 {
-	return close_once(&sc->s.primary);
+	return close_once(&fx->s.primary);
 }
 
-static int rival_close_server(struct scene *sc)
+static int rival_close_server(struct fixture *fx)
 {
-	return close_once(&sc->s.server);
+	return close_once(&fx->s.server);
 }
 
-static int rival_close_device(struct scene *sc)
+static int rival_close_device(struct fixture *fx)
 {
-	return close_once(&sc->client.fd);
+	return close_once(&fx->client.fd);
 }
 
-static int rival_device_close(struct scene *sc)
+static int rival_device_close(struct fixture *fx)
 {
-	return vd_device_close(sc->server.fd);
+	return vd_device_close(fx->server.fd);
 }
 
-static int rival_close(struct scene *sc)
+static int rival_close(struct fixture *fx)
 {
-	return vd_close(sc->s.primary);
+	return vd_close(fx->s.primary);
 }
 
-static int rival_grow(struct scene *sc)
+static int rival_grow(struct fixture *fx)
 {
-	return vd_request_buffers(sc->s.server, 64 * KIB, NULL);
+	return vd_request_buffers(fx->s.server, 64 * KIB, NULL);
 }
 
-static int rival_map(struct scene *sc)
+static int rival_map(struct fixture *fx)
 {
 	volatile char *at;
 	size_t i;
 
-	at = mmap(NULL, SCENE_AREA, PROT_READ | PROT_WRITE, MAP_SHARED,
-		  sc->s.primary, VDISET_MMAP_AREA);
+	at = mmap(NULL, FIXTURE_AREA, PROT_READ | PROT_WRITE, MAP_SHARED,
+		  fx->s.primary, VDISET_MMAP_AREA);
 	if (at == MAP_FAILED)
 		return -errno;
-	for (i = 0; i < SCENE_AREA; i += 64 * KIB)
+	for (i = 0; i < FIXTURE_AREA; i += 64 * KIB)
 		at[i]++;
-	return munmap((void *)at, SCENE_AREA);
+	return munmap((void *)at, FIXTURE_AREA);
 }
 
 static const struct rival {
 	const char *name;
-	int (*call)(struct scene *sc);
+	int (*call)(struct fixture *fx);
 	bool aborts;		/* what it ends is aborted */
 } rivals[] = {
 	{ "abort by the primary", rival_abort_primary, true },
@@ -182,8 +182,8 @@ static bool is_an_answer(const struct step *step, int ret)
 struct race {
 	const struct step *step;
 	const struct rival *rival;
-	struct scene scene;
-	struct scene again;	/* of "the same": its own results */
+	struct fixture fixture;
+	struct fixture again;	/* of "the same": its own results */
 	_Atomic int go;
 	_Atomic int done;
 	unsigned int delay;
@@ -211,7 +211,7 @@ static void *run_rival(void *arg)
 		round = race->go;
 		spin(race->delay);
 		if (race->rival->call)
-			race->ret = race->rival->call(&race->scene);
+			race->ret = race->rival->call(&race->fixture);
 		else
 			race->ret = race->step->call(&race->again);
 		race->done = round;
@@ -221,19 +221,19 @@ static void *run_rival(void *arg)
 /* What "the same" made is its own; the set is not. */
 static void again_down(struct race *race)
 {
-	struct scene *again = &race->again;
+	struct fixture *again = &race->again;
 
 	if (again->map)
 		munmap(again->map, again->length);
 	if (again->opened.out_fd > 0)
 		close(again->opened.out_fd);
-	if (again->fd >= 0 && again->fd != race->scene.fd)
+	if (again->fd >= 0 && again->fd != race->fixture.fd)
 		close(again->fd);
 }
 
 static int again_up(struct race *race)
 {
-	race->again = race->scene;
+	race->again = race->fixture;
 	race->again.map = NULL;
 	race->again.fd = vd_open();
 	return race->again.fd < 0 ? race->again.fd : 0;
@@ -244,7 +244,7 @@ static int run_round(struct race *race, int round, unsigned int *seed)
 	int64_t since;
 	int ret, state;
 
-	ret = scene_up(&race->scene, race->step);
+	ret = fixture_set_up(&race->fixture, race->step);
 	if (!ret)
 		ret = again_up(race);
 	if (ret) {
@@ -256,7 +256,7 @@ static int run_round(struct race *race, int round, unsigned int *seed)
 	since = vd_now();
 	race->go = round;
 	spin(rand_r(seed) % 200);
-	ret = race->step->call(&race->scene);
+	ret = race->step->call(&race->fixture);
 	while (race->done != round)
 		sched_yield();
 
@@ -271,8 +271,8 @@ static int run_round(struct race *race, int round, unsigned int *seed)
 		ret = 0;
 	}
 	/* one end is reached, by whoever was first, and it stays */
-	state = vd_state(race->scene.s.primary >= 0 ? race->scene.s.primary :
-						      race->scene.s.server);
+	state = vd_state(race->fixture.s.primary >= 0 ? race->fixture.s.primary :
+						      race->fixture.s.server);
 	if (race->rival->aborts && !race->ret && state >= 0 &&
 	    race->step->state > VDISET_STATE_CREATED &&
 	    state != VDISET_STATE_ABORTED &&
@@ -282,7 +282,7 @@ static int run_round(struct race *race, int round, unsigned int *seed)
 		ret = -EPROTO;
 	}
 	again_down(race);
-	scene_down(&race->scene);
+	fixture_tear_down(&race->fixture);
 	return ret;
 }
 

@@ -48,7 +48,7 @@ static struct {
 	_Atomic int by_stage[N_STAGES];
 	_Atomic int by_reason[8];	/* 0: terminated, 7: never seen */
 	_Atomic int survivors;
-	_Atomic int heirs;
+	_Atomic int forked;
 	_Atomic int holders;
 	_Atomic int worst_us;
 } *total;
@@ -141,8 +141,8 @@ static void plan(struct round *r, unsigned int number, uint64_t seed)
 		a->left = 1;
 		a->extra_ret = 1;
 		a->extra = rng_below(&g, 3);
-		a->has_heir = !rng_below(&g, 4);
-		a->heir_goes = !rng_below(&g, 3);
+		a->has_child = !rng_below(&g, 4);
+		a->child_exits = !rng_below(&g, 3);
 	}
 	if (!rng_below(&g, 3))
 		r->actor[rng_below(&g, actors(r))].passes = true;
@@ -637,17 +637,17 @@ static bool is_gone(pid_t pid)
 }
 
 /*
- * Has the heir come to an end of its own? Born while the group had to give memory
+ * Has the forked child ended by itself? Born while the group had to give memory
  * back, it may be killed as well, and be about it still.
  */
-static bool heir_was_killed(struct course *c, int who)
+static bool child_was_killed(struct course *c, int who)
 {
 	struct actor *a = &c->r->actor[who];
 	int64_t end = vd_now() + BOUND_NS;
 
-	while (has_end(c->r, who, OOM_KILL) && !atomic_load(&a->heir_done) &&
+	while (has_end(c->r, who, OOM_KILL) && !atomic_load(&a->child_done) &&
 	       vd_now() < end) {
-		if (is_gone(a->heir))
+		if (is_gone(a->forked_child))
 			return true;
 		nap_us(1000);
 	}
@@ -655,20 +655,20 @@ static bool heir_was_killed(struct course *c, int who)
 }
 
 /* Whoever only holds a descriptor learns the same. */
-static void check_heir(struct course *c, int who, int wanted)
+static void check_child(struct course *c, int who, int wanted)
 {
 	struct actor *a = &c->r->actor[who];
 
-	if (!a->has_heir || a->heir_goes || a->heir <= 0)
+	if (!a->has_child || a->child_exits || a->forked_child <= 0)
 		return;
-	if (heir_was_killed(c, who))
+	if (child_was_killed(c, who))
 		return;
-	if (!vd_wait_word(&a->heir_done, 1, BOUND_NS))
-		bad(c, "the heir of %s still polls", who_name(who));
-	else if ((a->heir_ret & END) != wanted &&
+	if (!vd_wait_word(&a->child_done, 1, BOUND_NS))
+		bad(c, "the forked child of %s still polls", who_name(who));
+	else if ((a->child_ret & END) != wanted &&
 		 !has_end(c->r, who, CLOSE))
-		bad(c, "the heir of %s got %d", who_name(who), a->heir_ret);
-	atomic_fetch_add(&total->heirs, 1);
+		bad(c, "the forked child of %s got %d", who_name(who), a->child_ret);
+	atomic_fetch_add(&total->forked, 1);
 }
 
 static void check_holder(struct course *c, int wanted)
@@ -706,7 +706,7 @@ static void check_all(struct course *c)
 	for (i = 0; i < actors(r); i++) {
 		if (!has_death(r, i))
 			check_survivor(c, i, &st);
-		check_heir(c, i, wanted);
+		check_child(c, i, wanted);
 	}
 	check_holder(c, wanted);
 	if (st.out_state == VDISET_STATE_ABORTED)
@@ -889,9 +889,9 @@ static void tell(int64_t ns, int64_t stood)
 {
 	int i;
 
-	printf("# %d deaths in %d sets, %lld s; %d survivors, %d heirs, %d holders; the slowest learnt of a death after %d us\n",
+	printf("# %d deaths in %d sets, %lld s; %d survivors, %d forked children, %d holders; the slowest learnt of a death after %d us\n",
 	       total->deaths, total->rounds, (long long)(ns / SEC),
-	       total->survivors, total->heirs, total->holders, total->worst_us);
+	       total->survivors, total->forked, total->holders, total->worst_us);
 	printf("# whoever slept for 100 ms was back after %lld ms at most\n",
 	       (long long)(stood / MS));
 	printf("# ways:");

@@ -6,12 +6,14 @@
  * has work, before the allocation begins. Calls are counted, not time.
  */
 #define _GNU_SOURCE
-#include <liburing.h>
 #include <linux/userfaultfd.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#ifdef HAVE_LIBURING
+#include <liburing.h>
+#endif
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
 
@@ -84,7 +86,9 @@ struct interrupter {
 	enum interrupt by;
 	int uffd;
 	int event;		/* io_uring of the caller polls it */
+#ifdef HAVE_LIBURING
 	struct io_uring ring;
+#endif
 	bool has_ring;
 	pthread_t caller, thread;
 	_Atomic bool armed;	/* a call was not interrupted yet */
@@ -129,7 +133,13 @@ static void *interrupter_main(void *arg)
 	return NULL;
 }
 
-/* The event is work for the task that submitted the poll. */
+/* io_uring polls the event: an event is work for the task that submitted the poll. */
+#ifdef HAVE_LIBURING
+static int ring_start(struct interrupter *in)
+{
+	return io_uring_queue_init(8, &in->ring, 0);
+}
+
 static int poll_event(struct interrupter *in)
 {
 	struct io_uring_cqe *cqe;
@@ -145,6 +155,29 @@ static int poll_event(struct interrupter *in)
 	return io_uring_submit(&in->ring) == 1 ? 0 : -EIO;
 }
 
+static void ring_end(struct interrupter *in)
+{
+	io_uring_queue_exit(&in->ring);
+}
+#else
+static int ring_start(struct interrupter *in)
+{
+	(void)in;
+	return -ENOSYS;
+}
+
+static int poll_event(struct interrupter *in)
+{
+	(void)in;
+	return -ENOSYS;
+}
+
+static void ring_end(struct interrupter *in)
+{
+	(void)in;
+}
+#endif
+
 /* NULL, or why there can be none. */
 static const char *interrupter_start(struct interrupter *in, enum interrupt by)
 {
@@ -156,7 +189,7 @@ static const char *interrupter_start(struct interrupter *in, enum interrupt by)
 	in->by = by;
 	in->caller = pthread_self();
 	in->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (by == TASK_WORK && io_uring_queue_init(8, &in->ring, 0))
+	if (by == TASK_WORK && ring_start(in))
 		return "no io_uring";
 	in->has_ring = by == TASK_WORK;
 	in->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
@@ -180,7 +213,7 @@ static void interrupter_end(struct interrupter *in)
 		pthread_join(in->thread, NULL);
 	}
 	if (in->has_ring)
-		io_uring_queue_exit(&in->ring);
+		ring_end(in);
 	if (in->uffd > 0)
 		close(in->uffd);
 	if (in->event > 0)

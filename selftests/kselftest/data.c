@@ -2,9 +2,11 @@
 /* The data path: traffic of many shapes, and what may be done to the area. */
 #define _GNU_SOURCE
 #include <linux/futex.h>
-#include <liburing.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#ifdef HAVE_LIBURING
+#include <liburing.h>
+#endif
 #include "traffic.h"
 #include "kselftest_harness.h"
 
@@ -143,6 +145,7 @@ TEST_F(area, o_direct_after_abort_and_close)
 	EXPECT_EQ(0, memcmp(self->p, self->p + 3 * MIB, MIB));
 }
 
+#ifdef HAVE_LIBURING
 TEST_F(area, io_uring_fixed_buffers)
 {
 	struct iovec iov[2] = {
@@ -209,6 +212,7 @@ TEST_F(area, io_uring_poll)
 	vd_dev_release(&client);
 	vd_dev_release(&server);
 }
+#endif /* HAVE_LIBURING */
 
 TEST_F(area, futex)
 {

@@ -147,17 +147,17 @@ static void *extra_main(void *arg)
 	return NULL;
 }
 
-static void heir_main(void)
+static void child_main(void)
 {
 	alarm(200);
 	/* it is not its parent, whom the OOM killer is to take */
 	vd_write_file("/proc/self/oom_score_adj", "-1000");
-	if (me->heir_goes) {
+	if (me->child_exits) {
 		close(set);
 		_exit(0);
 	}
-	me->heir_ret = poll_set();
-	atomic_store(&me->heir_done, 1);
+	me->child_ret = poll_set();
+	atomic_store(&me->child_done, 1);
 	for (;;)
 		pause();
 }
@@ -189,12 +189,12 @@ static void take_company(void)
 		me->extra = NO_EXTRA;
 	if (me->passes)
 		pass_on();
-	if (!me->has_heir)
+	if (!me->has_child)
 		return;
 	pid = fork();
 	if (!pid)
-		heir_main();
-	me->heir = pid;
+		child_main();
+	me->forked_child = pid;
 }
 
 /*

@@ -66,8 +66,8 @@ struct actor {
 	/* the plan */
 	bool victim;	/* planned to end by itself */
 	enum extra extra;
-	bool has_heir;
-	bool heir_goes;	/* the heir closes and exits at once */
+	bool has_child;
+	bool child_exits;	/* the forked child closes and exits at once */
 	bool passes;	/* its set file, over the round's socket */
 	/* the course */
 	_Atomic int stage;
@@ -86,10 +86,10 @@ struct actor {
 	int64_t when;
 	bool has_status;
 	struct vdiset_status status;
-	/* its heir */
-	pid_t heir;
-	_Atomic int heir_done;
-	int heir_ret;
+	/* its forked child */
+	pid_t forked_child;
+	_Atomic int child_done;
+	int child_ret;
 };
 
 struct round {

@@ -43,7 +43,7 @@ FIXTURE(death) {
 	int sets;
 	uint64_t bytes;
 	uint64_t id;
-	pid_t heir;
+	pid_t forked_child;
 	struct vd_memcg group;	/* of OOM_KILL's victim */
 	int64_t stalled;	/* time in which the machine did not run us */
 };
@@ -118,7 +118,7 @@ static int start_parties(FIXTURE_DATA(death) *self)
 	int i;
 
 	self->n = 0;
-	self->heir = 0;
+	self->forked_child = 0;
 	vd_name(name, "death");
 	for (i = 0; i < N_PARTIES; i++) {
 		self->p[i] = vd_party_start(comm[i]);
@@ -135,8 +135,8 @@ static int end_parties(FIXTURE_DATA(death) *self)
 	int i;
 
 	/* a stranger's child: nobody here can wait for it */
-	if (self->heir > 0)
-		kill(self->heir, SIGKILL);
+	if (self->forked_child > 0)
+		kill(self->forked_child, SIGKILL);
 	for (i = 0; i < N_PARTIES; i++)
 		if (self->p[i])
 			vd_party_kill(self->p[i]);
@@ -270,7 +270,7 @@ static long send_commands(FIXTURE_DATA(death) *self)
 	return ret < 0 ? ret : 0;
 }
 
-static long bear_heir(struct vd_party *me, long a, long b)
+static long fork_child(struct vd_party *me, long a, long b)
 {
 	pid_t pid = fork();
 
@@ -424,8 +424,8 @@ static int64_t one_death(FIXTURE_DATA(death) *self,
 	    !vd_party_sleep(victim, VD_SLEEP_DEVICE_WAIT, device_of(variant->who)))
 		return -1001;
 	if (variant->way == KILL_WITH_HEIR || variant->way == CLOSE_WITH_HEIR) {
-		self->heir = vd_party_call(victim, bear_heir, 0, 0);
-		if (self->heir <= 0)
+		self->forked_child = vd_party_call(victim, fork_child, 0, 0);
+		if (self->forked_child <= 0)
 			return -1002;
 	}
 	if (variant->way == EXEC) {

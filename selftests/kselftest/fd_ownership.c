@@ -13,13 +13,13 @@
 
 #define SETTLE	50	/* ms in which a death would have been noticed */
 
-FIXTURE(orphan) {
+FIXTURE(fd_ownership) {
 	struct vd_party *primary, *server, *secondary;
 	int fd;
 	int sets;
 };
 
-FIXTURE_SETUP(orphan)
+FIXTURE_SETUP(fd_ownership)
 {
 	self->sets = vd_sets();
 	self->primary = vd_party_start("vd-primary");
@@ -28,7 +28,7 @@ FIXTURE_SETUP(orphan)
 	ASSERT_NE(NULL, self->primary);
 	ASSERT_NE(NULL, self->server);
 	ASSERT_NE(NULL, self->secondary);
-	vd_name(self->primary->name, "orphan");
+	vd_name(self->primary->name, "ownership");
 	strcpy(self->server->name, self->primary->name);
 	strcpy(self->secondary->name, self->primary->name);
 	ASSERT_EQ(0, vd_party_call(self->primary, vd_p_create, 2, 0));
@@ -47,7 +47,7 @@ FIXTURE_SETUP(orphan)
 			       self->primary->name));
 }
 
-FIXTURE_TEARDOWN(orphan)
+FIXTURE_TEARDOWN(fd_ownership)
 {
 	vd_party_kill(self->primary);
 	vd_party_kill(self->server);
@@ -57,13 +57,13 @@ FIXTURE_TEARDOWN(orphan)
 }
 
 /* No death, even after the time one takes to be noticed */
-static bool lives(FIXTURE_DATA(orphan) *self)
+static bool lives(FIXTURE_DATA(fd_ownership) *self)
 {
 	vd_sleep_ms(SETTLE);
 	return vd_state(self->fd) == VDISET_STATE_ACTIVE;
 }
 
-static bool died(FIXTURE_DATA(orphan) *self, struct vd_party *p)
+static bool died(FIXTURE_DATA(fd_ownership) *self, struct vd_party *p)
 {
 	/* what kind of death is the question here; death.c asks how soon */
 	int64_t end = vd_now() + SEC;
@@ -96,7 +96,7 @@ static long file_of(struct vd_party *p, int device)
 	return device < 0 ? p->set : p->dev[device].fd;
 }
 
-TEST_F(orphan, one_of_two_descriptors)
+TEST_F(fd_ownership, one_of_two_descriptors)
 {
 	struct vd_party *who[] = { self->server, self->primary, self->secondary };
 	size_t i;
@@ -130,7 +130,7 @@ static long p_dup_over(struct vd_party *me, long fd, long unused)
 	return dup2(null, fd) == fd ? 0 : -errno;
 }
 
-TEST_F(orphan, descriptor_replaced_by_dup2)
+TEST_F(fd_ownership, descriptor_replaced_by_dup2)
 {
 	EXPECT_EQ(0, vd_party_call(self->primary, p_dup_over,
 				   self->primary->set, 0));
@@ -144,7 +144,7 @@ static long p_close_range(struct vd_party *me, long fd, long unused)
 	return close_range(fd, fd, 0);
 }
 
-TEST_F(orphan, descriptor_closed_by_close_range)
+TEST_F(fd_ownership, descriptor_closed_by_close_range)
 {
 	EXPECT_EQ(0, vd_party_call(self->secondary, p_close_range,
 				   self->secondary->dev[1].fd, 0));
@@ -201,7 +201,7 @@ TEST(many_descriptors)
 	close(fd);
 }
 
-TEST_F(orphan, child_closes_and_exits)
+TEST_F(fd_ownership, child_closes_and_exits)
 {
 	EXPECT_EQ(0, vd_party_call(self->primary, p_child_closes, 0, 0));
 	EXPECT_EQ(0, vd_party_call(self->server, p_child_closes, 0, 0));
@@ -249,7 +249,7 @@ static long p_child_execs(struct vd_party *me, long unused, long unused2)
 	return waitpid(pid, &status, 0) == pid ? status : -1;
 }
 
-TEST_F(orphan, child_runs_another_program)
+TEST_F(fd_ownership, child_runs_another_program)
 {
 	EXPECT_EQ(0, vd_party_call(self->server, p_child_execs, 0, 0));
 	EXPECT_EQ(0, vd_party_call(self->primary, p_child_execs, 0, 0));
@@ -278,7 +278,7 @@ static long p_thread_creates(struct vd_party *me, long unused, long unused2)
 }
 
 /* The process is the party, not the thread that made it one. */
-TEST_F(orphan, thread_ends)
+TEST_F(fd_ownership, thread_ends)
 {
 	struct vd_party *p = vd_party_start("vd-thread");
 
@@ -302,7 +302,7 @@ static long p_exec_keeping(struct vd_party *me, long unused, long unused2)
 	return -errno;
 }
 
-TEST_F(orphan, descriptor_kept_over_exec)
+TEST_F(fd_ownership, descriptor_kept_over_exec)
 {
 	char path[64], buf[64] = "";
 	int64_t end = vd_now() + 5 * SEC;
@@ -319,7 +319,7 @@ TEST_F(orphan, descriptor_kept_over_exec)
 	EXPECT_TRUE(died(self, self->primary));
 }
 
-TEST_F(orphan, stopped_is_not_dead)
+TEST_F(fd_ownership, stopped_is_not_dead)
 {
 	ASSERT_EQ(0, kill(self->server->pid, SIGSTOP));
 	EXPECT_TRUE(lives(self));
@@ -487,7 +487,7 @@ TEST_F(passed, binder_is_the_party)
 /*
  * The orderly end, and death after it
  */
-static int orderly(FIXTURE_DATA(orphan) *self)
+static int orderly(FIXTURE_DATA(fd_ownership) *self)
 {
 	long ret = vd_party_call(self->server, vd_p_device_close, 0, 0);
 
@@ -496,7 +496,7 @@ static int orderly(FIXTURE_DATA(orphan) *self)
 	return ret;
 }
 
-TEST_F(orphan, death_after_termination)
+TEST_F(fd_ownership, death_after_termination)
 {
 	struct vdiset_status st;
 
@@ -514,7 +514,7 @@ TEST_F(orphan, death_after_termination)
 	EXPECT_EQ(0, st.out_secondaries);
 }
 
-TEST_F(orphan, death_after_close)
+TEST_F(fd_ownership, death_after_close)
 {
 	ASSERT_EQ(0, vd_party_call(self->server, vd_p_device_close, 1, 0));
 	/* its only device is closed: the secondary may go, then it dies */
@@ -530,14 +530,14 @@ TEST_F(orphan, death_after_close)
 }
 
 /* A secondary that just goes after its device was closed is no clean end. */
-TEST_F(orphan, secondary_dies_without_close)
+TEST_F(fd_ownership, secondary_dies_without_close)
 {
 	ASSERT_EQ(0, vd_party_call(self->server, vd_p_device_close, 1, 0));
 	kill(self->secondary->pid, SIGKILL);
 	EXPECT_TRUE(died(self, self->secondary));
 }
 
-TEST_F(orphan, observer_dies)
+TEST_F(fd_ownership, observer_dies)
 {
 	struct vd_party *p = vd_party_start("vd-observer");
 
@@ -548,7 +548,7 @@ TEST_F(orphan, observer_dies)
 }
 
 /* Two die, one is recorded; nobody hangs. */
-TEST_F(orphan, all_die)
+TEST_F(fd_ownership, all_die)
 {
 	kill(self->server->pid, SIGKILL);
 	kill(self->primary->pid, SIGKILL);

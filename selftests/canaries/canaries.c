@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A module with one bug of each class that the debug kernels are to catch, and
- * nothing of vdiset: selftests/check-debug plants them one after the other and
+ * nothing of vdiset: selftests/check-debug triggers them one after the other and
  * fails where nobody complains. Writing a class's name to the parameter "bug"
  * makes that bug happen, in the writer.
  */
@@ -51,7 +51,7 @@ static void leak(void)
 
 static void shift(void)
 {
-	pr_info("planted: %d\n", 1 << number);
+	pr_info("canaries: %d\n", 1 << number);
 }
 
 static DEFINE_MUTEX(first);
@@ -87,7 +87,7 @@ static int __rcu *guarded;
 
 static void rcu_unlocked(void)
 {
-	pr_info("planted: %p\n", rcu_dereference(guarded));
+	pr_info("canaries: %p\n", rcu_dereference(guarded));
 }
 
 struct timed {
@@ -160,7 +160,7 @@ static int racer(void *unused)
 static void two_writers(void)
 {
 	struct task_struct *other = kthread_create_on_cpu(racer, NULL, 1,
-							  "planted/%u");
+							  "canaries/%u");
 
 	if (IS_ERR(other))
 		return;
@@ -210,16 +210,16 @@ static const struct kernel_param_ops bug_ops = {
 module_param_cb(bug, &bug_ops, NULL, 0200);
 MODULE_PARM_DESC(bug, "the bug that is to happen");
 
-static int __init planted_init(void)
+static int __init canaries_init(void)
 {
 	return 0;
 }
-module_init(planted_init);
+module_init(canaries_init);
 
-static void __exit planted_exit(void)
+static void __exit canaries_exit(void)
 {
 }
-module_exit(planted_exit);
+module_exit(canaries_exit);
 
 MODULE_DESCRIPTION("Bugs for debug kernels to find");
 MODULE_LICENSE("GPL");

@@ -7,7 +7,7 @@
  * then; and everything is given back in the end.
  */
 #define _GNU_SOURCE
-#include "scene.h"
+#include "fixture.h"
 #include "kselftest_harness.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
@@ -163,35 +163,35 @@ FIXTURE_TEARDOWN(faults)
  */
 static int sweep(int fd, const struct step *step, int *count, bool *seen)
 {
-	struct scene sc;
+	struct fixture fx;
 	bool injected;
 	int nth, ret;
 
 	for (nth = 1; nth < MOST; nth++) {
-		ret = scene_up(&sc, step);
+		ret = fixture_set_up(&fx, step);
 		if (ret)
 			return ret;
 		arm(fd, nth);
-		ret = step->call(&sc);
+		ret = step->call(&fx);
 		injected = disarm(fd);
 		if (!documented(step, ret) || (!injected && ret &&
 					       ret != -ETIMEDOUT)) {
 			printf("# %s: fault %d gives %d\n", step->name, nth,
 			       ret);
-			scene_down(&sc);
+			fixture_tear_down(&fx);
 			return -EPROTO;
 		}
 		seen[-ret] = true;
 		if (ret && ret != -EFAULT && ret != -ETIMEDOUT) {
-			ret = step->call(&sc);
+			ret = step->call(&fx);
 			if (ret) {
 				printf("# %s: after fault %d it gives %d\n",
 				       step->name, nth, ret);
-				scene_down(&sc);
+				fixture_tear_down(&fx);
 				return -EPROTO;
 			}
 		}
-		scene_down(&sc);
+		fixture_tear_down(&fx);
 		if (!injected)
 			break;
 	}
@@ -225,31 +225,31 @@ TEST_F_TIMEOUT(faults, every_request, 1500)
 /* The same for one function of the module, in each request that comes to it. */
 static int fail_in_steps(const struct point *point)
 {
-	struct scene sc;
+	struct fixture fx;
 	unsigned int i;
 	int ret, failed = 0;
 
 	for (i = 0; i < n_steps; i++) {
-		ret = scene_up(&sc, &steps[i]);
+		ret = fixture_set_up(&fx, &steps[i]);
 		if (ret)
 			return ret;
 		if (vd_write_file(MAKE_IT_FAIL, "1"))
 			abort();
-		ret = steps[i].call(&sc);
+		ret = steps[i].call(&fx);
 		if (vd_write_file(MAKE_IT_FAIL, "0"))
 			abort();
 		if (ret && ret != -ETIMEDOUT) {
 			failed++;
 			if (ret == -point->told && documented(&steps[i], ret))
-				ret = steps[i].call(&sc);
+				ret = steps[i].call(&fx);
 			if (ret && ret != -ETIMEDOUT) {
 				printf("# %s: with %s failing, or after it: %d\n",
 				       steps[i].name, point->function, ret);
-				scene_down(&sc);
+				fixture_tear_down(&fx);
 				return -EPROTO;
 			}
 		}
-		scene_down(&sc);
+		fixture_tear_down(&fx);
 	}
 	return failed;
 }
@@ -274,7 +274,7 @@ TEST_F_TIMEOUT(faults, every_function, 300)
 }
 
 /* From nothing to a command and its completion, in one go. */
-static int whole_backup(struct scene *sc)
+static int whole_backup(struct fixture *fx)
 {
 	struct vdiset_completion done = { .tag = 7 };
 	struct vdiset_command cmd = { .code = 2, .tag = 7,
@@ -282,33 +282,33 @@ static int whole_backup(struct scene *sc)
 	char *area;
 	int ret;
 
-	ret = vd_set_up(&sc->s, 1, 8, SCENE_AREA, VDISET_STATE_INITIALIZING);
+	ret = vd_set_up(&fx->s, 1, 8, FIXTURE_AREA, VDISET_STATE_INITIALIZING);
 	if (ret)
 		return ret;
-	ret = vd_set_open_device(&sc->s, sc->s.server, 0, &sc->server);
+	ret = vd_set_open_device(&fx->s, fx->s.server, 0, &fx->server);
 	if (!ret)
-		ret = vd_set_open_device(&sc->s, sc->s.primary, 0,
-					 &sc->client);
+		ret = vd_set_open_device(&fx->s, fx->s.primary, 0,
+					 &fx->client);
 	if (!ret)
-		ret = scene_map_area(sc);
+		ret = fixture_map_area(fx);
 	if (ret)
 		return ret;
-	area = sc->map;
+	area = fx->map;
 	area[0] = 1;
-	area[SCENE_AREA - 1] = 1;
-	ret = vd_put(&sc->server, &cmd);
+	area[FIXTURE_AREA - 1] = 1;
+	ret = vd_put(&fx->server, &cmd);
 	if (!ret)
-		ret = vd_get(&sc->client, &cmd, 0, SEC);
+		ret = vd_get(&fx->client, &cmd, 0, SEC);
 	if (!ret)
-		ret = vd_put(&sc->client, &done);
+		ret = vd_put(&fx->client, &done);
 	if (!ret)
-		ret = vd_get(&sc->server, &done, 0, SEC);
+		ret = vd_get(&fx->server, &done, 0, SEC);
 	if (!ret)
-		ret = vd_device_close(sc->server.fd);
+		ret = vd_device_close(fx->server.fd);
 	if (!ret)
-		ret = vd_close(sc->s.primary);
+		ret = vd_close(fx->s.primary);
 	if (!ret)
-		ret = vd_close(sc->s.server);
+		ret = vd_close(fx->s.server);
 	return ret;
 }
 
@@ -326,19 +326,19 @@ static bool is_fault(int ret)
 TEST_F_TIMEOUT(faults, a_whole_backup, 1500)
 {
 	int nth, ret, failed = 0;
-	struct scene sc;
+	struct fixture fx;
 	bool injected;
 
 	if (self->fd < 0)
 		SKIP(return, "this kernel injects no faults");
 	for (nth = 1; nth < MOST; nth++) {
-		memset(&sc, 0, sizeof(sc));
-		sc.client.fd = sc.server.fd = sc.opened.out_fd = sc.fd = -1;
-		sc.s.primary = sc.s.server = -1;
+		memset(&fx, 0, sizeof(fx));
+		fx.client.fd = fx.server.fd = fx.opened.out_fd = fx.fd = -1;
+		fx.s.primary = fx.s.server = -1;
 		arm(self->fd, nth);
-		ret = whole_backup(&sc);
+		ret = whole_backup(&fx);
 		injected = disarm(self->fd);
-		scene_down(&sc);
+		fixture_tear_down(&fx);
 		EXPECT_TRUE(ret == 0 || is_fault(ret))
 			TH_LOG("fault %d gives %d", nth, ret);
 		failed += ret != 0;
