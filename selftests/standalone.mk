@@ -28,7 +28,7 @@ $(HARNESS)/kselftest_harness.h:
 
 $(OUTPUT)/%: %.c $(LOCAL_HDRS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
 $(OUTPUT)/%.sh: %.sh
 	@mkdir -p $(@D)
