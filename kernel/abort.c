@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * abort.c - SignalAbort: everything stops, every waiter returns
+ * abort.c - SignalAbort: every operation of the set stops, every waiter returns
  *
- * An abort is a change of state under set->lock, then a wake-up of every
- * waiter. It waits for nobody: whoever sleeps finds the state in its wait
- * condition, whoever runs finds it in the state page or with the next call.
- * Commands that are outstanding are the library's business.
+ * An abort changes the state under set->lock and then wakes every waiter. It does not
+ * wait itself: a sleeping thread finds the state in its wait condition, a running
+ * thread finds it in the state page or in the result of its next request. Outstanding
+ * commands are completed by the library.
  */
 #include <linux/ktime.h>
 
@@ -13,13 +13,13 @@
 #include "vdiset.h"
 
 /**
- * vdiset_abort_locked - move a set to ABORTED, once
- * @set: the set, locked by the caller
+ * vdiset_abort_locked - move a set that has not ended to ABORTED
+ * @set: the set; the caller holds set->lock
  * @reason: enum vdiset_reason
- * @by: who did it, or who has died
+ * @by: the process that aborted, or that died
  *
- * Returns true when this call did it; the caller then unlocks and calls
- * vdiset_abort_wake(), and may fill in code and text before it unlocks.
+ * Return: true if this call changed the state. The caller may then fill in code and
+ * text, must unlock, and must call vdiset_abort_wake().
  */
 bool vdiset_abort_locked(struct vdiset_set *set, u32 reason,
 			 const struct vdiset_identity *by)
@@ -38,7 +38,7 @@ bool vdiset_abort_locked(struct vdiset_set *set, u32 reason,
 	return true;
 }
 
-/* The caller keeps the set alive, by its party. */
+/* Wake every waiter of the set. The caller's party holds the set. */
 void vdiset_abort_wake(struct vdiset_set *set)
 {
 	u32 i;
@@ -69,7 +69,7 @@ int vdiset_abort_ioctl(struct vdiset_call *call)
 	if (!call->party->may_write)
 		return -EACCES;
 
-	/* whoever calls, which need not be the process that joined */
+	/* the calling process, which may differ from the one that joined */
 	vdiset_identity_get(&by, call->party->who.role);
 	spin_lock(&set->lock);
 	aborted = vdiset_abort_locked(set, args->reason, &by);

@@ -2,15 +2,14 @@
 /*
  * area.c - the buffer area: one shmem file per set, allocated in advance
  *
- * A shmem file, because that is what O_DIRECT, io_uring's fixed buffers,
- * futexes, mlock(2), huge pages and memory cgroups all take. Mapping the set
- * file maps the shmem file instead, so the memory lives as long as anybody
- * maps it, whatever becomes of the set.
+ * It is a shmem file because O_DIRECT, io_uring's fixed buffers, futexes, mlock(2),
+ * huge pages and memory cgroups all work with one. mmap(2) of the set file maps the
+ * shmem file instead, so the memory exists as long as it is mapped, even after the
+ * end of the set.
  *
- * The memory is allocated by the call that asks for it, with a mask that makes
- * it fail where touching the pages later would call the OOM killer. It counts
- * against the limits as long as it exists: the charge belongs to the file, and for
- * huge pages that something has pinned it outlives the file (pinned.c).
+ * The request that asks for memory allocates it, and fails where a later page fault
+ * would call the OOM killer. The memory is charged as long as it exists: the charge
+ * belongs to the file, and that of pinned huge pages outlives the file (pinned.c).
  */
 #include <linux/err.h>
 #include <linux/error-injection.h>
@@ -30,10 +29,9 @@
 #include "vdiset.h"
 
 /*
- * Private file systems: the small one for any kernel, the huge one with huge
- * pages where the kernel has them for tmpfs. Each has an untouched shmem file,
- * the template: shmem finds addresses by it, since it wants to see its own
- * operations in a file.
+ * Private mounts of tmpfs: one with base pages, one with huge pages where the kernel
+ * supports them for tmpfs. Each has a template, an unmodified shmem file: shmem's
+ * get_unmapped_area() expects a file with its own operations.
  */
 enum vdiset_fs {
 	VDISET_FS_SMALL,
@@ -44,13 +42,13 @@ enum vdiset_fs {
 static struct vfsmount *vdiset_mount[VDISET_FS_COUNT];
 static struct file *vdiset_template[VDISET_FS_COUNT];
 
-/* shmem's own operations, but for what is below. */
+/* shmem's operations, except those that vdiset_area_init() replaces */
 static struct file_operations vdiset_area_fops;
 
 /*
- * private_data of the area's file: @bytes are allocated from its beginning, and
- * charged to @account. Beyond the size of the file, which is what may be mapped,
- * that is the part of a request that was interrupted.
+ * private_data of the area's file. @bytes are allocated, from its beginning, and charged
+ * to @account. The size of the file is what may be mapped; @bytes beyond it belong to
+ * a request that was interrupted.
  */
 struct vdiset_area {
 	struct vdiset_account *account;
@@ -78,8 +76,8 @@ static int vdiset_area_release(struct inode *inode, struct file *file)
 }
 
 /*
- * What comes through a mapping, madvise(MADV_REMOVE): a party must not take
- * memory away that was allocated for all of them.
+ * madvise(MADV_REMOVE) of a mapping comes here. A party must not free memory that was
+ * allocated for all parties.
  */
 static long vdiset_area_no_fallocate(struct file *file, int mode,
 				     loff_t offset, loff_t len)
@@ -120,7 +118,7 @@ static int vdiset_area_init_fs(enum vdiset_fs fs, char *options)
 	module_put(type->owner);
 	if (IS_ERR(mount))
 		return PTR_ERR(mount);
-	/* however it is mapped, buffers are no code */
+	/* buffers hold data: no mapping of them may be executable */
 	mount->mnt_flags |= MNT_NOEXEC;
 	vdiset_mount[fs] = mount;
 
@@ -143,7 +141,7 @@ int vdiset_area_init(void)
 	rc = vdiset_area_init_fs(VDISET_FS_SMALL, NULL);
 	if (rc)
 		return rc;
-	/* with larger base pages a huge one would be more than anybody asked for */
+	/* with larger base pages a huge page would waste too much of a small area */
 	if (PAGE_SIZE == SZ_4K)
 		rc = vdiset_area_init_fs(VDISET_FS_HUGE, huge);
 	if (rc)
@@ -161,7 +159,7 @@ int vdiset_area_init(void)
 		vdiset_area_exit();
 		return -EOPNOTSUPP;
 	}
-	/* they would be lost; shmem has no release and owns no module */
+	/* these would be replaced; shmem has no release operation and no owner */
 	if (WARN_ON(shmem->release || shmem->owner ||
 		    !shmem->get_unmapped_area)) {
 		vdiset_area_exit();
@@ -170,7 +168,7 @@ int vdiset_area_init(void)
 	return 0;
 }
 
-/* Each area holds the module, so there is none left. */
+/* Each area holds a reference to the module, so no area exists any more. */
 void vdiset_area_exit(void)
 {
 	vdiset_pinned_exit();
@@ -182,14 +180,14 @@ static bool vdiset_area_is_huge(const struct vdiset_set *set, u64 bytes)
 {
 	if (set->area)
 		return vdiset_area_fs(set->area) == VDISET_FS_HUGE;
-	/* what is charged is rounded to SZ_2M; see vdiset_area_init() */
+	/* sizes are rounded to SZ_2M then; see vdiset_area_init() for the page size */
 	return vdiset_mount[VDISET_FS_HUGE] && bytes >= SZ_2M;
 }
 
 /*
- * Size of the area when @bytes were added. It grows by at least its own size up to
- * 2 MiB: each growth may cost each party a mapping, of which a process has 65530
- * by default.
+ * The size of the area after growth by @bytes. It at least doubles up to 2 MiB, and grows
+ * by at least 2 MiB then: each growth may cost each party a mapping, and a process may
+ * have 65530 of them by default.
  */
 u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes)
 {
@@ -200,7 +198,7 @@ u64 vdiset_area_round(const struct vdiset_set *set, u64 bytes)
 	return size + round_up(bytes, unit);
 }
 
-/* An empty area, charged to the payer. It ends with its file. */
+/* Create an empty area, charged to set->charged_to. It is freed with its file. */
 static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 {
 	enum vdiset_fs fs = vdiset_area_is_huge(set, bytes) ? VDISET_FS_HUGE :
@@ -212,7 +210,7 @@ static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
 	if (!area)
 		return -ENOMEM;
-	area->account = vdiset_account_hold(set->payer->account);
+	area->account = vdiset_account_hold(set->charged_to->account);
 	file = shmem_file_setup_with_mnt(vdiset_mount[fs], "vdiset-area", 0,
 					 VDISET_SHMEM_NORESERVE);
 	if (IS_ERR(file)) {
@@ -220,7 +218,7 @@ static int vdiset_area_create(struct vdiset_set *set, u64 bytes)
 		goto err_account;
 	}
 	file->private_data = area;
-	/* what fops_put() of the last user gives back */
+	/* fput() of the last reference drops it */
 	__module_get(THIS_MODULE);
 	file->f_op = &vdiset_area_fops;
 	/* pairs with the acquire in vdiset_area_file() */
@@ -233,16 +231,16 @@ err_account:
 	return rc;
 }
 
-/* shmem says ENOSPC where it means memory. */
+/* shmem reports missing memory as ENOSPC. */
 static int vdiset_area_error(int rc)
 {
 	return rc == -ENOSPC ? -ENOMEM : rc;
 }
 
 /*
- * With a mask that fails instead of calling the OOM killer, for the time of
- * the allocation only: a fault that swaps a page in must not fail, but retry. On
- * error nothing of the step remains.
+ * Allocate @bytes at @offset with a mask that fails instead of calling the OOM killer.
+ * The mask applies to this allocation only: a later fault that swaps a page in must
+ * retry, not fail. On error nothing of the step remains allocated.
  */
 static noinline int vdiset_area_step(struct file *file, u64 offset, u64 bytes)
 {
@@ -260,10 +258,10 @@ static noinline int vdiset_area_step(struct file *file, u64 offset, u64 bytes)
 ALLOW_ERROR_INJECTION(vdiset_area_step, ERRNO);
 
 /*
- * The first step of a call, which shmem must not refuse for a signal that is
- * pending already, or for work that io_uring has for the caller: else a timer that
- * is fast enough would let no call get ahead. Both wait for the end of the step;
- * a signal that kills does not.
+ * The first step of a request. shmem fails with EINTR if a signal is pending or io_uring
+ * has work for the caller; a frequent timer could thus keep every request from making
+ * progress. So signals and that work are held back until the end of this step, except
+ * SIGKILL. Signals for the process may go to another thread meanwhile.
  */
 static int vdiset_area_first_step(struct file *file, u64 offset, u64 bytes)
 {
@@ -282,9 +280,10 @@ static int vdiset_area_first_step(struct file *file, u64 offset, u64 bytes)
 }
 
 /*
- * Allocate in steps, which stay when the call is interrupted: the next call goes
- * on from there. The first step is a single page (a huge one where the area has
- * them), the longest 4 MiB: an abort waits for one step at most.
+ * Allocate up to @end in steps. What is allocated when a signal interrupts the request
+ * is kept, and the next request continues from there. The first step is one page (a
+ * huge page in an area of huge pages), the longest 4 MiB, so that an abort waits for
+ * one step at most.
  */
 static int vdiset_area_fill(struct vdiset_set *set, u64 end)
 {
@@ -314,7 +313,7 @@ static int vdiset_area_fill(struct vdiset_set *set, u64 end)
 	return 0;
 }
 
-/* Release what is allocated beyond @size. */
+/* Free what is allocated beyond @size. */
 static void vdiset_area_trim(struct file *file, u64 size)
 {
 	const struct file_operations *shmem =
@@ -329,14 +328,14 @@ static void vdiset_area_trim(struct file *file, u64 size)
 	area->bytes = size;
 }
 
-/* Charge first: a request over the limit must allocate nothing. */
+/* Charged before it is allocated: a request beyond a limit allocates nothing. */
 static int vdiset_area_allocate(struct vdiset_set *set, u64 size, u64 end)
 {
 	struct vdiset_area *area = set->area->private_data;
 	u64 bytes = end > area->bytes ? end - area->bytes : 0;
 	int rc;
 
-	/* beyond it shmem would send SIGXFSZ, which kills by default */
+	/* beyond it shmem would send SIGXFSZ, which terminates the process by default */
 	if (end > rlimit(RLIMIT_FSIZE))
 		rc = -ENOMEM;
 	else
@@ -350,7 +349,7 @@ static int vdiset_area_allocate(struct vdiset_set *set, u64 size, u64 end)
 	return rc;
 }
 
-/* The memory is there: let everybody map it. */
+/* Make @size bytes mappable for every party. */
 static void vdiset_area_publish(struct vdiset_set *set, u64 size)
 {
 	struct inode *inode = file_inode(set->area);
@@ -389,13 +388,14 @@ static int vdiset_area_extend(struct vdiset_set *set, u64 bytes)
 }
 
 /**
- * vdiset_area_grow - allocate more memory and let everybody map it
- * @set: the set; its config_lock is held
+ * vdiset_area_grow - grow the buffer area
+ * @set: the set; the caller holds its config_lock
  * @bytes: bytes to add; rounded up
  *
- * Returns 0, -ENOMEM, -EDQUOT, -ECANCELED when the set was aborted, or -EINTR:
- * then the same call goes on with what was allocated. On error the area is as it
- * was for those who map it.
+ * On error the mappable size is unchanged.
+ *
+ * Return: 0, -ENOMEM, -EDQUOT, -ECANCELED if the set was aborted, or -EINTR: a repeated
+ * request continues with what was allocated.
  */
 int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
 {
@@ -406,8 +406,8 @@ int vdiset_area_grow(struct vdiset_set *set, u64 bytes)
 }
 
 /*
- * From now on @to is what the area is charged to. Gives the bytes, which the
- * caller moves there. Nobody is left who could make it grow meanwhile.
+ * Charge the area to @to from now on. Returns its size in bytes, which the caller moves
+ * to that account. The server is gone, so the area does not grow meanwhile.
  */
 u64 vdiset_area_hand_over(struct vdiset_set *set, struct vdiset_account *to)
 {
@@ -424,10 +424,9 @@ u64 vdiset_area_hand_over(struct vdiset_set *set, struct vdiset_account *to)
 }
 
 /*
- * The set is aborted: release what is allocated beyond @size, the size that the
- * area had before the request that the abort has ended, which may have been
- * interrupted before. Where a process has mapped it all the same, there is only
- * SIGBUS.
+ * Free what is allocated beyond @size in an aborted set: the size of the area before the
+ * request that the abort ended. That request may have been interrupted before. Access
+ * to a mapping beyond @size raises SIGBUS.
  */
 void vdiset_area_discard(struct vdiset_set *set, u64 size)
 {
@@ -440,7 +439,7 @@ void vdiset_area_discard(struct vdiset_set *set, u64 size)
 	vdiset_area_trim(set->area, size);
 }
 
-/* Mappings may keep the memory; the set has no use for it any more. */
+/* Drop the set's reference. Mappings keep the memory. */
 void vdiset_area_free(struct vdiset_set *set)
 {
 	if (set->area)
@@ -448,7 +447,7 @@ void vdiset_area_free(struct vdiset_set *set)
 	set->area = NULL;
 }
 
-/* The area's file, or the error of a set that has none to map. */
+/* The area's file, or -EBADFD while the set has no area that may be mapped. */
 static struct file *vdiset_area_file(struct vdiset_set *set)
 {
 	/* pairs with the release in vdiset_area_create() */
@@ -461,8 +460,8 @@ static struct file *vdiset_area_file(struct vdiset_set *set)
 }
 
 /*
- * VM_DONTEXPAND stays unset: it would make mlock(2) void and forbid huge
- * pages, and beyond the end of the file there is only SIGBUS.
+ * VM_DONTEXPAND stays unset: it would disable mlock(2) and huge pages, and access
+ * beyond the end of the file raises SIGBUS anyway.
  */
 int vdiset_area_mmap(struct vdiset_set *set, struct vm_area_struct *vma)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * args.c - copying arguments in and answers out
+ * args.c - copying arguments from and to user space
  */
 #include <linux/uaccess.h>
 
 #include "vdiset.h"
 
-/* Copy the answer out; what is longer than we know stays as it is. */
+/* Copy the answer out. Members that this kernel does not have are not written. */
 int vdiset_respond(const struct vdiset_call *call)
 {
 	if (copy_to_user(call->uargs, call->args,
@@ -16,8 +16,8 @@ int vdiset_respond(const struct vdiset_call *call)
 }
 
 /*
- * In line: the requests that wait are made all the time, and are short. All
- * structures consist of whole words, see VDISET_REQUEST().
+ * Inline, because the requests that wait are frequent and their structures short.
+ * The size of each structure is a multiple of a word, see VDISET_REQUEST().
  */
 static __always_inline int vdiset_copy_words(u64 *to, const u64 __user *from,
 					     u32 words)
@@ -26,7 +26,7 @@ static __always_inline int vdiset_copy_words(u64 *to, const u64 __user *from,
 
 	if (!user_read_access_begin(from, words * sizeof(u64)))
 		return -EFAULT;
-	/* a macro, which may evaluate its arguments more than once */
+	/* unsafe_get_user() may evaluate its arguments more than once */
 	for (i = 0; i < words; i++)
 		unsafe_get_user(to[i], from + i, fault);
 	user_read_access_end();
@@ -37,15 +37,18 @@ fault:
 }
 
 /**
- * vdiset_copy_args - copy a caller's structure in
- * @args: where to
- * @size: size the kernel knows
+ * vdiset_copy_args - copy the argument of a request from user space
+ * @args: destination
+ * @size: size of the structure in this kernel
  * @min_size: size of its first version
  * @uargs: the caller's structure; its first member is its size
- * @usize: that size
+ * @usize: where to store that size
  *
- * What the caller's version lacks becomes 0, what it has more must be 0. Nearly
- * always it is the same version, and one copy does.
+ * Members that the caller's version lacks are set to 0; members that only the
+ * caller's version has must be 0. The fast path is for equal versions: one copy.
+ *
+ * Return: 0, -EFAULT, -EINVAL for a size below @min_size, -E2BIG for a size above a
+ * page or a member that is unknown here and not 0.
  */
 int vdiset_copy_args(void *args, u32 size, u32 min_size,
 		     const void __user *uargs, u32 *usize)
@@ -66,11 +69,12 @@ int vdiset_copy_args(void *args, u32 size, u32 min_size,
 	rc = copy_struct_from_user(args, size, uargs, *usize);
 	if (rc)
 		return rc;
-	/* the size counts that was checked, not what may stand there now */
+	/* use the validated size: the caller may have changed its copy */
 	*(u32 *)args = *usize;
 	return 0;
 }
 
+/* Copy a name of @len bytes, and terminate it. Returns 0 or an error. */
 int vdiset_copy_name(char *name, u64 uname, u32 len)
 {
 	if (!len)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * compat.h - everything that differs between the kernels vdiset builds for
+ * compat.h - everything that differs between the supported kernels
  *
- * The code is written for the newest kernel; this gives older ones its names.
+ * The code uses the interfaces of the newest kernel; this file provides them on older ones.
  */
 #ifndef VDISET_COMPAT_H
 #define VDISET_COMPAT_H
@@ -28,7 +28,7 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
-/* Files may have only mmap_prepare now, which vfs_mmap() knows of. */
+/* Since 6.17 a file may have mmap_prepare only; vfs_mmap() handles both. */
 static inline int vdiset_forward_mmap(struct file *file,
 				      struct vm_area_struct *vma)
 {
@@ -46,7 +46,7 @@ static inline int vdiset_forward_mmap(struct file *file,
 #define VDISET_SHMEM_NORESERVE	VM_NORESERVE
 #endif
 
-/* The source is known from __string() since 6.10. */
+/* Since 6.10 __string() records the source. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 #define vdiset_assign_str(field, text)	__assign_str(field, text)
 #else

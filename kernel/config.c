@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * config.c - from CONNECTED to INITIALIZING: what the set looks like
+ * config.c - configuration of a set, from CONNECTED to INITIALIZING
  *
- * The kernel keeps the configuration for both sides; what it means is for them
- * to check. What is the kernel's own is the depth of the rings and the size of
- * the area.
+ * The kernel stores the configuration for both sides, which interpret and check it. It
+ * uses only the depth of the rings and the size of the area itself.
  */
 #include <linux/error-injection.h>
 #include <linux/log2.h>
@@ -41,7 +40,7 @@ int vdiset_get_config_ioctl(struct vdiset_call *call)
 	return rc;
 }
 
-/* May the server change the set now? Its state must be one of @states. */
+/* May the party change the set, which must be in one of @states? */
 static int vdiset_check_state(const struct vdiset_party *party, u32 states)
 {
 	const struct vdiset_set *set = party->set;
@@ -120,14 +119,14 @@ int vdiset_name_device_ioctl(struct vdiset_call *call)
 	return rc;
 }
 
-/* A fatal signal must not wait for another thread's allocation. */
+/* Another thread may be allocating memory: a fatal signal ends the wait. */
 static noinline int vdiset_lock_config(struct vdiset_set *set)
 {
 	return mutex_lock_killable(&set->config_lock);
 }
 ALLOW_ERROR_INJECTION(vdiset_lock_config, ERRNO);
 
-/* An abort ends for good what was interrupted before. */
+/* After an abort, free what an interrupted request has allocated. */
 static void vdiset_discard_aborted(struct vdiset_set *set, int rc)
 {
 	if (rc == -ECANCELED)
@@ -167,7 +166,7 @@ int vdiset_request_buffers_ioctl(struct vdiset_call *call)
 		   total > S64_MAX - SZ_2M) {
 		rc = -ENOMEM;
 	} else {
-		/* what the caller is told is where its next request begins */
+		/* the size after this request is the offset of the next one */
 		set->requested = vdiset_area_round(set, total);
 		args->out_area_size = set->requested;
 	}
@@ -176,7 +175,7 @@ out:
 	return rc;
 }
 
-/* Allocate what the set needs to become INITIALIZING. */
+/* Allocate rings and area. */
 static int vdiset_build(struct vdiset_set *set, u32 depth)
 {
 	int rc;
@@ -207,7 +206,7 @@ int vdiset_end_config_ioctl(struct vdiset_call *call)
 	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONFIGURABLE);
 	depth = set->config.max_io_depth;
 	if (!rc)
-		set->payer = call->party;
+		set->charged_to = call->party;
 	spin_unlock(&set->lock);
 	if (rc) {
 		vdiset_discard_aborted(set, rc);
@@ -221,7 +220,7 @@ int vdiset_end_config_ioctl(struct vdiset_call *call)
 		goto out;
 	}
 
-	/* an abort may have come while memory was allocated */
+	/* the set may have been aborted meanwhile */
 	spin_lock(&set->lock);
 	rc = vdiset_check_state(call->party, 1U << VDISET_STATE_CONFIGURABLE);
 	if (!rc)

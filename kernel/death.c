@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * death.c - parties whose process is bound to die
+ * death.c - detecting processes that are exiting but still hold their files
  *
- * The end of a process is seen for certain in the flush file operation
- * (party.c). But that comes late: after the process has released all its memory
- * or written its core, and not at all while one of its threads is in
- * uninterruptible sleep, on a frozen file system for instance, or asynchronous
- * I/O is in flight. The other parties must not wait for that. So each live set
- * looks once a second whether one of its processes is exiting; nothing such a
- * process could still do matters to the set.
+ * The flush operation (party.c) detects every death, but possibly late: after the process
+ * has freed its memory or written its core, and not while one of its threads is in
+ * uninterruptible sleep (on a frozen file system, for instance) or asynchronous I/O is in
+ * flight. The other parties must not wait for that. So work of each live set checks once
+ * a second whether one of its processes is exiting; such a process executes no further
+ * user code.
  */
 #include <linux/fdtable.h>
 #include <linux/sched/signal.h>
@@ -16,14 +15,14 @@
 
 #include "vdiset.h"
 
-/* the other parties learn of a death within two seconds, see docs/security.md */
+/* The other parties are notified within two seconds, see docs/security.md. */
 #define VDISET_WATCH_PERIOD	HZ
 
 /*
- * Is the process exiting, and does its end give up the table of descriptors
- * @owner? Another process may share the table, and is then the same party. Its
- * users are counted before the threads that hold it: threads that exit meanwhile
- * can only hide a death from this look, not feign one.
+ * Is the process exiting, and will its table of descriptors @owner go with it? Another
+ * process may share the table (CLONE_FILES) and then belongs to the same party. The users
+ * of the table are read before its threads are counted, so that threads that exit
+ * meanwhile can delay the detection to the next check, but not cause a false one.
  */
 static bool vdiset_is_dying(const struct vdiset_identity *who,
 			    fl_owner_t owner)
@@ -45,7 +44,7 @@ static bool vdiset_is_dying(const struct vdiset_identity *who,
 	return threads && users <= threads;
 }
 
-/* A device may have been opened by another process than its party's. */
+/* The process that opened a device may differ from the one that joined. */
 static const struct vdiset_identity *
 vdiset_dying_user(const struct vdiset_device *device)
 {
@@ -63,7 +62,7 @@ vdiset_dying_user(const struct vdiset_device *device)
 	return NULL;
 }
 
-/* A party or the user of a device that is dying, NULL if there is none. */
+/* A party, or the user of a device, whose process is exiting; NULL if there is none. */
 static const struct vdiset_identity *vdiset_find_dying(struct vdiset_set *set)
 {
 	const struct vdiset_identity *who;
@@ -92,12 +91,12 @@ static void vdiset_watch(struct work_struct *work)
 					      struct vdiset_set, watch);
 	const struct vdiset_identity *who;
 	bool aborted = false;
-	bool over;
+	bool ended;
 
 	rcu_read_lock();
 	spin_lock(&set->lock);
-	over = vdiset_is_over(set->state);
-	who = over ? NULL : vdiset_find_dying(set);
+	ended = vdiset_is_final(set->state);
+	who = ended ? NULL : vdiset_find_dying(set);
 	if (who)
 		aborted = vdiset_abort_locked(set, VDISET_REASON_DIED, who);
 	spin_unlock(&set->lock);
@@ -105,7 +104,7 @@ static void vdiset_watch(struct work_struct *work)
 
 	if (aborted)
 		vdiset_abort_wake(set);
-	else if (!over)
+	else if (!ended)
 		schedule_delayed_work(&set->watch, VDISET_WATCH_PERIOD);
 }
 
@@ -115,9 +114,9 @@ void vdiset_watch_init(struct vdiset_set *set)
 }
 
 /*
- * From the time on that there is another party to be told, until the set has
- * ended. The work holds no reference: vdiset_set_retire() stops it, when no
- * member is left that could start it again.
+ * Check from now on until the set has ended; called when the server attaches, because
+ * until then no other party waits. The work holds no reference: vdiset_set_retire() stops
+ * it, when no member is left that could start it again.
  */
 void vdiset_watch_start(struct vdiset_set *set)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * device.c - device files: opening, closing, the death of their owner
+ * device.c - device files: opening, closing, and the death of their owner
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -9,7 +9,7 @@
 #include "trace.h"
 #include "request.h"
 
-/* A device file goes, or its owner gives it up. */
+/* The last reference to a device file goes, or its owner drops it. */
 static void vdiset_device_died(struct vdiset_device_file *file)
 {
 	struct vdiset_set *set = file->party->set;
@@ -30,7 +30,7 @@ static int vdiset_device_flush(struct file *filp, fl_owner_t id)
 	struct vdiset_device_file *file = filp->private_data;
 
 	if (file->device &&
-	    vdiset_owner_leaves(filp, id, file->owner, &file->hint))
+	    vdiset_owner_leaves(filp, id, file->owner, &file->fd_hint))
 		vdiset_device_died(file);
 	return 0;
 }
@@ -67,7 +67,7 @@ static int vdiset_check_open(const struct vdiset_party *party,
 	case VDISET_STATE_ACTIVE:
 		break;
 	case VDISET_STATE_TERMINATED:
-		/* a slow client may still see how a device ended */
+		/* a client that is late may still read the end of a device */
 		if (side == VDISET_CLIENT)
 			break;
 		fallthrough;
@@ -81,7 +81,7 @@ static int vdiset_check_open(const struct vdiset_party *party,
 	return -ENOSPC;
 }
 
-/* The device of this name, or the first without one, which takes the name. */
+/* The device of this name, or the first unnamed one, which gets the name. */
 static struct vdiset_device *vdiset_device_named(struct vdiset_set *set,
 						 const char *name, u32 len)
 {
@@ -134,7 +134,7 @@ out:
 }
 ALLOW_ERROR_INJECTION(vdiset_device_claim, ERRNO);
 
-/* Undo a claim that the caller never learnt of; a name it gave stays. */
+/* Undo a claim that was not reported to the caller; a new name stays. */
 static void vdiset_device_unclaim(struct vdiset_device_file *file)
 {
 	struct vdiset_device *device = file->device;
@@ -173,7 +173,7 @@ static struct file *vdiset_device_file_new(struct vdiset_party *party)
 	return filp;
 }
 
-static void vdiset_open_tell(struct vdiset_open_device *args,
+static void vdiset_open_fill(struct vdiset_open_device *args,
 			     const struct vdiset_device *device, int fd)
 {
 	u32 depth = device->set->config.max_io_depth;
@@ -186,7 +186,7 @@ static void vdiset_open_tell(struct vdiset_open_device *args,
 	args->out_peer_offset = PAGE_SIZE;
 }
 
-/* Responds itself: the file is installed when nothing can fail any more. */
+/* Copies its answer out itself, because nothing may fail after fd_install(). */
 int vdiset_open_device_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_open_device *args = &call->args->open_device;
@@ -213,7 +213,7 @@ int vdiset_open_device_ioctl(struct vdiset_call *call)
 	rc = vdiset_device_claim(file, name, args->name_len);
 	if (rc)
 		goto err_file;
-	vdiset_open_tell(args, file->device, fd);
+	vdiset_open_fill(args, file->device, fd);
 	rc = vdiset_respond(call);
 	if (rc)
 		goto err_claim;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * identity.c - who somebody is, for others to be told
+ * identity.c - the identity of a process, as other parties see it
  *
- * Kept beyond the life of the process, as its pid structure and kernel ids, and
- * told in the terms of whoever asks.
+ * It outlives the process, as a reference to its struct pid and as kernel ids, and is
+ * translated into the namespaces of the process that asks.
  */
 #include "vdiset.h"
 
-/* The calling process in @role. Ends with vdiset_identity_put(). */
+/* The calling process in @role. Release it with vdiset_identity_put(). */
 void vdiset_identity_get(struct vdiset_identity *who, u32 role)
 {
 	who->role = role;
@@ -30,8 +30,8 @@ void vdiset_identity_put(struct vdiset_identity *who)
 	who->pid = NULL;
 }
 
-/* Put it in the terms of the calling process's namespaces. */
-void vdiset_identity_tell(const struct vdiset_identity *who,
+/* Fill in @peer, translated into the calling process's namespaces. */
+void vdiset_identity_fill(const struct vdiset_identity *who,
 			  struct vdiset_peer *peer)
 {
 	memset(peer, 0, sizeof(*peer));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ioctl.c - carrying out a request of a table
+ * ioctl.c - executing the requests of a table
  */
 #include "request.h"
 
@@ -42,8 +42,8 @@ static int vdiset_run(const struct vdiset_request *request,
 }
 
 /*
- * The ioctls that wait do not come here: they are called all the time, and there
- * are kernels that clear all of @args first.
+ * Not for the requests that wait: they are frequent, and some kernel configurations
+ * clear all of @args at each call.
  */
 long vdiset_dispatch(const struct vdiset_request *requests,
 		     unsigned int count, unsigned int cmd,

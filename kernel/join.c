@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * join.c - CREATE and ATTACH: how a process becomes a party of a set
+ * join.c - CREATE and ATTACH: a process becomes a party of a set
  */
 #include <linux/capability.h>
 #include <linux/file.h>
@@ -29,7 +29,7 @@ static int vdiset_check_create(const struct vdiset_create *args)
 	return 0;
 }
 
-/* As chown(2): giving away, or to a foreign group, takes CAP_CHOWN. */
+/* As chown(2): another owner, or a group the caller is not in, takes CAP_CHOWN. */
 static int vdiset_set_owner(struct vdiset_set *set,
 			    const struct vdiset_create *args)
 {
@@ -115,14 +115,14 @@ err_set:
 }
 
 /*
- * The last step of binding. Another thread may have closed the descriptor
- * meanwhile, and its flush has seen no party yet.
+ * The last step of joining. If another thread has closed the descriptor meanwhile, its
+ * flush did not see the party, which has to be checked here.
  */
 static void vdiset_bind(struct vdiset_call *call, struct vdiset_party *party)
 {
 	trace_vdiset_party(party, true, false);
 	vdiset_file_bind(call->file, party);
-	if (!vdiset_holds_file(call->filp, &call->file->hint))
+	if (!vdiset_holds_file(call->filp, &call->file->fd_hint))
 		vdiset_party_died(party);
 }
 
@@ -138,7 +138,7 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 	if (rc)
 		return rc;
 
-	/* its holder may be reading a name from memory that does not come */
+	/* the holder may be waiting for a page fault while it copies a name */
 	if (mutex_lock_killable(&file->bind_lock))
 		return -EINTR;
 	if (file->party) {
@@ -169,7 +169,7 @@ int vdiset_create_ioctl(struct vdiset_call *call)
 	trace_vdiset_create(set);
 	vdiset_bind(call, party);
 out_set:
-	/* from now on the party holds the set; without one it is freed */
+	/* the party holds its own reference; without one the set is freed */
 	vdiset_set_put(set);
 out_unlock:
 	mutex_unlock(&file->bind_lock);
@@ -195,7 +195,7 @@ static int vdiset_check_attach(const struct vdiset_attach *args)
 	return 0;
 }
 
-/* A bound set file is the permission to do what that file may do. */
+/* A bound set file grants the access that the file itself has. */
 static struct vdiset_set *vdiset_set_by_fd(int fd, u32 *access)
 {
 	struct vdiset_set *set = ERR_PTR(-EINVAL);
@@ -219,7 +219,7 @@ static struct vdiset_set *vdiset_set_by_fd(int fd, u32 *access)
 	return set;
 }
 
-/* Among the sets of one creator, whatever the caller may do with others. */
+/* Search among the sets of one creator only: privilege does not widen the search. */
 static struct vdiset_set *
 vdiset_set_by_creator(const struct vdiset_attach *args)
 {
@@ -302,7 +302,7 @@ static int vdiset_join(struct vdiset_set *set, struct vdiset_party *party)
 		rc = vdiset_join_secondary(set);
 		break;
 	}
-	/* a refused party must not leave the set when its file is released */
+	/* a refused party must not be taken for one that leaves */
 	party->left = rc != 0;
 	if (!rc)
 		vdiset_add_member(party);
@@ -328,7 +328,7 @@ int vdiset_attach_ioctl(struct vdiset_call *call)
 	if (rc)
 		return rc;
 
-	/* its holder may be reading a name from memory that does not come */
+	/* the holder may be waiting for a page fault while it copies a name */
 	if (mutex_lock_killable(&file->bind_lock))
 		return -EINTR;
 	if (file->party) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * limits.c - how many sets a user may have, and how much memory they may take
+ * limits.c - limits on the sets and on the memory of a user
  *
- * Whoever takes part in a set is counted for his own user, and the set for the
- * user of its primary, both as long as the party has files. Rings and area are
- * counted for the server, whose choice their size is, and when its files have gone
- * for a party that has not left, if there is one: nobody can use up what is
- * another's by staying. So there are no more sets, ended ones included, than
- * parties.
+ * Each membership is charged to the party's user, and the set to the user of its
+ * primary, until the party's last file is released. The server chooses the size of
+ * rings and area, so its user is charged for them. When the server's files are
+ * released and another party remains, the charge moves to that party: an open file
+ * cannot consume another user's quota. The number of sets, ended ones included, is
+ * therefore bounded by the number of memberships.
  *
- * Memory is charged to memory cgroups besides (see area.c); these limits hold
- * where no cgroup does.
+ * Memory is charged to memory cgroups as well (see area.c). These limits apply
+ * where no cgroup limits the caller.
  */
 #include <linux/cred.h>
 #include <linux/error-injection.h>
@@ -25,40 +25,40 @@
 
 static unsigned int max_sets = 256;
 module_param(max_sets, uint, 0644);
-MODULE_PARM_DESC(max_sets, "Sets that one user may have at a time (256)");
+MODULE_PARM_DESC(max_sets, "Maximum sets per user (256)");
 
 static unsigned int max_total_sets = 4096;
 module_param(max_total_sets, uint, 0644);
-MODULE_PARM_DESC(max_total_sets, "Sets of all users (4096)");
+MODULE_PARM_DESC(max_total_sets, "Maximum sets of all users together (4096)");
 
 static unsigned int max_parties = 16384;
 module_param(max_parties, uint, 0644);
-MODULE_PARM_DESC(max_parties, "Times that one user may take part in sets, or look at them (16384)");
+MODULE_PARM_DESC(max_parties, "Maximum memberships per user, observers included (16384)");
 
 static unsigned long max_ring_mb = 256;
 module_param(max_ring_mb, ulong, 0644);
-MODULE_PARM_DESC(max_ring_mb, "Rings of one user, in MiB (256)");
+MODULE_PARM_DESC(max_ring_mb, "Maximum size of all rings of a user, in MiB (256)");
 
 static unsigned long max_set_mb;
 module_param(max_set_mb, ulong, 0644);
-MODULE_PARM_DESC(max_set_mb, "Buffer area of one set, in MiB (a quarter of the memory)");
+MODULE_PARM_DESC(max_set_mb, "Maximum size of the buffer area of a set, in MiB (a quarter of the memory)");
 
 static unsigned long max_user_mb;
 module_param(max_user_mb, ulong, 0644);
-MODULE_PARM_DESC(max_user_mb, "Buffer areas of one user, in MiB (a quarter of the memory)");
+MODULE_PARM_DESC(max_user_mb, "Maximum size of all buffer areas of a user, in MiB (a quarter of the memory)");
 
 static unsigned long max_total_mb;
 module_param(max_total_mb, ulong, 0644);
-MODULE_PARM_DESC(max_total_mb, "Buffer areas of all users, in MiB (half of the memory)");
+MODULE_PARM_DESC(max_total_mb, "Maximum size of all buffer areas together, in MiB (half of the memory)");
 
 struct vdiset_account {
 	struct hlist_node node;
 	kuid_t uid;
-	unsigned int users;	/* what points here */
+	unsigned int users;	/* references: parties, areas, pinned pages */
 	unsigned int parties;
 	unsigned int sets;
 	u64 rings;		/* bytes */
-	u64 bytes;		/* of areas */
+	u64 bytes;		/* of buffer areas */
 };
 
 static DEFINE_SPINLOCK(vdiset_limits_lock);
@@ -78,7 +78,7 @@ void vdiset_limits_init(void)
 		max_total_mb = max(mb / 2, 1UL);
 }
 
-/* An administrator may change the parameters at any time. */
+/* The parameters may change at any time. */
 static u64 vdiset_limit(const unsigned long *mb)
 {
 	return min_t(u64, READ_ONCE(*mb), S64_MAX >> 20) << 20;
@@ -100,10 +100,11 @@ static struct vdiset_account *vdiset_account_find(kuid_t uid)
 }
 
 /*
- * The caller's user. In a user namespace that is whose namespace it is: a user's
- * subordinate ids are not more users. What root has made gets its own.
+ * The user to charge for the caller's requests. In a user namespace it is the owner
+ * of the namespace, so that subordinate ids do not multiply a user's quota. Namespaces
+ * that root has created do not change the user.
  */
-static kuid_t vdiset_payer(void)
+static kuid_t vdiset_charged_user(void)
 {
 	const struct user_namespace *ns = current_user_ns();
 	kuid_t uid = current_euid();
@@ -115,11 +116,11 @@ static kuid_t vdiset_payer(void)
 	return uid;
 }
 
-/* The caller's account, made when there is none; NULL without memory. */
+/* The caller's account, created if needed, with a reference. NULL: out of memory. */
 struct vdiset_account *vdiset_account_get(void)
 {
 	struct vdiset_account *account, *fresh;
-	kuid_t uid = vdiset_payer();
+	kuid_t uid = vdiset_charged_user();
 
 	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	if (!fresh)
@@ -159,6 +160,7 @@ void vdiset_account_put(struct vdiset_account *account)
 	kfree(account);
 }
 
+/* May the account have another party, and with @set another set? */
 static bool vdiset_one_more(const struct vdiset_account *account, bool set)
 {
 	if (account->parties >= READ_ONCE(max_parties))
@@ -167,7 +169,7 @@ static bool vdiset_one_more(const struct vdiset_account *account, bool set)
 			vdiset_total_sets < READ_ONCE(max_total_sets));
 }
 
-/* A party, and its @set where it is the primary. */
+/* Charge a party and, with @set, its set. Returns 0 or -EDQUOT. */
 int vdiset_charge_party(struct vdiset_account *account, bool set)
 {
 	int rc = 0;
@@ -194,7 +196,7 @@ void vdiset_uncharge_party(struct vdiset_account *account, bool set)
 	spin_unlock(&vdiset_limits_lock);
 }
 
-/* Does @used + @bytes stay within the limit? */
+/* Is @used + @bytes within the limit? */
 static bool vdiset_fits(u64 used, u64 bytes, const unsigned long *mb)
 {
 	u64 sum;
@@ -224,7 +226,10 @@ void vdiset_uncharge_rings(struct vdiset_account *account, u64 bytes)
 	spin_unlock(&vdiset_limits_lock);
 }
 
-/* Charge @bytes for an area that has @size now. */
+/*
+ * Charge @bytes more for an area of @size. Returns 0, -ENOMEM beyond the limit of a set
+ * or of the machine, -EDQUOT beyond the limit of the user.
+ */
 int vdiset_charge_area(struct vdiset_account *account, u64 size, u64 bytes)
 {
 	int rc = 0;
@@ -252,7 +257,7 @@ void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes)
 	spin_unlock(&vdiset_limits_lock);
 }
 
-/* Somebody else pays from now on, whether it is within his limits or not. */
+/* Move a charge to another account, even beyond its limits: the memory exists. */
 void vdiset_account_move(struct vdiset_account *from,
 			 struct vdiset_account *to, u64 rings, u64 bytes)
 {
@@ -264,7 +269,7 @@ void vdiset_account_move(struct vdiset_account *from,
 	spin_unlock(&vdiset_limits_lock);
 }
 
-void vdiset_limits_tell(struct vdiset_info *info)
+void vdiset_limits_fill(struct vdiset_info *info)
 {
 	info->out_max_sets = READ_ONCE(max_sets);
 	info->out_max_set_bytes = vdiset_limit(&max_set_mb);

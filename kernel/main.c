@@ -22,13 +22,13 @@ static int vdiset_open(struct inode *inode, struct file *filp)
 	return nonseekable_open(inode, filp);
 }
 
-/* Called by each close(2) of a descriptor, and when a file table goes. */
+/* Called for each close(2), and when a table of descriptors is destroyed. */
 static int vdiset_flush(struct file *filp, fl_owner_t id)
 {
 	struct vdiset_file *file = filp->private_data;
 	struct vdiset_party *party = vdiset_file_party(file);
 
-	if (party && vdiset_owner_leaves(filp, id, party->owner, &file->hint))
+	if (party && vdiset_owner_leaves(filp, id, party->owner, &file->fd_hint))
 		vdiset_party_died(party);
 	return 0;
 }
@@ -46,7 +46,7 @@ static int vdiset_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-/* The party that may map the area, or an error. */
+/* The party of a file that may map the area, or an error. */
 static struct vdiset_party *vdiset_mapper(struct file *filp)
 {
 	struct vdiset_file *file = filp->private_data;
@@ -152,8 +152,8 @@ const struct file_operations vdiset_file_fops = {
 };
 
 /*
- * Anybody may open the device: what a process may do is decided per set, by
- * its owner and mode, and bounded by the limits.
+ * Every user may open the device: access is checked for each set, by its owner and mode,
+ * and the limits bound what a user may allocate.
  */
 static struct miscdevice vdiset_misc = {
 	.minor	= MISC_DYNAMIC_MINOR,
@@ -181,7 +181,7 @@ err_area:
 	return rc;
 }
 
-/* Every file holds the module, so there is no set left. */
+/* Every file holds a reference to the module, so no set exists any more. */
 static void __exit vdiset_exit(void)
 {
 	misc_deregister(&vdiset_misc);
@@ -191,7 +191,7 @@ static void __exit vdiset_exit(void)
 module_init(vdiset_init);
 module_exit(vdiset_exit);
 
-MODULE_DESCRIPTION("Virtual device sets: a database's backup stream in shared memory");
+MODULE_DESCRIPTION("Virtual Device Interface (VDI) for database backups");
 MODULE_AUTHOR("The vdiset developers");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * party.c - who takes part in a set, and how it leaves
+ * party.c - the parties of a set, and how they leave
  *
- * A party is one process in one role. It leaves once: in order, by CLOSE, or
- * by giving up its file: close(2), exec with close-on-exec, exit, a deadly
- * signal. The latter is seen in the flush file operation, not in release:
- * release waits for every other holder of the file (forked children, mappings
- * of rings, descriptors in flight), flush names the file table that gives it
- * up. So a child that inherited the descriptors cannot hide the death of its
- * parent.
+ * A party is a process in one role. It leaves once: in order with CLOSE, or by dropping
+ * its file through close(2), exec with close-on-exec, exit or a fatal signal. The latter
+ * is detected in the flush operation, not in release: release is called when the last
+ * holder drops the file (forked children, mappings of rings, descriptors in transit),
+ * whereas flush names the table of descriptors that drops it. So a child that inherited
+ * the descriptors cannot hide the death of its parent.
  */
 #include <linux/fdtable.h>
 #include <linux/slab.h>
@@ -16,18 +15,18 @@
 #include "trace.h"
 #include "vdiset.h"
 
-/* Is the set itself counted for the party's user, too? */
-static bool vdiset_pays_set(u32 role)
+/* Is the set charged to the user of a party in this role? */
+static bool vdiset_charges_set(u32 role)
 {
 	return role == VDISET_ROLE_PRIMARY;
 }
 
 /**
- * vdiset_add_member - a party joins its set
- * @party: the party, whom nothing can refuse any more
+ * vdiset_add_member - enter a party into the list of its set's members
+ * @party: the party, which has been admitted
  *
- * Under set->lock, together with what admits it: a set that is over admits
- * nobody, so the last member to go is the last for good.
+ * The caller holds set->lock since it admitted the party. A set that has ended admits no
+ * party, so nothing follows the last member.
  */
 void vdiset_add_member(struct vdiset_party *party)
 {
@@ -38,7 +37,8 @@ void vdiset_add_member(struct vdiset_party *party)
 }
 
 /*
- * The calling process in @role, not yet a member, or an error: ENOMEM, EDQUOT.
+ * A party of the calling process in @role, which is not a member yet. Returns -ENOMEM or
+ * -EDQUOT as an error pointer.
  */
 struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 				      bool may_write)
@@ -52,7 +52,7 @@ struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 	party->account = vdiset_account_get();
 	if (!party->account)
 		goto err_party;
-	rc = vdiset_charge_party(party->account, vdiset_pays_set(role));
+	rc = vdiset_charge_party(party->account, vdiset_charges_set(role));
 	if (rc)
 		goto err_account;
 
@@ -78,8 +78,8 @@ struct vdiset_party *vdiset_party_get(struct vdiset_party *party)
 	return party;
 }
 
-/* Somebody who is there, rather than one whose files are with others. */
-static struct vdiset_party *vdiset_next_payer(const struct vdiset_set *set)
+/* The next member to charge: one that has not left, if there is one. */
+static struct vdiset_party *vdiset_next_charged(const struct vdiset_set *set)
 {
 	struct vdiset_party *party;
 
@@ -90,7 +90,7 @@ static struct vdiset_party *vdiset_next_payer(const struct vdiset_set *set)
 	return list_first_entry(&set->members, struct vdiset_party, node);
 }
 
-/* The others hold what the party paid for, so one of them pays from now on. */
+/* Charge rings and area to another member: the one they are charged to is going. */
 static void vdiset_hand_over(struct vdiset_set *set)
 {
 	struct vdiset_party *to;
@@ -98,11 +98,11 @@ static void vdiset_hand_over(struct vdiset_set *set)
 
 	lockdep_assert_held(&set->lock);
 
-	to = vdiset_next_payer(set);
+	to = vdiset_next_charged(set);
 	rings = set->rings ? vdiset_rings_size(set) : 0;
 	bytes = vdiset_area_hand_over(set, to->account);
-	vdiset_account_move(set->payer->account, to->account, rings, bytes);
-	set->payer = to;
+	vdiset_account_move(set->charged_to->account, to->account, rings, bytes);
+	set->charged_to = to;
 }
 
 static void vdiset_remove_member(struct vdiset_party *party)
@@ -111,11 +111,11 @@ static void vdiset_remove_member(struct vdiset_party *party)
 	bool last = false;
 
 	spin_lock(&set->lock);
-	/* observers are no members, nor is who was refused */
+	/* observers and refused parties are not in the list */
 	if (!list_empty(&party->node)) {
 		list_del_init(&party->node);
 		last = list_empty(&set->members);
-		if (!last && set->payer == party)
+		if (!last && set->charged_to == party)
 			vdiset_hand_over(set);
 	}
 	spin_unlock(&set->lock);
@@ -128,10 +128,10 @@ static void vdiset_party_free(struct kref *ref)
 	struct vdiset_party *party = container_of(ref, struct vdiset_party,
 						  ref);
 
-	/* before the account goes, which may be the payer's */
+	/* while the account exists, which rings and area may be charged to */
 	vdiset_remove_member(party);
 	vdiset_uncharge_party(party->account,
-			      vdiset_pays_set(party->who.role));
+			      vdiset_charges_set(party->who.role));
 	vdiset_account_put(party->account);
 	vdiset_identity_put(&party->who);
 	vdiset_set_put(party->set);
@@ -149,7 +149,7 @@ enum vdiset_side vdiset_party_side(const struct vdiset_party *party)
 						       VDISET_CLIENT;
 }
 
-/* Not 0, with which iterate_fd() goes on. */
+/* A descriptor plus 1: iterate_fd() stops at a value that is not 0. */
 static int vdiset_is_file(const void *wanted, struct file *file,
 			  unsigned int fd)
 {
@@ -157,48 +157,48 @@ static int vdiset_is_file(const void *wanted, struct file *file,
 }
 
 /**
- * vdiset_holds_file - has the caller's file table a descriptor of the file?
+ * vdiset_holds_file - does the caller's table of descriptors refer to the file?
  * @file: the file
- * @hint: where it was found last; any number does
+ * @fd_hint: the descriptor where it was found last; any value is correct
  *
- * Whoever closes many descriptors of one file in a row, as close_range(2) does,
- * would have the whole table searched for each of them.
+ * Without the hint, closing N descriptors of one file in a row, as close_range(2) does,
+ * would search the table from its beginning N times, O(N^2).
  */
-bool vdiset_holds_file(struct file *file, unsigned int *hint)
+bool vdiset_holds_file(struct file *file, unsigned int *fd_hint)
 {
-	unsigned int first = READ_ONCE(*hint);
+	unsigned int first = READ_ONCE(*fd_hint);
 	int found;
 
 	found = iterate_fd(current->files, first, vdiset_is_file, file);
 	if (!found && first)
 		found = iterate_fd(current->files, 0, vdiset_is_file, file);
 	if (found)
-		WRITE_ONCE(*hint, found - 1);
+		WRITE_ONCE(*fd_hint, found - 1);
 	return found;
 }
 
 /**
- * vdiset_owner_leaves - does this flush end the owner's hold on the file?
- * @file: the file being flushed
- * @id: the file table it is flushed from
- * @owner: the file table of the party
- * @hint: see vdiset_holds_file()
+ * vdiset_owner_leaves - does the owner drop the file with this flush?
+ * @file: the file that is flushed
+ * @id: the table of descriptors it is flushed from
+ * @owner: the table of descriptors of the party
+ * @fd_hint: see vdiset_holds_file()
  *
- * A table that is not the caller's own is being torn down as a whole (exit).
- * From the own table one descriptor was taken before the flush; another one
- * (dup) means that the owner still holds the file.
+ * A table other than the caller's current one is being destroyed (exit). In the current
+ * table the descriptor has been removed before the flush; if it has another descriptor
+ * of the file (dup), the owner still holds it.
  */
 bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner,
-			 unsigned int *hint)
+			 unsigned int *fd_hint)
 {
 	if (id != owner)
 		return false;
 	if (current->files != id)
 		return true;
-	return !vdiset_holds_file(file, hint);
+	return !vdiset_holds_file(file, fd_hint);
 }
 
-/* Take the party off the set's books, under set->lock. False if it had left before. */
+/* Record that a party has left, under set->lock. False if it had left before. */
 bool vdiset_party_leave(struct vdiset_party *party, bool died)
 {
 	struct vdiset_set *set = party->set;
@@ -225,10 +225,10 @@ bool vdiset_party_leave(struct vdiset_party *party, bool died)
 }
 
 /**
- * vdiset_party_died - a party has gone without CLOSE
- * @party: the party; nothing happens when it has left already
+ * vdiset_party_died - a party has dropped its file without CLOSE
+ * @party: the party; without effect if it has left before
  *
- * Aborts the set unless it has ended or the party was only looking on.
+ * Aborts the set unless it has ended or the party is an observer.
  */
 void vdiset_party_died(struct vdiset_party *party)
 {
@@ -246,7 +246,7 @@ void vdiset_party_died(struct vdiset_party *party)
 		vdiset_abort_wake(set);
 }
 
-/* Has the server closed every device that this client has open? */
+/* Has the server closed every device that the client has open? */
 static bool vdiset_devices_done(const struct vdiset_party *party)
 {
 	const struct vdiset_set *set = party->set;
@@ -264,7 +264,7 @@ static bool vdiset_devices_done(const struct vdiset_party *party)
 	return true;
 }
 
-/* May the party leave now without ending the set? */
+/* May the party leave without an abort of the set? */
 static bool vdiset_party_done(const struct vdiset_party *party)
 {
 	u32 state = party->set->state;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pinned.c - huge pages that outlive their area
+ * pinned.c - charges of huge pages that outlive their area
  *
- * A page stays as long as anything has a reference to it: vmsplice(2) of one byte
- * into a pipe keeps a huge page when area and process are gone. Such pages stay
- * charged until the last reference is dropped, or a user could hold much more
- * memory than his limit. Single pages are not followed: a reference to each costs
- * the holder as much elsewhere (limits of pipes, RLIMIT_MEMLOCK).
+ * A page exists as long as anything holds a reference to it: vmsplice(2) of one byte
+ * into a pipe keeps a huge page after area and process are gone. Such pages stay
+ * charged until the last reference is dropped; otherwise a user could hold far more
+ * memory than the limit. Base pages are not tracked, because pinning each of them is
+ * limited elsewhere (pipe limits, RLIMIT_MEMLOCK).
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -15,7 +15,7 @@
 
 #include "vdiset.h"
 
-/* The pages of one area. Each has a reference of ours, so that none is reused. */
+/* The pinned pages of one area. A reference to each prevents its reuse. */
 struct vdiset_pinned {
 	struct list_head node;
 	struct vdiset_account *account;
@@ -26,7 +26,7 @@ struct vdiset_pinned {
 static LIST_HEAD(vdiset_pinned_list);
 static DEFINE_MUTEX(vdiset_pinned_lock);
 
-/* Release the pages without other references. Returns whether any are left. */
+/* Release pages that nothing else references. Returns whether any remain. */
 static bool vdiset_pinned_release(struct vdiset_pinned *pinned)
 {
 	unsigned int i = 0;
@@ -69,7 +69,7 @@ static void vdiset_pinned_work(struct work_struct *work)
 
 static DECLARE_DELAYED_WORK(vdiset_pinned_watch, vdiset_pinned_work);
 
-/* Pages that are pinned when the module is unloaded are no longer charged. */
+/* Pages that are still pinned when the module is unloaded are no longer charged. */
 void vdiset_pinned_exit(void)
 {
 	struct vdiset_pinned *pinned, *next;
@@ -83,7 +83,7 @@ void vdiset_pinned_exit(void)
 	}
 }
 
-/* The references of the page cache and of the look-up are no pins. */
+/* Beyond the references of the page cache and of the look-up. */
 static bool vdiset_is_pinned(struct folio *folio)
 {
 	return folio_size(folio) >= PMD_SIZE &&
@@ -92,11 +92,11 @@ static bool vdiset_is_pinned(struct folio *folio)
 
 /**
  * vdiset_pinned_keep - keep the charge of pinned huge pages
- * @mapping: the pages of an area that is about to be freed; nothing maps it
- * @account: what they are charged to
- * @bytes: size of the area
+ * @mapping: page cache of an area that is about to be freed and is not mapped
+ * @account: the account it is charged to
+ * @bytes: size of the area in bytes
  *
- * Returns how many of @bytes stay charged for now; without memory, none.
+ * Return: how many of @bytes stay charged for now; 0 without memory to track them.
  */
 u64 vdiset_pinned_keep(struct address_space *mapping,
 		       struct vdiset_account *account, u64 bytes)
@@ -112,7 +112,7 @@ u64 vdiset_pinned_keep(struct address_space *mapping,
 		struct folio *folio = filemap_get_folio(mapping,
 							offset >> PAGE_SHIFT);
 
-		/* older kernels return NULL where others have an error */
+		/* NULL before 6.4, an error pointer since */
 		if (IS_ERR_OR_NULL(folio))
 			continue;
 		if (vdiset_is_pinned(folio)) {

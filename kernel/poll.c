@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * poll.c - what poll(2) says of set files and device files
+ * poll.c - poll(2) of set files and device files
  */
 #include <linux/poll.h>
 
@@ -46,7 +46,7 @@ __poll_t vdiset_file_poll(struct file *filp, poll_table *table)
 	poll_wait(filp, &set->wait, table);
 	if (party->who.role == VDISET_ROLE_SERVER)
 		poll_wait(filp, &set->server_wait, table);
-	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
+	smp_mb(); /* (G): poll_wait() contains a barrier in newer kernels only */
 
 	state = vdiset_set_state(set);
 	mask = vdiset_poll_state(state);
@@ -71,7 +71,7 @@ __poll_t vdiset_device_poll(struct file *filp, poll_table *table)
 	__poll_t mask = 0;
 
 	poll_wait(filp, &device->wait[file->side], table);
-	smp_mb(); /* (G): poll_wait() has one in newer kernels only */
+	smp_mb(); /* (G): poll_wait() contains a barrier in newer kernels only */
 
 	if (vdiset_set_state(device->set) == VDISET_STATE_ABORTED)
 		return EPOLLERR | EPOLLHUP;

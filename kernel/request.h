@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * request.h - a request that an ioctl makes, and tables of them
+ * request.h - the tables of requests (ioctls)
  *
- * Each kind of file has a table where its operations are: main.c, device.c.
+ * main.c has the table of set files, device.c the table of device files.
  */
 #ifndef VDISET_REQUEST_H
 #define VDISET_REQUEST_H
 
 #include "vdiset.h"
 
-/* What the caller's structure gets back. */
+/* Whether and when the structure is copied back to the caller */
 enum vdiset_answer {
 	VDISET_NO_ANSWER,
 	VDISET_ANSWER,
 	/*
-	 * Copied out before the request is carried out, too: so a structure
-	 * that cannot be written is found while nothing has happened yet.
+	 * Also copied out before the request is executed, so that EFAULT is
+	 * returned before anything has changed.
 	 */
 	VDISET_ANSWER_PROBED,
 };
@@ -29,16 +29,16 @@ struct vdiset_request {
 	int (*handler)(struct vdiset_call *call);
 };
 
-/* Which roles a request is for: bits, or one of the two special values. */
+/* The roles that may make a request: a bit mask, or one of these values */
 #define VDISET_ROLE_BIT(role)	(1U << (role))
-#define VDISET_ANY_FILE		0U	/* also an unbound one */
+#define VDISET_ANY_FILE		0U	/* even an unbound one */
 #define VDISET_BOUND		(~0U)
 #define VDISET_SERVER_ONLY	VDISET_ROLE_BIT(VDISET_ROLE_SERVER)
 #define VDISET_PARTIES		(~VDISET_ROLE_BIT(VDISET_ROLE_OBSERVER))
 
 /*
- * @last is the last member of the first version of the structure: what a
- * caller must at least bring.
+ * @last is the last member of the first version of the structure; a smaller structure
+ * is refused.
  */
 #define VDISET_REQUEST(_cmd, _type, _last, _roles, _answer, _handler)	\
 	{								\

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ring_mmap.c - mapping a device's pages: read-only what the other side writes
+ * ring_mmap.c - mmap(2) of a device file: the other side's pages are read-only
  */
 #include <linux/error-injection.h>
 #include <linux/mm.h>
@@ -29,7 +29,7 @@ static int vdiset_insert_pages(struct vm_area_struct *vma, unsigned long *addr,
 	return rc;
 }
 
-/* State page and peer's region, never to be written. */
+/* The state page and the peer's region: never writable, not even by mprotect(2) */
 static int vdiset_mmap_ro(const struct vdiset_device_file *file,
 			  struct vm_area_struct *vma)
 {
@@ -57,7 +57,7 @@ static int vdiset_mmap_rw(const struct vdiset_device_file *file,
 				   &file->device->region[file->side]);
 }
 
-/* The rings are for one process: no fork, no growing, no dump, no code. */
+/* The rings belong to one process: not inherited, expanded, dumped or executed. */
 int vdiset_device_mmap(struct file *filp, struct vm_area_struct *vma)
 {
 	const struct vdiset_device_file *file = filp->private_data;

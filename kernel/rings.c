@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * rings.c - the pages of a device: state page and regions
+ * rings.c - the pages of a device: its state page and the regions of both sides
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "vdiset.h"
 
-/* Offsets that programs are compiled with. */
+/* The ABI: programs are compiled with these offsets and sizes. */
 static_assert(sizeof(struct vdiset_region) == 256);
 static_assert(offsetof(struct vdiset_region, tail) == 0);
 static_assert(offsetof(struct vdiset_region, head) == 64);
@@ -20,7 +20,7 @@ static_assert(sizeof(struct vdiset_config) == 48);
 static_assert(sizeof(struct vdiset_peer) == 32);
 static_assert(sizeof(struct vdiset_abort_record) == 176);
 
-/* Rings fail like the area: with ENOMEM, not by killing somebody. */
+/* As for the area: fail with ENOMEM rather than call the OOM killer. */
 #define VDISET_RING_GFP \
 	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
@@ -114,16 +114,19 @@ u64 vdiset_rings_size(const struct vdiset_set *set)
 	return set->config.device_count * device;
 }
 
-/* The rings of all devices, which the payer pays. They live as long as a party. */
+/*
+ * Allocate the rings of all devices, charged to set->charged_to. They are freed when
+ * the last party that is not an observer goes. Returns 0, -ENOMEM or -EDQUOT.
+ */
 int vdiset_devices_alloc(struct vdiset_set *set, u32 depth)
 {
 	u32 i;
 	int rc;
 
-	/* from a call that was interrupted in what comes after */
+	/* allocated by a request that was interrupted while it allocated the area */
 	if (set->rings)
 		return 0;
-	rc = vdiset_charge_rings(set->payer->account, vdiset_rings_size(set));
+	rc = vdiset_charge_rings(set->charged_to->account, vdiset_rings_size(set));
 	if (rc)
 		return rc;
 	set->rings = true;
@@ -145,11 +148,11 @@ void vdiset_devices_free(struct vdiset_set *set)
 		return;
 	for (i = 0; i < set->config.device_count; i++)
 		vdiset_device_free(&set->device[i]);
-	vdiset_uncharge_rings(set->payer->account, vdiset_rings_size(set));
+	vdiset_uncharge_rings(set->charged_to->account, vdiset_rings_size(set));
 	set->rings = false;
 }
 
-/* By name, under set->lock; NULL when no device has it. */
+/* Find a device by its name, under set->lock. NULL if there is none. */
 struct vdiset_device *vdiset_device_find(struct vdiset_set *set,
 					 const char *name, u32 len)
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * set.c - sets: the tables they are found in, access, the end
+ * set.c - the tables of sets, access checks, and the end of a set
  *
- * A set is found by its number, or by its creator and name. Look-ups take no
- * lock and cost the same with few sets and with many: one user's sets must not
- * slow down another's calls. A set is freed a grace period after its last
- * reference is gone; a look-up that meets it until then finds nothing.
+ * A set is found by its number, or by its creator and name. Look-ups take no lock, and
+ * their cost does not depend on the number of sets: the sets of one user must not slow
+ * down the requests of another. A set is freed a grace period after its last reference
+ * is dropped; look-ups ignore it from then on.
  */
 #include <linux/capability.h>
 #include <linux/error-injection.h>
@@ -18,15 +18,15 @@
 #include "trace.h"
 #include "vdiset.h"
 
-/* By number. It is not zero, and is the index. */
+/* Sets by number, which is the index and not 0 */
 static DEFINE_XARRAY_FLAGS(vdiset_sets, XA_FLAGS_ACCOUNT);
 static atomic_long_t vdiset_last_id;
 static atomic_t vdiset_sets_count;
 
-/* By creator and name; at most one set for each pair, see vdiset_name_take(). */
+/* Sets by creator and name, one for each pair; see vdiset_name_take() */
 static DEFINE_HASHTABLE(vdiset_names, 12);
 static DEFINE_SPINLOCK(vdiset_names_lock);
-/* secret, so that no user can fill the bucket of another user's name */
+/* random, so that no user can choose names that share another name's bucket */
 static siphash_key_t vdiset_names_key;
 
 void vdiset_sets_init(void)
@@ -48,7 +48,7 @@ static struct hlist_head *vdiset_bucket(kuid_t creator, const char *name,
 	return &vdiset_names[hash_min(hash, HASH_BITS(vdiset_names))];
 }
 
-/* Under RCU or vdiset_names_lock. */
+/* The caller holds vdiset_names_lock or is in an RCU read-side critical section. */
 static struct vdiset_set *vdiset_name_find(const struct hlist_head *bucket,
 					   kuid_t creator, const char *name,
 					   u32 len)
@@ -64,16 +64,16 @@ static struct vdiset_set *vdiset_name_find(const struct hlist_head *bucket,
 	return NULL;
 }
 
-bool vdiset_is_over(u32 state)
+bool vdiset_is_final(u32 state)
 {
 	return state == VDISET_STATE_TERMINATED ||
 	       state == VDISET_STATE_ABORTED;
 }
 
 /*
- * A live set keeps its name. One that has ended is found under it until its
- * creator uses the name again, so that a server that comes late learns how it
- * ended.
+ * Enter a set into the table of names. A live set keeps its name. A set that has ended
+ * keeps it until its creator uses the name again, so that a server that attaches too
+ * late learns how the set ended. Returns 0 or -EEXIST.
  */
 static int vdiset_name_take(struct vdiset_set *set)
 {
@@ -84,7 +84,7 @@ static int vdiset_name_take(struct vdiset_set *set)
 
 	spin_lock(&vdiset_names_lock);
 	old = vdiset_name_find(bucket, set->creator, set->name, set->name_len);
-	if (old && !vdiset_is_over(vdiset_set_state(old))) {
+	if (old && !vdiset_is_final(vdiset_set_state(old))) {
 		rc = -EEXIST;
 	} else {
 		hlist_add_head_rcu(&set->by_name, bucket);
@@ -96,17 +96,17 @@ static int vdiset_name_take(struct vdiset_set *set)
 }
 
 /**
- * vdiset_set_publish - make a new set known
- * @set: the set, complete: from here on others find it
+ * vdiset_set_publish - enter a new set into the tables
+ * @set: the set, completely initialized: look-ups find it from now on
  *
- * Returns 0, -ENOMEM, or -EEXIST: its creator has a live set of this name.
+ * Return: 0, -ENOMEM, or -EEXIST if its creator has a live set of that name.
  */
 noinline int vdiset_set_publish(struct vdiset_set *set)
 {
 	unsigned long id = atomic_long_inc_return(&vdiset_last_id);
 	int rc;
 
-	/* reserved, so that nothing can fail once the name is taken */
+	/* reserve first: nothing may fail once the name is in the table */
 	rc = xa_reserve(&vdiset_sets, id, GFP_KERNEL);
 	if (rc)
 		return rc;
@@ -124,7 +124,7 @@ noinline int vdiset_set_publish(struct vdiset_set *set)
 }
 ALLOW_ERROR_INJECTION(vdiset_set_publish, ERRNO);
 
-/* With a reference, or NULL. */
+/* Find a set by creator and name. Takes a reference; NULL if there is none. */
 struct vdiset_set *vdiset_set_by_name(kuid_t creator, const char *name, u32 len)
 {
 	struct vdiset_set *set;
@@ -138,7 +138,7 @@ struct vdiset_set *vdiset_set_by_name(kuid_t creator, const char *name, u32 len)
 	return set;
 }
 
-/* With a reference, or NULL. */
+/* Find a set by number. Takes a reference; NULL if there is none. */
 struct vdiset_set *vdiset_set_by_id(u64 id)
 {
 	struct vdiset_set *set = NULL;
@@ -152,7 +152,10 @@ struct vdiset_set *vdiset_set_by_id(u64 id)
 	return set;
 }
 
-/* The set that follows the number *@id, NULL after the last. Under RCU. */
+/*
+ * The set with the next number after *@id, which is updated; NULL after the last one. The
+ * caller is in an RCU read-side critical section.
+ */
 struct vdiset_set *vdiset_set_after(u64 *id)
 {
 	struct vdiset_set *set = NULL;
@@ -167,22 +170,22 @@ struct vdiset_set *vdiset_set_after(u64 *id)
 }
 
 /*
- * No party is left that could use the set: release what it holds, or an
- * observer could keep it. What remains tells observers how it ended. Called by
- * the last member, and where there never was one, at the set's end.
+ * Release the memory of a set that no party can use any more, so that an observer cannot
+ * keep it. What remains shows observers how the set ended. Called when the last member
+ * goes, and when a set that never had a member is freed.
  */
 void vdiset_set_retire(struct vdiset_set *set)
 {
 	cancel_delayed_work_sync(&set->watch);
 	vdiset_devices_free(set);
 	vdiset_area_free(set);
-	/* the party that was charged is about to go */
+	/* the party it points to is about to be freed */
 	spin_lock(&set->lock);
-	set->payer = NULL;
+	set->charged_to = NULL;
 	spin_unlock(&set->lock);
 }
 
-/* Off the tables; not all sets came that far. */
+/* Remove the set from the tables, if it was published. */
 static void vdiset_set_unpublish(struct vdiset_set *set)
 {
 	if (!set->id)
@@ -203,19 +206,19 @@ static void vdiset_set_release(struct kref *ref)
 	trace_vdiset_free(set);
 	if (set->abort_by.role)
 		vdiset_identity_put(&set->abort_by);
-	/* a look-up may still read it: credentials are freed by RCU, too */
+	/* a look-up may still read them: credentials are freed after a grace period, too */
 	put_cred(set->cred);
 	mutex_destroy(&set->config_lock);
 	kvfree_rcu(set, rcu);
 }
 
-/* May sleep. */
+/* Drop a reference. May sleep. */
 void vdiset_set_put(struct vdiset_set *set)
 {
 	kref_put(&set->ref, vdiset_set_release);
 }
 
-/* What the caller may do with the set: MAY_READ (see), MAY_WRITE (join). */
+/* The caller's permissions: MAY_READ to see and observe the set, MAY_WRITE to join it */
 u32 vdiset_set_access(const struct vdiset_set *set)
 {
 	u32 bits;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * state.c - the states of a set and its devices, told to both sides
+ * state.c - the states of a set and of its devices, and the pages that show them
  */
 #include "trace.h"
 #include "vdiset.h"
 
-/* Change the state and tell both sides of every device. */
+/* Change the state of the set, and update each device's state page. */
 void vdiset_set_enter(struct vdiset_set *set, u32 state)
 {
 	u32 i;
@@ -20,16 +20,18 @@ void vdiset_set_enter(struct vdiset_set *set, u32 state)
 }
 
 /**
- * vdiset_state_error - the error for a call that needs another state
+ * vdiset_state_error - the error of a request that needs another state
  * @set: the set
- * @state: the state it is in
+ * @state: its current state
+ *
+ * Return: -ECANCELED for an aborted set, otherwise -EBADFD.
  */
 int vdiset_state_error(const struct vdiset_set *set, u32 state)
 {
 	return state == VDISET_STATE_ABORTED ? -ECANCELED : -EBADFD;
 }
 
-/* Bring the state page up to date, under set->lock. */
+/* Update the device's state page. The caller holds set->lock. */
 void vdiset_device_publish(struct vdiset_device *device)
 {
 	const struct vdiset_config *config = &device->set->config;
@@ -43,10 +45,10 @@ void vdiset_device_publish(struct vdiset_device *device)
 	WRITE_ONCE(state->depth, config->max_io_depth);
 	WRITE_ONCE(state->area_size, config->buffer_area_size);
 	/*
-	 * For those who look there without a call: who sees CLOSED sees the
-	 * server's last tail, which was stored before the device was closed;
+	 * Programs read the page without a request. A reader that sees CLOSED also
+	 * sees the server's last tail, which was stored before the device was closed.
 	 */
 	smp_store_release(&state->device_state, device->state);
-	/* and who sees a state of the set, the devices' that led to it */
+	/* a reader that sees a state of the set also sees the devices' states before */
 	smp_store_release(&state->set_state, device->set->state);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * status.c - what can be seen: limits, sets, devices, fdinfo
+ * status.c - requests that report: INFO, STATUS, DEVICE_STATUS, LIST; fdinfo
  */
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -23,23 +23,23 @@ int vdiset_info_ioctl(struct vdiset_call *call)
 	info->out_default_depth = VDISET_DEFAULT_DEPTH;
 	info->out_features = 0;
 	info->out_sets = vdiset_sets_number();
-	vdiset_limits_tell(info);
+	vdiset_limits_fill(info);
 	return 0;
 }
 
-/* Parties may have left; their identity is told while they are there. */
-static void vdiset_party_tell(const struct vdiset_party *party,
+/* A party that has left is not reported. */
+static void vdiset_party_fill(const struct vdiset_party *party,
 			      struct vdiset_peer *peer)
 {
 	if (party)
-		vdiset_identity_tell(&party->who, peer);
+		vdiset_identity_fill(&party->who, peer);
 }
 
-static void vdiset_user_tell(const struct vdiset_device_file *user,
+static void vdiset_user_fill(const struct vdiset_device_file *user,
 			     struct vdiset_peer *peer)
 {
 	if (user)
-		vdiset_identity_tell(&user->who, peer);
+		vdiset_identity_fill(&user->who, peer);
 }
 
 int vdiset_status_ioctl(struct vdiset_call *call)
@@ -67,9 +67,9 @@ int vdiset_status_ioctl(struct vdiset_call *call)
 	status->out_secondaries = set->secondaries;
 	status->out_config = set->config;
 	status->out_abort = set->abort;
-	vdiset_party_tell(set->primary, &status->out_primary);
-	vdiset_party_tell(set->server, &status->out_server);
-	vdiset_identity_tell(&set->abort_by, &status->out_abort.by);
+	vdiset_party_fill(set->primary, &status->out_primary);
+	vdiset_party_fill(set->server, &status->out_server);
+	vdiset_identity_fill(&set->abort_by, &status->out_abort.by);
 	for (i = 0; i < set->config.device_count; i++) {
 		if (set->device[i].opened[VDISET_CLIENT])
 			status->out_client_devices++;
@@ -102,9 +102,9 @@ int vdiset_device_status_ioctl(struct vdiset_call *call)
 	status->out_state = device->state;
 	status->out_name_len = device->name_len;
 	memcpy(status->out_name, device->name, device->name_len);
-	vdiset_user_tell(device->user[VDISET_CLIENT], &status->out_client);
-	vdiset_user_tell(device->user[VDISET_SERVER], &status->out_server);
-	/* the regions are there as long as this page is, under the lock */
+	vdiset_user_fill(device->user[VDISET_CLIENT], &status->out_client);
+	vdiset_user_fill(device->user[VDISET_SERVER], &status->out_server);
+	/* the regions exist as long as the state page does, under the lock */
 	if (device->state_page) {
 		struct vdiset_region *server, *client;
 
@@ -122,7 +122,7 @@ int vdiset_device_status_ioctl(struct vdiset_call *call)
 	return 0;
 }
 
-/* Fill in @list from the next set after its cursor, unless the caller may not see it. */
+/* Report the next set after the cursor; -EAGAIN if the caller may not see it. */
 static int vdiset_list_next(struct vdiset_list *list)
 {
 	struct vdiset_set *set;
@@ -144,7 +144,7 @@ static int vdiset_list_next(struct vdiset_list *list)
 	return rc;
 }
 
-/* Holds nothing from one set to the next: there may be many, of other users. */
+/* Holds no lock from one set to the next: there may be many, of other users. */
 int vdiset_list_ioctl(struct vdiset_call *call)
 {
 	struct vdiset_list *args = &call->args->list;
@@ -177,7 +177,7 @@ static const char * const vdiset_role_names[] = {
 	[VDISET_ROLE_OBSERVER]	= "observer",
 };
 
-/* A name may hold any byte; show it so that it stays on its line. */
+/* A name may contain any byte but NUL; escape what would break the line. */
 static void vdiset_show_name(struct seq_file *m, const char *key,
 			     const char *name, u32 len)
 {

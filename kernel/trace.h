@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * trace.h - tracepoints: who did what to which set, and who waits for whom
+ * trace.h - tracepoints: changes of sets and devices, kicks and waits
  *
- * Sets are named by their number, which is never used again; vdiset_create
- * tells the name that goes with it. Devices are named by set and index. What
- * is in the rings is not traced: it is the library's.
+ * A set is identified by its number, which is never reused; vdiset_create also has its
+ * name. A device is identified by set and index. Commands and completions are not
+ * traced: the kernel does not parse them.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vdiset
@@ -20,7 +20,7 @@
 
 #ifndef VDISET_TRACE_NAMES
 #define VDISET_TRACE_NAMES
-/* The device of an event that concerns all of a set. */
+/* The device index of an event that concerns the whole set. */
 #define VDISET_ALL_DEVICES	(-1)
 
 #define vdiset_show_state(state)				\
@@ -53,7 +53,7 @@
 		{ VDISET_SERVER, "server" },			\
 		{ VDISET_CLIENT, "client" })
 
-/* What a party does */
+/* A change of a party */
 enum vdiset_trace_party {
 	VDISET_TRACE_JOINS,
 	VDISET_TRACE_LEAVES,
@@ -66,7 +66,7 @@ enum vdiset_trace_party {
 		{ VDISET_TRACE_LEAVES, "leaves" },		\
 		{ VDISET_TRACE_DIED, "died" })
 
-/* Names may hold any byte, but must not look like another line of the trace. */
+/* Names may contain any byte; a newline would look like another event. */
 static inline void vdiset_trace_printable(char *name)
 {
 	for (; *name; name++) {
@@ -76,7 +76,7 @@ static inline void vdiset_trace_printable(char *name)
 }
 #endif
 
-/* What perf and trace-cmd read from an event's format */
+/* for perf and trace-cmd, which read the format of an event */
 TRACE_DEFINE_ENUM(VDISET_STATE_CREATED);
 TRACE_DEFINE_ENUM(VDISET_STATE_CONNECTED);
 TRACE_DEFINE_ENUM(VDISET_STATE_CONFIGURABLE);
@@ -99,7 +99,7 @@ TRACE_DEFINE_ENUM(VDISET_TRACE_DIED);
 TRACE_DEFINE_ENUM(VDISET_SERVER);
 TRACE_DEFINE_ENUM(VDISET_CLIENT);
 
-/* A set is there. */
+/* A set was created. */
 TRACE_EVENT(vdiset_create,
 	TP_PROTO(const struct vdiset_set *set),
 	TP_ARGS(set),
@@ -120,7 +120,7 @@ TRACE_EVENT(vdiset_create,
 		  __entry->devices, __entry->features, __get_str(name))
 );
 
-/* The last user of a set has gone. */
+/* A set is freed. */
 TRACE_EVENT(vdiset_free,
 	TP_PROTO(const struct vdiset_set *set),
 	TP_ARGS(set),
@@ -136,7 +136,7 @@ TRACE_EVENT(vdiset_free,
 		  vdiset_show_state(__entry->state))
 );
 
-/* A set changes its state. */
+/* A set enters a state. */
 TRACE_EVENT(vdiset_state,
 	TP_PROTO(const struct vdiset_set *set, u32 state),
 	TP_ARGS(set, state),
@@ -179,7 +179,7 @@ TRACE_EVENT(vdiset_party,
 		  vdiset_trace_what(__entry->what))
 );
 
-/* A set is aborted: by whom, and why. */
+/* A set is aborted: the process and the reason. */
 TRACE_EVENT(vdiset_abort,
 	TP_PROTO(const struct vdiset_set *set, u32 reason,
 		 const struct vdiset_identity *by),
@@ -201,7 +201,7 @@ TRACE_EVENT(vdiset_abort,
 		  vdiset_show_role(__entry->role), __entry->pid)
 );
 
-/* The buffer area is made, or grows. */
+/* The buffer area is allocated or grows. */
 TRACE_EVENT(vdiset_area,
 	TP_PROTO(const struct vdiset_set *set, u64 bytes, int error),
 	TP_ARGS(set, bytes, error),
@@ -242,21 +242,21 @@ DEFINE_EVENT(vdiset_device, vdiset_device_open,
 	TP_ARGS(device, side)
 );
 
-/* The server closes a device in order. */
+/* The server closes a device. */
 DEFINE_EVENT(vdiset_device, vdiset_device_close,
 	TP_PROTO(const struct vdiset_device *device, enum vdiset_side side),
 	TP_ARGS(device, side)
 );
 
-/* A side of a device is woken by the other. */
+/* A side of a device kicks the other one. */
 DEFINE_EVENT(vdiset_device, vdiset_kick,
 	TP_PROTO(const struct vdiset_device *device, enum vdiset_side side),
 	TP_ARGS(device, side)
 );
 
 /*
- * A side has slept, or was about to: for a device, or (the server) for all of
- * its set. The error is that of the wait, 0 when there was something to get.
+ * A side has waited: for a device, or, the server, for all devices of the set. The error
+ * is that of the wait, 0 for a new entry.
  */
 TRACE_EVENT(vdiset_wait,
 	TP_PROTO(const struct vdiset_set *set, int device,

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * vdiset.h - objects and functions inside vdiset.ko
+ * vdiset.h - objects and functions of vdiset.ko
  *
- * Objects and who keeps them alive:
+ * Objects and the references that keep them alive:
  *
  *   set file, device file  --ref-->  party  --ref-->  set
  *   set file, device file  --ref-->  set
  *   mappings of rings      --pin-->  device file, and each ring page
  *   mappings of the area   --pin-->  the shmem file, its account, the module
  *
- * The set goes with the last file; its memory goes with the last file of a party
- * that is more than an observer. What counts against whose limits, limits.c
- * tells. A party (one process in one role) leaves once: by CLOSE, or when its
- * process gives up the file (see party.c).
+ * A set is freed with its last file; its memory is freed with the last file of a party
+ * that is not an observer. limits.c says what is charged to which user. A party (one
+ * process in one role) leaves once: by CLOSE, or when its process drops the file (see
+ * party.c).
  *
- * Locks, outer first:
+ * Locks, outermost first:
  *
  *   file->bind_lock (mutex)    binding one set file
  *   set->config_lock (mutex)   CONFIGURE .. END_CONFIG and growth; held while
  *                              memory is allocated
- *   set->lock (spinlock)       all else in the set: state, parties, devices,
- *                              abort record; abort takes only this one
- *   vdiset_names_lock          which set has a name (set.c)
- *   vdiset_limits_lock         the accounts of limits.c
+ *   set->lock (spinlock)       everything else in the set: state, parties, devices,
+ *                              abort record; an abort takes only this lock
+ *   vdiset_names_lock          the table of names (set.c)
+ *   vdiset_limits_lock         the accounts (limits.c)
  *
- * Sets are looked up under RCU (set.c). set->state and device->state are written
- * under set->lock and may be read without it; who sleeps looks at them in its
- * wait condition.
+ * Sets are looked up under RCU (set.c). set->state and device->state are written under
+ * set->lock and may be read without it; wait conditions do.
  */
 #ifndef VDISET_H
 #define VDISET_H
@@ -60,7 +59,7 @@ static inline enum vdiset_side vdiset_peer_side(enum vdiset_side side)
 	return side == VDISET_SERVER ? VDISET_CLIENT : VDISET_SERVER;
 }
 
-/* Who a party is, for other parties to be told. Owns a reference to @pid. */
+/* The identity of a process for other parties. Owns a reference to @pid. */
 struct vdiset_identity {
 	u32 role;
 	struct pid *pid;
@@ -73,13 +72,13 @@ struct vdiset_identity {
  * struct vdiset_party - a process that takes part in a set
  * @ref: held by its set file and device files
  * @set: holds a reference
- * @node: in the list of its set's members, under set->lock; empty while it has not
- *	joined, and of observers
- * @account: of its user, which is charged with it; holds a reference
+ * @node: entry in the list of its set's members, under set->lock; empty before it has
+ *	joined, and for observers
+ * @account: account of its user, charged with it; holds a reference
  * @who: its identity; constant
- * @owner: file table of the process when it joined. Only compared: the table
- *	may be gone, but then it has flushed the party's files before
- * @may_write: may abort; all but observers have it
+ * @owner: table of descriptors of the process when it joined. Only compared, never
+ *	dereferenced: the table may be gone, after it has flushed the party's files
+ * @may_write: may abort the set; an observer may lack it
  * @left: has left the set, in order or not; under set->lock
  */
 struct vdiset_party {
@@ -97,10 +96,10 @@ struct vdiset_party {
 struct vdiset_file {
 	struct mutex bind_lock;
 	struct vdiset_party *party;
-	unsigned int hint;		/* for vdiset_holds_file() */
+	unsigned int fd_hint;		/* for vdiset_holds_file() */
 };
 
-/* Binding is the last step: who sees the party sees it complete. */
+/* The last step of joining: a reader of file->party sees a complete party. */
 static inline void vdiset_file_bind(struct vdiset_file *file,
 				    struct vdiset_party *party)
 {
@@ -117,8 +116,8 @@ vdiset_file_party(const struct vdiset_file *file)
 }
 
 /*
- * A side's region, page by page: it is mapped, never used as a whole here. @head
- * is at the address of the first page.
+ * The pages of a side's region. The kernel uses only @head, in the first page; the whole
+ * region is contiguous in user space only.
  */
 struct vdiset_pages {
 	struct page **page;
@@ -127,22 +126,21 @@ struct vdiset_pages {
 };
 
 /**
- * struct vdiset_device - a slot of the set
+ * struct vdiset_device - a virtual device, a slot of its set
  * @set: its set
- * @index: its number
+ * @index: its index in the set
  * @state: enum vdiset_device_state
  * @name_len: 0 while it has no name
  * @name: its name
- * @opened: whether a side has ever opened it
- * @user: who has it open; NULL before and after. Never followed without
- *	set->lock: the file may be on its way out
- * @wait: where each side sleeps
- * @waited_ns: how long each side has waited for the other, in this device
- * @waiting_since: when it fell asleep, by ktime_get(), 0 = it is awake or was
- *	kicked. For people: where several threads of a side sleep, it is that
- *	of the first
- * @state_page: the page both sides read and only the kernel writes
- * @region: the regions, by owner
+ * @opened: by side, whether it was ever opened
+ * @user: by side, the file that has it open, or NULL; dereferenced only under
+ *	set->lock, because the file may be about to be freed
+ * @wait: by side, the queue its threads sleep in
+ * @waited_ns: by side, how long it has waited for the other side
+ * @waiting_since: by side, when it fell asleep (ktime_get()); 0 when it is awake or was
+ *	kicked. A statistic: of several sleeping threads the first one counts
+ * @state_page: the page that only the kernel writes and both sides read
+ * @region: by side, the region that it writes
  */
 struct vdiset_device {
 	struct vdiset_set *set;
@@ -160,26 +158,26 @@ struct vdiset_device {
 };
 
 /*
- * private_data of a device file. Who opened it is a party of its own kind: a
- * child of the process that joined the set may open a device.
+ * private_data of a device file. @who and @owner are of the process that opened it, which
+ * may be a child of the process that joined the set.
  */
 struct vdiset_device_file {
 	struct vdiset_party *party;
 	struct vdiset_identity who;
-	struct vdiset_device *device;	/* NULL until it is claimed */
+	struct vdiset_device *device;	/* NULL before it is claimed */
 	enum vdiset_side side;
 	fl_owner_t owner;
-	unsigned int hint;		/* for vdiset_holds_file() */
+	unsigned int fd_hint;		/* for vdiset_holds_file() */
 };
 
-/* Head of a side's region. The side writes there: read each word once. */
+/* The head of a side's region. That side may change it at any time: read words once. */
 static inline struct vdiset_region *
 vdiset_device_region(const struct vdiset_device *device, enum vdiset_side side)
 {
 	return device->region[side].head;
 }
 
-/* Is there something in the ring that @side consumes? */
+/* Is the ring that @side consumes not empty? */
 static inline bool vdiset_device_pending(const struct vdiset_device *device,
 					 enum vdiset_side side)
 {
@@ -192,39 +190,39 @@ static inline bool vdiset_device_pending(const struct vdiset_device *device,
 
 /**
  * struct vdiset_set - a virtual device set
- * @ref: held by parties and, for the time of a call, by look-ups
- * @rcu: frees the set when no look-up can see it any more
- * @by_name: in the table of names, under vdiset_names_lock
- * @id: number, never used again; 0 until the set is published
- * @creator: effective user of the creator: the name belongs to it
- * @name_len: 0 = no name
+ * @ref: held by parties and, during a request, by look-ups
+ * @rcu: for freeing the set after a grace period
+ * @by_name: entry in the table of names, under vdiset_names_lock
+ * @id: number, never reused; 0 before the set is published
+ * @creator: effective user of the creator, to whom the name belongs
+ * @name_len: 0 for a set without a name
  * @name: name
  * @uid: owner
  * @gid: group
  * @mode: permission bits
- * @cred: of the creator: its user namespace decides who is privileged
+ * @cred: credentials of the creator; capabilities are checked in its user namespace
  * @created: CLOCK_BOOTTIME
  * @config_lock: see above
- * @requested: bytes announced for END_CONFIG; under @config_lock
- * @rings: the devices have rings, which are charged; under @config_lock
- * @area: the buffer area's file, set once under @config_lock
+ * @requested: size of the area that END_CONFIG will allocate; under @config_lock
+ * @rings: whether rings are allocated and charged; under @config_lock
+ * @area: file of the buffer area, set once under @config_lock
  * @lock: see above
  * @state: enum vdiset_set_state
  * @config: configuration; buffer_area_size is the size that may be mapped
- * @members: parties but observers, as long as they have files
- * @payer: the one of them that rings and area are charged to; NULL while there
- *	are none
- * @primary: NULL when it has left
- * @server: NULL before it comes and when it has left
- * @secondaries: number attached
- * @closed: number of devices the server has closed
- * @abort: record, @abort_by names the party
- * @abort_by: who aborted; role 0 while nobody did
- * @watch: looks for parties that are dying, see death.c
- * @events: kicks of the clients, for WAIT
- * @wait: who waits for a change of @state
- * @server_wait: who waits for @events
- * @device: config.device_count of them
+ * @members: parties except observers, until their last file is released: rings and area
+ *	exist as long as the list is not empty, and their charge moves along it
+ * @charged_to: the member that rings and area are charged to; NULL while there are none
+ * @primary: NULL after it has left
+ * @server: NULL before it has attached and after it has left
+ * @secondaries: number of secondaries that are attached
+ * @closed: number of devices that the server has closed
+ * @abort: abort record, except the process
+ * @abort_by: the process of the abort record; role 0 while the set is not aborted
+ * @watch: checks for exiting processes, see death.c
+ * @events: number of kicks by clients, for WAIT
+ * @wait: queue for a change of @state
+ * @server_wait: queue for a change of @events
+ * @device: config.device_count devices
  */
 struct vdiset_set {
 	struct kref ref;
@@ -249,7 +247,7 @@ struct vdiset_set {
 	u32 state;
 	struct vdiset_config config;
 	struct list_head members;
-	struct vdiset_party *payer;
+	struct vdiset_party *charged_to;
 	struct vdiset_party *primary;
 	struct vdiset_party *server;
 	unsigned int secondaries;
@@ -266,14 +264,14 @@ struct vdiset_set {
 	struct vdiset_device device[];
 };
 
-/* Who sees a state sees what led to it. */
+/* A reader that sees a state also sees everything before the change to it. */
 static inline u32 vdiset_set_state(const struct vdiset_set *set)
 {
 	/* pairs with the release in vdiset_set_enter() */
 	return smp_load_acquire(&set->state);
 }
 
-/* The same, of a device: CLOSED means that the tails are final. */
+/* As above, for a device: after CLOSED the tails do not change. */
 static inline u32 vdiset_device_state(const struct vdiset_device *device)
 {
 	/* pairs with the release in vdiset_device_close_ioctl() */
@@ -281,8 +279,8 @@ static inline u32 vdiset_device_state(const struct vdiset_device *device)
 }
 
 /*
- * Wake everything that waits: no waiter is exclusive, and abort must reach them
- * all. Includes barrier (H) of the ring rules.
+ * Wake all waiting threads: none is exclusive, and an abort must reach each of them.
+ * Contains barrier (H) of the ring rules.
  */
 static inline void vdiset_wake(wait_queue_head_t *queue)
 {
@@ -290,7 +288,7 @@ static inline void vdiset_wake(wait_queue_head_t *queue)
 		wake_up_all(queue);
 }
 
-/* The arguments of a request, copied in and out by ioctl.c. */
+/* The argument of a request; ioctl.c copies it in and out. */
 union vdiset_args {
 	u32 size;
 	struct vdiset_info info;
@@ -311,15 +309,15 @@ union vdiset_args {
 };
 
 /**
- * struct vdiset_call - a request under way: any ioctl but the two that wait
- * @filp: the file it came by
- * @file: set file it came by, or NULL
- * @device_file: device file it came by, or NULL
- * @party: the file's party; NULL on an unbound set file
- * @args: kernel copy of the argument
+ * struct vdiset_call - a request that is being executed, except WAIT and DEVICE_WAIT
+ * @filp: the file of the ioctl
+ * @file: its private data if it is a set file, or NULL
+ * @device_file: its private data if it is a device file, or NULL
+ * @party: the party of the file; NULL for an unbound set file
+ * @args: the kernel's copy of the argument
  * @uargs: the caller's structure
- * @usize: its size
- * @ksize: size the kernel knows
+ * @usize: size of the caller's structure
+ * @ksize: size of the structure in this kernel
  */
 struct vdiset_call {
 	struct file *filp;
@@ -340,7 +338,7 @@ static inline int vdiset_check_shared(const struct vm_area_struct *vma)
 	return vma->vm_flags & VM_MAYSHARE ? -EACCES : -EINVAL;
 }
 
-/* A handler's result: it has copied the answer out by itself. */
+/* Result of a handler that has copied its answer out itself. */
 #define VDISET_RESPONDED	1
 
 /* args.c */
@@ -368,7 +366,7 @@ struct vdiset_set *vdiset_set_after(u64 *id);
 void vdiset_set_put(struct vdiset_set *set);
 void vdiset_set_retire(struct vdiset_set *set);
 u32 vdiset_set_access(const struct vdiset_set *set);
-bool vdiset_is_over(u32 state);
+bool vdiset_is_final(u32 state);
 
 /* join.c */
 int vdiset_create_ioctl(struct vdiset_call *call);
@@ -379,7 +377,7 @@ void vdiset_identity_get(struct vdiset_identity *who, u32 role);
 void vdiset_identity_copy(struct vdiset_identity *to,
 			  const struct vdiset_identity *from);
 void vdiset_identity_put(struct vdiset_identity *who);
-void vdiset_identity_tell(const struct vdiset_identity *who,
+void vdiset_identity_fill(const struct vdiset_identity *who,
 			  struct vdiset_peer *peer);
 
 /* party.c */
@@ -389,9 +387,9 @@ struct vdiset_party *vdiset_party_new(struct vdiset_set *set, u32 role,
 struct vdiset_party *vdiset_party_get(struct vdiset_party *party);
 void vdiset_party_put(struct vdiset_party *party);
 enum vdiset_side vdiset_party_side(const struct vdiset_party *party);
-bool vdiset_holds_file(struct file *file, unsigned int *hint);
+bool vdiset_holds_file(struct file *file, unsigned int *fd_hint);
 bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner,
-			 unsigned int *hint);
+			 unsigned int *fd_hint);
 bool vdiset_party_leave(struct vdiset_party *party, bool died);
 void vdiset_party_died(struct vdiset_party *party);
 int vdiset_close_ioctl(struct vdiset_call *call);
@@ -438,7 +436,7 @@ int vdiset_charge_area(struct vdiset_account *account, u64 size, u64 bytes);
 void vdiset_uncharge_area(struct vdiset_account *account, u64 bytes);
 int vdiset_charge_rings(struct vdiset_account *account, u64 bytes);
 void vdiset_uncharge_rings(struct vdiset_account *account, u64 bytes);
-void vdiset_limits_tell(struct vdiset_info *info);
+void vdiset_limits_fill(struct vdiset_info *info);
 
 /* rings.c */
 size_t vdiset_region_size(u32 depth);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * wait.c - the requests that kick and sleep
+ * wait.c - the requests that kick the other side and sleep
  *
- * A sleeper is queued before it evaluates its condition (barrier G of the uAPI's
- * ring rules: wait_event() has it), a kick looks for sleepers after a full barrier
- * (H: vdiset_wake() has it). So a condition made true before the kick is seen by
- * the sleeper, or the sleeper by the kick.
+ * A waiting thread is queued before it evaluates its condition (barrier G of the ring
+ * rules in the uAPI header; wait_event() contains it). A kick checks for waiting
+ * threads after a full barrier (H; vdiset_wake() contains it). So either the thread
+ * sees the condition that was true before the kick, or the kick sees the thread.
  *
- * Shared indices are read here only to decide whether to sleep.
+ * The shared indices are read here only to decide whether to sleep.
  */
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
@@ -17,7 +17,7 @@
 #include "trace.h"
 #include "vdiset.h"
 
-/* Result of a condition besides an error and 0, when it is fulfilled. */
+/* Result of a condition that is not true yet; otherwise 0 or an error. */
 #define VDISET_SLEEP	1
 
 /* for vdiset_copy_args() */
@@ -25,12 +25,11 @@ static_assert(sizeof(struct vdiset_wait) % sizeof(u64) == 0);
 static_assert(sizeof(struct vdiset_device_wait) % sizeof(u64) == 0);
 
 /*
- * Sleep until @ready, which is evaluated anew after each wake-up, is not
- * VDISET_SLEEP. Returns 0, its error, -ETIMEDOUT, or -EINTR.
+ * Sleep until @ready, which is evaluated after each wake-up, is not VDISET_SLEEP.
+ * Returns 0, the error of @ready, -ETIMEDOUT, or -EINTR.
  *
- * A signal returns EINTR also where the handler asks for restarts: a database
- * must get the chance to look at what the signal was for, and a relative
- * time-out would start anew.
+ * A signal returns EINTR even with SA_RESTART: a database must be able to react to
+ * the signal, and a restarted call would begin its relative time-out again.
  */
 #define vdiset_sleep(queue, timeout_ns, ready)				\
 ({									\
@@ -52,7 +51,7 @@ static_assert(sizeof(struct vdiset_device_wait) % sizeof(u64) == 0);
 	__ready;							\
 })
 
-/* Is the outcome of configuration known? 0, VDISET_SLEEP or an error. */
+/* Has configuration ended? Returns 0, VDISET_SLEEP or an error. */
 int vdiset_configured(const struct vdiset_set *set)
 {
 	u32 state = vdiset_set_state(set);
@@ -67,7 +66,7 @@ int vdiset_wait_configured(struct vdiset_set *set, s64 timeout_ns)
 	return vdiset_sleep(set->wait, timeout_ns, vdiset_configured(set));
 }
 
-/* The state comes first: after the last event there is none. */
+/* The state is read first: no event follows the final state. */
 static int vdiset_server_ready(const struct vdiset_set *set, u32 seen)
 {
 	u32 state = vdiset_set_state(set);
@@ -79,7 +78,7 @@ static int vdiset_server_ready(const struct vdiset_set *set, u32 seen)
 	return state == VDISET_STATE_TERMINATED ? -EPIPE : VDISET_SLEEP;
 }
 
-/* The device's state comes first: what is in the ring precedes its end. */
+/* The device's state is read first: its ring does not change after CLOSED. */
 static __always_inline int vdiset_device_ready(const struct vdiset_device *device,
 					       enum vdiset_side side, u32 seen)
 {
@@ -95,12 +94,11 @@ static __always_inline int vdiset_device_ready(const struct vdiset_device *devic
 }
 
 /*
- * Which side is slow? Each side's wait is put on the account of the device it
- * waits for: a client's when there is no command, the server's when commands
- * are outstanding. It begins when the side falls asleep, and not with the looks
- * before; it ends with the kick, or else when the side wakes: how long a kicked
- * side is on its way is not for the other to answer for. So a call that kicks and
- * sleeps reads the clock once for both.
+ * Statistics of which side is slow. A client waits for the server while it has no
+ * command; the server waits for a client while commands are outstanding. A wait begins
+ * when the side falls asleep, spinning not included, and ends with the kick, or else when
+ * the side wakes: the time that a kicked thread needs to run is not the other side's. A
+ * request that kicks and sleeps therefore reads the clock once.
  */
 static __always_inline void vdiset_falls_asleep(struct vdiset_device *device,
 						enum vdiset_side side,
@@ -116,7 +114,7 @@ vdiset_is_waiting(const struct vdiset_device *device, enum vdiset_side side)
 	return atomic64_read(&device->waiting_since[side]);
 }
 
-/* End a wait that is counted; the kick and the sleeper may both try. */
+/* End a wait. The kick and the woken thread may both try; only one counts it. */
 static __always_inline void vdiset_has_waited(struct vdiset_device *device,
 					      enum vdiset_side side,
 					      ktime_t now)
@@ -128,11 +126,11 @@ static __always_inline void vdiset_has_waited(struct vdiset_device *device,
 }
 
 /**
- * vdiset_device_waited - how long a side has waited for the other
+ * vdiset_device_waited - how long a side has waited for the other one
  * @device: the device
- * @side: who waited
+ * @side: the side that waited
  *
- * In nanoseconds, with the wait that is under way.
+ * Return: nanoseconds, including a wait that has not ended.
  */
 u64 vdiset_device_waited(const struct vdiset_device *device,
 			 enum vdiset_side side)
@@ -144,14 +142,14 @@ u64 vdiset_device_waited(const struct vdiset_device *device,
 	return since && now > since ? ns + now - since : ns;
 }
 
-/* Wake whoever waits on @side of the device, or for all its devices. */
+/* Wake the threads of @side that wait for the device or for any device of the set. */
 static __always_inline void vdiset_kick(struct vdiset_device *device,
 					enum vdiset_side side, ktime_t now)
 {
 	struct vdiset_set *set = device->set;
 
 	trace_vdiset_kick(device, side);
-	/* a kick without news does not end the wait */
+	/* a kick without a new entry does not end the wait */
 	if (vdiset_is_waiting(device, side) &&
 	    vdiset_device_pending(device, side))
 		vdiset_has_waited(device, side, now);
@@ -162,7 +160,7 @@ static __always_inline void vdiset_kick(struct vdiset_device *device,
 		vdiset_wake(&set->server_wait);
 }
 
-/* The server waits on the devices with commands outstanding. */
+/* The server waits for each device with outstanding commands. */
 static void vdiset_server_sleeps(struct vdiset_set *set, ktime_t now)
 {
 	struct vdiset_device *device = set->device;
@@ -260,13 +258,13 @@ int vdiset_wait_ioctl(struct vdiset_party *party,
 	devices = ~0ULL >> (VDISET_MAX_DEVICES - set->config.device_count);
 	if (args.kick & ~devices)
 		return -EINVAL;
-	/* what was aborted before END_CONFIG has no rings to look at */
+	/* a set that was aborted before END_CONFIG has no rings */
 	if (state < VDISET_STATE_INITIALIZING ||
 	    state == VDISET_STATE_ABORTED || READ_ONCE(party->left))
 		return vdiset_state_error(set, state);
 
 	now = ktime_get();
-	/* masked, so that speculation past the check stays in the set, too */
+	/* mask again, so that speculation past the check stays within the set */
 	for (args.kick &= devices; args.kick; args.kick &= args.kick - 1)
 		vdiset_kick(&set->device[__ffs64(args.kick)], VDISET_CLIENT,
 			    now);
