@@ -15,26 +15,26 @@
  * A *virtual device set* has one primary client (the backup program, which
  * creates it), at most one server (the database, which attaches to it), any
  * number of secondary clients (further processes of the backup program) and
- * observers (tools that look at it and may abort it). It holds 1 to 64
- * *devices*; the server sends commands on a device, a client executes and
- * completes them. The data of the commands lies in one buffer *area* that
- * all parties but observers may map.
+ * observers (tools that show it and may abort it). It has 1 to 64 *devices*;
+ * the server sends commands on a device, a client executes and completes them.
+ * The data of the commands is in one buffer *area*, which all parties except
+ * observers may map.
  *
- * The kernel owns names, access, the life cycle, memory, sleeping and waking,
- * abort and the death of a peer. It never looks at a command or at data.
+ * The kernel manages names, access, states, memory, sleeping and waking, abort
+ * and the death of a party. It never reads a command or data.
  *
- * Files: open("/dev/vdiset") gives a *set file* bound to nothing. CREATE or
- * ATTACH binds it, once and for good, to one set in one role. OPEN_DEVICE on a
- * set file gives a *device file*. The process that binds a set file, or opens
- * a device file, is the party: when it closes its last descriptor of that file
- * (by close(2), exec or its own end) without the orderly calls below, the set
- * is aborted with %VDISET_REASON_DIED, whichever other process inherited or was
- * passed the descriptor. From the server's ATTACH on, a process that is bound to
- * die counts as dead within two seconds of the fatal signal or exit(2), even if
- * its end is held up: by the release of its memory, a core dump, asynchronous
- * I/O, or a thread in uninterruptible sleep. (A party is, to be exact, a table
- * of descriptors: processes that share one by clone(CLONE_FILES) are one party,
- * a process that leaves it by unshare(2) is not part of it.)
+ * Files: open("/dev/vdiset") returns an unbound *set file*. CREATE or ATTACH
+ * binds it permanently to one set in one role. OPEN_DEVICE on a set file
+ * returns a *device file*. The process that binds a set file, or opens a device
+ * file, is the party. When it closes its last descriptor of that file (by
+ * close(2), exec or exit) without CLOSE or DEVICE_CLOSE, the set is aborted with
+ * %VDISET_REASON_DIED, even if another process has inherited or received the
+ * descriptor. After the server's ATTACH, a process is treated as dead at most two
+ * seconds after the fatal signal or exit(2), even if its exit is delayed by
+ * freeing its memory, a core dump, asynchronous I/O or a thread in
+ * uninterruptible sleep. (Precisely, a party is a table of descriptors: processes
+ * that share one through clone(CLONE_FILES) are one party; a process that leaves
+ * it with unshare(2) is not part of it.)
  *
  * Life of a set::
  *
@@ -42,12 +42,12 @@
  *     -> CREATED  ->  CONNECTED  ->  CONFIGURABLE  ->  INITIALIZING
  *        first OPEN_DEVICE      last DEVICE_CLOSE (server)
  *     ->      ACTIVE        ->  TERMINATED
- *   and from each of these but TERMINATED, by ABORT, by the death of a party
- *   or by CLOSE before the end:  ABORTED
+ *   and from each of these except TERMINATED, by ABORT, by the death of a
+ *   party or by an early CLOSE:  ABORTED
  *
- * Names belong to users: the key of a set is the effective user id of the process
- * that created it, together with the name. Two users may have sets of the same
- * name at the same time. One user cannot: a name is taken from CREATE until the
+ * Names belong to users: the key of a set is the name together with the effective
+ * user id of the process that created it. Two users may have sets of the same
+ * name at the same time; one user may not. A name is in use from CREATE until the
  * set is TERMINATED or ABORTED.
  */
 
@@ -55,48 +55,47 @@
  * DOC: rules of the ioctls
  *
  * The argument is a pointer to the structure named with the request. Its first
- * member, size, is the size the caller was compiled with. A longer structure
- * than the kernel knows is accepted when the surplus is zero and all of it is
- * no longer than a page (else %E2BIG), a
- * shorter one when it holds at least the members of the first version (else
- * %EINVAL). Members called out_* are written by the kernel, reserved members
- * and unknown flags must be zero. Names are 1 to 255 bytes, any value but NUL
- * (%EINVAL, %ENAMETOOLONG); the kernel gives them no meaning.
+ * member, size, is the size that the caller was compiled with. A structure larger
+ * than the kernel's is accepted if the additional members are zero and it is not
+ * larger than a page (else %E2BIG), a smaller one if it contains the members of
+ * the first version (else %EINVAL). Members called out_* are written by the
+ * kernel; reserved members and unknown flags must be zero. Names are 1 to 255
+ * bytes of any value except NUL (%EINVAL, %ENAMETOOLONG); the kernel does not
+ * interpret them.
  *
- * Errors of every request (an error leaves everything as it was; only where
- * another thread takes the structure away while the request is carried out,
- * %EFAULT may come when it has been):
+ * Errors of every request. A request that fails changes nothing; the exception is
+ * %EFAULT when another thread unmaps the structure during the request:
  *
- * - %ENOTTY: no such request on this kind of file
+ * - %ENOTTY: this kind of file does not have the request
  * - %EFAULT: the structure, or memory it points to, cannot be accessed
- * - %EINVAL, %E2BIG: see above; or a value outside its range
- * - %ENOTCONN: the set file is bound to no set
- * - %EPERM: the role of this file may not do this
- * - %EBADFD: not in this state of the set or device (VD_E_PROTOCOL)
- * - %ECANCELED: the set is aborted (VD_E_ABORT); STATUS tells by whom
- * - %ENOMEM: no memory
+ * - %EINVAL, %E2BIG: see above, or a value out of range
+ * - %ENOTCONN: the set file is not bound to a set
+ * - %EPERM: the role of the file does not permit the request
+ * - %EBADFD: the state of the set or device does not permit it (VD_E_PROTOCOL)
+ * - %ECANCELED: the set is aborted (VD_E_ABORT); STATUS has the abort record
+ * - %ENOMEM: out of memory
  *
- * Further errors are listed with each request. All sizes are in bytes, all
- * time spans in nanoseconds; a negative time-out waits for ever, 0 polls. An
- * %EINTR may have other causes than a signal (freezing, work that io_uring has
- * for the caller): look, then call again.
+ * Further errors are listed with each request. Sizes are in bytes, time spans in
+ * nanoseconds; a negative time-out waits indefinitely, 0 does not wait. %EINTR
+ * may have causes other than a signal (the freezer, io_uring work for the
+ * caller): repeat the request.
  */
 
 /**
  * DOC: rings
  *
- * Each device has two rings of the same power-of-two depth: commands, produced
- * by the server, and completions, produced by the client. A side owns one
- * region, which it alone can write, and sees the other's read-only:
+ * Each device has two rings of the same depth, a power of two: commands, produced
+ * by the server, and completions, produced by the client. Each side has a region
+ * that only it can write, and a read-only mapping of the other's:
  *
  * - server region: command tail, completion head, the command entries
  * - client region: completion tail, command head, the completion entries
  *
- * So in both regions &vdiset_region.tail is that of the ring the owner
- * produces and &vdiset_region.head that of the ring it consumes. Indices are
- * free running 32-bit counts, an entry lies at index modulo depth. The server
- * keeps at most depth commands outstanding (sent and not yet completed), which
- * is why neither ring can overflow.
+ * So &vdiset_region.tail belongs to the ring that the owner of the region
+ * produces, &vdiset_region.head to the ring that it consumes. Indices are
+ * free-running 32-bit counters; an entry is at index modulo depth. The server
+ * keeps at most depth commands outstanding (sent and not yet completed), so
+ * neither ring can overflow.
  *
  * Order of accesses, producer (P) and consumer (C) of one ring::
  *
@@ -107,23 +106,22 @@
  *   P  load-acquire head       (F)     and before sleeping:
  *      before it reuses a slot         C  store need_wakeup = 1
  *                                      C  full barrier            (D)
- *                                      C  load-acquire tail; when it moved,
- *                                         do not sleep
+ *                                      C  load-acquire tail; if it has
+ *                                         changed, do not sleep
  *                                      C  DEVICE_WAIT or WAIT
  *                                      C  store need_wakeup = 0
  *
- * A pairs with B: an entry is complete before its index is seen. C pairs with
+ * A pairs with B: an entry is complete before its index is visible. C pairs with
  * D: either the producer sees need_wakeup or the consumer sees the new tail.
- * E pairs with F: a slot is not reused before it was copied. The kernel
- * queues the sleeper before it compares the tail with the one the caller has
- * seen (G), and a kick wakes after the tail was stored (H), so no wake-up is
- * lost between D and the sleep.
+ * E pairs with F: a slot is not reused before its entry was copied. The kernel
+ * queues the thread before it compares the tail with @seen (G), and a kick wakes
+ * after the tail was stored (H), so no wake-up is lost between D and the sleep.
  *
- * Several threads may produce on one ring. They write entries and store the
- * tail one at a time, under a lock of their own; unlocking does not replace
- * barrier C. Each then executes C and looks at need_wakeup for itself, with or
- * without the lock, and kicks if it is set. A kick may be postponed, and one
- * kick made for several entries, if C comes after the last of them.
+ * Several threads may produce on one ring. They write entries and store the tail
+ * one at a time, under a lock of their own; unlocking does not replace barrier C.
+ * Each of them then executes C and checks need_wakeup, with or without the lock,
+ * and kicks if it is set. A kick may be deferred, and one kick may serve several
+ * entries, if C is executed after the last of them.
  *
  * A producer may omit a kick for a need_wakeup greater than 1 if the same
  * number was kicked before, under these conditions:
@@ -132,17 +130,17 @@
  *   with it after it has taken an entry. It stores need_wakeup with release,
  *   after its head. A consumer that does not do so stores 1, and is always
  *   kicked.
- * - The earlier kick was made with an entry in the ring that the kernel sees
+ * - The earlier kick was made with an entry in the ring that the kernel can see
  *   and the consumer has not taken: after need_wakeup, the thread loaded the
  *   head (acquire), then the tail, and they differed. It reads the tail from
- *   its own region, and not from a copy that may be stored before the tail or
- *   after it. A kick without such an entry does not end the sleep, and other
- *   threads must not rely on it. If head and tail are equal no kick is needed.
- * - A thread that lets others rely on its kick makes it at once.
+ *   its own region, not from a private copy that is stored before or after the
+ *   tail. A kick without such an entry does not end the sleep, and other
+ *   threads must not rely on it. If head and tail are equal, no kick is needed.
+ * - A thread on whose kick others rely makes it immediately.
  *
- * Neither side trusts the other: keep own copies of the indices you write,
- * read each foreign word once, check tail - head <= depth, copy an entry
- * before validating it. A violation is answered by ABORT with
+ * Neither side trusts the other: keep private copies of the indices you write,
+ * read each word of the other side once, check tail - head <= depth, and copy an
+ * entry before you validate it. Respond to a violation with ABORT and
  * %VDISET_REASON_PROTOCOL.
  */
 
@@ -160,11 +158,11 @@
  * enum vdiset_set_state - state of a set
  * @VDISET_STATE_CREATED: created, no server yet
  * @VDISET_STATE_CONNECTED: the server is attached
- * @VDISET_STATE_CONFIGURABLE: the server has fixed features and sizes and may
- *	ask for buffers
+ * @VDISET_STATE_CONFIGURABLE: the server has set features and sizes and may
+ *	request buffers
  * @VDISET_STATE_INITIALIZING: buffers and rings exist, devices may be opened
- * @VDISET_STATE_ACTIVE: a device is or was open
- * @VDISET_STATE_TERMINATED: the server has closed every device in order
+ * @VDISET_STATE_ACTIVE: a device was opened
+ * @VDISET_STATE_TERMINATED: the server has closed every device; final
  * @VDISET_STATE_ABORTED: aborted; final
  */
 enum vdiset_set_state {
@@ -181,8 +179,8 @@ enum vdiset_set_state {
  * enum vdiset_device_state - state of a device
  * @VDISET_DEVICE_IDLE: not opened by the server yet
  * @VDISET_DEVICE_OPEN: opened by the server
- * @VDISET_DEVICE_CLOSED: closed by the server in order. Who loads this from the
- *	state page with acquire sees the server's last tail
+ * @VDISET_DEVICE_CLOSED: closed by the server. A load-acquire of this value from
+ *	the state page is ordered before loads of the server's last tail
  */
 enum vdiset_device_state {
 	VDISET_DEVICE_IDLE = 0,
@@ -191,12 +189,12 @@ enum vdiset_device_state {
 };
 
 /**
- * enum vdiset_role - what a set file is in its set
+ * enum vdiset_role - role of a set file in its set
  * @VDISET_ROLE_PRIMARY: created the set
  * @VDISET_ROLE_SECONDARY: further client process
  * @VDISET_ROLE_SERVER: the database
- * @VDISET_ROLE_OBSERVER: may look at the set and, with write access, abort it;
- *	its own end means nothing to the set
+ * @VDISET_ROLE_OBSERVER: may read the state of the set and, with write access,
+ *	abort it; its death does not abort the set
  */
 enum vdiset_role {
 	VDISET_ROLE_PRIMARY = 1,
@@ -208,12 +206,12 @@ enum vdiset_role {
 /**
  * enum vdiset_reason - why a set was aborted
  * @VDISET_REASON_SIGNAL: SignalAbort
- * @VDISET_REASON_PROTOCOL: the peer broke the rules of the rings
- * @VDISET_REASON_TIMEOUT: the peer was silent for too long
- * @VDISET_REASON_CLOSED: a party called CLOSE before the normal end (only the
- *	kernel gives this reason)
- * @VDISET_REASON_DIED: a party went away without CLOSE (only the kernel gives
- *	this reason)
+ * @VDISET_REASON_PROTOCOL: the peer violated the rules of the rings
+ * @VDISET_REASON_TIMEOUT: the peer did not respond in time
+ * @VDISET_REASON_CLOSED: a party called CLOSE before the set had ended (set by the
+ *	kernel only)
+ * @VDISET_REASON_DIED: a party dropped its file without CLOSE (set by the kernel
+ *	only)
  */
 enum vdiset_reason {
 	VDISET_REASON_SIGNAL = 1,
@@ -226,8 +224,8 @@ enum vdiset_reason {
 /**
  * struct vdiset_config - configuration of a set, the fields of VDConfig
  * @device_count: number of devices, 1 to %VDISET_MAX_DEVICES
- * @features: VDF_* bits; as requested by the client until CONFIGURE, then as
- *	fixed by the server
+ * @features: VDF_* bits; those that the client requests until CONFIGURE, then
+ *	those that the server has set
  * @prefix_zone_size: set by the client
  * @alignment: set by the client, then by the server
  * @soft_file_mark_block_size: set by the client
@@ -238,8 +236,8 @@ enum vdiset_reason {
  * @max_transfer_size: set by the server
  * @buffer_area_size: size of the whole area, once it exists
  *
- * Only @device_count, @max_io_depth and @buffer_area_size mean anything to the
- * kernel; the other fields are carried between the sides, which check them.
+ * The kernel uses only @device_count, @max_io_depth and @buffer_area_size; it
+ * passes the other fields to the other side, which checks them.
  */
 struct vdiset_config {
 	__u32 device_count;
@@ -257,8 +255,8 @@ struct vdiset_config {
 
 /**
  * struct vdiset_peer - a party, as seen by the caller
- * @role: enum vdiset_role; 0 when there is no such party
- * @pid: process id in the caller's pid namespace, 0 when it has none there
+ * @role: enum vdiset_role; 0 if there is no such party
+ * @pid: process id in the caller's pid namespace; 0 if it is not visible there
  * @uid: effective user id at the time it joined, in the caller's namespace
  * @gid: effective group id, likewise
  * @comm: command name of the process when it joined, NUL-terminated
@@ -272,12 +270,12 @@ struct vdiset_peer {
 };
 
 /**
- * struct vdiset_abort_record - who ended a set, and why; the first one wins
+ * struct vdiset_abort_record - the first abort of a set
  * @time_ns: CLOCK_REALTIME
- * @reason: enum vdiset_reason; 0 when the set is not aborted
- * @code: number given with ABORT, for the program's own use
+ * @reason: enum vdiset_reason; 0 if the set is not aborted
+ * @code: @code of ABORT, not interpreted
  * @by: the party
- * @text: text given with ABORT, NUL-terminated, not validated further
+ * @text: @text of ABORT, NUL-terminated, not interpreted
  */
 struct vdiset_abort_record {
 	__aligned_u64 time_ns;
@@ -296,10 +294,10 @@ struct vdiset_abort_record {
  * @out_version: %VDISET_VERSION of the module
  * @out_max_devices: devices in one set
  * @out_max_depth: largest ring depth
- * @out_default_depth: ring depth when CONFIGURE asks for 0
+ * @out_default_depth: ring depth for a @depth of 0 in CONFIGURE
  * @out_max_sets: limit: sets of one user
  * @out_sets: sets that exist
- * @out_features: 0; bits for what later versions add
+ * @out_features: 0; for features of later versions
  * @out_max_set_bytes: limit: area of one set
  * @out_max_user_bytes: limit: areas of one user
  * @out_max_total_bytes: limit: all areas
@@ -329,24 +327,24 @@ struct vdiset_info {
  * @name: pointer to the name; 0 with @name_len 0
  * @name_len: its length; 0 = a set without a name, joined by passing a file, or by
  *	its number where @mode admits the caller
- * @mode: who may join: the nine permission bits, applied as to a file. Read
- *	lets a process see the set (LIST, observer's STATUS), write lets it
- *	join and abort
+ * @mode: permission bits, applied as for a file. Read permission is needed to see
+ *	the set (LIST, STATUS of an observer), write permission to join and to
+ *	abort it
  * @uid: owner, or -1 = the caller's effective user id
  * @gid: group, or -1 = the caller's effective group id
  * @reserved: 0
  * @config: device_count and the client's other fields; block_size,
  *	max_io_depth, max_transfer_size and buffer_area_size must be 0
- * @out_id: number of the set, never used again
+ * @out_id: number of the set, never reused
  *
  * The caller becomes primary client; the first device has the name of the set.
- * An owner other than the caller, or a group the caller is not in, takes
- * CAP_CHOWN. Whatever @uid says, the name belongs to the caller's effective user
+ * An owner other than the caller, or a group that the caller is not in, requires
+ * CAP_CHOWN. Regardless of @uid, the name belongs to the caller's effective user
  * id: that is the creator that ATTACH names.
  *
  * Errors: %EISCONN the file is bound already; %EEXIST the caller's user has a
- * set of this name that has not ended; %EPERM uid or gid not permitted; %EDQUOT the user, or all users together,
- * have too many sets, or the user takes part in too many.
+ * set of this name that has not ended; %EPERM uid or gid not permitted; %EDQUOT
+ * the limit of sets or memberships of the user, or of all sets, is reached.
  */
 struct vdiset_create {
 	__u32 size;
@@ -372,7 +370,7 @@ struct vdiset_create {
  * @size: sizeof(struct vdiset_attach)
  * @flags: one VDISET_ATTACH_BY_*
  * @role: %VDISET_ROLE_SERVER, %VDISET_ROLE_SECONDARY or %VDISET_ROLE_OBSERVER
- * @fd: BY_FD: a bound set file; holding it is the permission. Else 0
+ * @fd: BY_FD: a bound set file, which grants its own access. Else 0
  * @id: BY_ID: number of the set. Else 0
  * @name: BY_NAME: pointer to the name. Else 0
  * @name_len: BY_NAME: its length. Else 0
@@ -380,20 +378,18 @@ struct vdiset_create {
  *	the caller's namespace. Else 0
  * @out_id: number of the set
  *
- * BY_NAME looks among the sets that @creator has created and nowhere else:
- * privilege (CAP_IPC_OWNER) gives access to a set, it does not change which set
- * is found. The owner that a set was given to plays no part. The result is the
- * set that has the name or, if none has, the set that had it last, as long as
- * that exists: a server that comes too late gets the error that tells how it
- * ended.
+ * BY_NAME searches only the sets that @creator has created: privilege
+ * (CAP_IPC_OWNER) grants access to a set, but does not change which set is found.
+ * The owner of a set is not considered. The result is the live set of the name
+ * or, if there is none, the last one of that name while it exists, so that a
+ * server that attaches too late gets an error that says how the set ended.
  *
  * Errors: %EISCONN the file is bound already; %EINVAL @creator is no user of
- * the caller's namespace; %ENOENT there is no such set, or
- * the caller may not know of it; %EACCES the caller may see the set but not
- * join it; %EBADF, %EINVAL @fd is no file, no bound set file; %EBUSY the set
- * has or had a server; %EAGAIN secondary: the set is not configured yet;
- * %EPIPE the set has terminated; %EDQUOT the user takes part in, or looks at, too
- * many sets.
+ * the caller's namespace; %ENOENT there is no such set, or the caller may not see
+ * it; %EACCES the caller may see the set but not join it; %EBADF @fd is not open;
+ * %EINVAL @fd is not a bound set file; %EBUSY the set has or had a server;
+ * %EAGAIN secondary: the set is not configured yet; %EPIPE the set has
+ * terminated; %EDQUOT the limit of memberships of the user is reached.
  */
 struct vdiset_attach {
 	__u32 size;
@@ -416,11 +412,11 @@ struct vdiset_attach {
  * @size: sizeof(struct vdiset_get_config)
  * @flags: VDISET_CONFIG_WAIT: wait until the server has ended configuration
  * @timeout_ns: longest wait; 0 without VDISET_CONFIG_WAIT
- * @out_config: the configuration, as requested or as fixed
- * @out_state: enum vdiset_set_state it belongs to
+ * @out_config: the configuration, as requested by the client or set by the server
+ * @out_state: enum vdiset_set_state that @out_config belongs to
  * @reserved: 0
  *
- * Errors: %ETIMEDOUT; %EINTR a signal came.
+ * Errors: %ETIMEDOUT; %EINTR.
  */
 struct vdiset_get_config {
 	__u32 size;
@@ -444,7 +440,8 @@ struct vdiset_get_config {
  *	%VDISET_MAX_DEPTH; 0 = %VDISET_DEFAULT_DEPTH
  * @reserved: 0
  *
- * CONNECTED -> CONFIGURABLE. Kept for GET_CONFIG, not interpreted.
+ * CONNECTED -> CONFIGURABLE. The values are reported by GET_CONFIG; only @depth is
+ * interpreted.
  */
 struct vdiset_configure {
 	__u32 size;
@@ -466,8 +463,8 @@ struct vdiset_configure {
  * @name_len: its length
  * @index: the device, 0 to device_count - 1
  *
- * Gives a device its name before anybody opens it; legal in CONFIGURABLE. A
- * device that is not named here takes the first unknown name it is opened by.
+ * Names a device before it is opened; only in CONFIGURABLE. An unnamed device
+ * gets the first unknown name that OPEN_DEVICE is called with.
  *
  * Errors: %EEXIST another device has the name; %EBUSY the device has another
  * name.
@@ -489,24 +486,25 @@ struct vdiset_name_device {
  *	pages, a large one to whole huge pages
  * @out_area_size: size the area has, or will have after END_CONFIG
  *
- * In CONFIGURABLE the requests are added up for END_CONFIG; in INITIALIZING
- * and ACTIVE the area grows at once, and what is mapped stays where it is. Then
- * it grows by at least its own size, up to 2 MiB: a server cannot use up the
- * mappings that its clients' processes may have by growth in small steps.
- * Memory is allocated and charged to the caller's memory cgroup by the call, on
- * the NUMA nodes that the caller's memory policy names (see set_mempolicy(2)):
- * by default those next to the processor that it runs on. Pages that nobody has
- * locked (mlock(2)) may be swapped out.
+ * In CONFIGURABLE the requests are added up for END_CONFIG. In INITIALIZING and
+ * ACTIVE the area grows immediately; existing mappings stay valid. It then grows
+ * by at least its own size, up to 2 MiB, so that a server that grows it in small
+ * steps cannot exhaust the number of mappings of its clients' processes.
+ * The request allocates the memory and charges it to the caller's memory cgroup,
+ * on the NUMA nodes of the caller's memory policy (see set_mempolicy(2)), by
+ * default on the node of the processor that it runs on. Pages that are not locked
+ * (mlock(2)) may be swapped out.
  *
  * Memory is allocated in steps of at most 4 MiB. A signal, or io_uring work for
- * the caller, ends the call with %EINTR between two steps; what is allocated
- * stays, charged to the user, and the next call goes on from there. An abort ends
- * it with %ECANCELED after the step in progress, and the memory of this request is
- * released.
+ * the caller, ends the request with %EINTR between two steps; the allocated memory
+ * is kept, charged to the user, and a repeated request continues from there. An
+ * abort ends the request with %ECANCELED after the current step, and its memory is
+ * freed. During the first step of a request signals are blocked in the calling
+ * thread, so that a signal for the process may be handled by another thread.
  *
- * Errors: %ENOMEM no memory, or over the limit of the set or of all sets (no
- * process is killed for it); %EDQUOT over the limit of the user; %EINTR
- * interrupted as described, call again.
+ * Errors: %ENOMEM out of memory, or beyond the limit of the set or of all sets
+ * (the OOM killer is not called); %EDQUOT beyond the limit of the user; %EINTR
+ * interrupted as described: repeat the request.
  */
 struct vdiset_request_buffers {
 	__u32 size;
@@ -522,13 +520,13 @@ struct vdiset_request_buffers {
  * @flags: 0
  * @out_config: the configuration as the client will see it
  *
- * Allocates rings (which count against a limit of their own) and area (as
- * REQUEST_BUFFERS does); CONFIGURABLE -> INITIALIZING, which GET_CONFIG of the
- * clients waits for. Both count against the limits of the caller's user; should
- * the server leave before the clients do, against those of one of them. On
- * %ENOMEM or %EDQUOT the set stays CONFIGURABLE and all earlier REQUEST_BUFFERS
- * are forgotten; on %EINTR (see there) the set stays CONFIGURABLE and a repeated
- * call goes on with the allocation.
+ * CONFIGURABLE -> INITIALIZING, which GET_CONFIG of the clients waits for.
+ * Allocates the rings (which have a limit of their own) and the area (as
+ * REQUEST_BUFFERS does). Both are charged to the caller's user; if the server's
+ * files are released before those of the clients, the charge moves to the user of
+ * one of them. On %ENOMEM or %EDQUOT the set stays CONFIGURABLE and earlier
+ * REQUEST_BUFFERS are discarded; on %EINTR (see there) the set stays CONFIGURABLE
+ * and a repeated request continues the allocation.
  */
 struct vdiset_end_config {
 	__u32 size;
@@ -544,18 +542,18 @@ struct vdiset_end_config {
  * @name: pointer to the name of the device
  * @name_len: its length
  * @out_fd: the device file, close-on-exec
- * @out_index: which device of the set it is
+ * @out_index: index of the device in the set
  * @out_depth: entries of each ring
  * @out_ro_size: size of the read-only mapping at %VDISET_MMAP_RO
  * @out_rw_size: size of the read-write mapping at %VDISET_MMAP_RW
  * @out_peer_offset: offset of the peer's region in the read-only mapping
  * @reserved: 0
  *
- * Each device is opened at most once by the server and once by one client. A
- * client may still open a device that the server has closed.
+ * The server may open each device once, and one client may open it once. A client
+ * may still open a device that the server has closed.
  *
- * Errors: %ENOENT no device has this name and all are named; %EBUSY this side
- * has opened the device before; %ENOSPC this side has opened every device;
+ * Errors: %ENOENT all devices have names, and none has this one; %EBUSY this side
+ * has opened the device before; %ENOSPC this side has opened all devices;
  * %EMFILE, %ENFILE too many open files.
  */
 struct vdiset_open_device {
@@ -573,7 +571,7 @@ struct vdiset_open_device {
 };
 #define VDISET_OPEN_DEVICE	_IO(VDISET_IOC_TYPE, 0x08)
 
-/* flags of struct vdiset_wait and struct vdiset_device_wait; not none */
+/* flags of struct vdiset_wait and struct vdiset_device_wait; at least one */
 #define VDISET_WAIT_KICK	(1U << 0)
 #define VDISET_WAIT_SLEEP	(1U << 1)
 
@@ -584,14 +582,14 @@ struct vdiset_open_device {
  *	VDISET_WAIT_SLEEP: then wait until any client kicks
  * @timeout_ns: longest wait; 0 without VDISET_WAIT_SLEEP
  * @kick: bit n = device n; 0 without VDISET_WAIT_KICK
- * @seen: @out_events of the last call, at first 0
- * @out_events: counts the clients' kicks; written on success only
+ * @seen: @out_events of the previous call; 0 in the first one
+ * @out_events: number of kicks by clients, modulo 2^32; written on success only
  *
- * Legal from INITIALIZING on. Sleeps only while the count equals @seen, so a
- * kick between two calls is not missed.
+ * From INITIALIZING on. Sleeps only while the count equals @seen, so that a kick
+ * between two calls is not missed.
  *
- * Errors: %ETIMEDOUT; %EINTR a signal came; %EPIPE the set has TERMINATED and
- * no kick came since @seen.
+ * Errors: %ETIMEDOUT; %EINTR; %EPIPE the set has TERMINATED and there was no kick
+ * since @seen.
  */
 struct vdiset_wait {
 	__u32 size;
@@ -609,13 +607,13 @@ struct vdiset_wait {
  * @flags: 0
  * @reason: %VDISET_REASON_SIGNAL, %VDISET_REASON_PROTOCOL or
  *	%VDISET_REASON_TIMEOUT
- * @code: any number, kept in the record
- * @text: a short explanation for the others, NUL-terminated
+ * @code: any number, stored in the abort record
+ * @text: a short explanation for the other parties, NUL-terminated
  *
- * Legal in every state. The first abort is recorded, moves the set to ABORTED
- * and wakes every waiter of the set in every process, which then return
- * %ECANCELED; the call itself waits for nobody. Later ones change nothing and
- * succeed, as does aborting a TERMINATED set.
+ * In every state. The first abort is recorded, moves the set to ABORTED and wakes
+ * all waiting threads of all processes, whose requests return %ECANCELED. The
+ * request does not wait for them. Later aborts, and aborts of a TERMINATED set,
+ * succeed without effect.
  *
  * Errors: %EACCES an observer without write access.
  */
@@ -643,9 +641,9 @@ struct vdiset_abort {
  * @out_client_devices: devices a client has opened
  * @out_server_devices: devices the server has opened
  * @out_config: the configuration
- * @out_primary: primary client; role 0 when it has gone
- * @out_server: server; role 0 when there is none (any more)
- * @out_abort: why the set was aborted
+ * @out_primary: primary client; role 0 after it has left
+ * @out_server: server; role 0 before it has attached and after it has left
+ * @out_abort: abort record
  * @out_name_len: length of the name
  * @out_name: the name, then zeros
  * @out_creator: effective user id of the process that created the set
@@ -682,16 +680,16 @@ struct vdiset_status {
  * @flags: 0
  * @index: the device, 0 to device_count - 1
  * @out_state: enum vdiset_device_state
- * @out_client: the client that has it open; role 0 when none
- * @out_server: the server, when it has it open; role 0 when not
- * @out_commands: commands sent, as the server says
- * @out_completions: commands completed, as the client says
- * @out_bytes: bytes transferred, as the client says
+ * @out_client: the client that has it open; role 0 if there is none
+ * @out_server: the server if it has it open; role 0 otherwise
+ * @out_commands: commands sent, as reported by the server's region
+ * @out_completions: commands completed, as reported by the client's region
+ * @out_bytes: bytes transferred, as reported by the client's region
  * @out_server_waited_ns: how long the server slept with commands outstanding
- *	on this device: the client is slow
- * @out_client_waited_ns: how long the client slept without a command: the
- *	server is slow
- * @out_name_len: length of the name, 0 when it has none yet
+ *	on this device, which means that the client is slow
+ * @out_client_waited_ns: how long the client slept without a command, which means
+ *	that the server is slow
+ * @out_name_len: length of the name; 0 while it has none
  * @out_name: the name, then zeros
  * @reserved: 0
  *
@@ -719,8 +717,8 @@ struct vdiset_device_status {
  * struct vdiset_list - ioctl(VDISET_LIST), any set file
  * @size: sizeof(struct vdiset_list)
  * @flags: 0
- * @cursor: in: 0, or the number the last call returned; out: the number of the
- *	next set that the caller may see
+ * @cursor: in: 0, or the number that the previous call returned; out: the number
+ *	of the next set that the caller may see
  * @out_creator: effective user id of the process that created it, in the caller's
  *	namespace
  * @out_state: enum vdiset_set_state
@@ -728,7 +726,7 @@ struct vdiset_device_status {
  * @out_name: the name, then zeros
  * @reserved: 0
  *
- * Errors: %ENOENT there are no more; %EINTR a fatal signal.
+ * Errors: %ENOENT no more sets; %EINTR a fatal signal.
  */
 struct vdiset_list {
 	__u32 size;
@@ -747,13 +745,12 @@ struct vdiset_list {
  * @size: sizeof(struct vdiset_close)
  * @flags: 0
  *
- * The orderly end of a party, to be followed by close(2). Orderly for the
- * primary client and the server once the set has TERMINATED, for a secondary
- * client when each device it opened was closed by the server, for an observer
- * always; then what follows (death included) means nothing to the set. Called
- * too early it aborts the set with %VDISET_REASON_CLOSED and fails with
- * %EBUSY; on a set aborted before, it succeeds. In both cases the party has
- * left all the same. A second call gives %EBADFD.
+ * The party leaves the set in order; close(2) follows. The primary client and the
+ * server may leave when the set has TERMINATED, a secondary client when the server
+ * has closed each device that it opened, an observer at any time; afterwards
+ * the death of the process does not affect the set. An earlier CLOSE aborts the set
+ * with %VDISET_REASON_CLOSED and fails with %EBUSY; in an aborted set it succeeds.
+ * The party has left in each of these cases. A second call returns %EBADFD.
  */
 struct vdiset_close {
 	__u32 size;
@@ -767,13 +764,14 @@ struct vdiset_close {
  * @flags: VDISET_WAIT_KICK: wake the other side of the device;
  *	VDISET_WAIT_SLEEP: then wait until the peer's tail is not @seen
  * @timeout_ns: longest wait; 0 without VDISET_WAIT_SLEEP
- * @seen: value of the peer's tail up to which the caller has fetched
+ * @seen: the peer's tail up to which the caller has read the ring
  * @reserved: 0
  *
- * What is in the ring comes before the end of the device: after DEVICE_CLOSE
- * the call succeeds until the tail is @seen, then it gives %EPIPE.
+ * Entries in the ring take precedence over the end of the device: after
+ * DEVICE_CLOSE the request succeeds until the tail equals @seen, then it returns
+ * %EPIPE.
  *
- * Errors: %ETIMEDOUT; %EINTR a signal came; %EPIPE the device was closed.
+ * Errors: %ETIMEDOUT; %EINTR; %EPIPE the device was closed.
  */
 struct vdiset_device_wait {
 	__u32 size;
@@ -789,10 +787,10 @@ struct vdiset_device_wait {
  * @size: sizeof(struct vdiset_device_close)
  * @flags: 0
  *
- * The server's orderly end of a device. When it was the last of the set's
- * devices the set becomes TERMINATED.
+ * The server closes a device in order. After the last device the set becomes
+ * TERMINATED.
  *
- * Errors: %EPIPE closed before.
+ * Errors: %EPIPE the device was closed before.
  */
 struct vdiset_device_close {
 	__u32 size;
@@ -803,15 +801,15 @@ struct vdiset_device_close {
 /**
  * DOC: poll
  *
- * Device file: %EPOLLIN when the peer's tail differs from the head the caller
- * has published; %EPOLLHUP when the server has closed the device; %EPOLLERR
- * and %EPOLLHUP when the set is aborted. Set need_wakeup before polling, as
- * before a wait: only a kick wakes a poller.
+ * Device file: %EPOLLIN if the peer's tail differs from the head that the caller
+ * has stored; %EPOLLHUP after the server has closed the device; %EPOLLERR and
+ * %EPOLLHUP in an aborted set. Store need_wakeup before polling, as before a wait:
+ * only a kick wakes a polling thread.
  *
- * Set file: %EPOLLIN for a client once the set is configured, for the server
- * when any device has a completion to fetch; %EPOLLHUP when the set has
- * TERMINATED; %EPOLLERR and %EPOLLHUP when it is aborted. Bind the file before
- * it is added to an epoll: an unbound one gives %EPOLLERR and wakes nobody.
+ * Set file: %EPOLLIN for a client after the set was configured, for the server if
+ * any device has a completion to read; %EPOLLHUP after the set has TERMINATED;
+ * %EPOLLERR and %EPOLLHUP in an aborted set. Bind the file before adding it to an
+ * epoll instance: an unbound file reports %EPOLLERR and never wakes a thread.
  */
 
 /**
@@ -820,32 +818,32 @@ struct vdiset_device_close {
  * All mappings are MAP_SHARED and not executable.
  *
  * Set file, server and clients, from INITIALIZING on: the area at offset
- * %VDISET_MMAP_AREA, any page-aligned part of it, readable and writable. It
- * stays valid until munmap(2), whatever becomes of the set and of the file
- * (and counts against the limits as long), and can be used for O_DIRECT,
+ * %VDISET_MMAP_AREA, any page-aligned part of it, readable and writable. The
+ * mapping stays valid until munmap(2), even after the end of the set and of the
+ * file, and its memory stays charged until then. It can be used for O_DIRECT,
  * io_uring fixed buffers, futexes and mlock(2).
  *
- * Device file: at %VDISET_MMAP_RO, whole, read-only for ever: one page that
- * begins with struct vdiset_state_page, then the peer's region; at
- * %VDISET_MMAP_RW, whole: the own region. These are not inherited by fork(2),
- * unless by madvise(MADV_DOFORK).
+ * Device file: at %VDISET_MMAP_RO, as a whole and permanently read-only: one page
+ * that begins with struct vdiset_state_page, then the peer's region; at
+ * %VDISET_MMAP_RW, as a whole: the caller's region. Children do not inherit these
+ * mappings, unless after madvise(MADV_DOFORK).
  *
- * Errors of mmap(2): %EINVAL not shared, or not exactly the offset and length
- * asked for here; %EACCES write or execute access where there is none (%EPERM
- * for execute access on some kernels); %EBADFD the set has no area yet;
- * %ENOTCONN, %EPERM as for the ioctls.
+ * Errors of mmap(2): %EINVAL not MAP_SHARED, or another offset or length than
+ * listed here; %EACCES write or execute access that is not permitted (%EPERM for
+ * execute access on some kernels); %EBADFD the set has no area yet; %ENOTCONN,
+ * %EPERM as for the ioctls.
  */
 #define VDISET_MMAP_AREA	0x0
 #define VDISET_MMAP_RO		0x0
 #define VDISET_MMAP_RW		0x10000000
 
 /**
- * struct vdiset_state_page - what the kernel tells a device's two sides
- * @set_state: enum vdiset_set_state; reading it costs no system call
+ * struct vdiset_state_page - state of a set and device, written by the kernel
+ * @set_state: enum vdiset_set_state
  * @device_state: enum vdiset_device_state
  * @depth: entries of each ring
  * @reserved: 0
- * @area_size: present size of the area, a multiple of the page size
+ * @area_size: current size of the area, a multiple of the page size
  */
 struct vdiset_state_page {
 	__u32 set_state;
@@ -859,18 +857,18 @@ struct vdiset_state_page {
  * struct vdiset_region - head of a side's region; its ring's entries follow
  * @tail: next entry the owner will produce
  * @head: next entry the owner will consume
- * @need_wakeup: not 0: the owner sleeps or is about to, kick it. Either 1 each
- *	time, or another number above 1 for each sleep, of which a peer may kick
- *	one only once; see "DOC: rings"
+ * @need_wakeup: not 0 if the owner sleeps or is about to sleep and needs a kick.
+ *	Either always 1, or a different number above 1 for each sleep, so that the
+ *	peer needs to kick each sleep only once; see "DOC: rings"
  * @operations: server: commands sent; client: commands completed
- * @bytes: client: bytes transferred; server: bytes asked for
+ * @bytes: client: bytes transferred; server: bytes requested
  * @reserved0: fills the cache line
  * @reserved1: fills the cache line
  * @reserved2: fills the cache line
  * @reserved3: fills the cache line
  *
- * One cache line each for what is written at different times. The last two
- * are shown to the user, nothing depends on them.
+ * Members that are written at different times are in cache lines of their own.
+ * @operations and @bytes are statistics for DEVICE_STATUS.
  */
 struct vdiset_region {
 	__u32 tail;
