@@ -16,7 +16,8 @@ PARTS := $(patsubst %/Makefile,%,$(wildcard libvdi/Makefile tools/Makefile postg
 TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
 RELEASE := $(shell uname -r)
 
-.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check check-debug
+.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
+.PHONY: lint abi
 .PHONY: bench bench-gate bench-tables bench-postgres
 .PHONY: install dkms-install clean distclean
 
@@ -29,6 +30,9 @@ help:
 	@echo 'demo             a backup and a restore, in a virtual machine'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS);'
 	@echo '                 what is about programs on the last only, FULL=1: on each'
+	@echo 'check-quick      most of them for the last kernel, some minutes'
+	@echo 'lint             checkpatch, shellcheck and others: selftests/lint'
+	@echo 'abi              compare the interfaces with the last release'
 	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
 	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
 	@echo 'bench            what a command costs, beside pipes, sockets and semaphores'
@@ -74,6 +78,16 @@ demo: deps
 check: deps
 	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
 	$(Q)selftests/check $(KERNELS)
+
+check-quick: deps
+	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
+	$(Q)selftests/check --quick $(lastword $(KERNELS))
+
+lint: deps
+	$(Q)selftests/lint
+
+abi: deps
+	$(Q)selftests/abi
 
 check-debug: deps
 	$(MAKE_IN) all selftests

@@ -163,6 +163,8 @@ static int vdiset_is_file(const void *wanted, struct file *file,
  *
  * Without the hint, closing N descriptors of one file in a row, as close_range(2) does,
  * would search the table from its beginning N times, O(N^2).
+ *
+ * Return: whether it does.
  */
 bool vdiset_holds_file(struct file *file, unsigned int *fd_hint)
 {
@@ -187,6 +189,8 @@ bool vdiset_holds_file(struct file *file, unsigned int *fd_hint)
  * A table other than the caller's current one is being destroyed (exit). In the current
  * table the descriptor has been removed before the flush; if it has another descriptor
  * of the file (dup), the owner still holds it.
+ *
+ * Return: whether it does.
  */
 bool vdiset_owner_leaves(struct file *file, fl_owner_t id, fl_owner_t owner,
 			 unsigned int *fd_hint)

@@ -4,10 +4,10 @@
  *
  * Objects and the references that keep them alive:
  *
- *   set file, device file  --ref-->  party  --ref-->  set
- *   set file, device file  --ref-->  set
- *   mappings of rings      --pin-->  device file, and each ring page
- *   mappings of the area   --pin-->  the shmem file, its account, the module
+ *   set files, device files  --ref-->  party  --ref-->  set
+ *   set files, device files  --ref-->  set
+ *   mappings of rings        --pin-->  device file, and each ring page
+ *   mappings of the area     --pin-->  the shmem file, its account, the module
  *
  * A set is freed with its last file; its memory is freed with the last file of a party
  * that is not an observer. limits.c says what is charged to which user. A party (one

@@ -5,7 +5,7 @@
 # directory.  Tests of any kind are run and counted; the whole output is left
 # in $log, and "total" has the last word.
 
-# A lane's counts are its own, and added up from its file.
+# A worker's counts are its own, and added up from its file.
 # shellcheck disable=SC2030,SC2031
 passed=0 failed=0 skipped=0 summary=()
 
@@ -78,30 +78,30 @@ one_program() {
 	return "$(($2 != 0))"
 }
 
-# lane NAME COMMAND: COMMAND's tests beside others, in the background; after all of
-# them "lanes NAME..." waits for these and counts them.
-lane() {
+# worker NAME COMMAND: COMMAND's tests beside others, in the background; after all of
+# them "workers NAME..." waits for these and counts them.
+worker() {
 	# what is in the background does not see Ctrl-C
 	trap 'trap "" TERM; kill 0; exit 130' INT TERM
 	(
 		trap - INT TERM
 		passed=0 failed=0 skipped=0 summary=()
 		"$2"
-		printf '%s\n' "$passed $failed $skipped" "${summary[@]}" > "$log/lane.$1"
+		printf '%s\n' "$passed $failed $skipped" "${summary[@]}" > "$log/worker.$1"
 	) &
 }
 
-lanes() {
+workers() {
 	local name p f s
 	wait
 	for name; do
 		p=0 f=1 s=0
-		if ! read -r p f s < "$log/lane.$name"; then
+		if ! read -r p f s < "$log/worker.$name"; then
 			echo "  FAIL    $name: its results cannot be read"
 			p=0 f=1 s=0
 		fi
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-		mapfile -t -O ${#summary[@]} summary < <(tail -n +2 "$log/lane.$name")
+		mapfile -t -O ${#summary[@]} summary < <(tail -n +2 "$log/worker.$name")
 	done
 }
 

@@ -8,7 +8,7 @@
 # shellcheck disable=SC2317 # run_tests calls them
 
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . "$here/tap.sh"
 top=$(cd -- "$here/../.." && pwd -P)
 vdi=$top/build/tools/vdi

@@ -8,7 +8,7 @@
 #
 # shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 vdi=$(cd ../.. && pwd -P)/build/tools/vdi
 [ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"

@@ -7,7 +7,7 @@
 #
 # shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
 
-# shellcheck source=selftests/flight.sh
+# shellcheck source=selftests/programs/flight.sh
 . ./flight.sh
 
 every_way() { # DIR

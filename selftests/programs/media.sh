@@ -8,7 +8,7 @@
 # shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
 # shellcheck disable=SC2059,SC2012 # an escape is wanted; names are ours
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 vdi=$(cd ../.. && pwd -P)/build/tools/vdi
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-media.XXXXXX")

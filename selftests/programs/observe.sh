@@ -6,7 +6,7 @@
 #
 # shellcheck disable=SC2317 # called by their names
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 root=$(cd ../.. && pwd -P)
 vdi=$root/build/tools/vdi

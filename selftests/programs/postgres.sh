@@ -5,7 +5,7 @@
 # can be cut short. Needs the built tree two levels up, a PostgreSQL server,
 # root and a loaded module.
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 top=$(cd ../.. && pwd -P)
 vdi=$top/build/tools/vdi

@@ -5,7 +5,7 @@
 # that fail. Needs the built tree two levels up, root, a user postgres and a
 # loaded module; no server.
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 top=$(cd ../.. && pwd -P)
 vdi=$top/build/tools/vdi

@@ -5,7 +5,7 @@
 # built tree two levels up and a loaded module.
 
 # shellcheck disable=SC2317,SC2086 # called by their names; numbers and words
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 vdi=$(cd ../.. && pwd -P)/build/tools/vdi
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-profiles.XXXXXX")

@@ -5,7 +5,7 @@
 # Linux SDK on libsqlvdi.so, those ported from Windows on libvdi.hpp; and what
 # such programs do wrong.
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 root=$(cd ../.. && pwd -P)
 clients=$PWD/clients

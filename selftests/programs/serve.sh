@@ -6,7 +6,7 @@
 #
 # shellcheck disable=SC2317,SC2086,SC2154 # called by their names; numbers; ours
 
-# shellcheck source=selftests/serve_client.sh
+# shellcheck source=selftests/programs/serve_client.sh
 . ./serve_client.sh
 
 tests+=(every_profile_with_1_2_8_devices)

@@ -8,7 +8,7 @@
 #
 # shellcheck disable=SC2034,SC2317,SC2086 # used and called there; numbers and words
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 root=$(cd ../.. && pwd -P)
 vdi=$root/build/tools/vdi

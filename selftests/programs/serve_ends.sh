@@ -6,7 +6,7 @@
 #
 # shellcheck disable=SC2016,SC2317,SC2086,SC2154 # for another shell; called by their names; numbers; ours
 
-# shellcheck source=selftests/serve_client.sh
+# shellcheck source=selftests/programs/serve_client.sh
 . ./serve_client.sh
 
 tests+=(aborted_and_killed_in_every_phase)

@@ -5,7 +5,7 @@
 #
 # shellcheck disable=SC2317,SC2086,SC2154 # called by their names; numbers; ours
 
-# shellcheck source=selftests/serve_client.sh
+# shellcheck source=selftests/programs/serve_client.sh
 . ./serve_client.sh
 
 declare -A name=([38]=HANDLE_EOF [50]=NOT_SUPPORTED [112]=DISK_FULL [1100]=END_OF_MEDIA

@@ -10,7 +10,7 @@
 # database recovers from it as from a loss of power.
 
 # shellcheck disable=SC2317,SC2086 # called by their names; numbers
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 top=$(cd ../.. && pwd -P)
 vdi=$top/build/tools/vdi

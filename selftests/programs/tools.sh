@@ -4,7 +4,7 @@
 # vdi, as its users call it: streams there and back, what goes wrong, what is
 # left behind. Needs the built tree two levels up and a loaded module.
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 root=$(cd ../.. && pwd -P)
 vdi=$root/build/tools/vdi

@@ -6,7 +6,7 @@
 #
 # shellcheck disable=SC2317,SC2086 # called by their names; numbers
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 root=$(cd ../.. && pwd -P)
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-trust.XXXXXX")

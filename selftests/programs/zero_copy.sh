@@ -7,7 +7,7 @@
 #
 # shellcheck disable=SC2317,SC2034,SC2086 # called by their names; tap.sh; numbers
 
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 root=$(cd ../.. && pwd -P)
 vdi=$root/build/tools/vdi
