@@ -355,7 +355,7 @@ static uint64_t realtime(void)
 	return ts.tv_sec * SEC + ts.tv_nsec;
 }
 
-TEST_F(abort, first_wins)
+TEST_F(abort, first_abort_is_recorded)
 {
 	bool over = variant->state == VDISET_STATE_TERMINATED;
 	int fd = variant->state > VDISET_STATE_CREATED ? self->s.server :
@@ -392,7 +392,7 @@ TEST_F(abort, first_wins)
 }
 
 /* The neighbours go on. */
-TEST_F(abort, only_this_set)
+TEST_F(abort, other_sets_unaffected)
 {
 	struct vd_set other;
 

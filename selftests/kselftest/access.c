@@ -303,7 +303,7 @@ static long attach_then_become(struct vd_party *me, long uid, long gid)
 	return ret ? ret : become(me, uid, gid);
 }
 
-TEST_F(access, kept_once_joined)
+TEST_F(access, access_kept_after_joining)
 {
 	struct vdiset_status st;
 
@@ -433,7 +433,7 @@ static long list_one(struct vd_party *me, long id, long unused)
 	return l.out_creator | (long)l.out_state << 32;
 }
 
-TEST_F(access, list_names_the_creator)
+TEST_F(access, list_reports_creator)
 {
 	uint64_t id;
 
@@ -457,7 +457,7 @@ static long try_parameter(struct vd_party *me, long unused, long unused2)
 	return vd_write_file("/sys/module/vdiset/parameters/max_sets", "1");
 }
 
-TEST_F(access, limits_are_roots)
+TEST_F(access, only_root_changes_limits)
 {
 	if (!self->p)
 		SKIP(return, "not root");
@@ -555,7 +555,7 @@ TEST_F(access, ipc_owner)
 				   VDISET_ROLE_SERVER, 0));
 }
 
-TEST_F(access, every_other_capability)
+TEST_F(access, other_capabilities_grant_nothing)
 {
 	uint64_t id;
 
@@ -654,7 +654,7 @@ TEST_F(access, numbers_of_a_namespace)
 }
 
 /* Who created it is told by the kernel: a server may look, and refuse. */
-TEST_F(access, creator_is_known)
+TEST_F(access, creator_is_reported)
 {
 	struct vdiset_status st;
 	pid_t pid;

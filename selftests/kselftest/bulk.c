@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(bulk)
 	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
 }
 
-TEST_F_TIMEOUT(bulk, sums_agree_and_memory_is_back, 500)
+TEST_F_TIMEOUT(bulk, checksums_agree_memory_freed, 500)
 {
 	int64_t end;
 	struct vd_run run;

@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(traffic)
 	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
 }
 
-TEST_F_TIMEOUT(traffic, sums_agree, 120)
+TEST_F_TIMEOUT(traffic, checksums_agree, 120)
 {
 	struct vd_run run;
 

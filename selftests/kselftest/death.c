@@ -457,7 +457,7 @@ static int64_t one_death(FIXTURE_DATA(death) *self,
 	return took >= 0 && took < seen ? seen : took;
 }
 
-TEST_F_TIMEOUT(death, is_noticed, 90)
+TEST_F_TIMEOUT(death, is_detected, 90)
 {
 	struct vd_party *victim;
 	struct vdiset_status st;

@@ -45,7 +45,7 @@ static int index_of(int set, const char *name)
 	return ret < 0 ? ret : (int)o.out_index;
 }
 
-TEST_F(dev, the_first_has_the_sets_name)
+TEST_F(dev, first_has_name_of_set)
 {
 	ASSERT_EQ(0, begin(self));
 	EXPECT_EQ(0, index_of(self->s.server, self->s.name));
@@ -81,7 +81,7 @@ TEST_F(dev, unknown_name_when_all_are_named)
 	EXPECT_LE(0, index_of(self->secondary, "a"));
 }
 
-TEST_F(dev, this_side_has_it)
+TEST_F(dev, opened_twice_by_one_side)
 {
 	ASSERT_EQ(0, begin(self));
 	ASSERT_LE(0, index_of(self->s.server, "a"));
@@ -94,7 +94,7 @@ TEST_F(dev, this_side_has_it)
 	EXPECT_EQ(-EBUSY, index_of(self->s.primary, "b"));
 }
 
-TEST_F(dev, this_side_has_all)
+TEST_F(dev, all_opened_by_one_side)
 {
 	ASSERT_EQ(0, begin(self));
 	ASSERT_LE(0, index_of(self->s.server, "a"));
@@ -126,7 +126,7 @@ TEST_F(dev, named_before)
 	EXPECT_EQ(1, index_of(self->s.server, "any"));
 }
 
-TEST_F(dev, out_of_files)
+TEST_F(dev, fd_limit)
 {
 	struct rlimit lim = { 60, 60 };
 	int fd[64], n = 0;

@@ -681,7 +681,7 @@ static void shared(struct __test_metadata *_metadata,
 	check_end(_metadata, self, SERVER, SIGKILL);
 }
 
-TEST_F_TIMEOUT(held_exit, is_noticed, 240)
+TEST_F_TIMEOUT(held_exit, is_detected, 240)
 {
 	enum who who = variant->who;
 

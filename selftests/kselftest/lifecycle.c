@@ -300,7 +300,7 @@ TEST_F(life, name_free_after_death)
 	}
 }
 
-TEST_F(life, numbers_never_return)
+TEST_F(life, ids_not_reused)
 {
 	uint64_t last = 0;
 	char name[64];

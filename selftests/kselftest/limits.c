@@ -89,7 +89,7 @@ static int area(struct vd_set *s, uint64_t bytes)
 	return ret ? ret : vd_end_config(s->server);
 }
 
-TEST_F(limit, told_by_info)
+TEST_F(limit, info_reports_limits)
 {
 	struct vdiset_info info;
 	struct stat st;
@@ -322,7 +322,7 @@ TEST_F(limit, pinned_pages_still_count)
 }
 
 /* An observer keeps neither the memory nor the creator's share of the limits. */
-TEST_F(limit, observer_keeps_nothing)
+TEST_F(limit, observer_keeps_no_memory)
 {
 	int observer;
 
@@ -390,7 +390,7 @@ TEST_F(limit, ended_sets)
 }
 
 /* Nobody's server stays in sets that have ended: root is not to suffer. */
-TEST_F(limit, server_that_stays)
+TEST_F(limit, ended_sets_of_a_server_are_charged_to_it)
 {
 	struct vd_party *p[2];
 	int i, fd;
@@ -418,7 +418,7 @@ TEST_F(limit, server_that_stays)
 }
 
 /* Nobody's client stays: what the server paid for is the client's to pay. */
-TEST_F(limit, client_that_stays)
+TEST_F(limit, charge_moves_to_remaining_client)
 {
 	struct vd_set *s = self->s;
 	char name[64];
@@ -456,7 +456,7 @@ static pid_t hold_files(void)
 }
 
 /* Who has died pays for what is left only when nobody else is there. */
-TEST_F(limit, dead_that_is_held)
+TEST_F(limit, charge_moves_when_dead_party_is_held)
 {
 	struct vd_set *s = self->s;
 	char name[64];
@@ -594,7 +594,7 @@ static long vmstat(const char *field)
 	return value;
 }
 
-TEST_F_TIMEOUT(limit, more_than_there_is, 240)
+TEST_F_TIMEOUT(limit, larger_than_memory, 240)
 {
 	struct vd_set *s = &self->s[0];
 	long total = vd_meminfo("MemTotal") + vd_meminfo("SwapTotal");

@@ -109,7 +109,7 @@ TEST_F(ring, zeroed)
 	EXPECT_EQ(0, dirty);
 }
 
-TEST_F(ring, room_for_every_entry)
+TEST_F(ring, holds_depth_entries)
 {
 	size_t need = sizeof(struct vdiset_region) +
 		      variant->depth * VD_ENTRY_SIZE;
@@ -196,7 +196,7 @@ TEST_F(ring, not_private)
 				     MAP_PRIVATE, VDISET_MMAP_RW));
 }
 
-TEST_F(ring, only_whole)
+TEST_F(ring, partial_mapping_refused)
 {
 	size_t ro = self->d->ro_size, rw = self->d->rw_size;
 	static const off_t bad[] = { 4096, VDISET_MMAP_RW - 4096,
@@ -284,7 +284,7 @@ TEST_F(ring, fork_does_not_inherit)
 }
 
 /* What is mapped stays readable when the set and both files are gone. */
-TEST_F(ring, outlives_everything)
+TEST_F(ring, mapping_outlives_set_and_files)
 {
 	const volatile struct vdiset_state_page *state = self->d->state;
 
@@ -387,7 +387,7 @@ TEST_F(area, any_part)
 	EXPECT_EQ(0, map_errno(self->fd, AREA, PROT_READ, MAP_SHARED, 0));
 }
 
-TEST_F(area, nothing_beyond)
+TEST_F(area, sigbus_beyond_end)
 {
 	EXPECT_EQ(-EINVAL, map_errno(self->fd, AREA + 4096, RW, MAP_SHARED, 0));
 	EXPECT_EQ(-EINVAL, map_errno(self->fd, 4096, RW, MAP_SHARED, AREA));

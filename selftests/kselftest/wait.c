@@ -256,7 +256,7 @@ TEST_F(wait, kick_alone_does_not_end_it)
 }
 
 /* A wait is counted up to the kick that ends it, and beyond one in vain. */
-TEST_F(wait, waiting_is_counted)
+TEST_F(wait, wait_time_is_counted)
 {
 	struct later in_vain = { .ms = 50, .fn = kick_client, .self = self };
 	struct later l = { .ms = 200, .fn = send_and_kick, .self = self };

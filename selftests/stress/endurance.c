@@ -468,7 +468,7 @@ FIXTURE_TEARDOWN(endurance)
 	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
 }
 
-TEST_F_TIMEOUT(endurance, nothing_lost_and_memory_flat, 14400)
+TEST_F_TIMEOUT(endurance, no_data_lost_no_memory_growth, 14400)
 {
 	uint64_t wanted = env_number("VDISET_ENDURANCE_GIB", 1) * 1024 * MIB;
 	uint64_t seed = env_number("VDISET_ENDURANCE_SEED", time(NULL));

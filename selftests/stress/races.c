@@ -322,7 +322,7 @@ FIXTURE_TEARDOWN(races)
 	EXPECT_EQ(self->before.out_total_bytes, vd_info().out_total_bytes);
 }
 
-TEST_F_TIMEOUT(races, of_two, 3600)
+TEST_F_TIMEOUT(races, pairs_of_requests, 3600)
 {
 	unsigned int i, j;
 	int n = rounds();
@@ -335,7 +335,7 @@ TEST_F_TIMEOUT(races, of_two, 3600)
 	TH_LOG("%d races", (int)(n_steps * ARRAY_LEN(rivals)) * n);
 }
 
-TEST_F_TIMEOUT(races, nobody_sleeps_on, 3600)
+TEST_F_TIMEOUT(races, no_lost_wakeup, 3600)
 {
 	unsigned int i, j;
 	int n = 4 * rounds();
@@ -400,7 +400,7 @@ static int late_round(struct late *late)
 	return 0;
 }
 
-TEST_F_TIMEOUT(races, late_comers, 3600)
+TEST_F_TIMEOUT(races, late_attach, 3600)
 {
 	struct late late = { .refused = 0 };
 	int i, n = 20 * rounds();
@@ -573,7 +573,7 @@ static void *run_finder(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(races, of_names, 3600)
+TEST_F_TIMEOUT(races, create_of_one_name, 3600)
 {
 	struct names n = { .left = 50 * rounds() };
 	pthread_t creator[CREATORS], finder[FINDERS];
@@ -611,7 +611,7 @@ static void *run_toggle(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(races, a_processor_goes, 600)
+TEST_F_TIMEOUT(races, cpu_offline, 600)
 {
 	_Atomic int left = 2 * TOGGLES;
 	int n = 0, before = sysconf(_SC_NPROCESSORS_ONLN);
