@@ -78,16 +78,21 @@ one_program() {
 	return "$(($2 != 0))"
 }
 
-# worker NAME COMMAND: COMMAND's tests beside others, in the background; after all of
-# them "workers NAME..." waits for these and counts them.
+# worker NAME COMMAND...: COMMAND's tests in the background, once less than JOBS workers
+# are running; after all of them "workers NAME..." waits for these and counts them.
 worker() {
+	local name=$1
+	shift
 	# what is in the background does not see Ctrl-C
 	trap 'trap "" TERM; kill 0; exit 130' INT TERM
+	while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-1}" ] && [ -n "$(jobs -rp)" ]; do
+		wait -n
+	done
 	(
 		trap - INT TERM
 		passed=0 failed=0 skipped=0 summary=()
-		"$2"
-		printf '%s\n' "$passed $failed $skipped" "${summary[@]}" > "$log/worker.$1"
+		"$@"
+		printf '%s\n' "$passed $failed $skipped" "${summary[@]}" > "$log/worker.$name"
 	) &
 }
 
