@@ -6,26 +6,41 @@ KERNELS ?= 6.1 7.3
 # VM=0 leaves the virtual machine out: demo and check use /dev/vdiset here
 VM ?= 1
 export PREFIX DESTDIR VM
+# loads the module at boot
+MODULES_LOAD = $(PREFIX)/lib/modules-load.d/vdiset.conf
 
 # V=1 shows the commands.
 Q := $(if $(filter 1,$(V)),,@)
 MAKE_IN := $(Q)+$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory
 
 # in the order they need each other
-PARTS := $(patsubst %/Makefile,%,$(wildcard libvdi/Makefile tools/Makefile postgres/Makefile examples/Makefile))
-TESTS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile))
-RELEASE := $(shell uname -r)
+PARTS := libvdi tools postgres examples
+TESTS := selftests
 
-.PHONY: all help deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
+# postgres/ is left out where it cannot be built
+PG_SUPPORTED := 15
+PG_CONFIG ?= $(lastword $(wildcard $(PG_SUPPORTED:%=/usr/lib/postgresql/%/bin/pg_config)))
+no-postgres = $(or \
+	$(if $(PG_CONFIG),,no PostgreSQL $(PG_SUPPORTED): apt-get install postgresql-server-dev-$(lastword $(PG_SUPPORTED))), \
+	$(if $(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h),,no headers of its server: apt-get install postgresql-server-dev-$(lastword $(PG_SUPPORTED))), \
+	$(if $(shell pkg-config --exists libarchive || echo n),no libarchive: apt-get install libarchive-dev))
+export PG_CONFIG
+# the kernel that modules are built and installed for
+KVER ?= $(shell uname -r)
+
+.PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
 .PHONY: lint abi
 .PHONY: bench bench-gate bench-tables bench-postgres
-.PHONY: install dkms-install clean distclean
+.PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
 all: $(PARTS)
 
+prerequisites:
+	$(Q)packaging/prerequisites
+
 help:
 	@echo 'all              the library, the tools, the PostgreSQL target (the default)'
-	@echo 'modules          vdiset.ko for the running kernel, $(RELEASE)'
+	@echo 'modules          vdiset.ko for the kernel $(KVER)'
 	@echo 'deps             install what the build and the tests need (root)'
 	@echo 'demo             a backup and a restore, in a virtual machine'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS);'
@@ -40,8 +55,10 @@ help:
 	@echo 'bench-tables     what finding a set costs beside many sets and calls of another user'
 	@echo 'bench-postgres   CPU time of a PostgreSQL backup, beside pg_basebackup'
 	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
-	@echo 'modules_install  vdiset.ko to /lib/modules/$(RELEASE)'
-	@echo 'dkms-install     vdiset.ko through dkms, for every kernel to come'
+	@echo 'modules_install  vdiset.ko to /lib/modules/$(KVER); KVER=RELEASE for another kernel'
+	@echo 'dkms-install     vdiset.ko through dkms, for this and every later kernel; KVER=RELEASE'
+	@echo 'uninstall, modules_uninstall, dkms-remove'
+	@echo '                 remove what these have installed'
 	@echo 'clean            remove what was built'
 	@echo 'distclean        and everything else below build/'
 	@echo
@@ -55,20 +72,33 @@ deps:
 # each needs those before it
 tools postgres examples: $(filter libvdi,$(PARTS))
 postgres: $(filter tools,$(PARTS))
-$(PARTS) $(TESTS):
+$(PARTS): | prerequisites
+$(filter-out postgres,$(PARTS)) $(TESTS):
 	$(MAKE_IN) -C $@
 
-modules:
-	$(Q)vm/build-module --host
+postgres:
+	$(if $(no-postgres),@echo "  SKIP    postgres: $(no-postgres)",$(MAKE_IN) -C $@)
 
+modules:
+	$(Q)vm/build-module --host $(KVER)
+
+# by the kernel's own makefiles, which strip, sign and compress as that kernel does
 modules_install: modules
-	$(Q)install -D -m 644 build/module/host/kernel/vdiset.ko \
-		$(DESTDIR)/lib/modules/$(RELEASE)/updates/vdiset.ko
-	$(Q)$(if $(DESTDIR),:,depmod -a $(RELEASE))
+	$(Q)command -v dkms > /dev/null && dkms status -m vdiset | grep -q . && \
+		{ echo 'vdiset is installed with dkms: make dkms-remove first' >&2; exit 1; } || :
+	$(Q)env -u MAKEFLAGS $(MAKE) -s -C /lib/modules/$(KVER)/build M=$(CURDIR)/build/module/host-$(KVER)/kernel \
+		INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates INSTALL_MOD_STRIP=1 DEPMOD=true \
+		$(if $(wildcard /lib/modules/$(KVER)/build/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) modules_install
+	$(Q)install -D -m 644 packaging/modules-load.conf $(DESTDIR)$(MODULES_LOAD)
+	$(Q)$(if $(DESTDIR),:,depmod -a $(KVER))
+
+modules_uninstall:
+	$(Q)rm -f $(DESTDIR)/lib/modules/$(KVER)/updates/vdiset.ko* $(DESTDIR)$(MODULES_LOAD)
+	$(Q)$(if $(DESTDIR),:,depmod -a $(KVER))
 
 # VM=0 without the module would test nothing
 load: $(if $(wildcard /dev/vdiset),,modules)
-	$(Q)test -e /dev/vdiset || insmod build/module/host/kernel/vdiset.ko
+	$(Q)test -e /dev/vdiset || insmod build/module/host-$(KVER)/kernel/vdiset.ko
 
 # Sub-makes, so that deps has run before anything looks for what it installs.
 demo: deps
@@ -115,19 +145,27 @@ bench-postgres: deps
 	$(Q)bench/postgres
 
 install: all
-	$(Q)for part in $(PARTS); do \
+	$(Q)for part in $(if $(no-postgres),$(filter-out postgres,$(PARTS)),$(PARTS)); do \
 		$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $$part install || exit; \
 	done
 	$(Q)install -D -m 644 include/uapi/linux/vdiset.h $(DESTDIR)$(PREFIX)/include/linux/vdiset.h
+	$(Q)$(if $(DESTDIR),:,ldconfig)
 
-dkms-install: SRC = $(DESTDIR)/usr/src/vdiset-$(VERSION)
+# what install installs, wherever it has put it
+uninstall:
+	$(Q)rm -rf build/uninstall
+	$(Q)$(MAKE) -s --no-print-directory install DESTDIR=$(CURDIR)/build/uninstall
+	$(Q)cd build/uninstall && find . ! -type d | while read -r f; do rm -f "$(DESTDIR)/$$f"; done
+	$(Q)rm -rf build/uninstall
+	$(Q)$(if $(DESTDIR),:,ldconfig)
+
 dkms-install:
-	$(Q)command -v dkms > /dev/null || { echo 'dkms is missing: apt-get install dkms' >&2; exit 1; }
-	$(Q)rm -rf $(SRC)
-	$(Q)for f in dkms.conf $$(find kernel include/uapi -name '*.[ch]' ! -name '*.mod.c' -o -name Kbuild); do \
-		install -D -m 644 $$f $(SRC)/$$f || exit; \
-	done
-	$(Q)$(if $(DESTDIR),:,dkms install --force vdiset/$(VERSION))
+	$(Q)$(if $(DESTDIR),packaging/dkms source $(DESTDIR)/usr/src/vdiset-$(VERSION),KVER=$(KVER) packaging/dkms install)
+	$(Q)install -D -m 644 packaging/modules-load.conf $(DESTDIR)$(MODULES_LOAD)
+
+dkms-remove:
+	$(Q)packaging/dkms remove
+	$(Q)rm -f $(MODULES_LOAD)
 
 clean:
 	$(Q)for part in $(PARTS) $(TESTS); do \

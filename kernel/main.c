@@ -194,5 +194,6 @@ module_exit(vdiset_exit);
 MODULE_DESCRIPTION("Virtual Device Interface (VDI) for database backups");
 MODULE_AUTHOR("The vdiset developers");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
-MODULE_ALIAS("devname:vdiset");
+#ifdef VDISET_MODULE_VERSION
+MODULE_VERSION(VDISET_MODULE_VERSION);
+#endif
