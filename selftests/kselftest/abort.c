@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Abort: whoever calls it, everybody returns within the bound, and all see the
- * same record of it.
+ * Shows that after an abort by any party all waiting threads return within the
+ * bound, and that all parties read the same abort record.
  */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
@@ -10,41 +10,41 @@
 #define END	(POLLERR | POLLHUP)
 
 /*
- * A crowd: 16 devices, 64 sleepers in five processes
+ * 16 devices, 64 waiting threads in five processes
  */
 enum who { PRIMARY, SERVER, FIRST, SECOND, OBSERVER, N_PARTIES };
 
 #define DEVICES	16
 
-FIXTURE(crowd) {
+FIXTURE(many_waiters) {
 	struct vd_party *p[N_PARTIES];
 	struct vd_sleeper *s[128];
 	int n;
 	int fd;
 };
 
-FIXTURE_VARIANT(crowd) {
+FIXTURE_VARIANT(many_waiters) {
 	enum who by;
 	int role;
 };
 
-FIXTURE_VARIANT_ADD(crowd, by_primary) { PRIMARY, VDISET_ROLE_PRIMARY };
-FIXTURE_VARIANT_ADD(crowd, by_secondary) { SECOND, VDISET_ROLE_SECONDARY };
-FIXTURE_VARIANT_ADD(crowd, by_server) { SERVER, VDISET_ROLE_SERVER };
-FIXTURE_VARIANT_ADD(crowd, by_observer) { OBSERVER, VDISET_ROLE_OBSERVER };
+FIXTURE_VARIANT_ADD(many_waiters, by_primary) { PRIMARY, VDISET_ROLE_PRIMARY };
+FIXTURE_VARIANT_ADD(many_waiters, by_secondary) { SECOND, VDISET_ROLE_SECONDARY };
+FIXTURE_VARIANT_ADD(many_waiters, by_server) { SERVER, VDISET_ROLE_SERVER };
+FIXTURE_VARIANT_ADD(many_waiters, by_observer) { OBSERVER, VDISET_ROLE_OBSERVER };
 
 static const char *const comm[N_PARTIES] = {
 	"vd-primary", "vd-server", "vd-first", "vd-second", "vd-observer"
 };
 
-static int start_parties(FIXTURE_DATA(crowd) *self)
+static int start_parties(FIXTURE_DATA(many_waiters) *self)
 {
 	char name[64];
 	long ret;
 	int i;
 
 	self->n = 0;
-	vd_name(name, "crowd");
+	vd_name(name, "waiters");
 	for (i = 0; i < N_PARTIES; i++) {
 		self->p[i] = vd_party_start(comm[i]);
 		if (!self->p[i])
@@ -64,7 +64,7 @@ static int start_parties(FIXTURE_DATA(crowd) *self)
 	return ret;
 }
 
-static void end_parties(FIXTURE_DATA(crowd) *self)
+static void end_parties(FIXTURE_DATA(many_waiters) *self)
 {
 	int i;
 
@@ -74,17 +74,17 @@ static void end_parties(FIXTURE_DATA(crowd) *self)
 	close(self->fd);
 }
 
-FIXTURE_SETUP(crowd)
+FIXTURE_SETUP(many_waiters)
 {
 	ASSERT_EQ(0, start_parties(self));
 }
 
-FIXTURE_TEARDOWN(crowd)
+FIXTURE_TEARDOWN(many_waiters)
 {
 	end_parties(self);
 }
 
-static int sleep_in(FIXTURE_DATA(crowd) *self, enum who who,
+static int sleep_in(FIXTURE_DATA(many_waiters) *self, enum who who,
 		    enum vd_sleep kind, int index)
 {
 	struct vd_sleeper *s = vd_party_sleep(self->p[who], kind, index);
@@ -95,8 +95,8 @@ static int sleep_in(FIXTURE_DATA(crowd) *self, enum who who,
 	return 0;
 }
 
-/* Everybody up to ACTIVE, each device open on both sides. */
-static int all_active(FIXTURE_DATA(crowd) *self)
+/* Brings the set to ACTIVE, with each device open on both sides. */
+static int all_active(FIXTURE_DATA(many_waiters) *self)
 {
 	static const enum who client[DEVICES] = {
 		PRIMARY, PRIMARY, PRIMARY, PRIMARY, PRIMARY, PRIMARY,
@@ -140,8 +140,8 @@ static int all_active(FIXTURE_DATA(crowd) *self)
 	return ret;
 }
 
-/* The time from t to the last return; negative: one did not, or wrongly. */
-static int64_t last_return(FIXTURE_DATA(crowd) *self, int64_t t)
+/* Time from t to the last return; negative: a call did not return, or a wrong value */
+static int64_t last_return(FIXTURE_DATA(many_waiters) *self, int64_t t)
 {
 	int64_t worst = 0;
 	int i;
@@ -167,7 +167,7 @@ static int64_t last_return(FIXTURE_DATA(crowd) *self, int64_t t)
 	return worst;
 }
 
-static int same_record(FIXTURE_DATA(crowd) *self, enum who who, int reason,
+static int same_record(FIXTURE_DATA(many_waiters) *self, enum who who, int reason,
 		       int role)
 {
 	struct vdiset_abort_record first = { 0 };
@@ -194,10 +194,10 @@ static int same_record(FIXTURE_DATA(crowd) *self, enum who who, int reason,
 	return 0;
 }
 
-/* Everybody sleeps, one aborts; see last_return(). */
-static int64_t one_abort(FIXTURE_DATA(crowd) *self,
-			 const FIXTURE_VARIANT(crowd) *variant,
-			 int (*prepare)(FIXTURE_DATA(crowd) *), int reason)
+/* All threads sleep, then one party aborts; result as of last_return(). */
+static int64_t one_abort(FIXTURE_DATA(many_waiters) *self,
+			 const FIXTURE_VARIANT(many_waiters) *variant,
+			 int (*prepare)(FIXTURE_DATA(many_waiters) *), int reason)
 {
 	int64_t t;
 
@@ -210,9 +210,9 @@ static int64_t one_abort(FIXTURE_DATA(crowd) *self,
 }
 
 static int64_t some_aborts(struct __test_metadata *_metadata,
-			   FIXTURE_DATA(crowd) *self,
-			   const FIXTURE_VARIANT(crowd) *variant,
-			   int (*prepare)(FIXTURE_DATA(crowd) *), int reason)
+			   FIXTURE_DATA(many_waiters) *self,
+			   const FIXTURE_VARIANT(many_waiters) *variant,
+			   int (*prepare)(FIXTURE_DATA(many_waiters) *), int reason)
 {
 	int64_t took = -1;
 	int i;
@@ -231,7 +231,7 @@ static int64_t some_aborts(struct __test_metadata *_metadata,
 	return took;
 }
 
-TEST_F_TIMEOUT(crowd, active, 90)
+TEST_F_TIMEOUT(many_waiters, active, 90)
 {
 	struct vdiset_status st;
 	int64_t took;
@@ -249,7 +249,7 @@ TEST_F_TIMEOUT(crowd, active, 90)
 	TH_LOG("%d sleepers in %lld us", self->n, (long long)took / 1000);
 }
 
-static int all_configuring(FIXTURE_DATA(crowd) *self)
+static int all_configuring(FIXTURE_DATA(many_waiters) *self)
 {
 	long ret = vd_party_call(self->p[SERVER], vd_p_configure, 4, 0);
 	int i;
@@ -266,7 +266,7 @@ static int all_configuring(FIXTURE_DATA(crowd) *self)
 	return ret;
 }
 
-TEST_F_TIMEOUT(crowd, configuring, 90)
+TEST_F_TIMEOUT(many_waiters, configuring, 90)
 {
 	int64_t took;
 
@@ -280,8 +280,8 @@ TEST_F_TIMEOUT(crowd, configuring, 90)
 				 variant->role));
 }
 
-/* All of them at once: one wins, the others succeed. */
-TEST_F_TIMEOUT(crowd, all_at_once, 60)
+/* All parties abort at once: one is recorded, the calls of all succeed. */
+TEST_F_TIMEOUT(many_waiters, all_at_once, 60)
 {
 	struct vdiset_status st;
 	int i, winner = -1;
@@ -299,13 +299,13 @@ TEST_F_TIMEOUT(crowd, all_at_once, 60)
 	for (i = 0; i < N_PARTIES; i++)
 		if ((pid_t)st.out_abort.by.pid == self->p[i]->pid)
 			winner = i;
-	/* number and party of the record come from the same call */
+	/* code and party of the record belong to the same call */
 	EXPECT_EQ(winner, st.out_abort.code);
 	EXPECT_LE(0, last_return(self, vd_now()));
 }
 
 /*
- * The record, and what is still possible afterwards
+ * The abort record, and the requests that are still permitted
  */
 FIXTURE(abort) {
 	struct vd_set s;
@@ -384,14 +384,14 @@ TEST_F(abort, first_abort_is_recorded)
 	EXPECT_EQ(geteuid(), st.out_abort.by.uid);
 	EXPECT_LE(before, st.out_abort.time_ns);
 	EXPECT_GE(realtime(), st.out_abort.time_ns);
-	/* the end of the parties adds nothing */
+	/* the later exit of the parties does not change the record */
 	EXPECT_EQ(0, vd_close(self->s.primary));
 	ASSERT_EQ(0, vd_status(self->s.primary, &later));
 	EXPECT_EQ(0, memcmp(&st.out_abort, &later.out_abort,
 			    sizeof(st.out_abort)));
 }
 
-/* The neighbours go on. */
+/* Other sets continue. */
 TEST_F(abort, other_sets_unaffected)
 {
 	struct vd_set other;
@@ -403,7 +403,7 @@ TEST_F(abort, other_sets_unaffected)
 }
 
 /*
- * In ACTIVE
+ * Abort of an ACTIVE set
  */
 FIXTURE(aborted) {
 	struct vd_set s;
@@ -425,7 +425,7 @@ FIXTURE_TEARDOWN(aborted)
 	vd_set_down(&self->s);
 }
 
-TEST_F(aborted, afterwards)
+TEST_F(aborted, later_requests_fail)
 {
 	uint32_t seen = 0;
 	char *p;
@@ -439,7 +439,7 @@ TEST_F(aborted, afterwards)
 	EXPECT_EQ(VDISET_STATE_ABORTED, self->d.state->set_state);
 	EXPECT_EQ(-ECANCELED, vd_device_wait(self->c.fd, VDISET_WAIT_SLEEP, -1, 0));
 	EXPECT_EQ(-ECANCELED, vd_device_wait(self->d.fd, VDISET_WAIT_KICK, 0, 0));
-	/* also when there is something in the ring */
+	/* even if the ring has an entry */
 	self->c.own->tail = 1;
 	EXPECT_EQ(-ECANCELED, vd_device_wait(self->d.fd, VDISET_WAIT_SLEEP, 0, 0));
 	EXPECT_EQ(-ECANCELED, vd_set_wait(self->s.server, VDISET_WAIT_SLEEP, -1,
@@ -452,7 +452,7 @@ TEST_F(aborted, afterwards)
 	EXPECT_EQ(2, p[65535]);
 }
 
-/* A set file and both kinds of device file do it alike. */
+/* ABORT works on a set file and on device files of both sides. */
 TEST_F(aborted, through_a_device_file)
 {
 	struct vdiset_status st;
@@ -479,7 +479,7 @@ static void *race_main(void *arg)
 	return NULL;
 }
 
-/* Whatever the server is doing, it is done or refused, never half done. */
+/* A request of the server that races with an abort completes or fails as a whole. */
 TEST_F_TIMEOUT(aborted, races_with_the_server, 60)
 {
 	int i, ret;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How long an abort takes: from the ioctl to the return of the last of up to
- * 128 threads that sleep in 9 processes, on both sides of 64 devices.
+ * Measures an abort: from the ioctl to the return of the last of up to 128 threads
+ * that sleep in 9 processes, on both sides of 64 devices.
  *
- * The best of some rounds counts: the rest is what else goes on in the system.
- * VDISET_ABORT_US is the limit in microseconds. An emulated processor that the
- * host lets wait takes longer than that, which is why the default is generous;
- * "vm/run --icount" counts the machine's own time.
+ * The best of several rounds counts, because other activity in the system delays
+ * some of them. VDISET_ABORT_US is the limit in microseconds. Its default is high,
+ * because the host may suspend an emulated processor; with "vm/run --icount" the
+ * clock counts the guest's instructions instead.
  */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
@@ -32,7 +32,7 @@ FIXTURE_VARIANT_ADD(latency, of_8) { 8 };
 FIXTURE_VARIANT_ADD(latency, of_32) { 32 };
 FIXTURE_VARIANT_ADD(latency, of_128) { 128 };
 
-/* The set, its server, and clients that share its devices. */
+/* A set, its server, and clients that share its devices. */
 static long bring_up(FIXTURE_DATA(latency) *self)
 {
 	char name[64];
@@ -94,7 +94,7 @@ FIXTURE_TEARDOWN(latency)
 {
 }
 
-/* One abort of a set of its own: nanoseconds to the last return, or -1. */
+/* One abort of a new set: nanoseconds to the last return, or -1. */
 static int64_t measure(FIXTURE_DATA(latency) *self, int sleepers,
 		       int64_t *call_ns)
 {
@@ -110,7 +110,7 @@ static int64_t measure(FIXTURE_DATA(latency) *self, int sleepers,
 			return -1;
 	}
 	start = vd_now();
-	if (vd_abort(self->fd, VDISET_REASON_SIGNAL, 0, "how long?"))
+	if (vd_abort(self->fd, VDISET_REASON_SIGNAL, 0, "latency test"))
 		return -1;
 	*call_ns = vd_now() - start;
 	for (i = 0; i < sleepers; i++) {
@@ -136,7 +136,7 @@ TEST_F_TIMEOUT(latency, last_return, 200)
 		ASSERT_EQ(0, bring_up(self));
 		ns = measure(self, variant->sleepers, &call_ns);
 		take_down(self);
-		/* 0 only where the clock comes in ticks. */
+		/* 0 is possible only with a clock of low resolution */
 		ASSERT_LE(clock.tv_nsec > 1 ? 0 : 1, ns);
 		if (ns >= best)
 			continue;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Access: owner, group and mode of a set, for a process of another user. Root
- * runs this; parties give their rights away.
+ * Shows which users may see, join and create a set, by owner, group, mode,
+ * capability and user namespace. Must run as root; the parties change their user.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -13,10 +13,10 @@
 #include "kselftest_harness.h"
 
 #define NOBODY	65534
-#define ALICE	50001	/* ids need no names */
+#define ALICE	50001	/* an id without a passwd entry is sufficient */
 #define STAFF	50010
 
-/* uid a, gid b; no further groups */
+/* sets uid and gid, without supplementary groups */
 static long become(struct vd_party *me, long uid, long gid)
 {
 	(void)me;
@@ -61,7 +61,7 @@ static long lists(struct vd_party *me, long id, long unused)
 }
 
 /*
- * Who sees and who joins: {owner, member of the group, other} x mode
+ * Permission to see and to join: {owner, member of the group, other} x mode
  */
 enum is { OWNER, MEMBER, OTHER };
 
@@ -83,7 +83,7 @@ FIXTURE_VARIANT(mode) {
 MODE(owner_0600, OWNER, 0600, true, true);
 MODE(owner_0400, OWNER, 0400, true, false);
 MODE(owner_0000, OWNER, 0000, false, false);
-/* as with files: the owner's bits count for the owner, not the best ones */
+/* as for files, only the owner's bits apply to the owner */
 MODE(owner_0066, OWNER, 0066, false, false);
 MODE(member_0660, MEMBER, 0660, true, true);
 MODE(member_0640, MEMBER, 0640, true, false);
@@ -93,7 +93,7 @@ MODE(other_0666, OTHER, 0666, true, true);
 MODE(other_0664, OTHER, 0664, true, false);
 MODE(other_0660, OTHER, 0660, false, false);
 MODE(other_0600, OTHER, 0600, false, false);
-/* the x bits are permission bits, and give nothing */
+/* execute bits are accepted and grant nothing */
 MODE(other_0711, OTHER, 0711, false, false);
 
 FIXTURE_SETUP(mode)
@@ -151,11 +151,11 @@ TEST_F(mode, list)
 	if (!self->p)
 		SKIP(return, "not root");
 	EXPECT_EQ(variant->sees, vd_party_call(self->p, lists, self->id, 0));
-	/* root sees it in any case */
+	/* root sees every set */
 	EXPECT_EQ(1, vd_listed(self->fd, self->id));
 }
 
-/* Read lets an observer look, write lets it abort. */
+/* An observer needs read permission for STATUS, write permission for ABORT. */
 TEST_F(mode, observe)
 {
 	if (!self->p)
@@ -176,7 +176,7 @@ TEST_F(mode, observe)
 }
 
 /*
- * CREATE for others, and the rest
+ * CREATE for other users, and joining by file, name and creator
  */
 FIXTURE(access) {
 	struct vd_party *p;
@@ -231,7 +231,7 @@ TEST_F(access, create_for_another)
 	EXPECT_EQ(-EPERM, vd_party_call(self->p, create_for, 0, -1));
 	EXPECT_EQ(-EPERM, vd_party_call(self->p, create_for, -1, STAFF));
 	EXPECT_EQ(-EPERM, vd_party_call(self->p, create_for, -1, 0));
-	/* what one has may be named */
+	/* the caller's own user and group are permitted */
 	EXPECT_EQ(0, vd_party_call(self->p, create_for, NOBODY, NOBODY));
 	EXPECT_EQ(0, vd_party_call(self->p, create_for, -1, -1));
 	EXPECT_EQ(NOBODY, st->out_uid);
@@ -249,7 +249,7 @@ static long member_becomes(struct vd_party *me, long uid, long gid)
 	return 0;
 }
 
-/* A further group is one's own as well: to give to, and to join by. */
+/* A supplementary group may own a set, and admits its members. */
 TEST_F(access, supplementary_group)
 {
 	struct vdiset_create c = {
@@ -277,15 +277,15 @@ static long attach_by_fd(struct vd_party *me, long role, long unused)
 	return vd_attach_fd(me->set, role, shared_file);
 }
 
-/* Holding the file is the permission, whatever the mode says. */
-TEST_F(access, by_file)
+/* A bound file admits its holder regardless of the mode. */
+TEST_F(access, by_file_regardless_of_mode)
 {
 	if (!self->p)
 		SKIP(return, "not root");
 	vd_party_kill(self->p);
 	ASSERT_EQ(0, vd_create_mode(self->fd, NULL, 1, 0));
 	shared_file = self->fd;
-	/* started now, so that it inherits the file */
+	/* started here, so that it inherits the file */
 	self->p = vd_party_start("vd-holder");
 	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
 	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_id,
@@ -295,7 +295,7 @@ TEST_F(access, by_file)
 	EXPECT_EQ(VDISET_STATE_CONNECTED, vd_state(self->fd));
 }
 
-/* The rights count at the time of joining, not later. */
+/* Permissions are checked when a process joins, not later. */
 static long attach_then_become(struct vd_party *me, long uid, long gid)
 {
 	long ret = attach_by_name(me, VDISET_ROLE_SERVER, 0);
@@ -333,7 +333,7 @@ static long attach_of(struct vd_party *me, long role, long creator)
 	return ret;
 }
 
-/* A set of root's that is hidden from another user does not take its name away. */
+/* A set of root that another user cannot see does not reserve its name. */
 TEST_F(access, same_name_of_two_users)
 {
 	struct vdiset_status st;
@@ -344,9 +344,9 @@ TEST_F(access, same_name_of_two_users)
 	ASSERT_EQ(0, vd_create(self->fd, self->p->name, 1));
 	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
 	ASSERT_EQ(0, vd_party_call(self->p, vd_p_create, 1, 0));
-	/* but one's own live set does */
+	/* a live set of the same user does */
 	EXPECT_EQ(-EEXIST, vd_create(fd, self->p->name, 1));
-	/* each is found under its creator */
+	/* each set is found under its creator */
 	ASSERT_EQ(0, vd_attach_of(fd, VDISET_ROLE_OBSERVER, NOBODY,
 				  self->p->name));
 	ASSERT_EQ(0, vd_status(fd, &st));
@@ -359,7 +359,7 @@ TEST_F(access, same_name_of_two_users)
 	close(fd);
 }
 
-/* Root may join any set, and yet is not given a stranger's by its name. */
+/* Root may join any set, but ATTACH by name searches only sets of the given creator. */
 TEST_F(access, privilege_does_not_search)
 {
 	if (!self->p)
@@ -374,7 +374,7 @@ TEST_F(access, privilege_does_not_search)
 				  self->p->name));
 }
 
-/* A set that was given away is found under its creator, not its owner. */
+/* A set owned by another user is found under its creator, not under its owner. */
 TEST_F(access, creator_is_not_the_owner)
 {
 	struct vdiset_create c = {
@@ -395,7 +395,7 @@ TEST_F(access, creator_is_not_the_owner)
 	EXPECT_EQ(0, self->p->out.status.out_creator);
 }
 
-/* A set that has ended is found by its name only where it was found before. */
+/* An ended set is found by name only by users who may see it. */
 TEST_F(access, ended_set_stays_hidden)
 {
 	if (!self->p)
@@ -465,7 +465,7 @@ TEST_F(access, only_root_changes_limits)
 	EXPECT_EQ(-EACCES, vd_party_call(self->p, try_parameter, 0, 0));
 }
 
-/* A whole set between two users that share a group. */
+/* A complete set of two users that share a group */
 static long run_server(struct vd_party *me, long creator, long unused)
 {
 	struct vdiset_completion done;
@@ -520,7 +520,7 @@ TEST_F(access, two_users)
 /*
  * Capabilities and user namespaces
  */
-/* NOBODY, with one capability alone, or with all others */
+/* Becomes NOBODY with only capability cap, or with all except cap. */
 static long become_capable(struct vd_party *me, long cap, long others)
 {
 	struct __user_cap_header_struct head = {
@@ -542,7 +542,7 @@ static long become_capable(struct vd_party *me, long cap, long others)
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
 }
 
-/* System V's rule for objects with modes: CAP_IPC_OWNER, and nothing else. */
+/* As for System V IPC objects, CAP_IPC_OWNER overrides the mode; no other does. */
 TEST_F(access, ipc_owner)
 {
 	if (!self->p)
@@ -572,7 +572,7 @@ TEST_F(access, other_capabilities_grant_nothing)
 					 VDISET_ROLE_OBSERVER, id));
 }
 
-/* NOBODY becomes root, with all capabilities, of a namespace of its own. */
+/* NOBODY creates a user namespace and becomes its root, with all capabilities. */
 static long become_namespace_root(struct vd_party *me, long unused, long unused2)
 {
 	char map[32];
@@ -613,17 +613,17 @@ TEST_F(access, root_of_a_namespace)
 	if (ret == -EPERM || ret == -ENOSPC)
 		SKIP(return, "no user namespaces for users here");
 	ASSERT_EQ(0, ret);
-	/* its capabilities end with its namespace */
+	/* its capabilities are limited to its namespace */
 	EXPECT_EQ(0, vd_party_call(self->p, lists, id, 0));
 	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_name,
 					 VDISET_ROLE_SERVER, 0));
 	EXPECT_EQ(-ENOENT, vd_party_call(self->p, attach_by_id,
 					 VDISET_ROLE_SERVER, id));
-	/* nor can it create for who is not in there */
+	/* nor can it create sets for users that its namespace does not map */
 	EXPECT_EQ(-EINVAL, vd_party_call(self->p, create_for, ALICE, -1));
 }
 
-/* Everybody sees a set's people with the numbers of his own namespace. */
+/* Ids are reported as numbers of the caller's user namespace. */
 TEST_F(access, numbers_of_a_namespace)
 {
 	struct vdiset_status inside, outside;
@@ -639,7 +639,7 @@ TEST_F(access, numbers_of_a_namespace)
 	inside = self->p->out.status;
 	EXPECT_EQ(0, inside.out_uid);
 	EXPECT_EQ(0, inside.out_primary.uid);
-	/* root, to whom that namespace belongs in the end, joins it */
+	/* root of the initial namespace may join it */
 	ASSERT_EQ(0, vd_attach_of(self->fd, VDISET_ROLE_SERVER, NOBODY,
 				  self->p->name));
 	ASSERT_EQ(0, vd_status(self->fd, &outside));
@@ -647,13 +647,13 @@ TEST_F(access, numbers_of_a_namespace)
 	EXPECT_EQ(NOBODY, outside.out_uid);
 	EXPECT_EQ(NOBODY, outside.out_primary.uid);
 	EXPECT_EQ(NOBODY, outside.out_primary.gid);
-	/* ... whose number has no name in there */
+	/* ids that the namespace does not map are reported as the overflow id */
 	ASSERT_EQ(0, vd_party_call(self->p, vd_p_status, 0, 0));
 	EXPECT_EQ(65534, self->p->out.status.out_server.gid);
 	EXPECT_NE(0, self->p->out.status.out_server.uid);
 }
 
-/* Who created it is told by the kernel: a server may look, and refuse. */
+/* The kernel reports the creator, so the server can check it and abort. */
 TEST_F(access, creator_is_reported)
 {
 	struct vdiset_status st;
@@ -673,7 +673,7 @@ TEST_F(access, creator_is_reported)
 	EXPECT_EQ(pid, (pid_t)st.out_primary.pid);
 	EXPECT_STREQ("vd-nobody", st.out_primary.comm);
 	EXPECT_EQ(0, st.out_server.uid);
-	ASSERT_EQ(0, vd_abort(self->fd, VDISET_REASON_SIGNAL, 1, "not for you"));
+	ASSERT_EQ(0, vd_abort(self->fd, VDISET_REASON_SIGNAL, 1, "creator not trusted"));
 	EXPECT_EQ(0, vd_party_call(self->p, vd_p_status, 0, 0));
 	EXPECT_EQ(VDISET_STATE_ABORTED, self->p->out.status.out_state);
 	EXPECT_EQ(getpid(), (pid_t)self->p->out.status.out_server.pid);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocation of the area in steps: what interrupts it, what ends it, and what
- * remains then. Interruptions come at a chosen point of the call: its argument lies
- * in a page that userfaultfd(2) supplies, so that a signal is pending, or io_uring
- * has work, before the allocation begins. Calls are counted, not time.
+ * Shows how the allocation of the area behaves when a signal, io_uring work, an abort
+ * or a death interrupts it, and which state remains. The point of interruption is
+ * fixed: userfaultfd(2) supplies the page of the argument, so that the signal or the
+ * work is pending before the allocation begins. Calls are counted, not time.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -19,9 +19,9 @@
 
 #define PAGE		4096
 #define LARGE		(256 * MIB)
-#define TOO_SMALL	"takes 256 MiB for a set, and twice as much free memory"
+#define TOO_SMALL	"needs 256 MiB for a set, and twice as much free memory"
 
-/* In each test: older harnesses run it also where the fixture was skipped. */
+/* In each test, because old harnesses run it even if the fixture was skipped. */
 #define NEEDS(self)					\
 	do {						\
 		if ((self)->why)			\
@@ -44,21 +44,21 @@ static uint64_t area_size(int fd)
 	return vd_status(fd, &st) ? 0 : st.out_config.buffer_area_size;
 }
 
-/* Can areas of 2 MiB and more have huge pages? */
+/* Are areas of 2 MiB and more made of huge pages? */
 static bool has_huge_pages(void)
 {
 	return !access("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
 		       R_OK);
 }
 
-/* May a set have that much, and is it there? */
+/* Do the limits and the free memory permit a set of that size? */
 static bool has_room(uint64_t size)
 {
 	return vd_info().out_max_set_bytes >= size &&
 	       vd_meminfo("MemAvailable") > (long)(2 * size / KIB);
 }
 
-/* The words of the area that are not zero; then each page is written to. */
+/* Returns the number of words that are not zero, then writes to each page. */
 static long dirty_words(int fd, uint64_t size)
 {
 	uint64_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
@@ -77,21 +77,21 @@ static long dirty_words(int fd, uint64_t size)
 }
 
 /*
- * Calls that are interrupted. A thread supplies the page of the argument, and
- * interrupts the caller before.
+ * Interrupted calls. A thread supplies the page of the argument after it has
+ * interrupted the caller.
  */
 enum interrupt { NOTHING, SIGNAL, TASK_WORK };
 
 struct interrupter {
 	enum interrupt by;
 	int uffd;
-	int event;		/* io_uring of the caller polls it */
+	int event;		/* polled by the caller's io_uring */
 #ifdef HAVE_LIBURING
 	struct io_uring ring;
 #endif
 	bool has_ring;
 	pthread_t caller, thread;
-	_Atomic bool armed;	/* a call was not interrupted yet */
+	_Atomic bool armed;	/* no call was interrupted yet */
 	void *page;		/* of the argument */
 	char copy[PAGE];
 };
@@ -124,7 +124,7 @@ static void *interrupter_main(void *arg)
 	while (read(in->uffd, &msg, sizeof(msg)) == sizeof(msg)) {
 		if (msg.event != UFFD_EVENT_PAGEFAULT)
 			continue;
-		/* a signal makes the caller ask for the page again */
+		/* after a signal the caller faults on the page again */
 		if (atomic_exchange(&in->armed, false))
 			interrupt(in);
 		if (ioctl(in->uffd, UFFDIO_COPY, &copy) && errno != EEXIST)
@@ -133,7 +133,7 @@ static void *interrupter_main(void *arg)
 	return NULL;
 }
 
-/* io_uring polls the event: an event is work for the task that submitted the poll. */
+/* io_uring polls the eventfd: an event creates task work for the submitter. */
 #ifdef HAVE_LIBURING
 static int ring_start(struct interrupter *in)
 {
@@ -178,7 +178,7 @@ static void ring_end(struct interrupter *in)
 }
 #endif
 
-/* NULL, or why there can be none. */
+/* Returns NULL, or the reason why the tests cannot run. */
 static const char *interrupter_start(struct interrupter *in, enum interrupt by)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -234,7 +234,7 @@ static int call(struct interrupter *in, int fd, unsigned long request,
 	return vd_ioctl(fd, request, in->page);
 }
 
-/* END_CONFIG, or growth by @bytes, interrupted as soon as it begins */
+/* END_CONFIG, or growth by @bytes, interrupted when it begins */
 static int interrupted_end_config(struct interrupter *in, int fd)
 {
 	struct vdiset_end_config e = { .size = sizeof(e) };
@@ -254,11 +254,11 @@ FIXTURE(allocation) {
 	struct interrupter in;
 	uint64_t bytes;
 	int sets;
-	const char *why;	/* not NULL: the tests cannot run here */
+	const char *why;	/* reason to skip the tests, or NULL */
 };
 
 FIXTURE_VARIANT(allocation) {
-	bool grows;		/* an area that exists; else END_CONFIG */
+	bool grows;		/* true: growth; false: END_CONFIG */
 };
 
 FIXTURE_VARIANT_ADD(allocation, end_config) { false };
@@ -283,7 +283,7 @@ FIXTURE_TEARDOWN(allocation)
 	EXPECT_EQ(self->bytes, total());
 }
 
-/* The set, just before the call that allocates @size; the size it has before */
+/* Prepares the set for the call that allocates @size; returns the size before. */
 static long prepare(FIXTURE_DATA(allocation) *self,
 		    const FIXTURE_VARIANT(allocation) *variant, uint64_t size)
 {
@@ -315,8 +315,8 @@ static int allocate_interrupted(FIXTURE_DATA(allocation) *self,
 }
 
 /*
- * Interrupted each time, and as soon as it begins: each call allocates at least
- * one step, so that the number of calls is bounded.
+ * Each call is interrupted as soon as it begins. Each call allocates at least one
+ * step, so the number of calls is bounded.
  */
 static void each_call(struct __test_metadata *_metadata,
 		      FIXTURE_DATA(allocation) *self,
@@ -368,8 +368,8 @@ TEST_F_TIMEOUT(allocation, io_uring_work_in_each_call, 120)
 }
 
 /*
- * Each signal of this timer comes a little later than the one before: at first they
- * leave no time for a system call, whatever the machine, in the end they do.
+ * The interval of the timer grows with each signal. At first it is too short for a
+ * system call on any machine; in the end it is long enough.
  */
 static volatile sig_atomic_t ticks;
 
@@ -417,7 +417,7 @@ TEST_F_TIMEOUT(allocation, interval_timer, 120)
  */
 struct aborter {
 	int fd;
-	uint64_t before;	/* aborts once more than that is charged */
+	uint64_t before;	/* abort once more than this is charged */
 	_Atomic bool stop;
 	unsigned int spins;
 	pthread_t thread;
@@ -438,7 +438,7 @@ static void *aborter_main(void *arg)
 	return NULL;
 }
 
-/* One allocation that another thread aborts; its result, or -EAGAIN */
+/* One allocation that another thread aborts; returns its result, or -EAGAIN. */
 static int abort_round(FIXTURE_DATA(allocation) *self,
 		       const FIXTURE_VARIANT(allocation) *variant,
 		       uint64_t size, unsigned int spins)
@@ -460,8 +460,9 @@ static int abort_round(FIXTURE_DATA(allocation) *self,
 }
 
 /*
- * What the request had allocated is released before the call returns: all files of
- * the set are open here. Where the allocation is faster than the abort it is there.
+ * Memory that the request had allocated is freed before the call returns, although
+ * all files of the set are open. If the allocation ended before the abort, the area
+ * remains.
  */
 static void check_abort(struct __test_metadata *_metadata,
 			FIXTURE_DATA(allocation) *self,
@@ -500,10 +501,10 @@ TEST_F_TIMEOUT(allocation, abort, 240)
 	}
 	TH_LOG("%d of %d were aborted", aborted, i + 1);
 	if (!aborted)
-		SKIP(return, "each allocation was faster than the abort");
+		SKIP(return, "every allocation ended before the abort");
 }
 
-/* There is no next step that would notice it. */
+/* An allocation of one step has no later step that checks for the abort. */
 TEST_F_TIMEOUT(allocation, abort_in_the_only_step, 240)
 {
 	unsigned int seed = 1;
@@ -523,7 +524,7 @@ TEST_F_TIMEOUT(allocation, abort_in_the_only_step, 240)
 	TH_LOG("%d of %d were aborted", aborted, i);
 }
 
-/* The call that would have gone on finds the set aborted. */
+/* A repeated call after an interruption returns ECANCELED if the set is aborted. */
 TEST_F(allocation, abort_after_an_interruption)
 {
 	const char *why = interrupter_start(&self->in, SIGNAL);
@@ -541,7 +542,7 @@ TEST_F(allocation, abort_after_an_interruption)
 	EXPECT_EQ(self->bytes + first, total());
 }
 
-/* The server goes, or dies, in the middle; a client keeps the set. */
+/* The server closes or dies during the allocation; a client keeps the set open. */
 TEST_F(allocation, close_after_an_interruption)
 {
 	const char *why = interrupter_start(&self->in, SIGNAL);
@@ -562,7 +563,7 @@ TEST_F(allocation, close_after_an_interruption)
 }
 
 /*
- * After an interruption, other requests than the one that was interrupted
+ * After an interruption: requests that differ from the interrupted one
  */
 FIXTURE(changed) {
 	struct vd_set s;
@@ -611,7 +612,7 @@ TEST_F(changed, smaller_growth)
 	EXPECT_LE(self->bytes + size, total());
 	EXPECT_EQ(0, dirty_words(self->s.server, size));
 
-	/* an error leaves the area as it is, and no more */
+	/* an error does not change the area */
 	EXPECT_EQ(-ENOMEM, vd_request_buffers(self->s.server,
 					      vd_info().out_max_set_bytes,
 					      NULL));
@@ -622,7 +623,7 @@ TEST_F(changed, smaller_growth)
 	EXPECT_EQ(self->bytes + size + LARGE, total());
 }
 
-/* What has been allocated is used by the larger request. */
+/* A larger request uses the memory that was allocated already. */
 TEST_F(changed, more_requests_before_end_config)
 {
 	struct vdiset_get_config g;
@@ -642,7 +643,7 @@ TEST_F(changed, more_requests_before_end_config)
 	EXPECT_EQ(0, dirty_words(self->s.primary, LARGE));
 }
 
-/* When a limit refuses the rest, all is forgotten, what was allocated too. */
+/* If a limit refuses the rest, the requests and the allocated memory are dropped. */
 TEST_F(changed, refused_after_an_interruption)
 {
 	uint64_t most = vd_info().out_max_set_bytes;
@@ -662,8 +663,8 @@ TEST_F(changed, refused_after_an_interruption)
 }
 
 /*
- * Growth in the smallest requests: each is at least the area's size up to 2 MiB,
- * so that no party needs more mappings than the area has MiB.
+ * Growth by the smallest requests: up to 2 MiB each adds at least the size of the
+ * area, so that no party needs more mappings than the area has MiB.
  */
 TEST(smallest_growth)
 {
@@ -672,7 +673,7 @@ TEST(smallest_growth)
 	int growths = 0;
 
 	if (!has_room(want))
-		SKIP(return, "takes 64 MiB for a set, and twice as much free memory");
+		SKIP(return, "needs 64 MiB for a set, and twice as much free memory");
 	ASSERT_EQ(0, vd_set_up(&s, 1, 4, size, VDISET_STATE_INITIALIZING));
 	while (size < want && growths < 1000) {
 		before = size;
@@ -713,7 +714,7 @@ TEST_F_TIMEOUT(changed, killed_while_allocating, 120)
 	ASSERT_EQ(0, vd_party_call(server, vd_p_configure, 4, 0));
 	ASSERT_EQ(0, vd_party_call(server, vd_p_end_config, PAGE, 0));
 	ASSERT_EQ(0, vd_party_post(server, grow, LARGE, 0));
-	/* what is to be allocated is charged first */
+	/* memory is charged before it is allocated */
 	while (total() < self->bytes + LARGE && vd_now() < end)
 		;
 	kill(server->pid, SIGKILL);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * 4 GiB through eight devices, sixteen commands in flight on each, and the
- * memory back afterwards. Slow processors make it long: hence a program of its
- * own, so that its time-out is no other test's.
+ * Shows that 4 GiB through eight devices, with sixteen commands in flight on each,
+ * arrive unchanged, and that the memory is freed afterwards. A program of its own,
+ * because it is slow on emulated processors and needs its own time-out.
  */
 #define _GNU_SOURCE
 #include "traffic.h"
 #include "kselftest_harness.h"
 
-/* Other things in the guest take and give memory meanwhile. */
+/* Other activity in the guest allocates and frees memory meanwhile. */
 #define SLACK_KB	(48 * 1024)
 
 FIXTURE(bulk) {
@@ -37,7 +37,7 @@ FIXTURE_VARIANT_ADD(bulk, one_gib_one_server_thread) {
 
 FIXTURE_SETUP(bulk)
 {
-	/* once small, so that what is kept from a first use is there before */
+	/* a small run first, so that memory kept after the first use is allocated */
 	struct vd_traffic t = variant->t;
 	struct vd_run run;
 
@@ -63,7 +63,7 @@ TEST_F_TIMEOUT(bulk, checksums_agree_memory_freed, 500)
 	TH_LOG("%llu MiB in %lld ms",
 	       (unsigned long long)variant->t.devices * variant->t.commands *
 	       variant->t.bytes / MIB, (long long)(run.ns / MS));
-	/* freed pages may rest on per-CPU lists for a moment */
+	/* freed pages may remain on per-CPU lists for a moment */
 	end = vd_now() + 3 * SEC;
 	while (vd_now() < end &&
 	       (vd_meminfo("Shmem") > self->shmem + 1024 ||

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The data path: traffic of many shapes, and what may be done to the area. */
+/* Shows that data of many shapes arrives unchanged, and which I/O the area permits. */
 #define _GNU_SOURCE
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -21,7 +21,7 @@ FIXTURE_VARIANT(traffic) {
 #define TRAFFIC(name, ...) \
 	FIXTURE_VARIANT_ADD(traffic, name) { .t = { __VA_ARGS__ } }
 
-/* Hand-offs that sleep each time, and ones that mostly do not. */
+/* Hand-overs that sleep each time, and hand-overs that rarely sleep */
 TRAFFIC(one_at_a_time, .devices = 1, .depth = 1, .inflight = 1,
 	.commands = 3000, .bytes = 4096);
 TRAFFIC(one_at_a_time_spinning, .devices = 1, .depth = 1, .inflight = 1,
@@ -32,7 +32,7 @@ TRAFFIC(full_deepest_ring, .devices = 1, .depth = 1024, .inflight = 1024,
 	.commands = 30000, .bytes = 512, .spins = 100);
 TRAFFIC(reverse_order, .devices = 2, .depth = 16, .inflight = 16,
 	.commands = 5000, .bytes = 2048, .spins = 50, .reverse = true);
-/* 32-bit indices that wrap in the middle of it, in both rings */
+/* 32-bit indices that wrap during the run, in both rings */
 TRAFFIC(indices_wrap, .devices = 2, .depth = 8, .inflight = 8,
 	.commands = 3000, .bytes = 512, .start = -1000);
 TRAFFIC(indices_wrap_at_sign, .devices = 2, .depth = 8, .inflight = 5,
@@ -41,7 +41,7 @@ TRAFFIC(eight_devices, .devices = 8, .depth = 16, .inflight = 8,
 	.commands = 1500, .bytes = 8192, .spins = 20);
 TRAFFIC(all_devices, .devices = VDISET_MAX_DEVICES, .depth = 4, .inflight = 4,
 	.commands = 100, .bytes = 512);
-/* one server thread for all, asleep in WAIT */
+/* one server thread for all devices, which sleeps in WAIT */
 TRAFFIC(one_server_thread, .devices = 4, .depth = 8, .inflight = 8,
 	.commands = 2000, .bytes = 4096, .one_thread = true);
 TRAFFIC(one_server_thread_all_devices, .devices = VDISET_MAX_DEVICES,
@@ -70,7 +70,7 @@ TEST_F_TIMEOUT(traffic, checksums_agree, 120)
 }
 
 /*
- * What the kernel has to allow on the area
+ * Operations of other subsystems on the area
  */
 #define AREA	(4 * MIB)
 
@@ -125,14 +125,14 @@ TEST_F(area, o_direct)
 	ASSERT_EQ(MIB, pwrite(self->file, p, MIB, 0));
 	ASSERT_EQ(MIB, pread(self->file, p + MIB, MIB, 0));
 	EXPECT_EQ(0, memcmp(p, p + MIB, MIB));
-	/* and a part of it, where two huge pages meet */
+	/* also a range that crosses the boundary of two huge pages */
 	paint(p, MIB, 2);
 	ASSERT_EQ(65536, pwrite(self->file, p + 4096, 65536, 0));
 	ASSERT_EQ(65536, pread(self->file, p + 2 * MIB - 32768, 65536, 0));
 	EXPECT_EQ(0, memcmp(p + 4096, p + 2 * MIB - 32768, 65536));
 }
 
-/* A write that is under way when the set is aborted reads what was there. */
+/* A write that is in progress when the set is aborted writes the original data. */
 TEST_F(area, o_direct_after_abort_and_close)
 {
 	if (self->file < 0)
@@ -170,7 +170,7 @@ TEST_F(area, io_uring_fixed_buffers)
 	ASSERT_EQ(0, io_uring_wait_cqe(&ring, &cqe));
 	EXPECT_EQ(MIB, cqe->res);
 	io_uring_cqe_seen(&ring, cqe);
-	/* the set may go while its pages are registered */
+	/* the set may be closed while its pages are registered */
 	vd_set_down(&self->s);
 	sqe = io_uring_get_sqe(&ring);
 	io_uring_prep_read_fixed(sqe, self->file, self->p + 2 * MIB, MIB, 0, 1);
@@ -182,7 +182,7 @@ TEST_F(area, io_uring_fixed_buffers)
 	io_uring_queue_exit(&ring);
 }
 
-/* poll of a device file through io_uring: woken by a kick like any poller */
+/* poll of a device file through io_uring: a kick wakes it like poll(2) */
 TEST_F(area, io_uring_poll)
 {
 	struct __kernel_timespec ts = { .tv_sec = 10 };

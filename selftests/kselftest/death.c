@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Death of a party: in each role, at each stage, in each way. The others
- * return within the bound and learn who it was, and nothing stays behind.
+ * Shows that the death of a party is detected in each role, at each stage and for
+ * each cause: the calls of the other parties return within the bound and report
+ * which party died, and no set or memory remains.
  */
 #define _GNU_SOURCE
 #include "memcg.h"
@@ -14,7 +15,7 @@
 enum who { PRIMARY, SERVER, SECONDARY, N_PARTIES };
 
 enum stage {
-	ATTACHED,	/* created, or attached: as early as the role can be */
+	ATTACHED,	/* earliest stage of the role */
 	CONNECTED,
 	CONFIGURABLE,
 	INITIALIZING,
@@ -25,14 +26,14 @@ enum stage {
 
 enum way {
 	KILL,
-	STOP_KILL,	/* while it is stopped */
-	OOM_KILL,	/* by the OOM killer of its memory cgroup */
+	STOP_KILL,	/* SIGKILL while it is stopped */
+	OOM_KILL,	/* by the OOM killer, in a memory cgroup */
 	EXIT,
 	CLOSE,		/* the set file */
 	CLOSE_DEVICE,
 	EXEC,
-	KILL_WITH_HEIR,	/* a forked child holds every descriptor and mapping */
-	CLOSE_WITH_HEIR,
+	KILL_WITH_CHILD, /* a forked child has all descriptors and mappings */
+	CLOSE_WITH_CHILD,
 };
 
 FIXTURE(death) {
@@ -44,8 +45,8 @@ FIXTURE(death) {
 	uint64_t bytes;
 	uint64_t id;
 	pid_t forked_child;
-	struct vd_memcg group;	/* of OOM_KILL's victim */
-	int64_t stalled;	/* time in which the machine did not run us */
+	struct vd_memcg group;	/* of the victim, for OOM_KILL */
+	int64_t stalled;	/* time in which this process did not run */
 };
 
 FIXTURE_VARIANT(death) {
@@ -60,10 +61,10 @@ FIXTURE_VARIANT(death) {
 	DEATH(who, stage, KILL) DEATH(who, stage, EXIT) \
 	DEATH(who, stage, STOP_KILL) DEATH(who, stage, OOM_KILL) \
 	DEATH(who, stage, CLOSE) DEATH(who, stage, EXEC) \
-	DEATH(who, stage, KILL_WITH_HEIR)
+	DEATH(who, stage, KILL_WITH_CHILD)
 #define LATE(who, stage) \
 	EARLY(who, stage) DEATH(who, stage, CLOSE_DEVICE) \
-	DEATH(who, stage, CLOSE_WITH_HEIR)
+	DEATH(who, stage, CLOSE_WITH_CHILD)
 #define EVERYBODY(how, stage) \
 	how(PRIMARY, stage) how(SERVER, stage) how(SECONDARY, stage)
 
@@ -104,7 +105,7 @@ FIXTURE_SETUP(death)
 		SKIP(return, "no memory controller in cgroup2");
 }
 
-/* From its beginning, so that something is charged to it. */
+/* Before the party does anything, so that all its memory is charged to the group. */
 static int group_victim(FIXTURE_DATA(death) *self, enum who who)
 {
 	int ret = vd_memcg_make(&self->group, self->p[who]->name);
@@ -134,7 +135,7 @@ static int end_parties(FIXTURE_DATA(death) *self)
 {
 	int i;
 
-	/* a stranger's child: nobody here can wait for it */
+	/* it is a child of the party, so the test cannot wait for it */
 	if (self->forked_child > 0)
 		kill(self->forked_child, SIGKILL);
 	for (i = 0; i < N_PARTIES; i++)
@@ -161,7 +162,7 @@ FIXTURE_TEARDOWN(death)
 	close(self->fd);
 }
 
-/* Device 0 is the primary's, device 1 the secondary's. */
+/* The primary opens device 0, the secondary device 1. */
 static int device_of(enum who who)
 {
 	return who == SECONDARY;
@@ -220,7 +221,7 @@ static int sleep_in(FIXTURE_DATA(death) *self, enum who who,
 	return 0;
 }
 
-/* Everybody but the victim sleeps, in all ways the stage knows. */
+/* All parties except the victim sleep, in every call that the stage permits. */
 static int others_sleep(FIXTURE_DATA(death) *self, enum who victim,
 			enum stage stage)
 {
@@ -246,7 +247,7 @@ static int others_sleep(FIXTURE_DATA(death) *self, enum who victim,
 }
 
 /*
- * What the victim does
+ * Actions of the victim
  */
 static long get_command(struct vd_party *me, long index, long unused)
 {
@@ -300,9 +301,9 @@ static long do_close(struct vd_party *me, long index, long unused)
 }
 
 /*
- * EXEC: stays alive as another program, so that it is not its exit that is
- * noticed. That program is this one, linked statically and copied to memory
- * beforehand: waiting for a disk or a loader is not part of the death.
+ * EXEC: the process stays alive and runs another program, so that the exec and not
+ * its exit is detected. The program is this one, linked statically and copied to
+ * memory beforehand: the delay of a disk or a loader is not part of the death.
  */
 #define SLEEPER	"VDISET_TEST_SLEEPER=1"
 
@@ -351,7 +352,7 @@ static void die(FIXTURE_DATA(death) *self, enum who who, enum way way, long file
 	switch (way) {
 	case KILL:
 	case STOP_KILL:
-	case KILL_WITH_HEIR:
+	case KILL_WITH_CHILD:
 		kill(p->pid, SIGKILL);
 		break;
 	case OOM_KILL:
@@ -361,7 +362,7 @@ static void die(FIXTURE_DATA(death) *self, enum who who, enum way way, long file
 		vd_party_post(p, do_exit, 0, 0);
 		break;
 	case CLOSE:
-	case CLOSE_WITH_HEIR:
+	case CLOSE_WITH_CHILD:
 		vd_party_post(p, do_close, -1, 0);
 		break;
 	case CLOSE_DEVICE:
@@ -373,7 +374,7 @@ static void die(FIXTURE_DATA(death) *self, enum who who, enum way way, long file
 	}
 }
 
-/* The time from t to the last return; negative: one did not, or wrongly. */
+/* Time from t to the last return; negative: a call did not return, or a wrong value */
 static int64_t last_return(FIXTURE_DATA(death) *self, int64_t t)
 {
 	int64_t worst = 0;
@@ -400,7 +401,7 @@ static int64_t last_return(FIXTURE_DATA(death) *self, int64_t t)
 	return worst;
 }
 
-/* Brings it all up to the stage and lets the victim die; see last_return(). */
+/* Brings a set to the stage and kills the victim; result as of last_return(). */
 static int64_t one_death(FIXTURE_DATA(death) *self,
 			 const FIXTURE_VARIANT(death) *variant)
 {
@@ -423,7 +424,7 @@ static int64_t one_death(FIXTURE_DATA(death) *self,
 	if (variant->stage == BLOCKED &&
 	    !vd_party_sleep(victim, VD_SLEEP_DEVICE_WAIT, device_of(variant->who)))
 		return -1001;
-	if (variant->way == KILL_WITH_HEIR || variant->way == CLOSE_WITH_HEIR) {
+	if (variant->way == KILL_WITH_CHILD || variant->way == CLOSE_WITH_CHILD) {
 		self->forked_child = vd_party_call(victim, fork_child, 0, 0);
 		if (self->forked_child <= 0)
 			return -1002;
@@ -441,7 +442,7 @@ static int64_t one_death(FIXTURE_DATA(death) *self,
 
 	t = vd_now();
 	die(self, variant->who, variant->way, file);
-	/* there may be nobody to sleep: the observer sees it as well */
+	/* if no other party exists, the observer's STATUS is the only evidence */
 	self->stalled = 0;
 	last = t;
 	while (vd_state(self->fd) != VDISET_STATE_ABORTED) {
@@ -473,7 +474,7 @@ TEST_F_TIMEOUT(death, is_detected, 90)
 		ASSERT_LE(0, took);
 		if (took <= ABORT_BOUND)
 			break;
-		TH_LOG("late: %lld us; %lld of them even this busy loop stood still",
+		TH_LOG("late: %lld us, in %lld of them this process did not run",
 		       (long long)took / 1000, (long long)self->stalled / 1000);
 	}
 	EXPECT_GE(ABORT_BOUND, took);
@@ -489,7 +490,7 @@ TEST_F_TIMEOUT(death, is_detected, 90)
 	EXPECT_EQ(0, st.out_abort.code);
 	EXPECT_STREQ("", st.out_abort.text);
 
-	/* the others find out the same, and may leave in order */
+	/* the other parties report the same record, and CLOSE succeeds */
 	for (i = 0; i < N_PARTIES; i++) {
 		if (i == (int)variant->who || self->p[i]->set < 0)
 			continue;

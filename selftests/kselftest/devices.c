@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Opening devices, their names, growth of the area, and the orderly end. */
+/* Shows how devices are opened, named and closed, and how the area grows. */
 #define _GNU_SOURCE
 #include <sys/resource.h>
 #include "vdiset_test.h"
@@ -88,7 +88,7 @@ TEST_F(dev, opened_twice_by_one_side)
 	EXPECT_EQ(-EBUSY, index_of(self->s.server, "a"));
 	ASSERT_LE(0, index_of(self->s.primary, "a"));
 	EXPECT_EQ(-EBUSY, index_of(self->s.primary, "a"));
-	/* clients are one side */
+	/* primary and secondary clients count as one side */
 	EXPECT_EQ(-EBUSY, index_of(self->secondary, "a"));
 	EXPECT_LE(0, index_of(self->secondary, "b"));
 	EXPECT_EQ(-EBUSY, index_of(self->s.primary, "b"));
@@ -178,7 +178,7 @@ TEST_F(dev, client_may_open_what_the_server_has_closed)
 	vd_dev_release(&client);
 }
 
-/* A device file closed after DEVICE_CLOSE is no death, on either side. */
+/* After DEVICE_CLOSE, closing the device file is not a death, on either side. */
 TEST_F(dev, orderly_close_of_one)
 {
 	struct vd_dev server, client;
@@ -206,7 +206,7 @@ TEST_F(dev, device_file_outlives_set_file)
 	ASSERT_EQ(0, begin(self));
 	ASSERT_EQ(0, vd_dev_open(&server, self->s.server, "a"));
 	ASSERT_EQ(0, vd_dev_open(&client, self->s.primary, "a"));
-	/* the secondary has no device: it may go in order, and its file too */
+	/* the secondary has no device: CLOSE is permitted, and close(2) after it */
 	EXPECT_EQ(0, vd_close(self->secondary));
 	EXPECT_EQ(0, vd_put(&client, &done));
 	done.code = 0;
@@ -278,7 +278,7 @@ TEST_F(dev, close_of_observer)
 	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(fd));
 	close(fd);
 	fd = vd_open();
-	/* and one that just ends */
+	/* and an observer that closes its file without CLOSE */
 	ASSERT_EQ(0, vd_attach(fd, VDISET_ROLE_OBSERVER, self->s.name));
 	close(fd);
 	vd_sleep_ms(20);
@@ -316,14 +316,14 @@ TEST_F(dev, area_grows)
 		   self->s.primary, VDISET_MMAP_AREA);
 	ASSERT_NE(MAP_FAILED, old);
 	memset(old, 0x5a, 65536);
-	/* by its own size at least, by whole pages beyond that */
+	/* it at least doubles; larger requests are rounded up to pages */
 	EXPECT_EQ(0, vd_request_buffers(self->s.server, 5000, &size));
 	EXPECT_EQ(2 * 65536, size);
 	EXPECT_EQ(0, vd_request_buffers(self->s.server, 3 * 65536 - 5000, &size));
 	EXPECT_EQ(5 * 65536 - 4096, size);
 	ASSERT_EQ(0, vd_dev_open(&server, self->s.server, "a"));
 	EXPECT_EQ(5 * 65536 - 4096, server.state->area_size);
-	/* in ACTIVE too, and the devices are told */
+	/* in ACTIVE too; the state pages are updated */
 	EXPECT_EQ(0, vd_request_buffers(self->s.server, 2 * MIB, &size));
 	EXPECT_EQ(5 * 65536 - 4096 + 2 * MIB, size);
 	EXPECT_EQ(size, server.state->area_size);
@@ -355,7 +355,7 @@ TEST_F(dev, area_is_counted)
 	EXPECT_EQ(before.out_total_bytes + 2 * 65536, after.out_total_bytes);
 }
 
-/* A set without buffers: commands without data need none. */
+/* A set without buffers is permitted: commands without data need none. */
 TEST_F(dev, no_area)
 {
 	struct vd_dev server;

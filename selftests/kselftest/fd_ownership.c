@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is a death and what is not: descriptors that are duplicated, inherited
- * and passed on, threads, exec, and the orderly end.
+ * Shows what counts as the death of a party and what does not: duplicated, inherited
+ * and passed descriptors, threads, exec, and the normal end of a set.
  */
 #define _GNU_SOURCE
 #include <sys/resource.h>
@@ -11,7 +11,7 @@
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
 
-#define SETTLE	50	/* ms in which a death would have been noticed */
+#define SETTLE	50	/* ms, enough to detect a death */
 
 FIXTURE(fd_ownership) {
 	struct vd_party *primary, *server, *secondary;
@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(fd_ownership)
 	EXPECT_EQ(self->sets, vd_wait_sets(self->sets));
 }
 
-/* No death, even after the time one takes to be noticed */
+/* The set is still ACTIVE after the time in which a death is detected. */
 static bool lives(FIXTURE_DATA(fd_ownership) *self)
 {
 	vd_sleep_ms(SETTLE);
@@ -65,7 +65,7 @@ static bool lives(FIXTURE_DATA(fd_ownership) *self)
 
 static bool died(FIXTURE_DATA(fd_ownership) *self, struct vd_party *p)
 {
-	/* what kind of death is the question here; death.c asks how soon */
+	/* the cause is tested here, the delay in death.c */
 	int64_t end = vd_now() + SEC;
 	struct vdiset_status st;
 
@@ -90,7 +90,7 @@ static long p_dup(struct vd_party *me, long fd, long unused)
 	return fcntl(fd < 0 ? me->set : fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Which of its files: -1 the set file, else the device */
+/* A file of the party: the set file if device is -1, else the device file */
 static long file_of(struct vd_party *p, int device)
 {
 	return device < 0 ? p->set : p->dev[device].fd;
@@ -109,14 +109,14 @@ TEST_F(fd_ownership, one_of_two_descriptors)
 
 		ASSERT_LT(0, dup_set);
 		ASSERT_LT(0, dup_dev);
-		/* the original goes, the copy holds */
+		/* close the originals and keep the duplicates */
 		EXPECT_EQ(0, vd_party_call(who[i], p_close_fd, set, 0));
 		EXPECT_EQ(0, vd_party_call(who[i], p_close_fd, dev, 0));
 		EXPECT_TRUE(lives(self));
 		who[i]->set = dup_set;
 		EXPECT_EQ(0, vd_party_call(who[i], vd_p_status, 0, 0));
 	}
-	/* and when the copy goes too, that is it */
+	/* closing the last descriptor is the death */
 	EXPECT_EQ(0, vd_party_call(self->server, p_close_fd, self->server->set, 0));
 	EXPECT_TRUE(died(self, self->server));
 }
@@ -151,7 +151,7 @@ TEST_F(fd_ownership, descriptor_closed_by_close_range)
 	EXPECT_TRUE(died(self, self->secondary));
 }
 
-/* A child closes and exits with what it inherited: it was never the party. */
+/* A child closes what it inherited, and exits: it is not the party. */
 static long p_child_closes(struct vd_party *me, long unused, long unused2)
 {
 	int status;
@@ -166,7 +166,7 @@ static long p_child_closes(struct vd_party *me, long unused, long unused2)
 	}
 	if (waitpid(pid, &status, 0) != pid)
 		return -1;
-	/* once more, without closing: exit does it */
+	/* again, with the descriptors closed by exit */
 	pid = fork();
 	if (!pid)
 		_exit(0);
@@ -174,8 +174,8 @@ static long p_child_closes(struct vd_party *me, long unused, long unused2)
 }
 
 /*
- * Each close looks for the other descriptors of its file, which is not to take
- * longer the more there are: this took seconds.
+ * Each close searches for other descriptors of the file. The time must not grow with
+ * their number: it once took seconds.
  */
 TEST(many_descriptors)
 {
@@ -185,7 +185,7 @@ TEST(many_descriptors)
 
 	getrlimit(RLIMIT_NOFILE, &old);
 	if (setrlimit(RLIMIT_NOFILE, &many))
-		SKIP(return, "not so many descriptors for this user");
+		SKIP(return, "RLIMIT_NOFILE is too low for this test");
 	ASSERT_EQ(0, vd_create(fd, NULL, 1));
 	first = dup(fd);
 	for (i = 1; i < 40000; i++)
@@ -208,7 +208,7 @@ TEST_F(fd_ownership, child_closes_and_exits)
 	EXPECT_TRUE(lives(self));
 }
 
-/* Who opens a device is the party of that device, whoever joined the set. */
+/* The process that opens a device is a party, although another joined the set. */
 TEST(child_opens_a_device_and_dies)
 {
 	struct vdiset_open_device o;
@@ -277,7 +277,7 @@ static long p_thread_creates(struct vd_party *me, long unused, long unused2)
 	return ret ? -1 : 0;
 }
 
-/* The process is the party, not the thread that made it one. */
+/* The process is the party, not the thread that opened the file. */
 TEST_F(fd_ownership, thread_ends)
 {
 	struct vd_party *p = vd_party_start("vd-thread");
@@ -290,7 +290,7 @@ TEST_F(fd_ownership, thread_ends)
 	vd_party_kill(p);
 }
 
-/* Kept over exec, the descriptor was not closed: the process goes on. */
+/* A descriptor kept over exec is not closed: the party continues. */
 static long p_exec_keeping(struct vd_party *me, long unused, long unused2)
 {
 	(void)unused;
@@ -319,7 +319,7 @@ TEST_F(fd_ownership, descriptor_kept_over_exec)
 	EXPECT_TRUE(died(self, self->primary));
 }
 
-TEST_F(fd_ownership, stopped_is_not_dead)
+TEST_F(fd_ownership, stopped_party_is_not_dead)
 {
 	ASSERT_EQ(0, kill(self->server->pid, SIGSTOP));
 	EXPECT_TRUE(lives(self));
@@ -331,7 +331,7 @@ TEST_F(fd_ownership, stopped_is_not_dead)
 }
 
 /*
- * Passing a descriptor on
+ * Passed descriptors
  */
 static int channel[2];
 
@@ -395,7 +395,7 @@ FIXTURE_TEARDOWN(passed)
 	close(self->fd);
 }
 
-/* In flight and received it is usable; the owner's close is still its death. */
+/* A passed descriptor works; the owner's close is still the death of the owner. */
 TEST_F(passed, owner_closes)
 {
 	struct vdiset_status st;
@@ -432,7 +432,7 @@ TEST_F(passed, owner_is_killed)
 	vd_party_kill(self->p);
 	ASSERT_EQ(0, vd_status(fd, &st));
 	EXPECT_EQ(VDISET_REASON_DIED, st.out_abort.reason);
-	/* the process is gone, its number is not forgotten */
+	/* the process has exited, its pid is still reported */
 	EXPECT_EQ(self->p->pid, st.out_abort.by.pid);
 	EXPECT_STREQ("vd-giver", st.out_abort.by.comm);
 	close(fd);
@@ -448,7 +448,7 @@ TEST_F(passed, receiver_closes)
 	close(fd);
 	vd_sleep_ms(SETTLE);
 	EXPECT_EQ(VDISET_STATE_CREATED, vd_state(self->fd));
-	/* never received either */
+	/* the same for a descriptor that was never received */
 	ASSERT_EQ(0, vd_party_call(self->p, p_send_fd, -1, 0));
 	close(channel[1]);
 	close(channel[0]);
@@ -456,7 +456,7 @@ TEST_F(passed, receiver_closes)
 	EXPECT_EQ(VDISET_STATE_CREATED, vd_state(self->fd));
 }
 
-/* Who binds a file that another process opened is the party. */
+/* The process that binds a file is the party, although another opened the file. */
 static long p_open(struct vd_party *me, long unused, long unused2)
 {
 	(void)unused;
@@ -485,7 +485,7 @@ TEST_F(passed, binder_is_the_party)
 }
 
 /*
- * The orderly end, and death after it
+ * The normal end, and death after it
  */
 static int orderly(FIXTURE_DATA(fd_ownership) *self)
 {
@@ -517,7 +517,7 @@ TEST_F(fd_ownership, death_after_termination)
 TEST_F(fd_ownership, death_after_close)
 {
 	ASSERT_EQ(0, vd_party_call(self->server, vd_p_device_close, 1, 0));
-	/* its only device is closed: the secondary may go, then it dies */
+	/* its only device is closed: the secondary may CLOSE, then it is killed */
 	ASSERT_EQ(0, vd_party_call(self->secondary, vd_p_close, 0, 0));
 	vd_party_kill(self->secondary);
 	EXPECT_TRUE(lives(self));
@@ -529,7 +529,7 @@ TEST_F(fd_ownership, death_after_close)
 	EXPECT_EQ(VDISET_STATE_TERMINATED, vd_state(self->fd));
 }
 
-/* A secondary that just goes after its device was closed is no clean end. */
+/* A secondary that exits without CLOSE has died, although its device is closed. */
 TEST_F(fd_ownership, secondary_dies_without_close)
 {
 	ASSERT_EQ(0, vd_party_call(self->server, vd_p_device_close, 1, 0));
@@ -547,7 +547,7 @@ TEST_F(fd_ownership, observer_dies)
 	EXPECT_TRUE(lives(self));
 }
 
-/* Two die, one is recorded; nobody hangs. */
+/* Two parties die: one death is recorded, and no call hangs. */
 TEST_F(fd_ownership, all_die)
 {
 	kill(self->server->pid, SIGKILL);

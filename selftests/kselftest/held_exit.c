@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Death of a party whose exit is held up: by a thread in uninterruptible sleep,
- * which writes to a frozen file system, or by a core dump that nobody reads. The
- * other parties learn of it before the exit can go on. Only the order of events is
- * checked; the time-outs are for kernels that never notice.
+ * Shows that the death of a party is detected while its exit is blocked: by a thread
+ * in uninterruptible sleep, which writes to a frozen file system, or by a core dump
+ * to a helper that does not read. The other parties must return before the exit can
+ * continue. Only the order of events is checked; the time-outs are for kernels that
+ * never detect the death.
  */
 #define _GNU_SOURCE
 #include <linux/fs.h>
@@ -33,14 +34,14 @@ static const unsigned int role[N_PARTIES] = {
 };
 
 /*
- * The guard is a process that undoes what this test does to the system, in any
- * case: when the test has ended its pipe is closed.
+ * A process that undoes the changes that this test makes to the system, even if the
+ * test is killed: it waits for EOF of its pipe.
  */
 struct guard {
 	pid_t pid;
-	int pipe;		/* the test's end */
-	int dir;		/* of the file system that is frozen, or -1 */
-	char core_pattern[256];	/* to be restored, or empty */
+	int pipe;		/* the end of the pipe that the test holds */
+	int dir;		/* in the frozen file system, or -1 */
+	char core_pattern[256];	/* the value to restore, or empty */
 };
 
 static int thaw(int dir)
@@ -53,9 +54,9 @@ static void guard_main(const struct guard *guard, int pipe)
 	int fd;
 	char byte;
 
-	/* not with the test, should that be killed with its process group */
+	/* the test may be killed with its process group */
 	setsid();
-	/* it holds no party's files */
+	/* close the inherited files of the parties */
 	for (fd = 3; fd < 256; fd++)
 		if (fd != pipe && fd != guard->dir)
 			close(fd);
@@ -68,7 +69,7 @@ static void guard_main(const struct guard *guard, int pipe)
 	_exit(0);
 }
 
-/* After all other processes, which would keep its pipe open. */
+/* Must be called after all other forks: a child would hold the pipe open. */
 static int guard_start(struct guard *guard)
 {
 	int fds[2];
@@ -96,7 +97,7 @@ static void guard_end(struct guard *guard)
 }
 
 /*
- * The kernel starts this program for a core dump: it reports that it runs and reads
+ * The kernel starts this program for a core dump. It reports that it runs and reads
  * nothing until it is released. The test holds both ends of both FIFOs.
  */
 static void core_fifo(char *path, size_t size, int test, bool report)
@@ -123,7 +124,7 @@ static void __attribute__((constructor)) core_helper(int argc, char **argv)
 	_exit(0);
 }
 
-/* Shared with a process that shares a party's descriptors. */
+/* Shared with the process that shares a party's descriptor table */
 enum { SHARER_STAYS, SHARER_EXITS, SHARER_CLOSES };
 
 struct shared {
@@ -134,12 +135,12 @@ FIXTURE(held_exit) {
 	struct shared *shared;
 	struct guard guard;
 	struct vd_party *p[N_PARTIES];
-	int file[N_PARTIES];		/* numbers in the parties */
+	int file[N_PARTIES];		/* descriptors in the parties */
 	int secondary;			/* set file of CHILD's parent */
 	struct vd_sleeper *s[16];
 	int n;
 	int fd;				/* observer */
-	int clock;			/* primary of the clock's set */
+	int clock;			/* primary of CLOCK's set */
 	int report, release;		/* FIFOs of the core helper */
 	pid_t sharer;
 	int sets;
@@ -152,7 +153,7 @@ enum how { FROZEN, CORE };
 FIXTURE_VARIANT(held_exit) {
 	enum who who;
 	enum how how;
-	int sharer;			/* how it ends; SHARER_STAYS: there is none */
+	int sharer;			/* how the sharer ends; SHARER_STAYS: no sharer */
 };
 
 #define HELD_EXIT(who, how) \
@@ -165,7 +166,7 @@ HELD_EXIT(PRIMARY, CORE)
 HELD_EXIT(SERVER, CORE)
 HELD_EXIT(SECONDARY, CORE)
 HELD_EXIT(CHILD, CORE)
-/* Another process shares the table of descriptors, and is part of the party. */
+/* Another process shares the descriptor table, and so belongs to the party. */
 FIXTURE_VARIANT_ADD(held_exit, shared_files_exit) {
 	SERVER, FROZEN, SHARER_EXITS
 };
@@ -173,7 +174,7 @@ FIXTURE_VARIANT_ADD(held_exit, shared_files_close) {
 	SERVER, FROZEN, SHARER_CLOSES
 };
 
-/* Opens the directory of a file system of its own that can be frozen. */
+/* Opens VDISET_SCRATCH, a separate file system that can be frozen. */
 static int open_scratch(const char **why)
 {
 	const char *path = getenv("VDISET_SCRATCH");
@@ -187,7 +188,7 @@ static int open_scratch(const char **why)
 	*why = "VDISET_SCRATCH cannot be opened";
 	if (dir < 0)
 		return -1;
-	*why = "VDISET_SCRATCH is not a file system of its own";
+	*why = "VDISET_SCRATCH is not a separate file system";
 	if (fstat(dir, &own) || fstatat(dir, "..", &parent, 0) ||
 	    stat("/", &root) || own.st_dev == parent.st_dev ||
 	    own.st_dev == root.st_dev)
@@ -222,7 +223,7 @@ static const char *core_pattern(char *pattern, size_t size)
 	if (n < 0)
 		return "there is no /proc/self/exe";
 	exe[n] = 0;
-	/* the kernel keeps 127 bytes of it, and splits it at blanks */
+	/* core_pattern is limited to 127 bytes and split at blanks */
 	if (snprintf(pattern, size, "|%s " CORE_HELPER " %d", exe, getpid()) >
 	    126 || strchr(exe, ' '))
 		return "the path of this program is too long for core_pattern";
@@ -295,7 +296,7 @@ FIXTURE_SETUP(held_exit)
 	ASSERT_EQ(0, start_parties(self));
 }
 
-/* The exits go on. Harmless when nothing is held. */
+/* Lets blocked exits continue. Harmless if none is blocked. */
 static void let_go(FIXTURE_DATA(held_exit) *self)
 {
 	char byte[N_PARTIES] = "";
@@ -334,7 +335,7 @@ FIXTURE_TEARDOWN(held_exit)
 }
 
 /*
- * What the parties do
+ * Actions of the parties
  */
 static long open_file(struct vd_party *me, long unused, long unused2)
 {
@@ -367,7 +368,7 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-/* The thread that will write to the frozen file system. */
+/* Starts the thread that writes to the frozen file system. */
 static long write_file(struct vd_party *me, long file, long unused)
 {
 	static struct writer w;
@@ -382,7 +383,7 @@ static long write_file(struct vd_party *me, long file, long unused)
 	return w.tid;
 }
 
-/* In the system call, which sleeps for nothing but the thaw. */
+/* True once the thread is in write(2), where it sleeps until the thaw. */
 static bool in_write(pid_t pid, pid_t tid)
 {
 	char path[64], buf[256];
@@ -405,7 +406,7 @@ static bool wait_blocked(pid_t pid, pid_t tid)
 	return false;
 }
 
-/* A process with the party's table of descriptors, and nothing else of it. */
+/* A process that shares the party's descriptor table and nothing else */
 static long share_files(struct vd_party *me, long shared, long unused)
 {
 	struct shared *s = (struct shared *)shared;
@@ -425,8 +426,8 @@ static long share_files(struct vd_party *me, long shared, long unused)
 }
 
 /*
- * The set, ACTIVE: device 0 is open on both sides, device 1 by the server and by
- * the secondary client or its child.
+ * Brings the set to ACTIVE: device 0 is open on both sides, device 1 is opened by the
+ * server and by the secondary client or its child.
  */
 static int set_up(FIXTURE_DATA(held_exit) *self, enum who who)
 {
@@ -480,7 +481,7 @@ static int sleep_in(FIXTURE_DATA(held_exit) *self, enum who who,
 	return 0;
 }
 
-/* Each party but the victim waits in two ways. */
+/* Each party except the victim has two waiting threads. */
 static int others_sleep(FIXTURE_DATA(held_exit) *self, enum who victim)
 {
 	int i, ret = 0;
@@ -498,7 +499,7 @@ static int others_sleep(FIXTURE_DATA(held_exit) *self, enum who victim)
 	return ret;
 }
 
-/* How many of them have not returned, or not with what an abort returns */
+/* Number of calls that did not return, or returned a value other than that of an abort */
 static int not_aborted(FIXTURE_DATA(held_exit) *self)
 {
 	int64_t end = vd_now() + GIVE_UP;
@@ -521,7 +522,7 @@ static int not_aborted(FIXTURE_DATA(held_exit) *self)
 	return bad;
 }
 
-/* The party is killed, and its exit held up: the thread that does it, or -errno. */
+/* Kills the party so that its exit blocks. Returns the blocked thread, or -errno. */
 static long kill_blocked(FIXTURE_DATA(held_exit) *self, enum who who)
 {
 	struct vd_party *p = self->p[who];
@@ -548,7 +549,7 @@ static void check_record(struct __test_metadata *_metadata,
 	EXPECT_STREQ(comm[who], st.out_abort.by.comm);
 }
 
-/* The others leave in order, then the victim's exit goes on. */
+/* The other parties CLOSE, then the victim's exit continues. */
 static void check_end(struct __test_metadata *_metadata,
 		      FIXTURE_DATA(held_exit) *self, enum who who, int sig)
 {
@@ -579,15 +580,15 @@ static void frozen(struct __test_metadata *_metadata,
 
 	since = vd_now();
 	EXPECT_EQ(0, not_aborted(self));
-	TH_LOG("noticed after %lld ms", (long long)((vd_now() - since) / MS));
+	TH_LOG("detected after %lld ms", (long long)((vd_now() - since) / MS));
 	check_record(_metadata, self, who);
-	/* all that happened while the thread was in the write */
+	/* the thread is still in write(2): the detection came before the exit */
 	EXPECT_EQ('D', vd_thread_state(victim->pid, tid));
 	EXPECT_EQ(0, waitpid(victim->pid, NULL, WNOHANG));
 	check_end(_metadata, self, who, SIGKILL);
 }
 
-/* Until the helper reports; the victim's end means that there is none. */
+/* Waits until the helper reports. If the victim exits first, no helper was started. */
 static bool wait_helper(FIXTURE_DATA(held_exit) *self, struct vd_party *victim)
 {
 	struct pollfd pfd = { .fd = self->report, .events = POLLIN };
@@ -623,15 +624,15 @@ static void core(struct __test_metadata *_metadata,
 
 	EXPECT_EQ(0, not_aborted(self));
 	check_record(_metadata, self, who);
-	/* all that happened before the helper was released */
+	/* the helper is not released yet: the detection came before the exit */
 	EXPECT_EQ(0, waitpid(victim->pid, NULL, WNOHANG));
 	check_end(_metadata, self, who, SIGABRT);
 	EXPECT_EQ(0, vd_write_file(CORE_PATTERN, self->guard.core_pattern));
 }
 
 /*
- * A set of the test itself, whose server dies in the same way: when that is
- * noticed, all sets have been looked at that are older.
+ * Creates a set whose server dies in the same way. When that death is detected, all
+ * older sets have been checked.
  */
 static int clock_tick(FIXTURE_DATA(held_exit) *self)
 {

@@ -11,8 +11,8 @@ static void vd_relax(void)
 }
 
 /*
- * Without the module there is nothing to test. The harness has no way to skip
- * a whole program, so this comes before its main().
+ * Skips the program if the module is not loaded. The harness cannot skip a whole
+ * program, so this runs before its main().
  */
 static void __attribute__((constructor)) vd_need_module(void)
 {
@@ -76,7 +76,7 @@ int vd_attach_of(int fd, unsigned int role, uid_t creator, const char *name)
 	return vd_ioctl(fd, VDISET_ATTACH, &a);
 }
 
-/* The user that runs the test; its children may become other users. */
+/* The user that runs the test; its child processes may switch to other users. */
 static uid_t runs_the_test;
 
 static void __attribute__((constructor)) note_user(void)
@@ -306,8 +306,8 @@ struct vdiset_info vd_info(void)
 }
 
 /*
- * Bytes of all areas. Where there are no sets, wait until pages that earlier tests
- * had pinned are not counted any more.
+ * Bytes of all areas. If no set exists, wait until pages that earlier tests had
+ * pinned are no longer counted.
  */
 uint64_t vd_bytes_at_rest(void)
 {
@@ -444,7 +444,7 @@ bool vd_wait_asleep(pid_t pid, pid_t tid)
 	int64_t end = vd_now() + 5 * SEC;
 	int in_a_row = 0;
 
-	/* Twice: the first may be a page fault on the way to the sleep. */
+	/* Twice: the first time it may sleep in a page fault. */
 	while (vd_now() < end) {
 		if (vd_thread_state(pid, tid) != 'S')
 			in_a_row = 0;
@@ -537,7 +537,7 @@ int vd_produce(struct vd_dev *d, const void *entry)
 {
 	char *ring = (char *)(d->own + 1);
 
-	/* F: a slot is free once its consumer has published that it copied */
+	/* F: a slot is free once the consumer has published that it copied the entry */
 	if (d->tail - __atomic_load_n(&d->peer->head, __ATOMIC_ACQUIRE) >=
 	    d->depth)
 		return -EAGAIN;
@@ -579,7 +579,7 @@ int vd_put(struct vd_dev *d, const void *entry)
 	return ret == 1 ? vd_kick(d) : ret;
 }
 
-/* Has the peer, or the kernel, ended it? Costs no system call. */
+/* Has the peer or the kernel ended the set or device? Needs no system call. */
 static bool vd_over(const struct vd_dev *d)
 {
 	return d->state->device_state == VDISET_DEVICE_CLOSED ||

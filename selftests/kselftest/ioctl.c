@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The rules every request obeys: sizes, flags, reserved words, pointers. */
+/* Shows the rules of every request: sizes, flags, reserved words, pointers. */
 #define _GNU_SOURCE
 #include "requests.h"
 
-TEST_F(request, good)
+TEST_F(request, valid_call_succeeds)
 {
 	EXPECT_EQ(0, good_call(self, variant));
 }
@@ -15,7 +15,7 @@ TEST_F(request, size_zero)
 	EXPECT_EQ(0, good_call(self, variant));
 }
 
-/* This is the first version: any shorter structure lacks a member of it. */
+/* This is the first version of the structures: shorter ones are invalid. */
 TEST_F(request, size_short)
 {
 	size_t size;
@@ -44,7 +44,7 @@ TEST_F(request, size_long_dirty_tail)
 		self->arg.bytes[variant->size + i] = 1;
 		EXPECT_EQ(-E2BIG, vd_ioctl(self->fd, variant->request,
 					   &self->arg))
-			TH_LOG("with byte %zu behind the end", i);
+			TH_LOG("with byte %zu after the end", i);
 		self->arg.bytes[variant->size + i] = 0;
 	}
 	EXPECT_EQ(0, good_call(self, variant));
@@ -96,18 +96,18 @@ TEST_F(request, bad_pointer)
 	EXPECT_EQ(-EFAULT, vd_ioctl(self->fd, variant->request,
 				    (void *)~0xfffUL));
 	EXPECT_EQ(-EFAULT, vd_ioctl(self->fd, variant->request, p + page));
-	/* size can be read, then the structure runs into nothing */
+	/* size can be read, but the structure extends into an unmapped page */
 	for (there = 4; there < variant->size; there += 4) {
 		char *arg = p + page - there;
 
 		memcpy(arg, &self->arg, there);
 		EXPECT_EQ(-EFAULT, vd_ioctl(self->fd, variant->request, arg))
-			TH_LOG("with %zu bytes there", there);
+			TH_LOG("with %zu bytes mapped", there);
 	}
 	EXPECT_EQ(0, good_call(self, variant));
 }
 
-/* What cannot be answered must not have happened. */
+/* A request whose result cannot be written has no effect. */
 TEST_F(request, result_cannot_be_written)
 {
 	long page = sysconf(_SC_PAGESIZE);
@@ -123,7 +123,7 @@ TEST_F(request, result_cannot_be_written)
 	EXPECT_EQ(-EFAULT, vd_ioctl(self->fd, variant->request, p));
 	EXPECT_EQ(variant->state, vd_state(self->s.primary));
 	EXPECT_EQ(0, good_call(self, variant));
-	/* the pages of the failed request must not be in the sum */
+	/* pages of the failed request must not be counted */
 	if (variant->request == VDISET_REQUEST_BUFFERS) {
 		EXPECT_EQ(4096, self->arg.request_buffers.out_area_size);
 	}
@@ -135,7 +135,7 @@ TEST_F(request, other_kind_of_file)
 
 	if (variant->request == VDISET_INFO || variant->request == VDISET_ABORT ||
 	    variant->request == VDISET_STATUS)
-		SKIP(return, "any file takes it");
+		SKIP(return, "valid on any file");
 	if (on_device(variant)) {
 		EXPECT_EQ(-ENOTTY, vd_ioctl(self->s.primary, variant->request,
 					    &self->arg));
@@ -158,7 +158,7 @@ TEST_F(request, other_kind_of_file)
 TEST_F(request, unbound_file)
 {
 	if (variant->on == ON_UNBOUND)
-		SKIP(return, "meant for an unbound file");
+		SKIP(return, "valid on an unbound file");
 	if (on_device(variant))
 		SKIP(return, "a device file is always bound");
 	EXPECT_EQ(-ENOTCONN, vd_ioctl(self->unbound, variant->request,
@@ -248,7 +248,7 @@ TEST_F(unknown, read_and_write)
 	EXPECT_EQ(VDISET_STATE_ACTIVE, vd_state(self->s.primary));
 }
 
-/* Any file answers INFO alike, and with what the header promises. */
+/* INFO returns the same on every file, and the limits of the header. */
 TEST_F(unknown, info)
 {
 	int fd[] = { self->unbound, self->s.primary, self->s.server,

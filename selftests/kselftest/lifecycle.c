@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The life of a set, seen through everything that shows a state. */
+/* Shows the states of a set from CREATE to its end, as every request reports them. */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
@@ -69,7 +69,7 @@ static int close_all(FIXTURE_DATA(life) *self)
 	EXPECT_EQ(1, vd_listed(self->fd, self->s.id));			\
 } while (0)
 
-TEST_F(life, whole)
+TEST_F(life, states_in_order)
 {
 	struct vdiset_device_status ds;
 	struct vdiset_create c = {
@@ -192,7 +192,7 @@ TEST_F(life, first_open_by_either_side)
 	ASSERT_EQ(0, vd_set_open_device(&self->s, self->s.primary, 0,
 					&self->c[0]));
 	EXPECT_EQ(VDISET_STATE_ACTIVE, vd_state(self->s.server));
-	/* a device is open when the server has it */
+	/* only the server's open makes the device OPEN */
 	EXPECT_EQ(VDISET_DEVICE_IDLE, self->c[0].state->device_state);
 	ASSERT_EQ(0, vd_set_open_device(&self->s, self->s.server, 0,
 					&self->d[0]));
@@ -223,7 +223,7 @@ TEST_F(life, bound_once)
 				      self->s.name));
 	EXPECT_EQ(-EISCONN, vd_attach(self->s.server, VDISET_ROLE_SERVER,
 				      self->s.name));
-	/* not even after the end */
+	/* nor after an abort and CLOSE */
 	ASSERT_EQ(0, vd_abort(self->s.primary, VDISET_REASON_SIGNAL, 0, ""));
 	ASSERT_EQ(0, vd_close(self->s.primary));
 	EXPECT_EQ(-EISCONN, vd_create(self->s.primary, name, 1));
@@ -233,7 +233,7 @@ TEST_F(life, name_in_use)
 {
 	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 0, VDISET_STATE_CREATED));
 	EXPECT_EQ(-EEXIST, vd_create(self->fd, self->s.name, 1));
-	/* refused, not bound */
+	/* the file of the failed CREATE is not bound */
 	EXPECT_EQ(-ENOTCONN, vd_state(self->fd));
 }
 
@@ -243,9 +243,9 @@ TEST_F(life, name_free_after_abort)
 
 	ASSERT_EQ(0, vd_set_up(&self->s, 1, 4, 4096, VDISET_STATE_INITIALIZING));
 	ASSERT_EQ(0, vd_abort(self->s.server, VDISET_REASON_SIGNAL, 0, ""));
-	/* while both parties still hold the old set */
+	/* both parties still have the old set open */
 	EXPECT_EQ(0, vd_create(self->fd, self->s.name, 1));
-	/* and the name means the new one */
+	/* the name refers to the new set */
 	EXPECT_EQ(0, vd_attach(fd, VDISET_ROLE_SERVER, self->s.name));
 	EXPECT_EQ(vd_set_id(self->fd), vd_set_id(fd));
 	EXPECT_NE(self->s.id, vd_set_id(self->fd));
@@ -254,7 +254,7 @@ TEST_F(life, name_free_after_abort)
 	close(fd);
 }
 
-/* The last one to have had a name is found, also when others before it are held. */
+/* A name refers to the set that used it last, even while older sets are held. */
 TEST_F(life, name_finds_the_last)
 {
 	int first = vd_open(), second = vd_open(), fd = vd_open();
@@ -266,7 +266,7 @@ TEST_F(life, name_finds_the_last)
 	ASSERT_EQ(0, vd_abort(second, VDISET_REASON_SIGNAL, 0, ""));
 	ASSERT_EQ(0, vd_attach(self->fd, VDISET_ROLE_OBSERVER, self->s.name));
 	EXPECT_EQ(vd_set_id(second), vd_set_id(self->fd));
-	/* when that one has gone, the name is gone, too */
+	/* after that set is released, the name does not exist */
 	close(self->fd);
 	close(second);
 	self->fd = vd_open();
@@ -362,7 +362,7 @@ TEST_F(life, attach_by_id_and_fd)
 	EXPECT_EQ(-ENOENT, vd_attach_id(self->fd, o, self->s.id + 1000));
 	EXPECT_EQ(-ENOENT, vd_attach_id(self->fd, o, 0));
 	EXPECT_EQ(0, vd_attach_id(self->fd, o, self->s.id));
-	/* any bound file will do, whatever its role */
+	/* a bound file of any role is accepted */
 	EXPECT_EQ(0, vd_attach_fd(fd, o, self->fd));
 	EXPECT_EQ(0, vd_attach_fd(self->s.server, VDISET_ROLE_SERVER, fd));
 	EXPECT_EQ(self->s.id, vd_set_id(self->s.server));
@@ -397,7 +397,7 @@ TEST_F(life, attach_after_abort)
 	close(fd);
 }
 
-/* A set without a name is found by its files only. */
+/* A set without a name can be joined through its files only. */
 TEST_F(life, anonymous)
 {
 	struct vdiset_status st;
@@ -408,7 +408,7 @@ TEST_F(life, anonymous)
 	self->s.primary = vd_open();
 	self->s.server = vd_open();
 	ASSERT_EQ(0, vd_create(self->s.primary, NULL, 1));
-	/* there may be any number of them */
+	/* the number of unnamed sets is not limited to one */
 	EXPECT_EQ(0, vd_create(other, NULL, 1));
 	ASSERT_EQ(0, vd_status(self->s.primary, &st));
 	EXPECT_EQ(0, st.out_name_len);
@@ -418,7 +418,7 @@ TEST_F(life, anonymous)
 	ASSERT_EQ(0, vd_configure(self->s.server, 2));
 	ASSERT_EQ(0, vd_request_buffers(self->s.server, 1, NULL));
 	ASSERT_EQ(0, vd_end_config(self->s.server));
-	/* its first device has no name either: the first unknown one it is */
+	/* its first device is unnamed too: the first unknown name is assigned to it */
 	ASSERT_EQ(0, vd_dev_open(&d, self->s.server, "dev"));
 	EXPECT_EQ(-ENOENT, vd_open_device(self->s.primary, "no", NULL));
 	ASSERT_EQ(0, vd_dev_open(&self->c[0], self->s.primary, "dev"));
@@ -462,7 +462,7 @@ TEST_F(life, fdinfo)
 	ASSERT_LT(0, fdinfo(self->c[1].fd, buf, sizeof(buf)));
 	EXPECT_NE(NULL, strstr(buf, "vdiset"));
 	EXPECT_NE(NULL, strstr(buf, id));
-	/* and nothing to stumble over in a file without a set */
+	/* a set file that is not bound has fdinfo as well */
 	EXPECT_LT(0, fdinfo(self->fd, buf, sizeof(buf)));
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Limits: what one user may have, what there may be at all, the memory cgroup,
- * and memory that is not there. Over a limit there is an error, and nothing
- * else: no process is killed, nothing is kept.
+ * Shows the limits per user and in total, the charge to the memory cgroup, and the
+ * behaviour when memory is short. Above a limit the request fails; no process is
+ * killed and nothing remains allocated.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -81,7 +81,7 @@ FIXTURE_TEARDOWN(limit)
 	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
 }
 
-/* Asks in CONFIGURABLE and ends configuration: the limit shows in either. */
+/* The limit may be reported by REQUEST_BUFFERS or by END_CONFIG. */
 static int area(struct vd_set *s, uint64_t bytes)
 {
 	int ret = vd_request_buffers(s->server, bytes, NULL);
@@ -174,7 +174,7 @@ TEST_F(limit, area_of_a_set)
 	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
 	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
 	ASSERT_EQ(0, area(s, MIB / 2));
-	/* growth is measured by the same limit */
+	/* growth counts against the same limit */
 	EXPECT_EQ(-ENOMEM, vd_request_buffers(s->server, MIB / 2 + 1, NULL));
 	EXPECT_EQ(0, vd_request_buffers(s->server, MIB / 2, &size));
 	EXPECT_EQ(MIB, size);
@@ -182,7 +182,7 @@ TEST_F(limit, area_of_a_set)
 	EXPECT_EQ(self->bytes + MIB, vd_info().out_total_bytes);
 }
 
-/* A sum that passes request by request, and fails in END_CONFIG at the latest */
+/* Requests that exceed the limit only together fail in END_CONFIG at the latest. */
 TEST_F(limit, sum_of_requests)
 {
 	struct vd_set *s = &self->s[0];
@@ -197,7 +197,7 @@ TEST_F(limit, sum_of_requests)
 		ret = vd_end_config(s->server);
 	EXPECT_EQ(-ENOMEM, ret);
 	ASSERT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
-	/* when END_CONFIG refused it, all requests are forgotten */
+	/* after END_CONFIG has failed, all requests are discarded */
 	if (i == 3) {
 		ASSERT_EQ(0, area(s, 4096));
 		ASSERT_EQ(0, vd_get_config(s->primary, 0, 0, &g));
@@ -217,11 +217,11 @@ TEST_F(limit, areas_of_a_user)
 	EXPECT_EQ(0, area(&self->s[0], MIB));
 	EXPECT_EQ(0, area(&self->s[1], MIB));
 	EXPECT_EQ(-EDQUOT, area(&self->s[2], 4096));
-	/* nobody has an account of his own */
+	/* user NOBODY has a separate limit */
 	self->other = vd_party_start("vd-nobody");
 	ASSERT_EQ(0, vd_party_call(self->other, be_nobody, 0, 0));
 	EXPECT_EQ(0, vd_party_call(self->other, both_roles, 2 * MIB, 0));
-	/* it inherited the files of the set that is to go */
+	/* the party inherited the files of the set to be closed */
 	vd_party_kill(self->other);
 	vd_set_down(&self->s[0]);
 	EXPECT_EQ(0, area(&self->s[2], MIB));
@@ -248,8 +248,8 @@ TEST_F(limit, all_areas)
 }
 
 /*
- * An area lives as long as somebody maps it: while it takes memory it counts,
- * or a limit could be passed by closing and starting anew.
+ * An area exists as long as a process maps it, and counts against the limit as long:
+ * otherwise the limit could be exceeded by closing and creating sets.
  */
 TEST_F(limit, mapped_area_still_counts)
 {
@@ -267,7 +267,7 @@ TEST_F(limit, mapped_area_still_counts)
 	munmap(p, MIB);
 }
 
-/* Can huge pages be had for an area, and are they counted as such? */
+/* Is an area made of huge pages, and are they counted as huge pages? */
 static bool has_huge_area(void)
 {
 	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "r");
@@ -281,7 +281,7 @@ static bool has_huge_area(void)
 	return *line && !strstr(line, "[deny]");
 }
 
-/* A byte of a huge page in a pipe keeps all of it, and its charge. */
+/* One byte of a huge page in a pipe keeps the whole page allocated and charged. */
 TEST_F(limit, pinned_pages_still_count)
 {
 	uint64_t size = 8 * MIB;
@@ -307,7 +307,7 @@ TEST_F(limit, pinned_pages_still_count)
 	vd_set_down(&self->s[0]);
 	vd_wait_sets(self->sets);
 	EXPECT_EQ(self->bytes + size, vd_info().out_total_bytes);
-	/* what is read is released, some time later; the rest is not */
+	/* pages that were read are freed after some time; the others stay */
 	ASSERT_EQ(1, read(pipes[0], byte, 1));
 	for (tries = 0; tries < 300 &&
 	     vd_info().out_total_bytes == self->bytes + size; tries++)
@@ -321,7 +321,7 @@ TEST_F(limit, pinned_pages_still_count)
 	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
 }
 
-/* An observer keeps neither the memory nor the creator's share of the limits. */
+/* An observer keeps no memory allocated and does not count as a set of the creator. */
 TEST_F(limit, observer_keeps_no_memory)
 {
 	int observer;
@@ -341,7 +341,7 @@ TEST_F(limit, observer_keeps_no_memory)
 	close(observer);
 }
 
-/* So there is an end to how many sets that are over can be kept. */
+/* max_parties limits how many ended sets a user can keep. */
 TEST_F(limit, parties_of_a_user)
 {
 	int fd[4], i;
@@ -385,11 +385,11 @@ TEST_F(limit, ended_sets)
 	ASSERT_EQ(0, vd_party_call(self->other, be_nobody, 0, 0));
 	EXPECT_EQ(-EDQUOT, vd_party_call(self->other, keep_ended_sets, 200, 0));
 	EXPECT_GE(self->sets + 100, (int)vd_info().out_sets);
-	/* it is nobody else's limit */
+	/* other users are not affected */
 	EXPECT_EQ(0, vd_create(self->fd, NULL, 1));
 }
 
-/* Nobody's server stays in sets that have ended: root is not to suffer. */
+/* Servers of NOBODY stay in ended sets of root: they are charged to NOBODY. */
 TEST_F(limit, ended_sets_of_a_server_are_charged_to_it)
 {
 	struct vd_party *p[2];
@@ -407,7 +407,7 @@ TEST_F(limit, ended_sets_of_a_server_are_charged_to_it)
 					   VDISET_ROLE_SERVER, 0));
 		ASSERT_EQ(0, vd_party_call(p[i], vd_p_configure,
 					   VDISET_MAX_DEPTH, 0));
-		/* more than 4 MiB, and who asks for them pays: it has 10 */
+		/* more than 4 MiB of max_ring_mb=10, charged to the server's user */
 		EXPECT_EQ(0, vd_party_call(p[i], vd_p_end_config, 4096, 0));
 		close(fd);
 	}
@@ -417,7 +417,7 @@ TEST_F(limit, ended_sets_of_a_server_are_charged_to_it)
 	vd_party_kill(p[1]);
 }
 
-/* Nobody's client stays: what the server paid for is the client's to pay. */
+/* After the server has left, its charge moves to the client, which is NOBODY's. */
 TEST_F(limit, charge_moves_to_remaining_client)
 {
 	struct vd_set *s = self->s;
@@ -443,7 +443,7 @@ TEST_F(limit, charge_moves_to_remaining_client)
 	EXPECT_EQ(-EDQUOT, vd_party_call(self->other, both_roles, MIB, 0));
 }
 
-/* A process that has what this one has open now. */
+/* Forks a process that holds all files that are open now. */
 static pid_t hold_files(void)
 {
 	pid_t pid = fork();
@@ -455,7 +455,7 @@ static pid_t hold_files(void)
 		pause();
 }
 
-/* Who has died pays for what is left only when nobody else is there. */
+/* A dead party is charged only if no live party is left. */
 TEST_F(limit, charge_moves_when_dead_party_is_held)
 {
 	struct vd_set *s = self->s;
@@ -510,7 +510,7 @@ static long be_its_root(struct vd_party *me, long unused, long unused2)
 	return setresuid(0, 0, 0) ? -errno : 0;
 }
 
-/* Other ids in a namespace of one's own are not more users. */
+/* Subordinate ids in a user namespace count as the user who created it. */
 TEST_F(limit, subordinate_ids)
 {
 	char path[64];
@@ -542,7 +542,7 @@ TEST_F(limit, sets_of_all_users)
 	close(fd);
 }
 
-/* 64 devices of the largest depth have more than 4 MiB of rings. */
+/* The rings of 64 devices of the largest depth exceed 4 MiB. */
 TEST_F(limit, rings)
 {
 	ASSERT_EQ(0, set_param(MAX_RING_MB, 4));
@@ -555,12 +555,12 @@ TEST_F(limit, rings)
 	vd_set_down(&self->s[0]);
 	vd_wait_sets(self->sets);
 
-	/* and they are given back */
+	/* the rings of the first set are no longer charged */
 	ASSERT_EQ(0, vd_set_up(&self->s[1], 64, VDISET_MAX_DEPTH, 0,
 			       VDISET_STATE_INITIALIZING));
 }
 
-/* The server is not to be killed by a signal for what it asks for. */
+/* RLIMIT_FSIZE must not kill the server with a signal. */
 TEST_F(limit, size_of_files)
 {
 	struct rlimit old, limit;
@@ -577,7 +577,7 @@ TEST_F(limit, size_of_files)
 }
 
 /*
- * Memory that is not there
+ * Memory shortage
  */
 static long vmstat(const char *field)
 {
@@ -602,7 +602,7 @@ TEST_F_TIMEOUT(limit, larger_than_memory, 240)
 	int64_t t;
 
 	if (total > 8 * 1024 * 1024)
-		SKIP(return, "too much memory to run out of it");
+		SKIP(return, "too much memory for this test");
 	ASSERT_EQ(0, set_param(MAX_SET_MB, 1 << 20));
 	ASSERT_EQ(0, set_param(MAX_USER_MB, 1 << 20));
 	ASSERT_EQ(0, set_param(MAX_TOTAL_MB, 1 << 20));
@@ -613,7 +613,7 @@ TEST_F_TIMEOUT(limit, larger_than_memory, 240)
 	EXPECT_EQ(killed, vmstat("oom_kill"));
 	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(s->primary));
 	EXPECT_EQ(self->bytes, vd_info().out_total_bytes);
-	/* and given back: half of what was free must be free again */
+	/* the memory is freed: half of what was free must be free again */
 	EXPECT_LT(free / 2, vd_meminfo("MemFree"));
 	EXPECT_EQ(0, area(s, MIB));
 }
@@ -671,7 +671,7 @@ FIXTURE_TEARDOWN(memcg)
 	vd_memcg_lose(&self->group);
 }
 
-TEST_F_TIMEOUT(memcg, refused_not_killed, 60)
+TEST_F_TIMEOUT(memcg, request_fails_without_oom_kill, 60)
 {
 	if (!self->server)
 		SKIP(return, "no memory controller in cgroup2");
@@ -680,7 +680,7 @@ TEST_F_TIMEOUT(memcg, refused_not_killed, 60)
 	EXPECT_EQ(0, vd_memcg_read(&self->group, "memory.events", "oom_kill "));
 	EXPECT_EQ(VDISET_STATE_CONFIGURABLE, vd_state(self->s.primary));
 	EXPECT_GT(GROUP_MAX / 2, vd_memcg_read(&self->group, "memory.current", NULL));
-	/* what fits is still granted, and charged to the server that asked */
+	/* a smaller request succeeds and is charged to the server */
 	EXPECT_EQ(0, vd_party_call(self->server, vd_p_end_config,
 				   GROUP_MAX / 2, 0));
 	EXPECT_LE(GROUP_MAX / 2, vd_memcg_read(&self->group, "memory.current", NULL));
@@ -694,7 +694,7 @@ static long touch(struct vd_party *me, long bytes, long unused)
 	return 0;
 }
 
-/* Growth too; and who touches the area pays nothing and is not killed. */
+/* The same for growth. A process that touches the area is not charged or killed. */
 TEST_F_TIMEOUT(memcg, growth, 60)
 {
 	if (!self->server)
@@ -709,7 +709,7 @@ TEST_F_TIMEOUT(memcg, growth, 60)
 	EXPECT_EQ(0, vd_party_call(self->server, grow, 4096, 0));
 }
 
-TEST_F_TIMEOUT(memcg, given_back, 60)
+TEST_F_TIMEOUT(memcg, charge_ends_with_the_set, 60)
 {
 	int64_t end = vd_now() + 5 * SEC;
 
@@ -725,7 +725,7 @@ TEST_F_TIMEOUT(memcg, given_back, 60)
 	EXPECT_GE(MIB, vd_memcg_read(&self->group, "memory.current", NULL));
 }
 
-/* Takes what the group has not got; never returns. */
+/* Allocates more than the limit of the group; never returns. */
 static long eat(struct vd_party *me, long bytes, long unused)
 {
 	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -739,7 +739,7 @@ static long eat(struct vd_party *me, long bytes, long unused)
 	return 0;
 }
 
-/* A party that the OOM killer takes is a party that died. */
+/* A party that the OOM killer kills has died like any other. */
 TEST_F_TIMEOUT(memcg, killed_party, 60)
 {
 	struct vd_party *client = vd_party_start("vd-secondary");
@@ -767,14 +767,14 @@ TEST_F_TIMEOUT(memcg, killed_party, 60)
 	ASSERT_EQ(0, vd_party_post(self->server, eat, 2 * GROUP_MAX, 0));
 	status = vd_party_reap(self->server);
 	if (status == -1)
-		TH_LOG("it has answered %ld, and the group %ld bytes",
+		TH_LOG("result %ld, group usage %ld bytes",
 		       vd_party_finish(self->server, 0),
 		       vd_memcg_read(&self->group, "memory.current", NULL));
 	ASSERT_TRUE(WIFSIGNALED(status));
 	EXPECT_EQ(SIGKILL, WTERMSIG(status));
 	EXPECT_LE(1, vd_memcg_read(&self->group, "memory.events", "oom_kill "));
 
-	/* its end is noticed before it can be waited for */
+	/* the death is detected before the process can be waited for */
 	ASSERT_EQ(0, vd_status(self->s.primary, &st));
 	EXPECT_EQ(VDISET_STATE_ABORTED, st.out_state);
 	EXPECT_EQ(VDISET_REASON_DIED, st.out_abort.reason);

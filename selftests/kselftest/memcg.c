@@ -107,8 +107,8 @@ long vd_memcg_read(const struct vd_memcg *m, const char *file, const char *key)
 }
 
 /*
- * Below what is used already: what cannot be reclaimed is killed for. Whoever is
- * left may allocate again.
+ * A limit below the current usage: the OOM killer frees what cannot be reclaimed.
+ * The limit is lifted afterwards, so that the remaining processes can allocate.
  */
 int vd_memcg_kill(const struct vd_memcg *m)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory cgroups (cgroup v2) for tests: limits, and processes killed by them. */
+/* Memory cgroups (cgroup v2) for tests: limits, and kills by the OOM killer. */
 #ifndef VDISET_TEST_MEMCG_H
 #define VDISET_TEST_MEMCG_H
 
@@ -7,29 +7,29 @@
 #include <sys/types.h>
 
 struct vd_memcg {
-	char root[64];		/* where cgroup2 is mounted; "" = nowhere */
-	bool mounted;		/* by this test */
-	char group[128];	/* "" = there is none */
+	char root[64];		/* mount point of cgroup2; "" = not mounted */
+	bool mounted;		/* true: by this test */
+	char group[128];	/* "" = not created */
 };
 
-/* Finds the memory controller, or mounts it; 0 or -errno: there is none. */
+/* Finds or mounts a hierarchy with the memory controller; 0 or -errno. */
 int vd_memcg_find(struct vd_memcg *m);
 void vd_memcg_lose(struct vd_memcg *m);
-/* A group below it, by a name nobody else uses; 0 or -errno. */
+/* Creates a group with a name that is not in use; 0 or -errno. */
 int vd_memcg_make(struct vd_memcg *m, const char *name);
-/* Waits for its processes to be gone; 0 or -errno. */
+/* Waits until its processes have exited; 0 or -errno. */
 int vd_memcg_remove(struct vd_memcg *m);
 
 int vd_memcg_write(const struct vd_memcg *m, const char *file,
 		   const char *text);
 int vd_memcg_add(const struct vd_memcg *m, pid_t pid);
-/* The number after @key, or the first one without; -1: not there. */
+/* The number after @key, or the first number if @key is NULL; -1: not found. */
 long vd_memcg_read(const struct vd_memcg *m, const char *file,
 		   const char *key);
 /*
- * Lets the OOM killer take a process of the group that was charged for
- * anything; returns when it has. Where there are several, the one with the
- * highest oom_score_adj.
+ * Makes the OOM killer kill the process of the group with the highest
+ * oom_score_adj; returns when it is killed. The group must have been charged for
+ * some memory.
  */
 int vd_memcg_kill(const struct vd_memcg *m);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mappings: who may map what, and that nobody can make more of it. One writer
- * per page is what both sides of a ring rely on.
+ * Shows who may map which page with which access, and that the access cannot be
+ * extended: both sides of a ring rely on one writer per page.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -24,7 +24,7 @@ static int map_errno(int fd, size_t len, int prot, int flags, off_t offset)
 	return 0;
 }
 
-/* Runs fn(arg) in a child; the signal that killed it, or minus its status. */
+/* Runs fn(arg) in a child. Returns the signal that killed it, or minus its status. */
 static int in_child(int (*fn)(void *), void *arg)
 {
 	pid_t pid = fork();
@@ -103,7 +103,7 @@ TEST_F(ring, zeroed)
 		dirty += ro[i] != 0;
 	EXPECT_EQ(0, dirty);
 	EXPECT_EQ(0, self->d->state->reserved);
-	/* the rest of the state page tells nothing of the kernel */
+	/* the rest of the state page contains no kernel data */
 	for (i = sizeof(*self->d->state); i < 4096; i++)
 		dirty += ((const char *)self->d->state)[i] != 0;
 	EXPECT_EQ(0, dirty);
@@ -120,7 +120,7 @@ TEST_F(ring, holds_depth_entries)
 	EXPECT_EQ(0, self->d->ro_size % 4096);
 }
 
-/* What one side writes, to the last byte, the other reads. */
+/* Each side reads all bytes that the other writes. */
 TEST_F(ring, coherent)
 {
 	size_t size = self->d->rw_size, i;
@@ -162,7 +162,7 @@ TEST_F(ring, mprotect)
 	EXPECT_EQ(EACCES, errno);
 	EXPECT_EQ(-1, mprotect(rw, self->d->rw_size, RW | PROT_EXEC));
 	EXPECT_EQ(EACCES, errno);
-	/* less is allowed, and back */
+	/* less access is permitted, and the original access again */
 	EXPECT_EQ(0, mprotect(rw, self->d->rw_size, PROT_READ));
 	EXPECT_EQ(0, mprotect(rw, self->d->rw_size, RW));
 	self->d->own->tail = 1;
@@ -170,8 +170,8 @@ TEST_F(ring, mprotect)
 }
 
 /*
- * EACCES is the module's answer; where the file lies on a file system without
- * execution the kernel says EPERM before it asks (7.3: all anonymous inodes).
+ * The module returns EACCES. If the file is on a file system mounted noexec, the kernel
+ * returns EPERM before it calls the module (7.3: all anonymous inodes).
  */
 static bool no_exec(int fd, size_t len, int prot, off_t offset)
 {
@@ -231,7 +231,7 @@ TEST_F(ring, mremap)
 
 	EXPECT_EQ(MAP_FAILED, mremap(ro, n, n + 4096, MREMAP_MAYMOVE));
 	EXPECT_EQ(MAP_FAILED, mremap(rw, w, w + 4096, MREMAP_MAYMOVE));
-	/* an old size of 0 would duplicate it */
+	/* an old size of 0 would duplicate the mapping */
 	EXPECT_EQ(MAP_FAILED, mremap(ro, 0, n, MREMAP_MAYMOVE));
 	EXPECT_EQ(MAP_FAILED, mremap(rw, 0, w, MREMAP_MAYMOVE));
 }
@@ -242,7 +242,7 @@ TEST_F(ring, write_faults)
 	char byte = 1;
 
 	ASSERT_LE(0, fd);
-	/* the kernel's way around page protection stops here as well */
+	/* /proc/self/mem does not bypass the protection */
 	EXPECT_EQ(-1, pwrite(fd, &byte, 1, (uintptr_t)self->d->state));
 	EXPECT_EQ(-1, pwrite(fd, &byte, 1, (uintptr_t)self->d->peer));
 	close(fd);
@@ -283,7 +283,7 @@ TEST_F(ring, fork_does_not_inherit)
 	EXPECT_EQ(VDISET_STATE_ACTIVE, vd_state(self->s.primary));
 }
 
-/* What is mapped stays readable when the set and both files are gone. */
+/* A mapping stays readable after the set and both files are closed. */
 TEST_F(ring, mapping_outlives_set_and_files)
 {
 	const volatile struct vdiset_state_page *state = self->d->state;
@@ -396,7 +396,7 @@ TEST_F(area, sigbus_beyond_end)
 				     VDISET_MMAP_RW));
 	EXPECT_EQ(-EINVAL, map_errno(self->fd, 8192, RW, MAP_SHARED,
 				     0x7ffffffffffff000));
-	/* growth makes it legal */
+	/* after growth the access is valid */
 	ASSERT_EQ(0, vd_request_buffers(self->s.server, 4096, NULL));
 	EXPECT_EQ(0, map_errno(self->fd, AREA + 4096, RW, MAP_SHARED, 0));
 	EXPECT_EQ(0, map_errno(self->fd, 4096, RW, MAP_SHARED, AREA));
@@ -430,7 +430,7 @@ TEST_F(area, refused)
 	EXPECT_EQ(-EBADFD, map_errno(s.server, AREA, RW, MAP_SHARED, 0));
 	vd_set_down(&s);
 	close(fd);
-	/* a read-only open never writes */
+	/* a file opened read-only cannot be mapped writable */
 	fd = open(VDISET_DEVICE_PATH, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && !vd_attach(fd, VDISET_ROLE_SECONDARY, self->s.name)) {
 		EXPECT_EQ(-EACCES, map_errno(fd, AREA, RW, MAP_SHARED, 0));
@@ -456,14 +456,14 @@ TEST_F(area, survives_close_and_abort)
 	self->secondary = self->observer = -1;
 	memset(q, 0x33, AREA);
 	EXPECT_EQ(0x33, p[AREA - 1]);
-	/* a part of it can go, the rest stays */
+	/* a part can be unmapped, the rest stays */
 	EXPECT_EQ(0, munmap(q, AREA / 2));
 	EXPECT_EQ(0x33, q[AREA / 2]);
 	EXPECT_EQ(0, madvise(p, AREA, MADV_DONTNEED));
 	EXPECT_EQ(0x33, p[AREA / 2]);
 }
 
-/* Unlike the rings the area is the process's: a child may work on it. */
+/* Unlike the rings, the area is inherited by fork: a child may use it. */
 TEST_F(area, fork_inherits)
 {
 	char *p = mmap(NULL, AREA, RW, MAP_SHARED, self->fd, VDISET_MMAP_AREA);
@@ -474,7 +474,7 @@ TEST_F(area, fork_inherits)
 	EXPECT_EQ(VDISET_STATE_INITIALIZING, vd_state(self->fd));
 }
 
-/* Sum of one field over the mappings that lie in [p, p + len). */
+/* Sum of one field over the mappings in [p, p + len) */
 static long smaps_kb(void *p, size_t len, const char *field)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
@@ -505,13 +505,13 @@ TEST_F(area, mlock)
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, mlock(p, AREA));
-	/* an mlock that does nothing succeeds too */
+	/* an mlock without effect would succeed too */
 	EXPECT_EQ(AREA / 1024, smaps_kb(p, AREA, "Locked"));
 	EXPECT_EQ(0, munlock(p, AREA));
 	EXPECT_EQ(0, smaps_kb(p, AREA, "Locked"));
 }
 
-/* What was allocated for all, no party can take away. */
+/* No party can free pages that were allocated for the set. */
 TEST_F(area, no_holes)
 {
 	char *p = mmap(NULL, AREA, RW, MAP_SHARED, self->fd, VDISET_MMAP_AREA);
@@ -558,7 +558,7 @@ TEST_F(area, huge_pages)
 	vd_set_down(&s);
 }
 
-/* A large one, 1 GiB where it may be: all in huge pages, and what it costs. */
+/* A large area, 1 GiB if possible: it consists of huge pages; prints the times. */
 TEST(large_area)
 {
 	struct vdiset_info info = { .size = sizeof(info) };
@@ -576,7 +576,7 @@ TEST(large_area)
 		size /= 2;
 	if (info.out_max_set_bytes < size ||
 	    vd_meminfo("MemAvailable") < (long)(size / 1024 * 2))
-		SKIP(return, "takes 1 GiB of free memory");
+		SKIP(return, "needs 1 GiB of free memory");
 	ASSERT_EQ(0, vd_set_up(&s, 1, 4, 0, VDISET_STATE_CONFIGURABLE));
 	ASSERT_EQ(0, vd_request_buffers(s.server, size, NULL));
 	start = vd_now();

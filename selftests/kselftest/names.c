@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Names: any 1 to 255 bytes but NUL, wherever a request takes one. */
+/* Shows that a name is any 1 to 255 bytes except NUL, in every request. */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
@@ -14,7 +14,7 @@ enum takes { CREATE, ATTACH, NAME_DEVICE, OPEN_DEVICE };
 
 FIXTURE_VARIANT(name) {
 	enum takes takes;
-	int unknown;		/* what a good name that nobody has gives */
+	int unknown;		/* result for a valid name that does not exist */
 };
 
 FIXTURE_VARIANT_ADD(name, create) { CREATE, 0 };
@@ -78,7 +78,7 @@ static int call(FIXTURE_DATA(name) *self, const FIXTURE_VARIANT(name) *variant,
 
 TEST_F(name, empty)
 {
-	/* CREATE alone takes none: that is a set without a name */
+	/* CREATE accepts an empty name: a set without a name */
 	if (variant->takes == CREATE) {
 		EXPECT_EQ(0, call(self, variant, NULL, 0));
 	} else
@@ -129,7 +129,7 @@ TEST_F(name, bad_pointer)
 	EXPECT_EQ(variant->unknown, call(self, variant, "good", 4));
 }
 
-/* Exactly name_len bytes are read: not one behind them. */
+/* Exactly name_len bytes are read, none after them. */
 TEST_F(name, at_the_end_of_a_page)
 {
 	long page = sysconf(_SC_PAGESIZE);
@@ -143,7 +143,7 @@ TEST_F(name, at_the_end_of_a_page)
 	EXPECT_EQ(variant->unknown, call(self, variant, p + page - 10, 10));
 }
 
-/* Every byte value but NUL goes in and comes out as it is. */
+/* Every byte value except NUL is preserved. */
 TEST_F(name, all_bytes)
 {
 	struct vdiset_device_status ds;
@@ -176,22 +176,22 @@ TEST_F(name, all_bytes)
 	EXPECT_EQ(0, out[255]);
 }
 
-/* A name is its bytes: no prefix, no case, no path has a meaning. */
-TEST_F(name, bytes_decide)
+/* Names are compared as bytes: prefixes, case and paths have no meaning. */
+TEST_F(name, compared_as_bytes)
 {
 	static const char *const name[] = { "Set", "set", "set ", "set/", "/set",
 					    "../set", "se", "\xc3\xa4" };
 	size_t i;
 
 	if (variant->takes != CREATE)
-		SKIP(return, "CREATE does it");
+		SKIP(return, "CREATE is used to set up the others");
 	for (i = 0; i < ARRAY_LEN(name); i++) {
 		int fd = vd_open(), other = vd_open();
 
 		EXPECT_EQ(0, vd_create(fd, name[i], 1));
 		EXPECT_EQ(-EEXIST, vd_create(other, name[i], 1));
 		close(other);
-		/* fd stays open: all of these exist at the same time */
+		/* fd stays open: all the sets exist at the same time */
 	}
 	for (i = 0; i < ARRAY_LEN(name); i++) {
 		int fd = vd_open();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Parties in processes of their own: see vdiset_test.h */
+/* Parties in separate processes: see vdiset_test.h */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
 
@@ -38,7 +38,7 @@ struct vd_party *vd_party_start(const char *comm)
 	p->to_party = in[1];
 	p->to_test = out[0];
 	fflush(NULL);
-	/* not into p->pid: that is shared, and the child has another answer */
+	/* not into p->pid, which the child shares and in which it would store 0 */
 	pid = fork();
 	if (pid < 0)
 		return NULL;
@@ -47,7 +47,7 @@ struct vd_party *vd_party_start(const char *comm)
 		if (getppid() != test)
 			_exit(1);
 		prctl(PR_SET_NAME, comm);
-		/* another user loses that signal: the end of orders ends it */
+		/* setuid() clears PDEATHSIG; then the party ends at EOF of its pipe */
 		close(in[1]);
 		close(out[0]);
 		alarm(120);
@@ -97,21 +97,21 @@ static void print_file(pid_t pid, const char *file)
 }
 
 /*
- * What one that will not die is at, for whoever reads the log. The kernel's has what
- * its processors are doing, who is blocked, and the memory there is.
+ * Prints the state of a party that does not exit. SysRq adds to the kernel log what
+ * each processor executes, the blocked tasks and the memory use.
  */
 static void lament(const struct vd_party *p)
 {
-	printf("# party %d has not ended:\n", p->pid);
+	printf("# party %d has not exited:\n", p->pid);
 	print_file(p->pid, "stat");
 	print_file(p->pid, "stack");
 	vd_write_file("/proc/sysrq-trigger", "l");
 	vd_write_file("/proc/sysrq-trigger", "w");
 	vd_write_file("/proc/sysrq-trigger", "m");
-	/* a second look tells who is stuck from who is slow */
+	/* a second sample shows whether the process is stuck or slow */
 	vd_sleep_ms(100);
 	print_file(p->pid, "stat");
-	/* a test that fails for it ends with what it has not written yet */
+	/* the test may be aborted, so flush now */
 	fflush(stdout);
 }
 
@@ -138,7 +138,7 @@ void vd_party_kill(struct vd_party *p)
 {
 	if (p->reaped)
 		return;
-	/* another user's: the end of orders ends it */
+	/* no permission to kill another user's process: it ends at EOF */
 	if (kill(p->pid, SIGKILL) && p->to_party >= 0) {
 		close(p->to_party);
 		p->to_party = -1;
@@ -247,7 +247,7 @@ static void *sleeper_main(void *arg)
 		break;
 	case VD_SLEEP_POLL_SET:
 	case VD_SLEEP_POLL_DEVICE:
-		/* no event asked for: only the end of the set wakes it */
+		/* no events requested: only POLLERR and POLLHUP wake it */
 		ret = poll(&pfd, 1, -1);
 		ret = ret == 1 ? pfd.revents : -errno;
 		break;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* poll and epoll on set and device files. */
+/* Shows the events of poll and epoll on set and device files, and what wakes them. */
 #define _GNU_SOURCE
 #include <sys/epoll.h>
 #include "vdiset_test.h"
@@ -41,7 +41,7 @@ static int begin(FIXTURE_DATA(poll) *self)
 	return ret;
 }
 
-/* What poll says at once, or within a time. */
+/* The events that poll() returns within a time */
 static int events(int fd, int timeout_ms)
 {
 	struct pollfd pfd = { .fd = fd, .events = ALL };
@@ -66,7 +66,7 @@ TEST_F(poll, server_set_file)
 	EXPECT_EQ(POLLIN, events(self->s.server, 0));
 	ASSERT_EQ(0, vd_consume(&self->d, &self->cmd));
 	EXPECT_EQ(0, events(self->s.server, 0));
-	/* a command of its own is not for it */
+	/* a command that it sent itself is not an event */
 	ASSERT_LE(0, vd_produce(&self->d, &self->cmd));
 	EXPECT_EQ(0, events(self->s.server, 0));
 }
@@ -95,7 +95,7 @@ TEST_F(poll, closed)
 	ASSERT_EQ(0, vd_consume(&self->c, &self->cmd));
 	EXPECT_EQ(POLLHUP, events(self->c.fd, 0));
 	EXPECT_EQ(POLLHUP, events(self->d.fd, 0));
-	/* the set has terminated with its only device */
+	/* its only device is closed, so the set has terminated */
 	EXPECT_EQ(POLLHUP, events(self->s.server, 0));
 	EXPECT_EQ(POLLHUP, events(self->s.primary, 0) & END);
 }
@@ -117,7 +117,7 @@ TEST_F(poll, aborted)
 }
 
 /*
- * Being woken
+ * Wake-ups
  */
 struct poller {
 	int fd;
@@ -167,7 +167,7 @@ TEST_F(poll, woken_by_kick)
 	pthread_join(c.thread, NULL);
 	EXPECT_EQ(POLLIN, c.ret);
 
-	/* the server may sleep on the device and on the set at once */
+	/* the server may sleep on the device and on the set at the same time */
 	self->d.own->need_wakeup = 1;
 	start(&d, self->d.fd);
 	start(&s, self->s.server);
@@ -208,7 +208,7 @@ TEST_F(poll, woken_by_abort)
 	for (i = 0; i < 3; i++) {
 		pthread_join(p[i].thread, NULL);
 		EXPECT_EQ(END, p[i].ret & END);
-		/* how soon is abort.c's question */
+		/* the delay is tested in abort.c */
 		EXPECT_GT(SEC, p[i].when - t);
 	}
 }
@@ -246,7 +246,7 @@ TEST_F(poll, epoll_edge)
 	for (i = 0; i < 3; i++) {
 		ASSERT_LE(0, vd_produce(&self->d, &self->cmd));
 		ASSERT_EQ(0, vd_kick(&self->d));
-		/* each kick is an edge, also when the ring was not empty */
+		/* each kick is an edge, even if the ring was not empty */
 		EXPECT_EQ(EPOLLIN, epoll_events(self->epoll, 1000));
 		EXPECT_EQ(0, epoll_events(self->epoll, 0));
 	}
@@ -255,7 +255,7 @@ TEST_F(poll, epoll_edge)
 		  epoll_events(self->epoll, 1000) & (EPOLLERR | EPOLLHUP));
 }
 
-/* A file that goes while it is watched leaves nothing behind. */
+/* A watched file that is closed leaves nothing in the epoll set. */
 TEST_F(poll, epoll_watched_file_closes)
 {
 	struct epoll_event ev = { .events = EPOLLIN };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One good call of every request, and a fixture that brings a set to the point
- * where it succeeds. What a test then spoils is the only thing that is wrong,
- * and the same call, repaired, has to work: an error leaves everything as it
- * was.
+ * One valid call of every request, and a fixture that brings a set to the state in
+ * which it succeeds. A test changes one thing in the valid call and expects an
+ * error. The unchanged call must then succeed, because an error changes nothing.
  */
 #ifndef VDISET_TEST_REQUESTS_H
 #define VDISET_TEST_REQUESTS_H
@@ -20,9 +19,9 @@ FIXTURE(request) {
 	int unbound;
 	int secondary;
 	int observer;
-	int fd;			/* the file of the good call */
+	int fd;			/* the file of the valid call */
 	char name[80];
-	/* size and flags come first in every structure */
+	/* size and flags are the first members of every structure */
 	union {
 		struct {
 			__u32 size;
@@ -46,13 +45,13 @@ FIXTURE(request) {
 FIXTURE_VARIANT(request) {
 	unsigned long request;
 	size_t size;
-	int state;		/* of the set, for the good call */
+	int state;		/* of the set, for the valid call */
 	enum on_file on;
 	__u32 known_flags;
 	unsigned int roles;	/* bit n: role n may call it on a set file */
 	unsigned int states;	/* bit n: legal in state n */
 	int reserved[2];	/* offsets of reserved words, 0: none */
-	int has_out;		/* writes the structure */
+	int has_out;		/* the request writes the structure */
 };
 
 #define ANY_ROLE	0x1e
@@ -176,7 +175,7 @@ static void good_arg(FIXTURE_DATA(request) *self,
 	}
 }
 
-/* Brings self->s on, from INITIALIZING to what may lie behind it. */
+/* Advances self->s from INITIALIZING to a later state. */
 static int reach(FIXTURE_DATA(request) *self, int state)
 {
 	int ret = vd_set_up(&self->s, 2, 4, 65536,

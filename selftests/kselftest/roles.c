@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Which request is legal for whom, when, and with which values and names. */
+/* Shows which role, state and values each request accepts. */
 #define _GNU_SOURCE
 #include "requests.h"
 
-/* A set in the state the good call needs, and a file of every other role. */
+/* The set is in the state of the valid call; the file has each other role. */
 TEST_F(request, wrong_role)
 {
 	int fd[5] = { 0 }, role;
 
 	if (variant->on == ON_UNBOUND)
-		SKIP(return, "binds a file or needs none");
+		SKIP(return, "binds a file, or needs no bound file");
 	if (on_device(variant)) {
 		if (variant->request == VDISET_DEVICE_WAIT)
-			SKIP(return, "for both sides");
+			SKIP(return, "valid for both sides");
 		EXPECT_EQ(-EPERM, vd_ioctl(self->client.fd, variant->request,
 					   &self->arg));
 		EXPECT_EQ(0, good_call(self, variant));
 		return;
 	}
 	if (variant->roles == ANY_ROLE)
-		SKIP(return, "for every role");
+		SKIP(return, "valid for every role");
 	self->observer = vd_open();
 	ASSERT_EQ(0, vd_attach(self->observer, VDISET_ROLE_OBSERVER,
 			       self->s.name));
@@ -42,7 +42,7 @@ TEST_F(request, wrong_role)
 	EXPECT_EQ(0, good_call(self, variant));
 }
 
-/* The same file and argument in each state where it makes no sense. */
+/* The same file and argument in each state that does not permit the request */
 TEST_F(request, wrong_state)
 {
 	int state;
@@ -59,12 +59,12 @@ TEST_F(request, wrong_state)
 		if (variant->states & 1 << state ||
 		    (state == VDISET_STATE_CREATED && variant->on == ON_SERVER))
 			continue;
-		/* INITIALIZING and the end: the header leaves WAIT open */
+		/* the header does not specify WAIT in INITIALIZING and in ended sets */
 		if (variant->request == VDISET_WAIT &&
 		    (state == VDISET_STATE_INITIALIZING ||
 		     state == VDISET_STATE_TERMINATED))
 			continue;
-		/* nor does it say whether an aborted set's devices may be seen */
+		/* nor DEVICE_STATUS of an aborted set */
 		if (variant->request == VDISET_DEVICE_STATUS)
 			continue;
 		ASSERT_EQ(0, reach(&other, state)) TH_LOG("state %d", state);
@@ -84,7 +84,7 @@ TEST_F(request, legal_states)
 	int state;
 
 	if (variant->on == ON_UNBOUND || variant->request == VDISET_CLOSE)
-		SKIP(return, "has no states, or ends them");
+		SKIP(return, "independent of states, or ends the set");
 	if (on_device(variant))
 		SKIP(return, "device files only exist in ACTIVE");
 	for (state = VDISET_STATE_CREATED; state <= VDISET_STATE_ABORTED; state++) {
@@ -108,15 +108,15 @@ TEST_F(request, aborted)
 	if (variant->on == ON_UNBOUND || variant->states & 1 << VDISET_STATE_ABORTED)
 		SKIP(return, "legal in ABORTED");
 	if (variant->request == VDISET_DEVICE_STATUS)
-		SKIP(return, "the header leaves it open");
+		SKIP(return, "not specified by the header");
 	ASSERT_EQ(0, vd_abort(self->s.primary, VDISET_REASON_SIGNAL, 0, ""));
 	EXPECT_EQ(-ECANCELED, vd_ioctl(self->fd, variant->request, &self->arg));
-	/* and before anything else is said about the argument of the state */
+	/* ECANCELED takes precedence over errors in the argument */
 	EXPECT_EQ(-ECANCELED, good_call(self, variant));
 }
 
 /*
- * Values out of their range; the argument is right but for one member.
+ * Values out of range: one member of the argument is wrong
  */
 FIXTURE(range) {
 	struct vd_set s;
@@ -176,8 +176,8 @@ TEST_F(range, create_mode)
 	EXPECT_EQ(0, vd_create_mode(self->fd, name, 1, 0777));
 }
 
-/* The members that the server or the kernel fills have to come in as 0. */
-TEST_F(range, create_config_of_others)
+/* Members that the server or the kernel sets must be 0. */
+TEST_F(range, create_rejects_members_of_the_server)
 {
 	struct vdiset_create c;
 	char name[64];
@@ -303,7 +303,7 @@ TEST_F(range, request_buffers)
 	uint64_t size;
 
 	EXPECT_EQ(-EINVAL, vd_request_buffers(self->s.server, 0, NULL));
-	/* a sum that wraps must not come out small */
+	/* a sum that overflows must fail */
 	EXPECT_EQ(-ENOMEM, vd_request_buffers(self->s.server, ~0ULL, NULL));
 	EXPECT_EQ(-ENOMEM, vd_request_buffers(self->s.server, ~4095ULL, NULL));
 	EXPECT_EQ(0, vd_request_buffers(self->s.server, 1, &size));
@@ -337,7 +337,7 @@ TEST_F(range, abort_reason_and_text)
 
 TEST_F(range, get_config)
 {
-	/* a time-out for a call that does not wait is a mistake */
+	/* a time-out is invalid for a call that does not wait */
 	EXPECT_EQ(-EINVAL, vd_get_config(self->s.primary, 0, 1, NULL));
 	EXPECT_EQ(-EINVAL, vd_get_config(self->s.primary, 0, -1, NULL));
 	EXPECT_EQ(0, vd_get_config(self->s.primary, 0, 0, NULL));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * While both sides are busy a command costs no system call. Counted by
- * tracing the processes: that works on every kernel, whatever it is built with.
+ * Shows that a command needs no system call while both sides are busy. The calls are
+ * counted with ptrace(2), which does not depend on the kernel's configuration.
  */
 #define _GNU_SOURCE
 #include <sys/ptrace.h>
@@ -15,7 +15,7 @@ FIXTURE(syscalls) {
 
 FIXTURE_VARIANT(syscalls) {
 	struct vd_traffic t;
-	unsigned int per_1000;	/* allowed, set-up and end included */
+	unsigned int per_1000;	/* limit, set-up and end included */
 };
 
 FIXTURE_VARIANT_ADD(syscalls, spinning) {
@@ -25,7 +25,7 @@ FIXTURE_VARIANT_ADD(syscalls, spinning) {
 	},
 	.per_1000 = 20,
 };
-/* It must not take an unbounded spin: the wake-up protocol batches as well. */
+/* A short spin must suffice, because the wake-up protocol batches entries as well. */
 FIXTURE_VARIANT_ADD(syscalls, short_spin) {
 	.t = {
 		.devices = 1, .depth = 32, .inflight = 32, .commands = 100000,
@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(syscalls)
 			 PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
 			 PTRACE_O_EXITKILL)
 
-/* System calls of @pid and all it starts, until it exits; or -1. */
+/* Number of system calls of @pid and its children until it exits, or -1. */
 static long count_syscalls(pid_t pid, int *status)
 {
 	long stops = 0;
@@ -84,7 +84,7 @@ TEST_F_TIMEOUT(syscalls, per_command, 120)
 	pid_t pid;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "two busy sides take two processors");
+		SKIP(return, "needs two processors");
 	pid = fork();
 	if (!pid) {
 		ptrace(PTRACE_TRACEME, 0, 0, 0);

@@ -10,14 +10,14 @@ uint64_t vd_area_bytes(const struct vd_traffic *t)
 	return (uint64_t)t->devices * t->inflight * t->bytes;
 }
 
-static uint64_t buffer_of(const struct vd_lane *l, uint32_t tag)
+static uint64_t buffer_of(const struct vd_worker *l, uint32_t tag)
 {
 	return ((uint64_t)l->dev->index * l->t->inflight + tag) * l->t->bytes;
 }
 
 /*
- * Two running sums: the second mixes in the position, both cost one addition a
- * word, which counts where the processor is emulated.
+ * Two running sums; the second depends on the positions of the words. Both cost
+ * one addition per word, which matters on an emulated processor.
  */
 uint64_t vd_fill(char *buf, uint32_t bytes, uint64_t seed)
 {
@@ -45,7 +45,7 @@ uint64_t vd_checksum(const char *buf, uint32_t bytes)
 	return b ^ a << 1;
 }
 
-void vd_lane_init(struct vd_lane *l, const struct vd_traffic *t,
+void vd_worker_init(struct vd_worker *l, const struct vd_traffic *t,
 		  struct vd_dev *dev, char *area)
 {
 	unsigned int i;
@@ -61,8 +61,8 @@ void vd_lane_init(struct vd_lane *l, const struct vd_traffic *t,
 	__atomic_store_n(&dev->own->tail, t->start, __ATOMIC_RELEASE);
 }
 
-/* Sends what can be sent; 1: kick, 0, or -errno */
-static int server_send(struct vd_lane *l)
+/* Sends as many commands as possible; 1: kick needed, 0: not, or -errno */
+static int server_send(struct vd_worker *l)
 {
 	int kick = 0;
 
@@ -90,7 +90,7 @@ static int server_send(struct vd_lane *l)
 	return kick;
 }
 
-static int server_take(struct vd_lane *l, const struct vdiset_completion *c)
+static int server_take(struct vd_worker *l, const struct vdiset_completion *c)
 {
 	if (c->tag >= l->t->inflight || c->code || c->bytes != l->t->bytes)
 		return -EPROTO;
@@ -101,9 +101,9 @@ static int server_take(struct vd_lane *l, const struct vdiset_completion *c)
 	return 0;
 }
 
-void *vd_server_lane(void *lane)
+void *vd_server_worker(void *worker)
 {
-	struct vd_lane *l = lane;
+	struct vd_worker *l = worker;
 	struct vdiset_completion c;
 	int ret = 0;
 
@@ -129,7 +129,7 @@ void *vd_server_lane(void *lane)
 	return NULL;
 }
 
-int vd_server_all(int set, struct vd_lane *lane, const struct vd_traffic *t)
+int vd_server_all(int set, struct vd_worker *worker, const struct vd_traffic *t)
 {
 	unsigned int i, open = t->devices;
 	uint32_t seen = 0;
@@ -140,7 +140,7 @@ int vd_server_all(int set, struct vd_lane *lane, const struct vd_traffic *t)
 		bool progress = false;
 
 		for (i = 0; i < t->devices; i++) {
-			struct vd_lane *l = &lane[i];
+			struct vd_worker *l = &worker[i];
 			struct vdiset_completion c;
 
 			while (!(ret = vd_consume(l->dev, &c))) {
@@ -164,7 +164,7 @@ int vd_server_all(int set, struct vd_lane *lane, const struct vd_traffic *t)
 				l->dev->fd = -1;
 				open--;
 			}
-			/* D, once for all: the barrier follows the loop */
+			/* barrier D for all devices: it is after the loop */
 			__atomic_store_n(&l->dev->own->need_wakeup, !progress,
 					 __ATOMIC_RELAXED);
 		}
@@ -172,8 +172,8 @@ int vd_server_all(int set, struct vd_lane *lane, const struct vd_traffic *t)
 			break;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		for (i = 0; i < t->devices; i++)
-			if (__atomic_load_n(&lane[i].dev->peer->tail,
-					    __ATOMIC_ACQUIRE) != lane[i].dev->head)
+			if (__atomic_load_n(&worker[i].dev->peer->tail,
+					    __ATOMIC_ACQUIRE) != worker[i].dev->head)
 				progress = true;
 		if (progress && !kick)
 			continue;
@@ -186,7 +186,7 @@ int vd_server_all(int set, struct vd_lane *lane, const struct vd_traffic *t)
 	return 0;
 }
 
-static int client_one(struct vd_lane *l, const struct vdiset_command *cmd,
+static int client_one(struct vd_worker *l, const struct vdiset_command *cmd,
 		      struct vdiset_completion *done)
 {
 	if (cmd->tag >= l->t->inflight || (uint32_t)cmd->size != l->t->bytes ||
@@ -200,10 +200,10 @@ static int client_one(struct vd_lane *l, const struct vdiset_command *cmd,
 	return 0;
 }
 
-void *vd_client_lane(void *lane)
+void *vd_client_worker(void *worker)
 {
 	static _Thread_local struct vdiset_completion done[VDISET_MAX_DEPTH];
-	struct vd_lane *l = lane;
+	struct vd_worker *l = worker;
 	struct vdiset_command cmd;
 	int ret;
 
@@ -237,7 +237,7 @@ void *vd_client_lane(void *lane)
 				 __ATOMIC_RELAXED);
 		if (kick)
 			ret = vd_kick(l->dev);
-		/* the server may have read the last one and closed before */
+		/* the server may have consumed the last one and closed already */
 		if (kick && ret && ret != -EPIPE)
 			break;
 	}
@@ -254,8 +254,8 @@ static void pin(unsigned int cpu)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-/* These two run in the server's process; a is inherited by fork. */
-static struct vd_lane *server_lane;
+/* These two are called in the server's process, which inherits a by fork(). */
+static struct vd_worker *server_worker;
 
 static long init_server(struct vd_party *me, long a, long b)
 {
@@ -263,18 +263,18 @@ static long init_server(struct vd_party *me, long a, long b)
 	unsigned int i;
 
 	(void)b;
-	server_lane = calloc(t->devices, sizeof(*server_lane));
-	if (!server_lane)
+	server_worker = calloc(t->devices, sizeof(*server_worker));
+	if (!server_worker)
 		return -ENOMEM;
 	for (i = 0; i < t->devices; i++)
-		vd_lane_init(&server_lane[i], t, &me->dev[i], me->area);
+		vd_worker_init(&server_worker[i], t, &me->dev[i], me->area);
 	return 0;
 }
 
 static long run_server(struct vd_party *me, long a, long b)
 {
 	const struct vd_traffic *t = (const struct vd_traffic *)a;
-	struct vd_lane *lane = server_lane;
+	struct vd_worker *worker = server_worker;
 	uint64_t total = 0;
 	unsigned int i;
 	long ret = 0;
@@ -283,23 +283,23 @@ static long run_server(struct vd_party *me, long a, long b)
 	if (t->set_pinned)
 		pin(1);
 	if (t->one_thread)
-		ret = vd_server_all(me->set, lane, t);
+		ret = vd_server_all(me->set, worker, t);
 	for (i = 0; i < t->devices && !t->one_thread; i++)
-		pthread_create(&lane[i].thread, NULL, vd_server_lane, &lane[i]);
+		pthread_create(&worker[i].thread, NULL, vd_server_worker, &worker[i]);
 	for (i = 0; i < t->devices && !t->one_thread; i++) {
-		pthread_join(lane[i].thread, NULL);
+		pthread_join(worker[i].thread, NULL);
 		if (!ret)
-			ret = lane[i].error;
+			ret = worker[i].error;
 	}
 	for (i = 0; i < t->devices; i++)
-		total += lane[i].total;
+		total += worker[i].total;
 	memcpy(me->out.bytes, &total, sizeof(total));
 	return ret;
 }
 
 int vd_traffic_run(const struct vd_traffic *t, struct vd_run *run)
 {
-	struct vd_lane *lane = calloc(t->devices, sizeof(*lane));
+	struct vd_worker *worker = calloc(t->devices, sizeof(*worker));
 	struct vd_dev *dev = calloc(t->devices, sizeof(*dev));
 	struct vd_party *server;
 	uint64_t bytes = vd_area_bytes(t);
@@ -310,7 +310,7 @@ int vd_traffic_run(const struct vd_traffic *t, struct vd_run *run)
 
 	memset(run, 0, sizeof(*run));
 	server = vd_party_start("vd-server");
-	if (!server || !lane || !dev)
+	if (!server || !worker || !dev)
 		return -ENOMEM;
 	vd_name(name, "traffic");
 	ret = vd_create(set, name, t->devices);
@@ -335,9 +335,9 @@ int vd_traffic_run(const struct vd_traffic *t, struct vd_run *run)
 			ret = vd_dev_open(&dev[i], set,
 					  vd_device_name(dev_name, name, i));
 		if (!ret)
-			vd_lane_init(&lane[i], t, &dev[i], area);
+			vd_worker_init(&worker[i], t, &dev[i], area);
 	}
-	/* both sides have their indices before either looks at the other's */
+	/* both sides set their start indices before either reads the peer's */
 	if (!ret)
 		ret = vd_party_call(server, init_server, (long)t, 0);
 	if (ret)
@@ -347,14 +347,14 @@ int vd_traffic_run(const struct vd_traffic *t, struct vd_run *run)
 	run->ns = vd_now();
 	ret = vd_party_post(server, run_server, (long)t, 0);
 	for (i = 0; i < t->devices; i++)
-		pthread_create(&lane[i].thread, NULL, vd_client_lane, &lane[i]);
+		pthread_create(&worker[i].thread, NULL, vd_client_worker, &worker[i]);
 	if (!ret)
 		ret = vd_party_finish(server, 600 * SEC);
 	for (i = 0; i < t->devices; i++) {
-		pthread_join(lane[i].thread, NULL);
+		pthread_join(worker[i].thread, NULL);
 		if (!ret)
-			ret = lane[i].error;
-		run->client_total += lane[i].total;
+			ret = worker[i].error;
+		run->client_total += worker[i].total;
 	}
 	run->ns = vd_now() - run->ns;
 	memcpy(&run->server_total, server->out.bytes, sizeof(uint64_t));
@@ -369,7 +369,7 @@ int vd_traffic_run(const struct vd_traffic *t, struct vd_run *run)
 		vd_dev_release(&dev[i]);
 	munmap(area, bytes);
 	close(set);
-	free(lane);
+	free(worker);
 	free(dev);
 	return ret;
 }

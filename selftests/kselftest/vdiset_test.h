@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the vdiset selftests share: thin wrappers of the ioctls that return
- * 0 or -errno, the two sides of a ring, and parties that run in processes of
- * their own. Nothing here hides a check: a wrapper never retries and never
- * turns one error into another.
+ * Shared by the vdiset selftests: thin wrappers of the ioctls that return 0 or
+ * -errno, the two sides of a ring, and parties that run in separate processes.
+ * No wrapper hides a result: it never retries and never replaces one error by
+ * another.
  */
 #ifndef VDISET_TEST_H
 #define VDISET_TEST_H
@@ -36,21 +36,20 @@
 #define MIB		(1024ULL * 1024)
 
 /*
- * The contract's bound for everybody to have noticed an abort or a death. A
- * kernel that checks each of its steps takes longer: VDISET_SLOWNESS times.
+ * The time within which every waiting thread must return after an abort or a
+ * death. Kernels with run-time checks are slower by the factor VDISET_SLOWNESS.
  */
 #define ABORT_BOUND	(100 * MS * vd_slowness())
 int vd_slowness(void);
 
 /*
- * The clock of an emulated guest runs on while its host does something else.
- * Who is late, but only that, gets two more chances: what is slow by itself is
- * slow each time, and who is not woken at all fails at once. Every miss is
- * printed.
+ * The clock of an emulated guest continues while the host runs something else.
+ * Late results are retried twice: a slow implementation is late each time. A lost
+ * wake-up fails at once. Every late result is printed.
  */
 #define VD_ATTEMPTS	3
 
-/* "For ever" in tests that expect to be woken; a lost wake-up must show. */
+/* Used as an unlimited time-out by tests that expect a wake-up: a lost one times out. */
 #define LONG_WAIT	(20 * SEC)
 
 /*
@@ -61,7 +60,7 @@ int vd_open(void);
 int vd_create(int fd, const char *name, unsigned int devices);
 int vd_create_mode(int fd, const char *name, unsigned int devices,
 		   unsigned int mode);
-/* to a set that the user who runs the test has created */
+/* to a set that the user of the test has created */
 int vd_attach(int fd, unsigned int role, const char *name);
 int vd_attach_of(int fd, unsigned int role, uid_t creator, const char *name);
 int vd_attach_id(int fd, unsigned int role, uint64_t id);
@@ -86,20 +85,20 @@ int vd_close(int fd);
 
 /* Derived from STATUS, LIST and INFO; negative is -errno. */
 int vd_state(int fd);
-int vd_listed(int fd, uint64_t id);	/* 1 when LIST shows the set */
+int vd_listed(int fd, uint64_t id);	/* 1 if LIST returns the set */
 int vd_count_listed(void);
 uint64_t vd_bytes_at_rest(void);
 int vd_sets(void);			/* INFO's out_sets */
-struct vdiset_info vd_info(void);	/* zeros where it fails */
+struct vdiset_info vd_info(void);	/* zeros if INFO fails */
 uint64_t vd_set_id(int fd);
-int vd_wait_sets(int want);		/* deadline 2 s; the number seen last */
+int vd_wait_sets(int want);		/* waits 2 s at most; the last number */
 
 /*
  * Names
  */
-/* A name nobody else uses; buf holds at least 64 bytes. */
+/* A name that is not in use; buf holds at least 64 bytes. */
 const char *vd_name(char *buf, const char *what);
-/* Device 0 has the name of its set, device n "SET/n". */
+/* Device 0 has the name of its set, the name of device n is "SET/n". */
 const char *vd_device_name(char *buf, const char *set, unsigned int index);
 
 /*
@@ -107,17 +106,17 @@ const char *vd_device_name(char *buf, const char *set, unsigned int index);
  */
 int64_t vd_now(void);
 void vd_sleep_ms(unsigned int ms);
-long vd_meminfo(const char *field);	/* kB, -1 when there is no such line */
-int vd_thread_state(pid_t pid, pid_t tid);	/* the letter of stat, or 0 */
-bool vd_wait_asleep(pid_t pid, pid_t tid);	/* deadline 5 s */
+long vd_meminfo(const char *field);	/* kB, -1 if the field does not exist */
+int vd_thread_state(pid_t pid, pid_t tid);	/* the state letter of stat, or 0 */
+bool vd_wait_asleep(pid_t pid, pid_t tid);	/* waits 5 s at most */
 bool vd_wait_word(const _Atomic int *word, int want, int64_t timeout_ns);
 int vd_read_file(const char *path, char *buf, size_t size);
 int vd_write_file(const char *path, const char *text);
-void *vd_shared(size_t size);		/* zeroed, shared with children */
+void *vd_shared(size_t size);		/* zeroed, shared with child processes */
 
 /*
- * A device, as one side sees it. Indices are the side's own copies: what the
- * peer can write is only ever read.
+ * A device, as one side sees it. Indices are private copies: memory that the peer
+ * can write is only read.
  */
 struct vd_dev {
 	int fd;
@@ -128,8 +127,8 @@ struct vd_dev {
 	const volatile struct vdiset_state_page *state;
 	volatile struct vdiset_region *own;
 	const volatile struct vdiset_region *peer;
-	uint32_t tail;		/* of the ring this side produces */
-	uint32_t head;		/* of the ring this side consumes */
+	uint32_t tail;		/* of the ring that this side produces */
+	uint32_t head;		/* of the ring that this side consumes */
 };
 
 int vd_dev_open(struct vd_dev *d, int set, const char *name);
@@ -137,22 +136,22 @@ int vd_dev_map(struct vd_dev *d, const struct vdiset_open_device *o);
 void vd_dev_unmap(struct vd_dev *d);
 void vd_dev_release(struct vd_dev *d);	/* unmap and close(2) */
 
-/* Both kinds of entry have this size. */
+/* Commands and completions have the same size. */
 #define VD_ENTRY_SIZE	sizeof(struct vdiset_command)
 
-/* 1: put, kick the peer; 0: put, no kick needed; -EAGAIN: ring full */
+/* 1: entry added, the peer needs a kick; 0: entry added; -EAGAIN: ring full */
 int vd_produce(struct vd_dev *d, const void *entry);
-/* 0, -EAGAIN when empty, -EPROTO when the peer's index is out of bounds */
+/* 0; -EAGAIN: ring empty; -EPROTO: the peer's index is out of bounds */
 int vd_consume(struct vd_dev *d, void *entry);
 int vd_kick(struct vd_dev *d);
-/* produce and kick when asked to; 0 or -errno */
+/* Adds an entry and kicks if the peer needs it; 0 or -errno */
 int vd_put(struct vd_dev *d, const void *entry);
-/* spin (that many times), then sleep as the contract says; 0 or -errno */
+/* Spins @spins times, then sleeps as uapi/linux/vdiset.h describes; 0 or -errno */
 int vd_get(struct vd_dev *d, void *entry, unsigned int spins,
 	   int64_t timeout_ns);
 
 /*
- * A whole set in one process, for what needs no others
+ * A whole set in one process, for tests that need no other process
  */
 struct vd_set {
 	int primary;
@@ -170,9 +169,9 @@ int vd_set_open_device(struct vd_set *s, int fd, unsigned int index,
 		       struct vd_dev *d);
 
 /*
- * Parties in processes of their own. struct vd_party lies in memory shared by
- * both; the test names functions for the party's process to run. The process
- * dies with the test.
+ * Parties in separate processes. struct vd_party is in memory shared by the test
+ * and the party; the test passes functions that the party's process calls. The
+ * process is killed when the test ends.
  */
 #define VD_MAX_SLEEPERS	64
 
@@ -188,10 +187,10 @@ struct vd_sleeper {
 	enum vd_sleep kind;
 	int fd;
 	uint32_t seen;
-	_Atomic int tid;	/* set just before it goes to sleep */
+	_Atomic int tid;	/* set just before the thread sleeps */
 	_Atomic int done;
 	int ret;		/* 0 or -errno; poll: revents */
-	int64_t when;		/* vd_now() on return */
+	int64_t when;		/* vd_now() at the return */
 };
 
 struct vd_party {
@@ -199,7 +198,7 @@ struct vd_party {
 	int to_party;
 	int to_test;
 	bool reaped;
-	/* the rest is the party's */
+	/* members below are written by the party */
 	int set;
 	struct vd_dev dev[VDISET_MAX_DEVICES];
 	char *area;
@@ -220,11 +219,11 @@ struct vd_party *vd_party_start(const char *comm);
 int vd_party_post(struct vd_party *p, vd_fn fn, long a, long b);
 long vd_party_finish(struct vd_party *p, int64_t timeout_ns);
 long vd_party_call(struct vd_party *p, vd_fn fn, long a, long b);
-void vd_party_kill(struct vd_party *p);		/* SIGKILL, and reap */
-int vd_party_reap(struct vd_party *p);		/* wait status; -1: deadline */
+void vd_party_kill(struct vd_party *p);		/* SIGKILL, then wait */
+int vd_party_reap(struct vd_party *p);		/* wait status; -1: timed out */
 #define VD_NO_ANSWER	(-100000L)
 
-/* Functions for parties */
+/* Functions that parties call */
 long vd_p_create(struct vd_party *me, long devices, long unused);
 long vd_p_attach(struct vd_party *me, long role, long unused);
 long vd_p_configure(struct vd_party *me, long depth, long unused);
@@ -238,7 +237,7 @@ long vd_p_map_area(struct vd_party *me, long bytes, long unused);
 long vd_p_send(struct vd_party *me, long index, long tag);
 long vd_p_sleeper(struct vd_party *me, long kind, long index);
 
-/* Starts a sleeper in @p and returns it once it sleeps, or NULL. */
+/* Starts a sleeping thread in @p. Returns it once it sleeps, or NULL. */
 struct vd_sleeper *vd_party_sleep(struct vd_party *p, enum vd_sleep kind,
 				  long index);
 bool vd_sleeper_join(struct vd_sleeper *s, int64_t timeout_ns);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Waiting: time-outs, kicks, what was seen, signals, the end of a device. */
+/* Shows when WAIT, DEVICE_WAIT and GET_CONFIG sleep, return, and with which result. */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
 #include "kselftest_harness.h"
@@ -7,7 +7,7 @@
 #define SLEEP	VDISET_WAIT_SLEEP
 #define KICK	VDISET_WAIT_KICK
 
-/* An emulated processor is late, but never early. */
+/* An emulated processor may be late but never early. */
 #define EXPECT_ABOUT(ns, took) do {					\
 	EXPECT_LE((ns), (took));					\
 	EXPECT_GT((ns) + 500 * MS, (took));				\
@@ -44,7 +44,7 @@ FIXTURE_TEARDOWN(wait)
 	vd_set_down(&self->s);
 }
 
-/* Does something after a while, in a thread of its own. */
+/* A thread that calls fn after a delay. */
 struct later {
 	unsigned int ms;
 	void (*fn)(struct later *l);
@@ -99,7 +99,7 @@ static void send_and_close(struct later *l)
 }
 
 /*
- * Time-outs, for each call that has one
+ * Time-outs of each call
  */
 enum waits { ON_CLIENT, ON_SERVER, ON_SET, ON_CONFIG };
 
@@ -190,7 +190,7 @@ static void *usr1_later(void *arg)
 	return NULL;
 }
 
-/* The longest and the shortest number a caller can give are no mistakes. */
+/* The largest and the smallest value are valid and do not overflow. */
 TEST_F(timeout, extremes)
 {
 	static const int64_t ns[] = { INT64_MAX, INT64_MIN, -1, INT64_MAX - 1 };
@@ -209,7 +209,7 @@ TEST_F(timeout, extremes)
 	}
 }
 
-/* A signal ends the wait, also one whose handler restarts system calls. */
+/* A signal ends the wait, even if its handler was set with SA_RESTART. */
 TEST_F(timeout, signal)
 {
 	struct sigaction sa = { .sa_handler = on_usr1, .sa_flags = SA_RESTART };
@@ -221,7 +221,7 @@ TEST_F(timeout, signal)
 	EXPECT_EQ(-EINTR, one_wait(self, variant, 5 * SEC));
 	EXPECT_GT(2 * SEC, vd_now() - start);
 	pthread_join(thread, NULL);
-	/* nothing is lost by it */
+	/* the next call works as before */
 	EXPECT_EQ(-ETIMEDOUT, one_wait(self, variant, 0));
 }
 
@@ -242,7 +242,7 @@ TEST_F(wait, woken_by_kick)
 	EXPECT_EQ(0, l.ret);
 }
 
-/* A kick without anything new in the ring is no reason to return. */
+/* A kick does not end the wait if the ring has no new entry. */
 TEST_F(wait, kick_alone_does_not_end_it)
 {
 	struct later l = { .ms = 50, .fn = kick_client, .self = self };
@@ -255,7 +255,7 @@ TEST_F(wait, kick_alone_does_not_end_it)
 	EXPECT_EQ(0, l.ret);
 }
 
-/* A wait is counted up to the kick that ends it, and beyond one in vain. */
+/* The time counts up to the kick that ends the wait, across a kick that does not. */
 TEST_F(wait, wait_time_is_counted)
 {
 	struct later in_vain = { .ms = 50, .fn = kick_client, .self = self };
@@ -276,7 +276,7 @@ TEST_F(wait, wait_time_is_counted)
 					      before.out_client_waited_ns));
 	EXPECT_EQ(before.out_server_waited_ns, after.out_server_waited_ns);
 
-	/* the server is owed that command now, and nobody kicks it */
+	/* the server waits for a completion and is not kicked */
 	start = vd_now();
 	EXPECT_EQ(-ETIMEDOUT, vd_device_wait(self->d[0].fd, SLEEP, 100 * MS, 0));
 	ASSERT_EQ(0, vd_device_status(self->s.primary, 0, &after));
@@ -286,17 +286,17 @@ TEST_F(wait, wait_time_is_counted)
 					      before.out_server_waited_ns));
 }
 
-/* Something new in the ring is, at once, without any kick. */
-TEST_F(wait, seen)
+/* If the tail differs from @seen, the call returns at once without a kick. */
+TEST_F(wait, returns_if_tail_differs_from_seen)
 {
 	ASSERT_EQ(0, vd_produce(&self->d[0], &self->cmd));
 	EXPECT_EQ(0, vd_device_wait(self->c[0].fd, SLEEP, LONG_WAIT, 0));
 	EXPECT_EQ(0, vd_device_wait(self->c[0].fd, SLEEP, 0, 0));
 	EXPECT_EQ(-ETIMEDOUT, vd_device_wait(self->c[0].fd, SLEEP, 0, 1));
-	/* any other number than the tail is "not seen" */
+	/* every value other than the tail counts as not seen */
 	EXPECT_EQ(0, vd_device_wait(self->c[0].fd, SLEEP, LONG_WAIT, 2));
 	EXPECT_EQ(0, vd_device_wait(self->c[0].fd, SLEEP, LONG_WAIT, -1));
-	/* the other device has nothing */
+	/* the ring of the other device is empty */
 	EXPECT_EQ(-ETIMEDOUT, vd_device_wait(self->c[1].fd, SLEEP, 0, 0));
 }
 
@@ -320,7 +320,7 @@ static void *answer_main(void *arg)
 	return NULL;
 }
 
-/* One call kicks and then sleeps: a round trip costs each side one. */
+/* One call kicks, then sleeps: a round trip needs one system call per side. */
 TEST_F(wait, kick_and_sleep)
 {
 	pthread_t thread;
@@ -352,7 +352,7 @@ TEST_F(wait, closed_after_the_ring_is_drained)
 	EXPECT_EQ(-EPIPE, vd_device_wait(self->c[0].fd, SLEEP, LONG_WAIT, 3));
 	EXPECT_EQ(-EPIPE, vd_device_wait(self->c[0].fd, SLEEP, 0, 3));
 	EXPECT_EQ(-EPIPE, vd_device_wait(self->d[0].fd, SLEEP, LONG_WAIT, 0));
-	/* the other device lives on */
+	/* the other device remains open */
 	EXPECT_EQ(-ETIMEDOUT, vd_device_wait(self->c[1].fd, SLEEP, 0, 0));
 }
 
@@ -397,7 +397,7 @@ TEST_F(wait, any_client)
 	EXPECT_EQ(-ETIMEDOUT, vd_set_wait(self->s.server, SLEEP, 0, 0, &seen));
 }
 
-/* A kick between two calls is not missed, nor is the order of them. */
+/* Every kick between two calls is counted. */
 TEST_F(wait, events_are_counted)
 {
 	uint32_t seen = 0, first;
@@ -411,7 +411,7 @@ TEST_F(wait, events_are_counted)
 	ASSERT_EQ(0, vd_kick(&self->c[0]));
 	EXPECT_EQ(0, vd_set_wait(self->s.server, SLEEP, 0, 0, &seen));
 	EXPECT_EQ(first + 2, seen);
-	/* the server's own kicks are no events */
+	/* kicks by the server itself are not counted */
 	ASSERT_EQ(0, vd_set_wait(self->s.server, KICK, 0, 3, &seen));
 	ASSERT_EQ(0, vd_kick(&self->d[0]));
 	EXPECT_EQ(-ETIMEDOUT, vd_set_wait(self->s.server, SLEEP, 0, 0, &seen));
@@ -434,7 +434,7 @@ static void *get_main(void *arg)
 	return vd_get(arg, &got, 0, LONG_WAIT) ? NULL : arg;
 }
 
-/* One call wakes the clients of several devices. */
+/* One call kicks the clients of several devices. */
 TEST_F(wait, kick_several)
 {
 	pthread_t t[2];
@@ -465,7 +465,7 @@ TEST_F(wait, set_has_terminated)
 	ASSERT_EQ(0, vd_kick(&self->c[0]));
 	ASSERT_EQ(0, vd_device_close(self->d[0].fd));
 	ASSERT_EQ(0, vd_device_close(self->d[1].fd));
-	/* the kick comes before the end */
+	/* the pending kick is reported before the end of the set */
 	EXPECT_EQ(0, vd_set_wait(self->s.server, SLEEP, LONG_WAIT, 0, &seen));
 	EXPECT_EQ(-EPIPE, vd_set_wait(self->s.server, SLEEP, LONG_WAIT, 0, &seen));
 	EXPECT_EQ(-EPIPE, vd_set_wait(self->s.server, SLEEP, 0, 0, &seen));
@@ -477,7 +477,7 @@ static void close_both(struct later *l)
 	vd_device_close(l->self->d[1].fd);
 }
 
-/* With rings and without: it looks at none of them any more. */
+/* An aborted set returns ECANCELED for every combination, with and without rings. */
 TEST(aborted_in_any_state)
 {
 	uint32_t seen = 0;
@@ -508,7 +508,7 @@ TEST_F(wait, set_terminates_meanwhile)
 
 	later(&l);
 	ret = vd_set_wait(self->s.server, SLEEP, LONG_WAIT, 0, &seen);
-	/* the header allows both: "0 also when", "EPIPE, seen every kick" */
+	/* the header permits both: 0 for a kick, EPIPE if every kick was seen */
 	EXPECT_TRUE(ret == 0 || ret == -EPIPE) TH_LOG("%d", ret);
 	EXPECT_EQ(-EPIPE, vd_set_wait(self->s.server, SLEEP, LONG_WAIT, 0, &seen));
 	pthread_join(l.thread, NULL);
@@ -538,13 +538,13 @@ TEST_F(wait, configuration)
 	EXPECT_EQ(VDISET_STATE_INITIALIZING, g.out_state);
 	EXPECT_EQ(8, g.out_config.max_io_depth);
 	pthread_join(thread, NULL);
-	/* done is done */
+	/* a later call returns the same */
 	EXPECT_EQ(0, vd_get_config(s.primary, VDISET_CONFIG_WAIT, 0, &g));
 	vd_set_down(&s);
 }
 
 /*
- * No wake-up is lost: two sides that always sleep. A lost one is a time-out.
+ * No wake-up is lost while both sides always sleep; a lost one would time out.
  */
 TEST_F_TIMEOUT(wait, ping_pong, 60)
 {

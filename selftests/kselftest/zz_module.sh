@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The module cannot go while a file is open, and goes and comes back when none
-# is. Named so that it runs after all others, which need the module.
+# Shows that the module cannot be unloaded while a file is open, and that it can be
+# unloaded and loaded again when all are closed. The name sorts last, because all
+# other tests need the module.
 
 skip() {
 	echo "TAP version 13"
@@ -29,18 +30,18 @@ result() { # STATUS TEXT
 echo "TAP version 13"
 echo "1..7"
 
-# A set file without a set is enough to hold it.
+# An open set file without a set prevents unloading.
 exec 9<>/dev/vdiset
 ! rmmod vdiset 2>/dev/null
 result $? "rmmod fails while a file is open"
 [ -d /sys/module/vdiset ] && [ -c /dev/vdiset ]
-result $? "the module is still there"
+result $? "the module is still loaded"
 exec 9>&-
 
 rmmod vdiset
-result $? "rmmod succeeds when every file is closed"
+result $? "rmmod succeeds when all files are closed"
 [ ! -e /dev/vdiset ] && [ ! -d /sys/module/vdiset ]
-result $? "the device is gone"
+result $? "the device node is removed"
 
 insmod "$VDISET_KO"
 result $? "the module loads again"
@@ -49,14 +50,14 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
 	sleep 0.2
 done
 [ -c /dev/vdiset ]
-result $? "the device is back"
+result $? "the device node exists again"
 
 fast=0
 for i in 1 2 3 4 5; do
 	rmmod vdiset && insmod "$VDISET_KO" || fast=1
 done
-result $fast "five times in a row"
+result $fast "five unloads and loads in a row"
 
-# Who loaded it may have put other permissions on the device: they are the
-# module's, so nothing is lost.
+# The device node has the module's default permissions again, even if its mode was
+# changed after the first load.
 exit $failed
