@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The long run: one set of sixteen devices after the other, in each a server
- * of sixteen threads against a client of sixteen, commands of random size,
- * pauses, completions out of order, an end in order or an abort by a random
- * thread of either side in mid-stream. Every byte is summed on both sides,
- * every command is numbered: none is lost, none comes twice. Memory is flat.
+ * Shows that no data is lost in a long run and that memory does not grow. Sets of
+ * sixteen devices follow each other; in each, a server and a client with sixteen
+ * threads each exchange commands of random size, with pauses and completions out of
+ * order. The set ends normally, or a random thread of either side aborts it. Both
+ * sides compute checksums of every byte, and every command is numbered: none is lost
+ * or delivered twice.
  *
  *   VDISET_ENDURANCE_GIB    1 by default; 50 for a long run
- *   VDISET_ENDURANCE_SEED   what is random; printed
+ *   VDISET_ENDURANCE_SEED   seed of the random numbers; printed
  */
 #define _GNU_SOURCE
 #include "traffic.h"
@@ -16,11 +17,11 @@
 #define DEVICES		16
 #define MAX_BYTES	(256 * KIB)
 #define MAX_INFLIGHT	8
-#define SESSION_MIB	96	/* at most, on average half of it */
+#define SESSION_MIB	96	/* at most, half of it on average */
 
-/* Other things in the guest take and give memory meanwhile. */
+/* Other activity in the guest allocates and frees memory meanwhile. */
 #define SLACK_KB	(48 * 1024)
-/* KASAN keeps back what was freed, up to a 32nd of all memory. */
+/* KASAN quarantines freed memory, up to a 32nd of all memory. */
 #define SLAB_SLACK_KB	(8 * 1024 + \
 			 (vd_slowness() > 1 ? vd_meminfo("MemTotal") / 32 : 0))
 
@@ -32,7 +33,7 @@ struct session {
 	unsigned int spins;
 	int abort_device;	/* -1: none */
 	bool abort_by_server;
-	uint64_t abort_at;	/* bytes on that device */
+	uint64_t abort_at;	/* bytes of that device before the abort */
 };
 
 struct flow {
@@ -42,14 +43,14 @@ struct flow {
 	char *area;
 	pthread_t thread;
 	uint64_t rng;
-	/* the outcome; the server's go to the client by shared memory */
-	uint64_t commands;	/* server: sent; client: fetched */
-	uint64_t done;		/* server: taken; client: put */
+	/* results; those of the server are passed to the client in shared memory */
+	uint64_t commands;	/* sent by the server, fetched by the client */
+	uint64_t done;		/* consumed by the server, completed by the client */
 	uint64_t bytes;
 	int error;
 };
 
-/* What the server's process tells, one for each device. */
+/* Results of the server's process, one for each device */
 struct account {
 	uint64_t commands;
 	uint64_t done;
@@ -96,7 +97,7 @@ struct slot {
 
 static uint32_t size_of(struct flow *f)
 {
-	/* as many small ones as large ones */
+	/* small and large sizes are equally frequent */
 	return 8 * (1 + next(&f->rng) % (MAX_BYTES / 8 >> next(&f->rng) % 12));
 }
 
@@ -123,7 +124,7 @@ static int send_one(struct flow *f, struct slot *slot, uint32_t tag)
 static int take_one(struct flow *f, struct slot *slots,
 		    const struct vdiset_completion *c)
 {
-	/* not asked for, or answered before */
+	/* not sent, or completed before */
 	if (c->tag >= f->s->inflight || !slots[c->tag].used)
 		return -EEXIST;
 	if (c->code || c->bytes != slots[c->tag].bytes)
@@ -179,7 +180,7 @@ static void *server_flow(void *arg)
 static int check_one(struct flow *f, const struct vdiset_command *c,
 		     struct vdiset_completion *done)
 {
-	/* the ring keeps the order: a gap is a loss, a step back a double */
+	/* the ring is ordered: a gap is a lost command, a smaller number a duplicate */
 	if ((uint64_t)c->position != f->commands)
 		return -EEXIST;
 	if (c->size <= 0 || (uint32_t)c->size > MAX_BYTES ||
@@ -194,7 +195,7 @@ static int check_one(struct flow *f, const struct vdiset_command *c,
 	return 0;
 }
 
-/* Those at hand, in any order */
+/* Completes the fetched commands in random order. */
 static int complete_all(struct flow *f, struct vdiset_completion *done,
 			unsigned int n)
 {
@@ -309,7 +310,7 @@ static long set_up(struct vd_party *server, const struct session *s, int set,
 	return ret;
 }
 
-/* What one side says happened and what the other does, on one device */
+/* Compares the results of both sides of one device. */
 static int compare(const struct session *s, unsigned int i,
 		   const struct flow *c)
 {
@@ -326,7 +327,7 @@ static int compare(const struct session *s, unsigned int i,
 		return a->commands == a->done && a->commands == c->commands &&
 		       a->commands == c->done && a->bytes == c->bytes ?
 		       0 : -ENODATA;
-	/* cut off: what is counted later cannot be more */
+	/* after an abort, later stages cannot have higher counts */
 	return a->done <= c->done && c->done <= c->commands &&
 	       c->commands <= a->commands ? 0 : -ENODATA;
 }
@@ -424,7 +425,7 @@ static bool is_flat(const struct memory *was, const struct memory *is)
 	       is->slab <= was->slab + SLAB_SLACK_KB;
 }
 
-/* Freed pages may rest on per-CPU lists, or wait for RCU, for a moment. */
+/* Freed pages may remain on per-CPU lists or wait for RCU for a moment. */
 static void weigh_at_rest(const struct memory *was, struct memory *is)
 {
 	int64_t end = vd_now() + 5 * SEC;
@@ -437,7 +438,7 @@ static void weigh_at_rest(const struct memory *was, struct memory *is)
 	} while (vd_now() < end);
 }
 
-static void tell(const char *when, const struct memory *m)
+static void report(const char *when, const struct memory *m)
 {
 	printf("# %-8s MemAvailable %ld kB, Shmem %ld kB, SUnreclaim %ld kB\n",
 	       when, m->available, m->shmem, m->slab);
@@ -451,7 +452,7 @@ static unsigned long env_number(const char *name, unsigned long otherwise)
 	return text ? strtoul(text, NULL, 0) : otherwise;
 }
 
-/* The harness' time-out is for a long run; what hangs is found by bounds. */
+/* The time-out of the harness is for a long run; calls that hang have own limits. */
 FIXTURE(endurance) {
 	int sets;
 };
@@ -485,15 +486,15 @@ TEST_F_TIMEOUT(endurance, no_data_lost_no_memory_growth, 14400)
 		plan(&s, &rng);
 		ret = run_session(&s, &moved);
 		aborted += s.abort_device >= 0;
-		/* what is kept from a first use is there after some */
+		/* memory that is kept after the first use is allocated by now */
 		if (++sessions == 5) {
 			weigh(&first);
-			tell("first", &first);
+			report("first", &first);
 		}
 		if (moved - told > wanted / 4 && sessions > 5) {
 			told = moved;
 			weigh(&last);
-			tell("then", &last);
+			report("then", &last);
 		}
 	}
 	printf("# %llu MiB in %u sets, %u of them aborted, in %lld ms\n",
@@ -503,7 +504,7 @@ TEST_F_TIMEOUT(endurance, no_data_lost_no_memory_growth, 14400)
 	ASSERT_EQ(0, ret);
 	ASSERT_LE(5, sessions);
 	weigh_at_rest(&first, &last);
-	tell("last", &last);
+	report("last", &last);
 	EXPECT_GE(last.available, first.available - SLACK_KB);
 	EXPECT_LE(last.shmem, first.shmem + 1024);
 	EXPECT_LE(last.slab, first.slab + SLAB_SLACK_KB);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every allocation and every copy that a request makes, failed one after the
- * other (/proc/thread-self/fail-nth, on a kernel with fault injection), and with
- * them those functions of the module that fail for other reasons. Each time the
- * request works or gives the error it documents; what it was to do can be done
- * then; and everything is given back in the end.
+ * Shows that a failed allocation or copy in any request leaves the set intact. Each
+ * one fails in turn (/proc/thread-self/fail-nth, on a kernel with fault injection), and
+ * so do the functions of the module that fail for other reasons. The request must
+ * succeed or return a documented error, its purpose must be achievable afterwards, and
+ * all memory must be freed in the end.
  */
 #define _GNU_SOURCE
 #include "fixture.h"
@@ -14,10 +14,10 @@
 #define POINTS		DEBUGFS "fail_function/"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define MAKE_IT_FAIL	"/proc/thread-self/make-it-fail"
-#define MOST		3000		/* no request has so many sites */
+#define MOST		3000		/* more than any request has */
 #define ROUNDS		3
 
-/* What fail-nth may hit, and without a stack trace for each in the log. */
+/* Which allocations fail-nth may fail; without a stack trace for each in the log */
 static const struct {
 	const char *path;
 	const char *value;
@@ -30,13 +30,13 @@ static const struct {
 	{ DEBUGFS "fail_page_alloc/verbose", "0" },
 	{ DEBUGFS "fail_usercopy/verbose", "0" },
 	{ DEBUGFS "fail_function/verbose", "0" },
-	/* without fail-nth: always, but only who has asked for it (MAKE_IT_FAIL) */
+	/* without fail-nth: always, but only in threads that set MAKE_IT_FAIL */
 	{ DEBUGFS "fail_function/task-filter", "Y" },
 	{ DEBUGFS "fail_function/probability", "100" },
 	{ DEBUGFS "fail_function/times", "1000000" },
 };
 
-/* What the module lets fail (ALLOW_ERROR_INJECTION), how, and what is told then */
+/* ALLOW_ERROR_INJECTION functions, the injected error, and the error of the request */
 static const struct point {
 	const char *function;
 	int error;
@@ -68,8 +68,8 @@ static int point_add(const char *function, int error)
 }
 
 /*
- * The functions are those of one life of the module: they go first. Each is added
- * once, with its first error.
+ * The list of functions is valid until the module is unloaded: it is cleared first.
+ * Each function is added once, with its first error.
  */
 static int points_add(void)
 {
@@ -84,7 +84,7 @@ static int points_add(void)
 	return ret;
 }
 
-/* The descriptor is opened beforehand: its own allocations do not count. */
+/* The file is opened beforehand, so that the allocations of open() are not counted. */
 static void arm(int fd, int nth)
 {
 	char text[16];
@@ -95,8 +95,8 @@ static void arm(int fd, int nth)
 }
 
 /*
- * Was the fault injected? Ends the injection where it was not. The two calls
- * that find out copy as well, and may be what the fault hits.
+ * Returns whether the fault was injected, and disarms it if not. The read and the write
+ * that do so copy data as well, and the fault may hit them.
  */
 static bool disarm(int fd)
 {
@@ -158,8 +158,8 @@ FIXTURE_TEARDOWN(faults)
 }
 
 /*
- * After any other error than EFAULT nothing has happened, and the call works
- * when repeated. EFAULT in the answer comes when it has.
+ * After any error except EFAULT the request had no effect and succeeds when repeated.
+ * EFAULT when the result is copied is returned after the effect.
  */
 static int sweep(int fd, const struct step *step, int *count, bool *seen)
 {
@@ -176,7 +176,7 @@ static int sweep(int fd, const struct step *step, int *count, bool *seen)
 		injected = disarm(fd);
 		if (!documented(step, ret) || (!injected && ret &&
 					       ret != -ETIMEDOUT)) {
-			printf("# %s: fault %d gives %d\n", step->name, nth,
+			printf("# %s: fault %d returns %d\n", step->name, nth,
 			       ret);
 			fixture_tear_down(&fx);
 			return -EPROTO;
@@ -185,7 +185,7 @@ static int sweep(int fd, const struct step *step, int *count, bool *seen)
 		if (ret && ret != -EFAULT && ret != -ETIMEDOUT) {
 			ret = step->call(&fx);
 			if (ret) {
-				printf("# %s: after fault %d it gives %d\n",
+				printf("# %s: after fault %d it returns %d\n",
 				       step->name, nth, ret);
 				fixture_tear_down(&fx);
 				return -EPROTO;
@@ -206,9 +206,9 @@ TEST_F_TIMEOUT(faults, every_request, 1500)
 	unsigned int i;
 
 	if (self->fd < 0)
-		SKIP(return, "this kernel injects no faults");
+		SKIP(return, "kernel without fault injection");
 	for (i = 0; i < n_steps; i++) {
-		/* A cache that has to be refilled is a site more: that skips another */
+		/* A cache that is refilled adds a site and shifts the others. */
 		for (round = 0; round < ROUNDS; round++) {
 			count = 0;
 			EXPECT_EQ(0, sweep(self->fd, &steps[i], &count, seen))
@@ -222,7 +222,7 @@ TEST_F_TIMEOUT(faults, every_request, 1500)
 	EXPECT_TRUE(seen[ENOMEM] && seen[EFAULT]);
 }
 
-/* The same for one function of the module, in each request that comes to it. */
+/* The same for one function of the module, in every request that calls it */
 static int fail_in_steps(const struct point *point)
 {
 	struct fixture fx;
@@ -243,7 +243,7 @@ static int fail_in_steps(const struct point *point)
 			if (ret == -point->told && documented(&steps[i], ret))
 				ret = steps[i].call(&fx);
 			if (ret && ret != -ETIMEDOUT) {
-				printf("# %s: with %s failing, or after it: %d\n",
+				printf("# %s: while %s fails, or after it: %d\n",
 				       steps[i].name, point->function, ret);
 				fixture_tear_down(&fx);
 				return -EPROTO;
@@ -260,7 +260,7 @@ TEST_F_TIMEOUT(faults, every_function, 300)
 	int ret;
 
 	if (self->fd < 0)
-		SKIP(return, "this kernel injects no faults");
+		SKIP(return, "kernel without fault injection");
 	for (i = 0; i < ARRAY_LEN(points); i++) {
 		ASSERT_EQ(0, vd_write_file(POINTS "inject", "\n"));
 		ASSERT_EQ(0, point_add(points[i].function, points[i].error));
@@ -273,7 +273,7 @@ TEST_F_TIMEOUT(faults, every_function, 300)
 	}
 }
 
-/* From nothing to a command and its completion, in one go. */
+/* From CREATE to a command and its completion, in one run */
 static int whole_backup(struct fixture *fx)
 {
 	struct vdiset_completion done = { .tag = 7 };
@@ -330,7 +330,7 @@ TEST_F_TIMEOUT(faults, a_whole_backup, 1500)
 	bool injected;
 
 	if (self->fd < 0)
-		SKIP(return, "this kernel injects no faults");
+		SKIP(return, "kernel without fault injection");
 	for (nth = 1; nth < MOST; nth++) {
 		memset(&fx, 0, sizeof(fx));
 		fx.client.fd = fx.server.fd = fx.opened.out_fd = fx.fd = -1;
@@ -340,14 +340,14 @@ TEST_F_TIMEOUT(faults, a_whole_backup, 1500)
 		injected = disarm(self->fd);
 		fixture_tear_down(&fx);
 		EXPECT_TRUE(ret == 0 || is_fault(ret))
-			TH_LOG("fault %d gives %d", nth, ret);
+			TH_LOG("fault %d returns %d", nth, ret);
 		failed += ret != 0;
 		if (!injected)
 			break;
 	}
 	EXPECT_EQ(0, ret);
 	EXPECT_LT(20, failed);
-	TH_LOG("%d faults, %d of them fatal", nth - 1, failed);
+	TH_LOG("%d faults, %d of them made the run fail", nth - 1, failed);
 }
 
 TEST_HARNESS_MAIN

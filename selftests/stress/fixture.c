@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fixture.c - every request, and the set it needs
+ * fixture.c - one call of every request, with the set that it needs
  */
 #define _GNU_SOURCE
 #include "fixture.h"
@@ -155,7 +155,7 @@ static int call_fdinfo(struct fixture *fx)
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fx->s.primary);
 	ret = vd_read_file(path, buf, sizeof(buf));
-	if (!ret)		/* seq_file had no memory */
+	if (!ret)		/* no memory for seq_file */
 		return -ENOMEM;
 	return ret < 0 ? ret : 0;
 }
@@ -178,7 +178,7 @@ static int call_close(struct fixture *fx)
 }
 
 const struct step steps[] = {
-	/* the path is copied, too */
+	/* the path is copied by the kernel as well */
 	{ "open", VDISET_STATE_CREATED, false, call_open,
 	  { ENOMEM, EFAULT } },
 	{ "create", VDISET_STATE_CREATED, false, call_create,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * fixture.h - every request, and the set it needs: for tests that make each of
- * them fail, or race with something
+ * fixture.h - one call of every request, with the set that it needs, for tests of
+ * error paths and races
  */
 #ifndef VDISET_TEST_FIXTURE_H
 #define VDISET_TEST_FIXTURE_H
@@ -16,17 +16,17 @@ struct fixture {
 	struct vdiset_open_device opened;
 	void *map;
 	size_t length;
-	int fd;			/* for requests on an unbound file */
+	int fd;			/* an unbound file */
 };
 
 /*
- * A request: how far the set must be, the call, and what it may give besides
- * 0 when something in it fails. What the call made is in the fixture.
+ * A request: the state that the set needs, the call, and the errors that it may
+ * return when something in it fails. Results of the call are kept in the fixture.
  */
 struct step {
 	const char *name;
 	int state;
-	bool devices;		/* open on both sides */
+	bool devices;		/* devices must be open on both sides */
 	int (*call)(struct fixture *fx);
 	int errors[6];
 };

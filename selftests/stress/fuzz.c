@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random calls that know the interface: several processes, each of several
- * threads, make, join, use, misuse and lose sets that they find by name, by
- * number and by descriptors sent to each other. What must come of it: no call
- * hangs, none gives an error its documentation does not name, no set goes back
- * to an earlier state, and in the end nothing is left and a set works.
+ * Shows that random calls of several processes with several threads do no harm. They
+ * create, join, use, misuse and close sets, which they find by name, by number and by
+ * descriptors that they pass to each other. No call may hang or return an error that
+ * is not documented, no set may return to an earlier state, and in the end no set
+ * remains and a new one works.
  *
- *	VDISET_FUZZ_CALLS	how many calls (200000)
- *	VDISET_FUZZ_SECONDS	how long at most (60)
- *	VDISET_FUZZ_SEED	what each thread's numbers come from
+ *	VDISET_FUZZ_CALLS	number of calls (200000)
+ *	VDISET_FUZZ_SECONDS	longest run time (60)
+ *	VDISET_FUZZ_SEED	seed of the random numbers
  *	VDISET_FUZZ_WORKERS	processes (3)
- *	VDISET_FUZZ_THREADS	threads of each (2)
+ *	VDISET_FUZZ_THREADS	threads of each process (2)
  *
- * A thread's numbers depend on the seed, the worker, its generation and the
- * thread only. With one worker of one thread, so does all that happens.
+ * The numbers of a thread depend only on the seed, the worker, its generation and the
+ * thread. With one worker of one thread, the whole run is repeatable.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -31,15 +31,15 @@
 #define MAX_WORKERS	16
 #define MAX_THREADS	16
 #define ERRNOS		134
-#define STATES		1024		/* sets whose state is remembered */
+#define STATES		1024		/* sets whose last state is kept */
 #define NAMES		6
 #define SLOTS		48
 #define WINDOWS		24
 #define WINDOW_SIZE	(8 * MIB)
 #define MOST_FDS	96		/* so that EMFILE happens */
-#define HIGH_FD		200		/* descriptors that are not for fuzzing */
+#define HIGH_FD		200		/* descriptors that are not fuzzed */
 #define GENERATION	4000		/* calls of a thread before it ends */
-#define HANGS		(60 * SEC)	/* no call takes so long anywhere */
+#define HANGS		(60 * SEC)	/* longer than any call on any machine */
 #define NOBODY		65534
 #define PAGE		4096
 
@@ -54,7 +54,7 @@ enum op {
 	O_MAP_AREA, O_MAP_RO, O_MAP_RW, O_MAP_WILD, O_UNMAP, O_REMAP,
 	O_PROTECT, O_ADVISE, O_LOCK, O_TOUCH, O_COPY, O_FORK, O_UNSHARE,
 	OPS,
-	M_BUILD = OPS,			/* many calls: a set, made as it should be */
+	M_BUILD = OPS,			/* many calls: a valid set */
 	CHOICES
 };
 
@@ -70,19 +70,19 @@ enum kind {
 #define DEVICES		(BIT(K_SERVER_DEVICE) | BIT(K_CLIENT_DEVICE))
 #define ANY		(~0U)
 
-/* What all processes share. */
+/* Shared by all processes */
 struct world {
 	_Atomic long calls;
 	_Atomic int stop;
 	_Atomic long results[OPS][ERRNOS];
-	_Atomic long faults;		/* memory that was not there */
+	_Atomic long faults;		/* accesses to unmapped memory */
 	_Atomic long traffic;		/* entries put into rings */
 	_Atomic long killed;
 	_Atomic uint64_t last_id;
 	_Atomic uint64_t state[STATES];	/* id << 8 | state */
 	_Atomic int wrong;
-	char what[160];			/* the first that was wrong */
-	_Atomic uint64_t crash[2];	/* the last: what was accessed, by what */
+	char what[160];			/* the first error */
+	_Atomic uint64_t crash[2];	/* the last fault: address, instruction */
 	struct {
 		_Atomic int op;
 		_Atomic int64_t since;	/* 0 = not in a call */
@@ -94,8 +94,8 @@ static uint64_t seed;
 static int workers, threads, mailbox[2];
 
 /*
- * A descriptor and what is known of it. Threads change these under each other's
- * hands, as they do with the descriptors: what is stale is a test, too.
+ * A descriptor and its properties. Threads modify these without a lock, as they do
+ * with the descriptors: stale values are part of the test.
  */
 struct slot {
 	volatile int fd;
@@ -108,15 +108,15 @@ struct slot {
 };
 
 /*
- * Mappings. Their addresses may be unmapped twice or be another mapping's
- * meanwhile; so nothing that a process needs is mapped once it has begun.
+ * Mappings. An address may be unmapped twice, or belong to another mapping by then.
+ * So a process maps everything that it needs before it begins.
  */
 struct window {
-	_Atomic uint64_t place;		/* both parts of one mapping, or 0 */
+	_Atomic uint64_t place;		/* address and length of a mapping, or 0 */
 	volatile int op;
 };
 
-#define LENGTH_BITS	28		/* in pages, as is what is above them */
+#define LENGTH_BITS	28		/* in pages, like the address above them */
 
 static void set_window(struct window *w, void *at, size_t length)
 {
@@ -164,10 +164,10 @@ union arg {
 struct thread {
 	uint64_t random;
 	int worker, index;
-	union arg *arg;		/* two pages, and one that is not there */
+	union arg *arg;		/* two pages, followed by an unmapped one */
 	char *readonly;
 	char name[16];
-	bool wild;		/* this call may be wrong in any way */
+	bool wild;		/* all arguments of this call may be invalid */
 	bool child;
 	volatile bool armed;
 	sigjmp_buf jump;
@@ -195,7 +195,7 @@ static bool one_in(struct thread *t, unsigned int n)
 	return below(t, n) == 0;
 }
 
-/* Numbers that are worth trying. */
+/* Numbers at limits */
 static uint64_t number(struct thread *t)
 {
 	uint64_t n = 1ULL << below(t, 64);
@@ -242,7 +242,7 @@ static long end(struct thread *t, enum op op, long ret)
 	return ret;
 }
 
-/* Every call: what it gives, 0 or -errno, goes through here. */
+/* Every call is recorded here, with its result 0 or -errno. */
 #define CALL(t, op, call)						\
 ({									\
 	long __ret;							\
@@ -303,7 +303,7 @@ static void drop(struct thread *t, struct slot *s)
 		CALL(t, O_CLOSE, close(fd));
 }
 
-/* Somebody else's place when all are taken. */
+/* If no slot is free, a used one is replaced. */
 static struct slot *keep(struct thread *t, int fd, enum kind kind)
 {
 	struct slot *s;
@@ -337,7 +337,7 @@ struct spec {
 	unsigned long request;
 	size_t size;
 	unsigned int kinds;
-	int errors[8];		/* besides those of every request */
+	int errors[8];		/* in addition to those of every request */
 };
 
 #define SPEC(NAME, type, kinds, ...)					\
@@ -388,7 +388,7 @@ static bool documented(enum op op, int error)
 	return false;
 }
 
-/* "fuzz-b" is a set, "fuzz-b/2" a device of it. */
+/* "fuzz-b" is a set, "fuzz-b/2" one of its devices. */
 static const char *make_name(struct thread *t, uint32_t set, unsigned int dev)
 {
 	memcpy(t->name, "fuzz-a", 7);
@@ -415,10 +415,10 @@ static void give_name(struct thread *t, __u64 *name, __u32 *len,
 	case 1:
 		*len = number(t);
 		break;
-	case 2:		/* ends where nothing is mapped */
+	case 2:		/* ends in an unmapped page */
 		*name = (uintptr_t)t->arg + 2 * PAGE - below(t, 16);
 		break;
-	default:	/* changes while it is copied */
+	default:	/* modified while it is copied */
 		*name = (uintptr_t)window_at(windows[below(t, WINDOWS)].place);
 		*len = 1 + below(t, VDISET_NAME_MAX);
 	}
@@ -497,7 +497,7 @@ static void fill_device_wait(struct thread *t)
 	w->seen = one_in(t, 4) ? below(t, 32) : 0;
 }
 
-/* An argument that will mostly do. */
+/* An argument that is valid most of the time */
 static void prepare(struct thread *t, enum op op, struct slot *s)
 {
 	union arg *arg = t->arg;
@@ -554,7 +554,7 @@ static void prepare(struct thread *t, enum op op, struct slot *s)
 	}
 }
 
-/* But never a wait that is long. */
+/* Modifies the argument; waits stay short. */
 static void mutate(struct thread *t, enum op op)
 {
 	unsigned int n = below(t, 4), size = specs[op].size;
@@ -571,7 +571,7 @@ static void mutate(struct thread *t, enum op op)
 		t->arg->request_buffers.bytes = some_bytes(t);
 }
 
-/* Between what fits in a window and more than there is lies what is slow. */
+/* Sizes between a window and all of the memory would be slow: make them larger. */
 static void spare_memory(struct thread *t)
 {
 	uint64_t *bytes = (uint64_t *)&t->arg->request_buffers.bytes;
@@ -587,21 +587,21 @@ static uint32_t odd_size(struct thread *t, uint32_t size)
 		return number(t);
 	case 1:
 		return size - 1 - below(t, 8);
-	case 2:		/* a later version's, with nothing in it */
+	case 2:		/* a later version, with zeros */
 		return size + below(t, PAGE - size + 2);
 	default:
 		return size;
 	}
 }
 
-/* Who knows how long it would wait, or how much it would take. */
+/* Invalid arguments could make these wait or allocate without a limit. */
 static bool must_be_sane(enum op op)
 {
 	return op == R_WAIT || op == R_DEVICE_WAIT || op == R_GET_CONFIG ||
 	       op == R_REQUEST_BUFFERS;
 }
 
-/* Where the structure is. Only what is left in place can be believed after. */
+/* Address of the structure. The result can be evaluated only if it is t->arg. */
 static void *place(struct thread *t, enum op op)
 {
 	char *at = (char *)t->arg;
@@ -615,16 +615,16 @@ static void *place(struct thread *t, enum op op)
 		return (void *)number(t);
 	case 2:
 		return (void *)(ULONG_MAX - below(t, 512));
-	case 3:		/* ends too early */
+	case 3:		/* ends in an unmapped page */
 		size -= 1 + below(t, size);
 		return memcpy(at + 2 * PAGE - size, at, size);
 	case 4:		/* misaligned */
 		return memcpy(at + PAGE + 1 + below(t, 64), at, size);
 	case 5:
 		return t->readonly;
-	case 6:		/* where others write, and whatever is there */
+	case 6:		/* memory that other threads write */
 		window = atomic_load(&windows[below(t, WINDOWS)].place);
-		/* room for a structure of a later version, which is a page */
+		/* space for a structure of a later version, which is a page */
 		if (must_be_sane(op) || window_length(window) < 2 * PAGE)
 			return at;
 		return window_at(window) + below(t, 64) * 8;
@@ -633,17 +633,17 @@ static void *place(struct thread *t, enum op op)
 	}
 }
 
-/* Never back: what was seen before the call is not later than what it gives. */
+/* States only advance: the result must not be earlier than the state before the call. */
 static void check_state(uint64_t id, uint32_t state, uint64_t before)
 {
 	uint32_t was = before >> 8 == id ? before & 0xff : 0;
 
 	if (state < VDISET_STATE_CREATED || state > VDISET_STATE_ABORTED)
-		wrong("state of a set", state, id);
+		wrong("invalid state", state, id);
 	else if (state < was)
-		wrong("a set went back", was, state);
+		wrong("state went back", was, state);
 	else if (was == VDISET_STATE_TERMINATED && state != was)
-		wrong("aborted after its end", id, state);
+		wrong("aborted after termination", id, state);
 	else
 		atomic_store(&world->state[id % STATES], id << 8 | state);
 }
@@ -659,7 +659,7 @@ static void bind_slot(struct slot *s, enum kind kind, uint64_t id)
 		;
 }
 
-/* Learn from an answer. */
+/* Stores what a result reveals about the descriptor. */
 static void learn(struct thread *t, enum op op, struct slot *s,
 		  uint64_t before)
 {
@@ -747,7 +747,7 @@ static void do_request(struct thread *t, enum op op)
 	request(t, op, s);
 }
 
-/* No such request; or one of the other kind of file. */
+/* An unknown request, or one of the other kind of file */
 static void do_unknown(struct thread *t)
 {
 	unsigned long number_of = _IO(VDISET_IOC_TYPE, below(t, 256));
@@ -812,7 +812,7 @@ static void do_map(struct thread *t, enum op op)
 		    PROT_READ | PROT_WRITE, MAP_SHARED);
 }
 
-/* Half of it, somewhere else, private, executable, twice the size. */
+/* Random offset and length, private, executable */
 static void do_map_wild(struct thread *t)
 {
 	static const uint64_t offsets[] = { VDISET_MMAP_RO, VDISET_MMAP_RW };
@@ -825,7 +825,7 @@ static void do_map_wild(struct thread *t)
 		    one_in(t, 3) ? MAP_PRIVATE : MAP_SHARED);
 }
 
-/* A mapping that is there, or was; and the whole or a part of it. */
+/* A mapping that exists or existed, or a part of it */
 static struct window *pick_window(struct thread *t, uint64_t *place, char **at,
 				  size_t *length)
 {
@@ -858,7 +858,7 @@ static void remap(struct thread *t, struct window *w, char *at, size_t length)
 	int flags = one_in(t, 4) ? 0 : MREMAP_MAYMOVE;
 	long ret;
 
-	/* beyond the last window is what the process needs */
+	/* memory after the last window belongs to the process itself */
 	if (flags && wanted <= WINDOW_SIZE && one_in(t, 2))
 		flags |= MREMAP_FIXED;
 	if (flags && one_in(t, 8))
@@ -870,7 +870,7 @@ static void remap(struct thread *t, struct window *w, char *at, size_t length)
 	set_window(w, (void *)ret, wanted);
 }
 
-/* All but what poisons memory. */
+/* All advice except that which poisons memory */
 static int some_advice(struct thread *t)
 {
 	static const unsigned char advice[] = {
@@ -911,7 +911,7 @@ static void do_memory(struct thread *t, enum op op)
 	}
 }
 
-/* An entry as it should be, and the index. */
+/* A valid entry and the index after it */
 static void produce(struct thread *t, volatile struct vdiset_region *own)
 {
 	volatile uint64_t *entry = (volatile uint64_t *)(own + 1);
@@ -942,7 +942,7 @@ static void touch(struct thread *t, char *at, size_t length, int op)
 		*word = number(t);
 }
 
-/* Use of memory that another thread may be taking away. */
+/* Accesses memory that another thread may unmap. */
 static void do_touch(struct thread *t)
 {
 	uint64_t place;
@@ -964,7 +964,7 @@ static void do_touch(struct thread *t)
 	end(t, O_TOUCH, ret);
 }
 
-/* The kernel's access to it, which takes other paths (get_user_pages). */
+/* Access by the kernel, which takes other paths (get_user_pages) */
 static void do_copy(struct thread *t)
 {
 	uint64_t place;
@@ -1099,7 +1099,7 @@ static void do_epoll(struct thread *t)
 		CALL(t, O_EPOLL, epoll_wait(fd, &event, 1, below(t, 2)));
 }
 
-/* What files have besides requests. */
+/* Operations of files other than requests */
 static long file_call(struct thread *t, int fd)
 {
 	switch (below(t, 10)) {
@@ -1168,7 +1168,7 @@ static void do_fdinfo(struct thread *t)
 	close(fd);
 }
 
-/* The area's own file, which only an administrator gets at. */
+/* The file of the area, which only an administrator can open */
 static void do_map_files(struct thread *t)
 {
 	char path[80] = "/proc/self/map_files/";
@@ -1184,7 +1184,7 @@ static void do_map_files(struct thread *t)
 	keep(t, CALL(t, O_MAP_FILES, open(path, O_RDWR | O_CLOEXEC)), K_OTHER);
 }
 
-/* --------------------------------------------------- a set as it should be */
+/* ---------------------------------------------------------- a valid set */
 
 static long valid(struct thread *t, enum op op, struct slot *s)
 {
@@ -1211,7 +1211,7 @@ static long build_attach(struct thread *t, struct slot *s,
 	return request(t, R_ATTACH, s);
 }
 
-/* Devices 0 to @count - 1 by one party, mapped, and some of them used. */
+/* One party opens and maps devices 0 to @count - 1 and uses some of them. */
 static void build_devices(struct thread *t, struct slot *s, unsigned int count)
 {
 	struct slot *dev;
@@ -1238,7 +1238,7 @@ static void build_devices(struct thread *t, struct slot *s, unsigned int count)
 	}
 }
 
-/* The server's orderly end, of its devices and then of the set. */
+/* The server closes its devices, then the set. */
 static void build_end(struct thread *t, struct slot *p, struct slot *s)
 {
 	unsigned int i;
@@ -1328,7 +1328,7 @@ static void do_fork(struct thread *t)
 		;
 }
 
-/* Of 1000. What ends sets is rare enough for them to get somewhere. */
+/* Out of 1000. Calls that end a set are rare, so that sets reach late states. */
 static const struct {
 	int what;
 	unsigned int weight;
@@ -1499,7 +1499,7 @@ static void handle_signals(void)
 	signal(SIGALRM, SIG_DFL);
 }
 
-/* Ends with whatever it has open, which is what most processes do. */
+/* Exits with open files and mappings, as most processes do. */
 static void work(int worker, int generation)
 {
 	struct rlimit files = { MOST_FDS, MOST_FDS };
@@ -1511,7 +1511,7 @@ static void work(int worker, int generation)
 	handle_signals();
 	setrlimit(RLIMIT_NOFILE, &files);
 	setrlimit(RLIMIT_CORE, &cores);
-	/* a stranger, where there are several */
+	/* one worker runs as another user */
 	if (worker == 2 && !getuid() && setresuid(NOBODY, NOBODY, NOBODY))
 		_exit(1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -1584,7 +1584,7 @@ static uint64_t setting(const char *name, uint64_t otherwise)
 	return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-/* A mailbox that no worker's descriptors collide with. */
+/* The mailbox uses descriptors that workers do not fuzz. */
 static int make_mailbox(void)
 {
 	int pair[2], i;
@@ -1611,7 +1611,7 @@ static bool some_hang(void)
 
 			if (!since || now - since < HANGS)
 				continue;
-			printf("# worker %d, thread %d: in %s for %lld ms\n",
+			printf("# worker %d, thread %d: %s for %lld ms\n",
 			       w, i, op_name(world->busy[w][i].op),
 			       (long long)((now - since) / MS));
 			return true;
@@ -1640,7 +1640,7 @@ static void start(struct conductor *c, int worker)
 		work(worker, generation);
 }
 
-/* Orphans of workers that were killed are ours, too. */
+/* Also reaps the children of killed workers. */
 static bool reap(struct conductor *c, bool again)
 {
 	int status, i;
@@ -1654,7 +1654,7 @@ static bool reap(struct conductor *c, bool again)
 		c->pid[i] = 0;
 		if (WIFEXITED(status) ? WEXITSTATUS(status) :
 					WTERMSIG(status) != SIGKILL) {
-			printf("# worker %d ended with status %#x; the last fault, at %#llx, was of %#llx\n",
+			printf("# worker %d exited with status %#x; the last fault, at %#llx, accessed %#llx\n",
 			       i, status, (unsigned long long)world->crash[1],
 			       (unsigned long long)world->crash[0]);
 			c->crashed++;
@@ -1662,10 +1662,10 @@ static bool reap(struct conductor *c, bool again)
 		if (again)
 			start(c, i);
 	}
-	return pid < 0;		/* there is none */
+	return pid < 0;		/* no child is left */
 }
 
-/* True when the workers have to be left alone: one hangs. */
+/* Returns true if a call hangs; the workers are then left as they are. */
 static bool conduct(struct conductor *c, long calls, int64_t until)
 {
 	long told = 0;
@@ -1694,7 +1694,7 @@ static bool conduct(struct conductor *c, long calls, int64_t until)
 	return false;
 }
 
-/* All end when they are told to; and when they are killed, at the latest. */
+/* Waits until all workers have exited; kills them when the time-out expires. */
 static bool all_end(struct conductor *c)
 {
 	int64_t since = vd_now();
@@ -1716,7 +1716,7 @@ static bool all_end(struct conductor *c)
 	return !killed;
 }
 
-/* Files that are freed later: unix sockets, deferred work. */
+/* Some files are freed later: Unix sockets, deferred work. */
 static bool all_gone(const struct vdiset_info *before)
 {
 	struct vdiset_info now;
@@ -1729,13 +1729,13 @@ static bool all_gone(const struct vdiset_info *before)
 			return true;
 		vd_sleep_ms(100);
 	}
-	printf("# left: %u sets, %llu bytes\n", now.out_sets - before->out_sets,
+	printf("# not freed: %u sets, %llu bytes\n", now.out_sets - before->out_sets,
 	       (unsigned long long)(now.out_total_bytes -
 				    before->out_total_bytes));
 	return false;
 }
 
-/* A command and its completion, and the orderly end. */
+/* One command, its completion, and the normal end */
 static int use_a_set(void)
 {
 	struct vdiset_command cmd = { .code = 2, .buffer = VDISET_NO_BUFFER };
@@ -1773,7 +1773,7 @@ static int use_a_set(void)
 
 #define RING_LIMIT	"/sys/module/vdiset/parameters/max_ring_mb"
 
-/* The largest rings, with a limit that allows them once. */
+/* The largest rings, with a limit that permits one such set */
 static int largest_rings(void)
 {
 	char was[32];
@@ -1790,7 +1790,7 @@ static int largest_rings(void)
 	return ret;
 }
 
-/* How far it must have come for its result to mean anything. */
+/* Each of these must have succeeded at least once for the result to be meaningful. */
 static const enum op deep[] = {
 	R_CREATE, R_ATTACH, R_CONFIGURE, R_NAME_DEVICE, R_REQUEST_BUFFERS,
 	R_END_CONFIG, R_GET_CONFIG, R_OPEN_DEVICE, R_DEVICE_WAIT, R_WAIT,
@@ -1814,7 +1814,7 @@ FIXTURE_SETUP(fuzz)
 	ASSERT_NE(NULL, world);
 	ASSERT_EQ(0, make_mailbox());
 	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
-	/* for workers, from their first moment; and lines for the log */
+	/* before the workers start; line-buffered for the log */
 	signal(SIGUSR1, on_signal);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	self->before = vd_info();

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# libvdi against peers that write garbage wherever they may. The program is the
-# library's own; the one that is built with sanitizers goes first.
+# Shows that libvdi withstands peers that write random data wherever they can. The
+# program is part of libvdi; the build with sanitizers is preferred.
 
 for dir in ../libvdi-address-undefined ../libvdi; do
 	hostile=$dir/test/hostile

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random ends: sets of one primary, up to four secondaries and a server, with
- * forked children and receivers of descriptors about them, live their lives by
- * themselves; at random moments random parties end, by signals, exit, exec,
- * close(2), or abort and leave. Whatever comes together: every survivor's
- * waits return, all read the same record, the record names somebody who did
- * what it says, and nothing stays behind.
+ * Shows that a set survives random deaths. Sets of one primary, up to four secondaries
+ * and a server, with forked children and receivers of descriptors, run on their own.
+ * At random times random parties die by signals, exit, exec or close(2), or they abort
+ * or leave. In each case the waits of every survivor return, all read the same abort
+ * record, the record names a party that did what it says, and no set or memory
+ * remains.
  *
  *   VDISET_KILLS        deaths, 300 by default; 10000 for a long run
- *   VDISET_KILLS_SEED   what is random; printed. Moments are not repeatable,
- *                       what is planned is
- *   VDISET_KILLS_ROUND  begin with this round
+ *   VDISET_KILLS_SEED   seed of the random numbers; printed. The plan is repeatable,
+ *                       the timing is not
+ *   VDISET_KILLS_ROUND  the first round
  */
 #define _GNU_SOURCE
 #include <stdarg.h>
@@ -23,7 +23,7 @@
 #define WORKERS		8
 #define END		(POLLERR | POLLHUP)
 
-/* What nobody may exceed, however busy the machine is; debug kernels stand still */
+/* Longer than any wait on a busy machine; debug kernels may stall. */
 #define BOUND_NS	((vd_slowness() > 1 ? 60 : 20) * SEC)
 #define FINALE_CODE	4242
 
@@ -43,7 +43,7 @@ static struct {
 	_Atomic int rounds;
 	_Atomic int next;
 	_Atomic int failed;
-	_Atomic int judged;		/* all workers are back */
+	_Atomic int judged;		/* all workers have exited */
 	_Atomic int by_way[N_WAYS];
 	_Atomic int by_stage[N_STAGES];
 	_Atomic int by_reason[8];	/* 0: terminated, 7: never seen */
@@ -80,7 +80,7 @@ static unsigned int role_of(int who)
 /*
  * The plan
  */
-/* Whoever is to end twice, ends in turn; another program takes no orders. */
+/* Two ends of one party follow each other; no other end can follow EXEC. */
 static void repeat(struct round *r, int n)
 {
 	struct end *e = &r->end[n];
@@ -109,7 +109,7 @@ static void plan_ends(struct round *r, struct rng *g)
 			e->way = KILL;
 		e->who = rng_below(g, actors(r));
 		e->when = rng_below(g, N_STAGES);
-		/* at once, within the call that follows, or some time after */
+		/* at once, during the call that follows, or later */
 		e->delay_us = rng_below(g, 3) ? rng_below(g, 300) :
 						rng_below(g, 8000);
 		if (!rng_below(g, 3))
@@ -150,11 +150,11 @@ static void plan(struct round *r, unsigned int number, uint64_t seed)
 }
 
 /*
- * A round, as its worker sees it
+ * A round, with the state of its worker
  */
 struct course {
 	struct round *r;
-	int obs;		/* an observer's file, or -1 */
+	int obs;		/* set file of an observer, or -1 */
 	uint64_t id;
 	bool reaped[MAX_ACTORS];
 	bool bad;
@@ -233,13 +233,13 @@ static bool is_death(enum way way)
 	return way < N_DEATHS;
 }
 
-/* Does it end when it is asked to, rather than by a signal? */
+/* Is the end an order to the party rather than a signal? */
 static bool is_asked(enum way way)
 {
 	return way != KILL && way != STOP_KILL && way != OOM_KILL;
 }
 
-/* A memory cgroup for whom the OOM killer is to take. */
+/* Creates a memory cgroup for each party that the OOM killer is to kill. */
 static void make_groups(struct course *c)
 {
 	struct round *r = c->r;
@@ -274,12 +274,12 @@ static void start(struct course *c)
 		r->holder_pid = holder_start(r);
 	for (i = 0; i < actors(r); i++) {
 		r->actor[i].pid = actor_start(r, i);
-		/* both do it, so that it is done before either needs it */
+		/* parent and child call it, so that it is done before either needs it */
 		setpgid(r->actor[i].pid, r->actor[i].pid);
 	}
 }
 
-/* The moment planned, or one that does as well: it may never come. */
+/* Waits for the planned stage, which the party may never reach, or until the set ends. */
 static void wait_for_moment(struct course *c, const struct end *e)
 {
 	struct actor *a = &c->r->actor[e->who];
@@ -328,7 +328,7 @@ static void do_end(struct course *c, struct end *e)
 	e->done = true;
 }
 
-/* What was ordered has happened, or cannot any more. */
+/* Waits until the order is executed, or the party has exited. */
 static bool obeyed(struct course *c, int who)
 {
 	struct actor *a = &c->r->actor[who];
@@ -343,8 +343,8 @@ static bool obeyed(struct course *c, int who)
 }
 
 /*
- * A party that was bound and had not begun to leave is gone: the set is over,
- * now, not soon. Only exec is not known to be through.
+ * A party that was bound and had not begun to leave has died: the set must have ended
+ * by now, without a delay. Only for EXEC it is unknown whether the exec is complete.
  */
 static void must_be_over(struct course *c, const struct end *e, bool bound)
 {
@@ -358,7 +358,7 @@ static void must_be_over(struct course *c, const struct end *e, bool bound)
 			return;
 		nap_us(100);
 	} while (vd_now() < end);
-	bad(c, "%s has ended (%s), and the set is in state %d",
+	bad(c, "%s has ended (%s), but the set is in state %d",
 	    who_name(e->who), way_name[e->way], vd_state(c->obs));
 }
 
@@ -372,7 +372,7 @@ static void settle(struct course *c, const struct end *e, bool bound)
 	case OOM_KILL:
 	case EXIT:
 		if (!reap(c, e->who, BOUND_NS)) {
-			bad(c, "%s does not die", who_name(e->who));
+			bad(c, "%s does not exit", who_name(e->who));
 			return;
 		}
 		observe(c);
@@ -383,7 +383,7 @@ static void settle(struct course *c, const struct end *e, bool bound)
 		break;
 	default:
 		if (!obeyed(c, e->who))
-			bad(c, "%s does not get through %s", who_name(e->who),
+			bad(c, "%s does not complete %s", who_name(e->who),
 			    way_name[e->way]);
 		else if (e->way != CLOSE_DEVICE && e->way != LEAVE &&
 			 atomic_load(&a->ended) == 1)
@@ -413,7 +413,7 @@ static void run_ends(struct course *c)
 	observe(c);
 }
 
-/* Was somebody taken away that the others need to get to their end? */
+/* Is a party gone that the others need to complete their work? */
 static bool anybody_missing(const struct round *r)
 {
 	int i;
@@ -434,7 +434,7 @@ static bool is_executed(pid_t pid)
 	       strstr(exe, "memfd:");
 }
 
-/* Nothing is judged without an observer: wait for the set to be there. */
+/* The checks need an observer: wait until the set exists. */
 static void must_observe(struct course *c)
 {
 	int64_t end = vd_now() + BOUND_NS;
@@ -442,7 +442,7 @@ static void must_observe(struct course *c)
 	while (c->obs < 0 && !reap(c, PRIMARY, 0) &&
 	       !is_executed(c->r->actor[PRIMARY].pid)) {
 		if (vd_now() > end) {
-			bad(c, "there is no set");
+			bad(c, "no set was created");
 			return;
 		}
 		nap_us(200);
@@ -450,7 +450,7 @@ static void must_observe(struct course *c)
 	}
 }
 
-/* The ends meant nothing to the set: it goes on to its own, or is aborted. */
+/* If no planned end has ended the set, it terminates normally or is aborted here. */
 static void finale(struct course *c)
 {
 	struct round *r = c->r;
@@ -462,7 +462,7 @@ static void finale(struct course *c)
 	while (c->obs >= 0 && !is_over(c) && vd_now() < end)
 		nap_us(500);
 	if (c->obs >= 0 && !is_over(c))
-		bad(c, "the set does not come to its end");
+		bad(c, "the set does not end");
 	atomic_store(&r->over, 1);
 }
 
@@ -496,7 +496,7 @@ static bool has_death(const struct round *r, int who)
 	return false;
 }
 
-/* Everybody is through, and those who were not, are reported. */
+/* Waits for all parties and reports those that do not exit. */
 static void gather(struct course *c)
 {
 	struct round *r = c->r;
@@ -537,10 +537,10 @@ static void check_record(struct course *c, const struct vdiset_status *st)
 			return;
 		break;
 	case VDISET_REASON_CLOSED:
-		/*
-		 * It may leave for an error that came before its death: ENOMEM;
-		 * or EBADF, for close(2) takes the descriptor away first.
-		 */
+			/*
+			 * A party may leave because of an error that precedes its death:
+			 * ENOMEM, or EBADF, as close(2) removes the descriptor first.
+			 */
 		if ((has_end(r, i, LEAVE) || has_end(r, i, OOM_KILL) ||
 		     has_end(r, i, CLOSE_DEVICE)) &&
 		    !rec->code && !rec->text[0])
@@ -566,7 +566,7 @@ static bool ret_is_right(const struct actor *a, int who, bool aborted,
 		return true;
 	if (!aborted)
 		return a->ret == 0;
-	/* whose device was closed in order may have gone before */
+	/* a client whose device was closed may have left before the abort */
 	return a->ret == -ECANCELED || (who >= SECONDARY && a->ret == 0);
 }
 
@@ -577,11 +577,11 @@ static bool extra_is_right(const struct actor *a, bool aborted)
 	if (a->extra == POLLS)
 		return (a->extra_ret & END) == (aborted ? END : POLLHUP);
 	return a->extra_ret == 0 || (aborted && a->extra_ret == -ECANCELED) ||
-	       /* the party left before this thread had looked */
+	       /* the party left before this thread called poll() */
 	       (a->extra_ret == -EBADFD && atomic_load(&a->leaving));
 }
 
-/* How long after the death that is on record did it learn of it? */
+/* Records the time from the recorded death to the return of the survivor's call. */
 static void note_time(struct course *c, int who,
 		      const struct vdiset_abort_record *rec)
 {
@@ -593,7 +593,7 @@ static void note_time(struct course *c, int who,
 		if (r->actor[r->end[i].who].pid == (pid_t)rec->by.pid)
 			took = r->actor[who].when - r->end[i].t;
 	if (took > BOUND_NS)
-		bad(c, "%s learnt of it after %lld ms", who_name(who),
+		bad(c, "%s returned after %lld ms", who_name(who),
 		    (long long)(took / MS));
 	us = took / 1000;
 	i = atomic_load(&total->worst_us);
@@ -610,22 +610,22 @@ static void check_survivor(struct course *c, int who,
 
 	atomic_fetch_add(&total->survivors, 1);
 	if (!atomic_load(&a->finished)) {
-		bad(c, "%s did not get through", who_name(who));
+		bad(c, "%s did not finish", who_name(who));
 		return;
 	}
 	if (!ret_is_right(a, who, aborted, has_left))
-		bad(c, "%s got %d from %s in a set of state %d", who_name(who),
+		bad(c, "%s: %d from %s in a set in state %d", who_name(who),
 		    a->ret, a->where, st->out_state);
 	if (atomic_load(&a->bound) && a->left && !has_left)
-		bad(c, "%s could not leave: %d", who_name(who), a->left);
+		bad(c, "%s: VDISET_CLOSE failed: %d", who_name(who), a->left);
 	if (!extra_is_right(a, aborted))
-		bad(c, "%s's thread got %d from %s", who_name(who),
+		bad(c, "thread of %s: %d from %s", who_name(who),
 		    a->extra_ret, a->extra == POLLS ? "poll" : "GET_CONFIG");
 	if (a->ret != -ECANCELED || !atomic_load(&a->bound) || has_left)
 		return;
 	if (!a->has_status || a->status.out_state != VDISET_STATE_ABORTED ||
 	    memcmp(&a->status.out_abort, &st->out_abort, sizeof(st->out_abort)))
-		bad(c, "%s read another record", who_name(who));
+		bad(c, "%s read a different record", who_name(who));
 	note_time(c, who, &st->out_abort);
 }
 
@@ -637,8 +637,8 @@ static bool is_gone(pid_t pid)
 }
 
 /*
- * Has the forked child ended by itself? Born while the group had to give memory
- * back, it may be killed as well, and be about it still.
+ * Was the forked child killed? If it was forked while the OOM killer was active, it may
+ * be killed as well, and still be exiting.
  */
 static bool child_was_killed(struct course *c, int who)
 {
@@ -654,7 +654,7 @@ static bool child_was_killed(struct course *c, int who)
 	return false;
 }
 
-/* Whoever only holds a descriptor learns the same. */
+/* A process that only holds a descriptor sees the same events. */
 static void check_child(struct course *c, int who, int wanted)
 {
 	struct actor *a = &c->r->actor[who];
@@ -667,7 +667,7 @@ static void check_child(struct course *c, int who, int wanted)
 		bad(c, "the forked child of %s still polls", who_name(who));
 	else if ((a->child_ret & END) != wanted &&
 		 !has_end(c->r, who, CLOSE))
-		bad(c, "the forked child of %s got %d", who_name(who), a->child_ret);
+		bad(c, "the forked child of %s: events %#x", who_name(who), a->child_ret);
 	atomic_fetch_add(&total->forked, 1);
 }
 
@@ -678,9 +678,9 @@ static void check_holder(struct course *c, int wanted)
 	if (!r->holder_pid || !atomic_load(&r->holder_got))
 		return;
 	if (!vd_wait_word(&r->holder_done, 1, BOUND_NS))
-		bad(c, "who was passed the file still polls");
+		bad(c, "the receiver of the file still polls");
 	else if ((r->holder_ret & END) != wanted)
-		bad(c, "who was passed the file got %d", r->holder_ret);
+		bad(c, "the receiver of the file: events %#x", r->holder_ret);
 	atomic_fetch_add(&total->holders, 1);
 }
 
@@ -692,16 +692,16 @@ static void check_all(struct course *c)
 	int wanted;
 
 	if (c->obs < 0) {
-		/* gone before anybody else had joined */
+		/* the primary died before another party joined */
 		for (i = 1; i < actors(r); i++)
 			if (atomic_load(&r->actor[i].bound))
-				bad(c, "%s had joined, yet there is no set",
+				bad(c, "%s had joined, but no set was seen",
 				    who_name(i));
 		atomic_fetch_add(&total->by_reason[7], 1);
 		return;
 	}
 	if (vd_status(c->obs, &st))
-		bad(c, "no status");
+		bad(c, "STATUS failed");
 	wanted = st.out_state == VDISET_STATE_ABORTED ? END : POLLHUP;
 	for (i = 0; i < actors(r); i++) {
 		if (!has_death(r, i))
@@ -712,7 +712,7 @@ static void check_all(struct course *c)
 	if (st.out_state == VDISET_STATE_ABORTED)
 		check_record(c, &st);
 	else if (st.out_abort.reason)
-		bad(c, "a record in state %u", st.out_state);
+		bad(c, "abort record in state %u", st.out_state);
 	atomic_fetch_add(&total->by_reason[st.out_abort.reason & 7], 1);
 }
 
@@ -723,7 +723,7 @@ static void count_ends(const struct round *r)
 	for (i = 0; i < r->n_ends; i++) {
 		const struct end *e = &r->end[i];
 
-		/* it had ended by itself, which is no death */
+			/* the party had finished before: not a death */
 		if (is_death(e->way) && e->way != CLOSE &&
 		    e->way != CLOSE_DEVICE &&
 		    atomic_load(&r->actor[e->who].finished))
@@ -743,7 +743,7 @@ static void count_ends(const struct round *r)
 	}
 }
 
-/* Nobody of the round is left, whatever it was. */
+/* Kills all processes of the round that remain. */
 static void sweep(struct course *c)
 {
 	struct round *r = c->r;
@@ -760,7 +760,7 @@ static void sweep(struct course *c)
 		kill(r->holder_pid, SIGKILL);
 	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0 || errno == EINTR) {
 		if (vd_now() > end) {
-			bad(c, "somebody does not die");
+			bad(c, "a process does not exit");
 			break;
 		}
 		if (!pid)
@@ -787,7 +787,7 @@ static void check_gone(struct course *c)
 		close(c->obs);
 	while (c->id && vd_listed(fd, c->id)) {
 		if (vd_now() > end) {
-			bad(c, "the set %llu is still there",
+			bad(c, "the set %llu still exists",
 			    (unsigned long long)c->id);
 			break;
 		}
@@ -822,7 +822,7 @@ static pid_t worker(pid_t test, uint64_t seed)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* whoever is left by a party is ours to bury */
+	/* this process reaps the children that a party leaves behind */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	r = vd_shared(sizeof(*r));
 	if (getppid() != test || !r)
@@ -834,8 +834,7 @@ static pid_t worker(pid_t test, uint64_t seed)
 }
 
 /*
- * Who executes another program executes this one, linked statically and from
- * memory: as death.c does.
+ * EXEC executes this program, linked statically and from memory, as in death.c.
  */
 static void __attribute__((constructor(101))) sleeper(void)
 {
@@ -871,7 +870,7 @@ static int info(uint64_t *bytes)
 	return ret ? ret : (int)i.out_sets;
 }
 
-/* How long did the machine itself stand still, and everybody with it? */
+/* Measures how long the machine itself did not run this process. */
 static void *run_ticker(void *arg)
 {
 	int64_t *worst = arg, since = vd_now();
@@ -885,14 +884,14 @@ static void *run_ticker(void *arg)
 	return NULL;
 }
 
-static void tell(int64_t ns, int64_t stood)
+static void report(int64_t ns, int64_t stood)
 {
 	int i;
 
-	printf("# %d deaths in %d sets, %lld s; %d survivors, %d forked children, %d holders; the slowest learnt of a death after %d us\n",
+	printf("# %d deaths in %d sets, %lld s; %d survivors, %d forked children, %d holders; longest delay of a survivor %d us\n",
 	       total->deaths, total->rounds, (long long)(ns / SEC),
 	       total->survivors, total->forked, total->holders, total->worst_us);
-	printf("# whoever slept for 100 ms was back after %lld ms at most\n",
+	printf("# a sleep of 100 ms took %lld ms at most\n",
 	       (long long)(stood / MS));
 	printf("# ways:");
 	for (i = 0; i < N_WAYS; i++)
@@ -902,14 +901,14 @@ static void tell(int64_t ns, int64_t stood)
 	for (i = 0; i < N_STAGES; i++)
 		printf(" %s %d%s", stage_name[i], total->by_stage[i],
 		       i < N_STAGES - 1 ? "," : "\n");
-	printf("# sets: terminated %d, aborted by a call %d, closed early %d, died %d, never seen %d\n",
+	printf("# sets: terminated %d, aborted %d, closed early %d, died %d, not observed %d\n",
 	       total->by_reason[0], total->by_reason[VDISET_REASON_SIGNAL],
 	       total->by_reason[VDISET_REASON_CLOSED],
 	       total->by_reason[VDISET_REASON_DIED], total->by_reason[7]);
 	fflush(stdout);
 }
 
-/* The harness' time-out is for a long run; what hangs is found by bounds. */
+/* The time-out of the harness is for a long run; calls that hang have own limits. */
 FIXTURE(kills) {
 	int sets;
 	uint64_t bytes;
@@ -933,7 +932,7 @@ FIXTURE_TEARDOWN(kills)
 	vd_memcg_lose(&kills_memcg);
 }
 
-TEST_F_TIMEOUT(kills, at_random, 7200)
+TEST_F_TIMEOUT(kills, random_deaths, 7200)
 {
 	uint64_t seed = env_number("VDISET_KILLS_SEED", time(NULL)), bytes;
 	int64_t start = vd_now(), end;
@@ -955,7 +954,7 @@ TEST_F_TIMEOUT(kills, at_random, 7200)
 	}
 	atomic_store(&total->judged, 1);
 	pthread_join(ticker, NULL);
-	tell(vd_now() - start, stood);
+	report(vd_now() - start, stood);
 	EXPECT_EQ(0, total->failed);
 	EXPECT_LE(total->wanted, total->deaths);
 

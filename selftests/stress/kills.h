@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What kills.c, which plans the ends and checks what they did, and
- * kills_party.c, the processes that end and those that survive them, share.
+ * Shared by kills.c, which plans the deaths and checks their effect, and
+ * kills_party.c, the processes that die or survive.
  */
 #ifndef VDISET_TEST_KILLS_H
 #define VDISET_TEST_KILLS_H
@@ -12,23 +12,23 @@
 #define MAX_SECONDARIES	4
 #define PRIMARY		0
 #define SERVER		1
-#define SECONDARY	2	/* the first of them */
+#define SECONDARY	2	/* first of the secondaries */
 #define MAX_ACTORS	(SECONDARY + MAX_SECONDARIES)
 #define MAX_ENDS	3
 #define AREA		(64 * KIB)
 #define DEPTH		4
 
-/* How far a party has got; an end is planned for one of these moments. */
+/* Progress of a party. A death is planned for one of these stages. */
 enum stage {
 	STARTED,
-	OPENED,		/* has an unbound set file */
+	OPENED,		/* the set file is open, not bound */
 	BOUND,		/* created, or attached */
 	CONFIGURING,	/* server only */
 	CONFIGURED,
-	OPENING,	/* its devices */
-	IDLE,		/* about to wait, or waiting */
-	COMMAND,	/* a command is sent, or was fetched */
-	COMPLETION,	/* it is about to be completed, or was */
+	OPENING,	/* opens its devices */
+	IDLE,		/* waits, or is about to */
+	COMMAND,	/* a command was sent or fetched */
+	COMPLETION,	/* a command was completed, or is about to be */
 	CLOSING,
 	N_STAGES
 };
@@ -39,49 +39,49 @@ enum way {
 	EXEC,
 	CLOSE,		/* close(2) of the set file */
 	CLOSE_DEVICE,
-	STOP_KILL,	/* SIGSTOP, a while, SIGKILL */
-	OOM_KILL,	/* by the OOM killer of its memory cgroup */
+	STOP_KILL,	/* SIGSTOP, a delay, SIGKILL */
+	OOM_KILL,	/* by the OOM killer, in a memory cgroup */
 	N_DEATHS,
 	ABORT = N_DEATHS,
-	LEAVE,		/* VDISET_CLOSE, early as a rule */
+	LEAVE,		/* VDISET_CLOSE, mostly too early */
 	N_WAYS
 };
 
 enum extra { NO_EXTRA, POLLS, WAITS_FOR_CONFIG };
 
-/* One planned end. */
+/* One planned end */
 struct end {
 	enum way way;
 	int who;
 	enum stage when;
 	unsigned int delay_us;
-	bool at_once;	/* does not wait for the end before it */
-	/* what came of it */
+	bool at_once;	/* does not wait until the previous end is complete */
+	/* result */
 	int64_t t;
 	bool done;
-	int hit;	/* the stage it met */
+	int hit;	/* the stage of the party at the end */
 };
 
 struct actor {
 	/* the plan */
-	bool victim;	/* planned to end by itself */
+	bool victim;	/* an end is planned */
 	enum extra extra;
 	bool has_child;
 	bool child_exits;	/* the forked child closes and exits at once */
 	bool passes;	/* its set file, over the round's socket */
-	/* the course */
+	/* progress */
 	_Atomic int stage;
 	_Atomic int bound;
 	_Atomic int leaving;
-	_Atomic int ended;	/* ends of the last order; 1 + result */
+	_Atomic int ended;	/* 1 - result of the last order */
 	pid_t pid;
-	struct vd_memcg group;	/* of whom OOM_KILL is planned for */
-	_Atomic int charged;	/* it has memory there */
-	/* the outcome, valid when it has exited */
+	struct vd_memcg group;	/* for OOM_KILL */
+	_Atomic int charged;	/* its memory is charged there */
+	/* results, valid after the exit */
 	_Atomic int finished;
-	int ret;	/* what ended its work: 0, -ECANCELED, -EPIPE, ... */
+	int ret;	/* last result of its work: 0, -ECANCELED, -EPIPE, ... */
 	const char *where;
-	int left;	/* result of its VDISET_CLOSE; 1: not called */
+	int left;	/* result of VDISET_CLOSE; 1: not called */
 	int extra_ret;	/* 1: did not return */
 	int64_t when;
 	bool has_status;
@@ -100,14 +100,14 @@ struct round {
 	unsigned int commands;	/* on each device */
 	unsigned int pause_us;	/* longest pause of a party */
 	bool one_device_wait;	/* a server of one device uses DEVICE_WAIT */
-	bool holder;		/* somebody takes the passed file and polls */
+	bool holder;		/* a process receives the passed file and polls */
 	int n_ends;
 	struct end end[MAX_ENDS];
 	struct actor actor[MAX_ACTORS];
-	int socket[2];		/* from who passes to who holds */
-	int order[MAX_ACTORS][2];	/* pipe: ways for a party to end */
+	int socket[2];		/* from the passing party to the holder */
+	int order[MAX_ACTORS][2];	/* pipe: orders to end */
 	_Atomic int observed;	/* the worker has an observer's file */
-	_Atomic int over;	/* do not wait for what will not come */
+	_Atomic int over;	/* the set has ended: stop waiting */
 	pid_t holder_pid;
 	_Atomic int holder_got;
 	_Atomic int holder_done;
@@ -122,12 +122,12 @@ uint64_t rng_next(struct rng *r);
 unsigned int rng_below(struct rng *r, unsigned int n);
 void nap_us(unsigned int us);
 
-/* What the abort of a party says. */
+/* Text of an abort by a party */
 #define ABORT_CODE(r, who)	((r)->number << 4 | (who))
 #define ABORT_TEXT		"planned"
 
-extern int kills_exec_fd;	/* what EXEC executes */
-extern struct vd_memcg kills_memcg;	/* where groups are, if anywhere */
+extern int kills_exec_fd;	/* executed by EXEC */
+extern struct vd_memcg kills_memcg;	/* hierarchy of the groups, if mounted */
 
 unsigned int actors(const struct round *r);
 pid_t actor_start(struct round *r, int who);

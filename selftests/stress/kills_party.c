@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The parties of kills.c. Each runs from create or attach to the orderly end
- * by itself, writes down how far it is and what ended it, and ends before that
- * when it is told to.
+ * The parties of kills.c. Each runs from create or attach to the normal end by itself,
+ * records its stage and the result of its work, and ends earlier if it is ordered to.
  */
 #define _GNU_SOURCE
 #include <sys/prctl.h>
@@ -79,7 +78,7 @@ static unsigned int own_device(void)
 }
 
 /*
- * Being told to end
+ * Orders to end
  */
 static int end_now(enum way way)
 {
@@ -122,7 +121,7 @@ static void *executioner(void *arg)
 }
 
 /*
- * Company: a thread that waits besides, a child, somebody with the descriptor
+ * Helpers of a party: another waiting thread, a child, a receiver of the descriptor
  */
 static int poll_set(void)
 {
@@ -132,9 +131,8 @@ static int poll_set(void)
 }
 
 /*
- * Signals for the process come here while they are blocked in the thread that
- * works, as END_CONFIG does for the time of its first step: here, that a child
- * has ended.
+ * Signals of the process are delivered to this thread while the main thread blocks them,
+ * as END_CONFIG does during its first step; here it is SIGCHLD of the child.
  */
 static void *extra_main(void *arg)
 {
@@ -150,7 +148,7 @@ static void *extra_main(void *arg)
 static void child_main(void)
 {
 	alarm(200);
-	/* it is not its parent, whom the OOM killer is to take */
+	/* the OOM killer must kill the parent, not this child */
 	vd_write_file("/proc/self/oom_score_adj", "-1000");
 	if (me->child_exits) {
 		close(set);
@@ -218,7 +216,7 @@ static int open_device(unsigned int i)
 	return vd_dev_open(&dev[i], set, vd_device_name(name, round_->name, i));
 }
 
-/* Only the end is of interest. */
+/* Only the end of the set is of interest. */
 static int wait_for_end(void)
 {
 	int events = poll_set();
@@ -274,7 +272,7 @@ static int client_work(void)
 	ret = client_serve();
 	if (ret != -EPIPE)
 		return ret;
-	/* the device was closed in order; the primary stays to the end */
+	/* the device was closed normally; the primary stays until the set ends */
 	return who == PRIMARY ? fail_at("end", wait_for_end()) : 0;
 }
 
@@ -295,7 +293,7 @@ static int primary_work(void)
 	return client_work();
 }
 
-/* Whoever joins waits until there is what it needs, or never will be. */
+/* Waits for a stage; returns false if the set has ended before. */
 static bool wait_for(const _Atomic int *word, int value)
 {
 	while (atomic_load(word) < value) {
@@ -328,40 +326,40 @@ static int secondary_work(void)
 /*
  * The server
  */
-struct lane {
+struct worker {
 	unsigned int sent;
 	unsigned int done;
 	bool closed;
 };
 
-static struct lane lane[VDISET_MAX_DEVICES];
+static struct worker worker[VDISET_MAX_DEVICES];
 
 static int server_send(unsigned int i)
 {
 	struct vdiset_command c = {
 		.code = 2,
-		.tag = lane[i].sent % DEPTH,
+		.tag = worker[i].sent % DEPTH,
 		.size = 512,
-		.position = lane[i].sent,
+		.position = worker[i].sent,
 	};
 
 	c.buffer = (i * DEPTH + c.tag) * 512;
 	area[c.buffer] = c.position;
-	lane[i].sent++;
+	worker[i].sent++;
 	at(COMMAND);
 	return vd_put(&dev[i], &c);
 }
 
-/* Takes what is there and sends what can be sent; 0 or -errno. */
-static int server_lane(unsigned int i)
+/* Consumes all completions and sends as many commands as possible; 0 or -errno. */
+static int server_worker(unsigned int i)
 {
-	struct lane *l = &lane[i];
+	struct worker *l = &worker[i];
 	struct vdiset_completion c;
 	int ret;
 
 	while (!(ret = vd_consume(&dev[i], &c))) {
 		at(COMPLETION);
-		/* the client is honest, and each in its order */
+		/* completions must arrive in the order of the commands */
 		if (c.tag != l->done++ % DEPTH || c.bytes != 512)
 			return -EILSEQ;
 	}
@@ -386,16 +384,16 @@ static int server_serve(void)
 	uint32_t seen = 0;
 	int ret = 0;
 
-	/* for good: each completion is to come with a kick */
+	/* never cleared: every completion comes with a kick */
 	for (i = 0; i < devices(); i++)
 		dev[i].own->need_wakeup = 1;
 	at(IDLE);
 	while (!ret) {
 		for (i = 0; !ret && i < devices(); i++) {
-			if (lane[i].closed)
+			if (worker[i].closed)
 				continue;
-			ret = server_lane(i);
-			open -= lane[i].closed;
+			ret = server_worker(i);
+			open -= worker[i].closed;
 		}
 		if (ret || !open)
 			break;
@@ -431,7 +429,7 @@ static int server_work(void)
 	unsigned int i;
 	int ret;
 
-	/* not before somebody watches how it goes */
+	/* not before the worker observes the set */
 	if (!wait_for(&round_->observed, 1))
 		return fail_at("wait", -EAGAIN);
 	ret = vd_attach(set, VDISET_ROLE_SERVER, round_->name);
@@ -482,7 +480,7 @@ static void leave(void)
 		me->left = vd_close(set);
 	if (me->extra && extra_thread)
 		pthread_join(extra_thread, NULL);
-	/* by itself, or by the exit that follows */
+	/* close the files here, or leave that to the exit */
 	if (!rng_below(&rng, 2))
 		return;
 	for (i = 0; i < devices(); i++)
@@ -492,7 +490,7 @@ static void leave(void)
 	close(set);
 }
 
-/* The OOM killer takes nobody whose death gives nothing back. */
+/* The OOM killer skips processes whose death would free no memory. */
 static bool be_charged(void)
 {
 	char *p = mmap(NULL, AREA, PROT_READ | PROT_WRITE,
@@ -535,7 +533,7 @@ pid_t actor_start(struct round *r, int index)
 }
 
 /*
- * Somebody who was passed the file of a party and watches it
+ * A process that receives the file of a party and polls it
  */
 static int receive_fd(int from)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every request at the same moment as what ends or changes its set: aborts,
- * closes of all kinds, growth, mapping, and the same request again. Each gives
- * an answer that one order of the two would give, nobody is left asleep,
- * and nothing stays behind. Meant for kernels that see races and lock orders;
- * the order is left to chance, so more rounds see more:
+ * Shows that every request may race with an abort, each kind of close, growth,
+ * mapping, and the same request: the results are those of one of the two orders, no
+ * thread stays asleep, and no set or memory remains. The order is random, so more
+ * rounds cover more cases. Most useful on kernels that detect races and lock
+ * inversions.
  *
  *   VDISET_RACES	rounds of each pair, 10 by default; 200 for a long run
  */
@@ -23,7 +23,7 @@ static int rounds(void)
 }
 
 /*
- * Requests that sleep until somebody ends the set
+ * Requests that sleep until the set ends
  */
 static int sleep_set_wait(struct fixture *fx)
 {
@@ -71,8 +71,8 @@ static const struct step sleeps[] = {
 };
 
 /*
- * Rivals. Who closes a descriptor that the other is about to use leaves it a
- * number that means nothing.
+ * Rivals. A rival that closes a descriptor of the other thread sets it to a number
+ * that is not in use.
  */
 static int rival_abort_primary(struct fixture *fx)
 {
@@ -139,7 +139,7 @@ static int rival_map(struct fixture *fx)
 static const struct rival {
 	const char *name;
 	int (*call)(struct fixture *fx);
-	bool aborts;		/* what it ends is aborted */
+	bool aborts;		/* its effect is an abort */
 } rivals[] = {
 	{ "abort by the primary", rival_abort_primary, true },
 	{ "abort by the server", rival_abort_server, true },
@@ -150,12 +150,12 @@ static const struct rival {
 	{ "CLOSE", rival_close, false },
 	{ "growth", rival_grow, false },
 	{ "mapping", rival_map, false },
-	{ "the same", NULL, false },
+	{ "the same request", NULL, false },
 };
 
 /*
- * What either order of two requests may give. Never: memory or addresses (none
- * is bad), a broken protocol, a time-out of what must be woken.
+ * Results that one of the two orders may have. Not permitted: memory errors, EFAULT (no
+ * address is invalid), EPROTO, and a time-out of a call that must be woken.
  */
 static bool is_an_answer(const struct step *step, int ret)
 {
@@ -166,7 +166,7 @@ static bool is_an_answer(const struct step *step, int ret)
 	};
 	unsigned int i;
 
-	if (step->errors[0] == ECANCELED)	/* asleep */
+	if (step->errors[0] == ECANCELED)	/* a call that sleeps */
 		return ret == -ECANCELED || ret == -EBADF;
 	for (i = 0; i < ARRAY_LEN(any); i++) {
 		if (ret == -any[i])
@@ -176,14 +176,14 @@ static bool is_an_answer(const struct step *step, int ret)
 }
 
 /*
- * The rival's thread lives as long as the pair: starting one takes longer than
- * what is raced for.
+ * The rival's thread exists as long as the pair: starting a thread takes longer than
+ * the race.
  */
 struct race {
 	const struct step *step;
 	const struct rival *rival;
 	struct fixture fixture;
-	struct fixture again;	/* of "the same": its own results */
+	struct fixture again;	/* separate results of "the same request" */
 	_Atomic int go;
 	_Atomic int done;
 	unsigned int delay;
@@ -218,7 +218,7 @@ static void *run_rival(void *arg)
 	}
 }
 
-/* What "the same" made is its own; the set is not. */
+/* Releases the results of "the same request"; the set belongs to the fixture. */
 static void again_down(struct race *race)
 {
 	struct fixture *again = &race->again;
@@ -248,10 +248,10 @@ static int run_round(struct race *race, int round, unsigned int *seed)
 	if (!ret)
 		ret = again_up(race);
 	if (ret) {
-		printf("# the set is not made: %d\n", ret);
+		printf("# cannot set up the set: %d\n", ret);
 		return ret;
 	}
-	/* who is to be found asleep gets the time to fall asleep, often */
+	/* in every second round, a call that sleeps has time to fall asleep */
 	race->delay = rand_r(seed) % (round % 2 ? 20000 : 200);
 	since = vd_now();
 	race->go = round;
@@ -270,7 +270,7 @@ static int run_round(struct race *race, int round, unsigned int *seed)
 	} else {
 		ret = 0;
 	}
-	/* one end is reached, by whoever was first, and it stays */
+	/* the set has ended, whichever call was first */
 	state = vd_state(race->fixture.s.primary >= 0 ? race->fixture.s.primary :
 						      race->fixture.s.server);
 	if (race->rival->aborts && !race->ret && state >= 0 &&
@@ -350,7 +350,7 @@ TEST_F_TIMEOUT(races, no_lost_wakeup, 3600)
 }
 
 /*
- * Who is refused by a set whose last party is just going.
+ * ATTACH while the last party of the set leaves
  */
 struct late {
 	struct vd_set s;
@@ -412,9 +412,9 @@ TEST_F_TIMEOUT(races, late_attach, 3600)
 }
 
 /*
- * Look-ups against creation and the end of sets of one name. @generation is odd
- * while the set @id is live: a look-up during which it does not change must find
- * that set.
+ * Look-ups during the creation and the end of sets of one name. @generation is odd
+ * while the set @id is live: a look-up must find the set if @generation does not
+ * change meanwhile.
  */
 #define CREATORS	2
 #define FINDERS		4
@@ -425,7 +425,7 @@ struct names {
 	_Atomic uint64_t id;
 	_Atomic int live;
 	_Atomic int left;		/* sets to be created */
-	_Atomic unsigned int found;	/* look-ups that had to find it, and did */
+	_Atomic unsigned int found;	/* look-ups that found a live set */
 	_Atomic int wrong;
 	_Atomic bool over;
 };
@@ -436,7 +436,7 @@ static void names_wrong(struct names *n, const char *what, long value)
 	n->wrong++;
 }
 
-/* Every eighth set is kept until another thread had to find it. */
+/* Every eighth set is kept until another thread has found it. */
 static void names_keep(struct names *n, int round)
 {
 	unsigned int found = n->found;
@@ -529,7 +529,7 @@ static int find_by_creation(struct names *n, uint64_t id)
 	int ret;
 
 	(void)id;
-	/* a set that nobody else uses: only its name can be in the way */
+	/* no other process uses this set: only its name may conflict */
 	ret = vd_create(fd, n->name, 1);
 	close(fd);
 	if (ret)
@@ -597,7 +597,7 @@ TEST_F_TIMEOUT(races, create_of_one_name, 3600)
 	TH_LOG("%u look-ups of a live set", (unsigned int)n.found);
 }
 
-/* A processor that comes and goes takes its sleepers and timers along. */
+/* Taking a processor offline moves its sleeping threads and timers. */
 #define CPU1	"/sys/devices/system/cpu/cpu1/online"
 
 static void *run_toggle(void *arg)
@@ -619,7 +619,7 @@ TEST_F_TIMEOUT(races, cpu_offline, 600)
 	pthread_t thread;
 
 	if (before < 2 || access(CPU1, W_OK))
-		SKIP(return, "no processor to switch off");
+		SKIP(return, "no processor can be taken offline");
 	ASSERT_EQ(0, pthread_create(&thread, NULL, run_toggle, &left));
 	while (left > 0) {
 		for (i = 0; i < ARRAY_LEN(sleeps); i++, n++)
