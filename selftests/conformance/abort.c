@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * abort.c - SignalAbort and what it ends (section 9), and the order of commands
- * around snapshots (section 11)
+ * abort.c - SignalAbort and its effect on calls and commands (section 9), and the
+ * order of commands around snapshots (section 11)
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #include "conformance.h"
 
-/* Every call that waits, in a thread each, and one abort. */
+/* One thread in each call that waits, and one abort */
 struct sleeper {
 	struct pair *p;
 	int kind;
@@ -64,12 +64,12 @@ static void abort_sleepers(bool by_server)
 	}
 }
 
-RULE("9", wakes_all_by_client, "the client's abort ends every wait, on both sides, with VD_E_ABORT")
+RULE("9", wakes_all_by_client, "the client's abort ends every wait on both sides with VD_E_ABORT")
 {
 	abort_sleepers(false);
 }
 
-RULE("9", wakes_all_by_server, "the server's abort ends every wait, on both sides, with VD_E_ABORT")
+RULE("9", wakes_all_by_server, "the server's abort ends every wait on both sides with VD_E_ABORT")
 {
 	abort_sleepers(true);
 }
@@ -114,7 +114,7 @@ RULE("9", server_any_time, "the server may abort at any time while it is connect
 	}
 }
 
-RULE("9", nothing_more_delivered, "GetCommand delivers nothing more, queued or not")
+RULE("9", no_command_delivered, "after an abort GetCommand delivers no command, not even a queued one")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -127,7 +127,7 @@ RULE("9", nothing_more_delivered, "GetCommand delivers nothing more, queued or n
 	EQ(vdi_client_get_command(p.cdev[0], 0, &cmd), VD_E_ABORT);
 }
 
-RULE("9", nothing_more_accepted, "SendCommand accepts nothing more; AllocateBuffer and OpenDevice give nothing more")
+RULE("9", no_command_accepted, "after an abort SendCommand, AllocateBuffer and OpenDevice fail")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct vdi_server_device *sdevice;
@@ -144,7 +144,7 @@ RULE("9", nothing_more_accepted, "SendCommand accepts nothing more; AllocateBuff
 	EQ(vdi_client_open_device(p.client, "b", &cdevice), VD_E_ABORT);
 }
 
-RULE("9", outstanding_995, "every other outstanding command is completed with 995: queued, held, or completed too late")
+RULE("9", outstanding_995, "every other outstanding command is completed with 995: queued, held by the client, or completed after the abort")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *held;
@@ -165,7 +165,7 @@ RULE("9", outstanding_995, "every other outstanding command is completed with 99
 	}
 }
 
-/* Five commands: two completed with a success, two with errors, one held. */
+/* Five commands: two completed with success, two with errors, one held */
 enum { RECORDED = 4 };
 
 static const struct {
@@ -214,7 +214,7 @@ static void check_recorded(const struct sent *s)
 	EQ(s[i].cmd.bytesTransferred, 0);
 }
 
-RULE("9", recorded_before, "a completion recorded before the client's abort is delivered as it was recorded")
+RULE("9", recorded_before, "a completion recorded before the client's abort is delivered with its recorded result")
 {
 	struct sent s[RECORDED + 1];
 	struct pair p = { 0 };
@@ -229,7 +229,7 @@ RULE("9", recorded_before, "a completion recorded before the client's abort is d
 	EQ(count, 0);
 }
 
-RULE("9", recorded_before_servers, "a completion recorded before the server's abort is delivered as it was recorded")
+RULE("9", recorded_before_server_abort, "a completion recorded before the server's abort is delivered with its recorded result")
 {
 	struct sent s[RECORDED + 1];
 	struct pair p = { 0 };
@@ -240,7 +240,7 @@ RULE("9", recorded_before_servers, "a completion recorded before the server's ab
 	check_recorded(s);
 }
 
-RULE("9", recorded_before_close, "so it is where the abort is the client's Close, or the server's")
+RULE("9", recorded_before_close, "the same applies if Close of the client or of the server caused the abort")
 {
 	struct sent s[RECORDED + 1];
 	struct pair p = { 0 }, q = { 0 };
@@ -255,7 +255,7 @@ RULE("9", recorded_before_close, "so it is where the abort is the client's Close
 	check_recorded(s);
 }
 
-RULE("9", recorded_on_every_device, "so it is on every device, and of a device that is being closed")
+RULE("9", recorded_on_every_device, "the same applies to every device, including a device that is being closed")
 {
 	struct pair p = { .asked = { .deviceCount = 8 } };
 	struct VDC_Command *cmd;
@@ -279,12 +279,12 @@ RULE("9", recorded_on_every_device, "so it is on every device, and of a device t
 	}
 }
 
-/* Its first routine keeps what was recorded, and sends the command again. */
+/* The first run of the routine stores the result and sends the command again. */
 struct resent {
 	struct sent sent;
 	struct pair *p;
-	int first;			/* completion code of the first time */
-	int returned;			/* by the second SendCommand */
+	int first;			/* completion code of the first run */
+	int returned;			/* result of the second SendCommand */
 };
 
 static void send_again(struct VDS_Command *cmd)
@@ -297,7 +297,7 @@ static void send_again(struct VDS_Command *cmd)
 	r->returned = vdi_server_queue_command(r->p->sdev[0], cmd);
 }
 
-RULE("9", sent_by_routine, "what the routine of such a completion sends is refused: VD_E_ABORT, routine with 995")
+RULE("9", sent_by_routine, "a command sent by the routine of such a completion is refused: VD_E_ABORT, routine with 995")
 {
 	struct pair p = { 0 };
 	struct resent r;
@@ -317,7 +317,7 @@ RULE("9", sent_by_routine, "what the routine of such a completion sends is refus
 	EQ(r.sent.cmd.completionCode, ERROR_OPERATION_ABORTED);
 }
 
-RULE("9", clear_error_stays_behind, "ClearError that is held back at an abort is not delivered, and ends with 995")
+RULE("9", deferred_clear_error, "a deferred ClearError is not delivered after an abort; it is completed with 995")
 {
 	struct VDC_Command *cmd, *first, *second;
 	struct pair p = { 0 };
@@ -358,7 +358,7 @@ RULE("9", every_device, "the commands of every device of the set are completed")
 		EQ(s[i].cmd.completionCode, ERROR_OPERATION_ABORTED);
 }
 
-RULE("9", no_close_comes, "no VD_E_CLOSE will come")
+RULE("9", no_close_after_abort, "VD_E_CLOSE is not returned after an abort")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -370,7 +370,7 @@ RULE("9", no_close_comes, "no VD_E_CLOSE will come")
 	OK(vdi_client_close(p.client));
 }
 
-RULE("9", close_only, "in Abort only Close is useful, and is in order on both sides")
+RULE("9", close_only, "after an abort only Close is useful; it succeeds on both sides")
 {
 	struct pair p = { 0 };
 
@@ -379,7 +379,7 @@ RULE("9", close_only, "in Abort only Close is useful, and is in order on both si
 	OK(vdi_server_close(p.server));
 }
 
-RULE("9", reason_for_both, "both sides can tell who aborted, and why")
+RULE("9", reason_on_both_sides, "both sides can read which party aborted the set, and why")
 {
 	struct pair p = { 0 };
 	struct vdi_abort_info info;
@@ -398,7 +398,7 @@ RULE("9", reason_for_both, "both sides can tell who aborted, and why")
 	EQ(info.code, 112);
 }
 
-RULE("9", errors_need_no_abort, "after an error the server may end in the regular way, without an abort")
+RULE("9", normal_end_after_errors, "after an error the server may end the set normally, without an abort")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -428,7 +428,7 @@ static void *abort_it(void *arg)
 	return NULL;
 }
 
-RULE("9", many_at_once, "aborts from many threads at once are one abort")
+RULE("9", concurrent_aborts, "concurrent aborts of many threads are recorded as one")
 {
 	struct vdi_abort_info first, later;
 	struct pair p = { 0 };
@@ -470,7 +470,7 @@ RULE("11", backup_order, "BACKUP WITH SNAPSHOT: metadata, PrepareToFreeze, metad
 	pair_down(&p);
 }
 
-RULE("11", freeze_waits, "the freeze waits for PrepareToFreeze to be completed with 0")
+RULE("11", freeze_waits, "the database freezes only after PrepareToFreeze was completed with 0")
 {
 	struct pair p = { .asked = { .features = VDF_SnapshotPrepare } };
 	struct VDC_Command *cmd;
@@ -487,7 +487,7 @@ RULE("11", freeze_waits, "the freeze waits for PrepareToFreeze to be completed w
 	pair_down(&p);
 }
 
-RULE("11", give_up, "a snapshot is given up with 995, or with SignalAbort")
+RULE("11", snapshot_fails, "the client cancels a snapshot with 995, or with SignalAbort")
 {
 	struct pair p = { 0 }, q = { 0 };
 	struct VDC_Command *cmd;

@@ -7,7 +7,7 @@
 
 #include "conformance.h"
 
-RULE("8", no_copy, "the client reads what the server wrote where it wrote it, and the reverse")
+RULE("8", no_copy, "each side reads the data in place: no copy is made")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -28,7 +28,7 @@ RULE("8", no_copy, "the client reads what the server wrote where it wrote it, an
 	pair_down(&p);
 }
 
-RULE("8", zeroed, "a buffer holds nothing of anybody else's")
+RULE("8", zeroed, "a new buffer contains zeros, no data of another set")
 {
 	struct pair p = { .asked = { .prefixZoneSize = 512 } };
 	uint8_t *buffer;
@@ -67,7 +67,7 @@ static void check_alignment(uint32_t client, uint32_t server, uint32_t want,
 	pair_down(&p);
 }
 
-RULE("8", alignment, "the data starts aligned, on both sides: the larger of client's and server's wish, up to 64 KiB")
+RULE("8", alignment, "the data part is aligned on both sides: to the larger of the client's and the server's alignment, up to 64 KiB")
 {
 	check_alignment(0, 0, 512, 0);
 	check_alignment(1024, 0, 1024, 0);
@@ -76,14 +76,14 @@ RULE("8", alignment, "the data starts aligned, on both sides: the larger of clie
 	check_alignment(64 * KIB, 0, 64 * KIB, 0);
 }
 
-RULE("8", prefix_alignment, "alignment is that of the data, not of the prefix zone")
+RULE("8", prefix_alignment, "the alignment applies to the data part, not to the prefix zone")
 {
 	check_alignment(0, 0, 512, 1);
 	check_alignment(4096, 0, 4096, 100);
 	check_alignment(64 * KIB, 0, 64 * KIB, 4096);
 }
 
-RULE("8", prefix_zone, "the prefix zone ends where the data begins, and is the client's: the server never sees it used")
+RULE("8", prefix_zone, "the prefix zone ends where the data part begins; it belongs to the client, and the server never sees its contents")
 {
 	struct pair p = { .asked = { .prefixZoneSize = 200 },
 			  .buffer_count = 2, .buffer_size = 4 * KIB };
@@ -127,7 +127,7 @@ RULE("8", size_without_prefix, "sizes are those of the data part")
 	pair_down(&p);
 }
 
-RULE("8", one_pool, "buffers are the set's, not a device's")
+RULE("8", buffers_of_any_device, "a buffer may be used with any device of the set")
 {
 	struct pair p = { .asked = { .deviceCount = 2 }, .buffer_count = 1 };
 	struct VDC_Command *cmd;
@@ -149,7 +149,7 @@ RULE("8", one_pool, "buffers are the set's, not a device's")
 	pair_down(&p);
 }
 
-RULE("8", mixed_sizes, "buffers of several sizes live in one area, in any order")
+RULE("8", mixed_sizes, "one area has buffers of several sizes, allocated and freed in any order")
 {
 	static const uint32_t sizes[] = { 512, 64 * KIB, 4 * KIB, 20000 };
 	struct pair p = { 0 };
@@ -180,7 +180,7 @@ RULE("8", mixed_sizes, "buffers of several sizes live in one area, in any order"
 	pair_down(&p);
 }
 
-RULE("8", stricter_buffers, "a single buffer may ask for a stricter alignment")
+RULE("8", stricter_alignment, "a single buffer may be allocated with a stricter alignment")
 {
 	struct pair p = { .buffer_count = 8 };
 	uint8_t *buffer;
@@ -191,7 +191,7 @@ RULE("8", stricter_buffers, "a single buffer may ask for a stricter alignment")
 	pair_down(&p);
 }
 
-RULE("8", growth, "an area that grows after EndConfiguration is met by a client that is attached")
+RULE("8", growth, "an attached client can use buffers that were added after EndConfiguration")
 {
 	struct pair p = { .buffer_count = 1 };
 	struct VDC_Command *cmd;
@@ -217,7 +217,7 @@ RULE("8", growth, "an area that grows after EndConfiguration is met by a client 
 	pair_down(&p);
 }
 
-RULE("8", growth_by_handle, "a handle of a buffer in a part it has not mapped yet maps, too")
+RULE("8", growth_by_handle, "a client can map the handle of a buffer in a part of the area that it has not mapped yet")
 {
 	struct pair p = { .buffer_count = 1 };
 	struct vdi_client *second;
@@ -245,7 +245,7 @@ RULE("8", growth_by_handle, "a handle of a buffer in a part it has not mapped ye
 	pair_down(&p);
 }
 
-RULE("8", stays_after_abort, "after Abort, buffers stay with who holds them until that side closes")
+RULE("8", kept_until_close, "after an abort, a buffer remains valid on each side until that side closes")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -263,7 +263,7 @@ RULE("8", stays_after_abort, "after Abort, buffers stay with who holds them unti
 	OK(vdi_client_close(p.client));
 }
 
-RULE("8", whole_blocks, "transfers are whole blocks by the server's choice; the library moves any size")
+RULE("8", any_size, "whole blocks are the server's choice; the library transfers any size")
 {
 	struct pair p = { 0 };
 	uint8_t *buffer;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * calls_client.c - the client's calls: every return code under its condition
+ * calls_client.c - calls of the client: the condition of every return code
  * (sections 5.1 to 5.10)
  */
 #include <pthread.h>
@@ -23,7 +23,7 @@ static struct vdi_client *new_client(void)
 
 /* ------------------------------------------------------------ 5.1 CreateEx */
 
-RULE("5.1", noerror, "NOERROR: the set exists, Configurable, and a server can connect")
+RULE("5.1", noerror, "NOERROR: the set exists in state Configurable, and a server can connect")
 {
 	struct pair p = { 0 };
 
@@ -31,7 +31,7 @@ RULE("5.1", noerror, "NOERROR: the set exists, Configurable, and a server can co
 	pair_down(&p);
 }
 
-RULE("5.1", again_after_close, "after Close the same object may Create again")
+RULE("5.1", again_after_close, "after Close, the same object may Create another set")
 {
 	struct vdi_client *client = new_client();
 	int i;
@@ -44,7 +44,7 @@ RULE("5.1", again_after_close, "after Close the same object may Create again")
 	vdi_client_free(client);
 }
 
-RULE("5.1", has_a_set, "VD_E_PROTOCOL: the object has a set")
+RULE("5.1", has_a_set, "VD_E_PROTOCOL: the object has a set already")
 {
 	struct vdi_client *client = new_client();
 
@@ -54,7 +54,7 @@ RULE("5.1", has_a_set, "VD_E_PROTOCOL: the object has a set")
 	vdi_client_free(client);
 }
 
-RULE("5.1", name_in_use, "VD_E_PROTOCOL: a set of the name exists")
+RULE("5.1", name_in_use, "VD_E_PROTOCOL: a set of this name exists")
 {
 	struct vdi_client *a = new_client(), *b = new_client();
 
@@ -67,7 +67,7 @@ RULE("5.1", name_in_use, "VD_E_PROTOCOL: a set of the name exists")
 	vdi_client_free(b);
 }
 
-RULE("5.1", name_free_after_abort, "a set that is aborted leaves its name free")
+RULE("5.1", name_free_after_abort, "the name of an aborted set can be used again")
 {
 	struct vdi_client *a = new_client(), *b = new_client();
 
@@ -78,7 +78,7 @@ RULE("5.1", name_free_after_abort, "a set that is aborted leaves its name free")
 	vdi_client_free(b);
 }
 
-RULE("5.1", names, "a name is 1 to 255 bytes, anything but a backslash")
+RULE("5.1", names, "a name is 1 to 255 bytes without a backslash")
 {
 	struct vdi_client *client = new_client();
 	char name[300];
@@ -96,7 +96,7 @@ RULE("5.1", names, "a name is 1 to 255 bytes, anything but a backslash")
 	vdi_client_free(client);
 }
 
-RULE("5.1", case_matters, "names that differ in case are different names")
+RULE("5.1", case_sensitive, "names that differ in case are different names")
 {
 	struct vdi_client *a = new_client(), *b = new_client();
 
@@ -106,7 +106,7 @@ RULE("5.1", case_matters, "names that differ in case are different names")
 	vdi_client_free(b);
 }
 
-RULE("5.1", instances_apart, "sets of different instances are different sets")
+RULE("5.1", instances, "sets of one name in different instances are different sets")
 {
 	struct vdi_client *a = new_client(), *b = new_client();
 	struct vdi_server *server;
@@ -129,7 +129,7 @@ RULE("5.1", instances_apart, "sets of different instances are different sets")
 	vdi_client_free(b);
 }
 
-RULE("5.1", instance_name, "VD_E_INSTANCE_NAME: the instance is no name")
+RULE("5.1", instance_name, "VD_E_INSTANCE_NAME: the name of the instance is invalid")
 {
 	struct vdi_client *client = new_client();
 	char name[300];
@@ -178,7 +178,7 @@ RULE("5.1", null_arguments, "VD_E_INVALID: null arguments")
 	vdi_client_free(NULL);
 }
 
-RULE("5.1", security, "VD_E_SECURITY: an owner the caller may not give the set to")
+RULE("5.1", security, "VD_E_SECURITY: the caller may not give the set to this owner")
 {
 	const struct vdi_access access = { 0600, 0, (gid_t)-1 };
 	struct vdi_client *client = new_client();
@@ -191,7 +191,7 @@ RULE("5.1", security, "VD_E_SECURITY: an owner the caller may not give the set t
 
 /* ---------------------------------------------------- 5.2 GetConfiguration */
 
-RULE("5.2", timeout, "VD_E_TIMEOUT: not configured in time; the call may be made again")
+RULE("5.2", timeout, "VD_E_TIMEOUT: not configured in time; the call may be repeated")
 {
 	struct pair p = { 0 };
 	struct VDConfig config;
@@ -224,7 +224,7 @@ static void *wait_for_configuration(void *arg)
 	return NULL;
 }
 
-RULE("5.2", waits_for_server, "it waits until the server has configured the set; negative is for ever")
+RULE("5.2", waits_for_server, "the call waits until the server has configured the set; a negative time-out is unlimited")
 {
 	struct pair p = { 0 };
 	struct waiter w = { .p = &p, .timeout = -1 };
@@ -262,7 +262,7 @@ RULE("5.2", abort_wakes, "VD_E_ABORT: an abort ends the wait at once")
 	vdi_client_free(p.client);
 }
 
-RULE("5.2", close_ends_wait, "Close in another thread ends the wait, and is safe")
+RULE("5.2", close_ends_wait, "Close in another thread ends the wait safely")
 {
 	struct pair p = { 0 };
 	struct waiter w = { .p = &p, .timeout = -1 };
@@ -278,7 +278,7 @@ RULE("5.2", close_ends_wait, "Close in another thread ends the wait, and is safe
 	vdi_client_free(p.client);
 }
 
-RULE("5.2", again, "it may be called again at any time, and gives the same")
+RULE("5.2", again, "the call may be repeated at any time, with the same result")
 {
 	struct pair p = { 0 };
 	struct VDConfig config;
@@ -303,7 +303,7 @@ RULE("5.2", null_arguments, "VD_E_INVALID: null arguments")
 
 /* ---------------------------------------------------------- 5.3 OpenDevice */
 
-RULE("5.3", first_has_set_name, "the first device has the set's name")
+RULE("5.3", first_has_set_name, "the first device has the name of the set")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct vdi_client_device *device;
@@ -339,7 +339,7 @@ RULE("5.3", open_already, "VD_E_PROTOCOL: this device is open already")
 	vdi_server_free(p.server);
 }
 
-RULE("5.3", others_while_active, "while some devices run, others may be opened")
+RULE("5.3", others_while_active, "further devices may be opened while others are in use")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct vdi_client_device *device;
@@ -371,7 +371,7 @@ RULE("5.3", unknown_name, "VD_E_INVALID: the set has no device of this name")
 	vdi_server_free(p.server);
 }
 
-RULE("5.3", bad_names, "VD_E_INVALID: what is no name")
+RULE("5.3", bad_names, "VD_E_INVALID: the name is invalid")
 {
 	struct pair p = { 0 };
 	struct vdi_client_device *device;
@@ -385,7 +385,7 @@ RULE("5.3", bad_names, "VD_E_INVALID: what is no name")
 	pair_down(&p);
 }
 
-RULE("5.3", first_of_an_instance, "in a set of an instance the first device has the set's name, too")
+RULE("5.3", first_of_an_instance, "in a set of an instance the first device has the name of the set as well")
 {
 	struct vdi_client *client = new_client();
 	struct vdi_client_device *device;
@@ -407,7 +407,7 @@ RULE("5.3", first_of_an_instance, "in a set of an instance the first device has 
 
 /* ---------------------------------------------------------- 5.4 GetCommand */
 
-RULE("5.4", noerror, "NOERROR: the command as it was sent")
+RULE("5.4", noerror, "NOERROR: the command arrives as it was sent")
 {
 	struct pair p = { .asked = { .features = VDF_LikeDisk } };
 	struct VDC_Command *cmd;
@@ -430,7 +430,7 @@ RULE("5.4", noerror, "NOERROR: the command as it was sent")
 	pair_down(&p);
 }
 
-RULE("5.4", timeout, "VD_E_TIMEOUT: nothing came in time")
+RULE("5.4", timeout, "VD_E_TIMEOUT: no command arrived in time")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -483,7 +483,7 @@ static pthread_t start_getter(struct getter *g, struct pair *p)
 	return thread;
 }
 
-RULE("5.4", waits, "negative waits for ever; a command ends the wait")
+RULE("5.4", waits, "a negative time-out is unlimited; a command ends the wait")
 {
 	struct pair p = { 0 };
 	struct getter g;
@@ -500,7 +500,7 @@ RULE("5.4", waits, "negative waits for ever; a command ends the wait")
 	pair_down(&p);
 }
 
-RULE("5.4", close, "VD_E_CLOSE: the server has closed the device, also for who waits")
+RULE("5.4", close, "VD_E_CLOSE: the server has closed the device; this also ends a wait")
 {
 	struct pair p = { 0 };
 	struct getter g;
@@ -515,7 +515,7 @@ RULE("5.4", close, "VD_E_CLOSE: the server has closed the device, also for who w
 	pair_down(&p);
 }
 
-RULE("5.4", abort, "VD_E_ABORT: an abort of either side, also for who waits")
+RULE("5.4", abort, "VD_E_ABORT: either side has aborted; this also ends a wait")
 {
 	struct pair p = { 0 }, q = { 0 };
 	struct getter g;
@@ -533,7 +533,7 @@ RULE("5.4", abort, "VD_E_ABORT: an abort of either side, also for who waits")
 	EQ(g.code, VD_E_ABORT);
 }
 
-RULE("5.4", several, "several commands may be held before the first is completed")
+RULE("5.4", several, "the client may hold several commands before it completes the first")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd[3];
@@ -553,7 +553,7 @@ RULE("5.4", several, "several commands may be held before the first is completed
 	pair_down(&p);
 }
 
-RULE("5.4", order, "commands come in the order they were sent")
+RULE("5.4", order, "commands arrive in the order in which they were sent")
 {
 	struct pair p = { 0 };
 	struct sent s[8];
@@ -575,7 +575,7 @@ RULE("5.4", order, "commands come in the order they were sent")
 	pair_down(&p);
 }
 
-RULE("5.4", one_thread, "VD_E_BUSY: a device is for one thread; a second one is turned away")
+RULE("5.4", one_thread, "VD_E_BUSY: another thread is in GetCommand for this device")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -594,7 +594,7 @@ RULE("5.4", one_thread, "VD_E_BUSY: a device is for one thread; a second one is 
 	pair_down(&p);
 }
 
-RULE("5.4", close_ends_wait, "Close in another thread ends the wait, and is safe")
+RULE("5.4", close_ends_wait, "Close in another thread ends the wait safely")
 {
 	struct pair p = { 0 };
 	struct getter g;
@@ -632,7 +632,7 @@ RULE("5.5", noerror, "NOERROR: the completion reaches the server's routine")
 	pair_down(&p);
 }
 
-RULE("5.5", not_active, "VD_E_INVALID: this is not an active command")
+RULE("5.5", not_active, "VD_E_INVALID: the command is not active")
 {
 	struct pair p = { 0 };
 	struct VDC_Command own = { .commandCode = VDC_Flush }, *cmd;
@@ -654,7 +654,7 @@ RULE("5.5", not_active, "VD_E_INVALID: this is not an active command")
 	pair_down(&p);
 }
 
-RULE("5.5", twice, "VD_E_INVALID: it was completed before")
+RULE("5.5", twice, "VD_E_INVALID: the command was completed before")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -670,7 +670,7 @@ RULE("5.5", twice, "VD_E_INVALID: it was completed before")
 	pair_down(&p);
 }
 
-RULE("5.5", of_another_device, "VD_E_INVALID: it is a command of another device")
+RULE("5.5", of_another_device, "VD_E_INVALID: the command belongs to another device")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct VDC_Command *cmd;
@@ -686,7 +686,7 @@ RULE("5.5", of_another_device, "VD_E_INVALID: it is a command of another device"
 	pair_down(&p);
 }
 
-RULE("5.5", too_many_bytes, "VD_E_INVALID: more bytes than were asked for; the command stays active")
+RULE("5.5", too_many_bytes, "VD_E_INVALID: more bytes than requested; the command remains active")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -720,7 +720,7 @@ RULE("5.5", abort, "VD_E_ABORT: the set is aborted, and the completion has no ef
 	EQ(s.cmd.completionCode, ERROR_OPERATION_ABORTED);
 }
 
-RULE("5.5", any_order, "commands may be completed in another order than they came")
+RULE("5.5", any_order, "commands may be completed in an order other than that of their arrival")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *a, *b;
@@ -767,7 +767,7 @@ RULE("5.5", any_thread, "a command may be completed by another thread")
 	pair_down(&p);
 }
 
-RULE("5.5", spoilt_command, "what the client writes into the command block changes nothing")
+RULE("5.5", modified_command_block, "the client may overwrite the command block without an effect")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -796,7 +796,7 @@ RULE("5.5", null_arguments, "VD_E_INVALID: null arguments")
 
 /* --------------------------------------------------------- 5.6 SignalAbort */
 
-RULE("5.6", twice, "NOERROR, also when the set is aborted already; the first one counts")
+RULE("5.6", twice, "NOERROR, even if the set is aborted already; the first abort is recorded")
 {
 	struct pair p = { 0 };
 	struct vdi_abort_info info;
@@ -812,7 +812,7 @@ RULE("5.6", twice, "NOERROR, also when the set is aborted already; the first one
 	EQ(info.pid, getpid());
 }
 
-RULE("5.6", long_text, "a text of any length is cut, not refused")
+RULE("5.6", long_text, "a text that is too long is truncated, not refused")
 {
 	struct pair p = { 0 };
 	struct vdi_abort_info info;
@@ -826,7 +826,7 @@ RULE("5.6", long_text, "a text of any length is cut, not refused")
 	EQ(strlen(info.text), VDI_TEXT_SIZE - 1);
 }
 
-RULE("5.6", after_the_end, "after the normal end it is the client's own Abort: the server does not hear of it")
+RULE("5.6", after_the_end, "after the normal end only the client enters Abort; the server is not affected")
 {
 	struct pair p = { 0 };
 	struct vdi_abort_info info;
@@ -849,7 +849,7 @@ RULE("5.6", null_client, "VD_E_INVALID: no object")
 
 /* --------------------------------------------------------------- 5.7 Close */
 
-RULE("5.7", no_set, "VD_E_PROTOCOL: there is no set, and nothing is done")
+RULE("5.7", no_set, "VD_E_PROTOCOL: there is no set, and the call has no effect")
 {
 	struct vdi_client *client = new_client();
 
@@ -859,7 +859,7 @@ RULE("5.7", no_set, "VD_E_PROTOCOL: there is no set, and nothing is done")
 	vdi_client_free(client);
 }
 
-RULE("5.7", twice, "a second Close is VD_E_PROTOCOL")
+RULE("5.7", twice, "VD_E_PROTOCOL: a second Close")
 {
 	struct pair p = { 0 };
 
@@ -885,7 +885,7 @@ RULE("5.7", open, "VD_E_OPEN: devices were open; the set is aborted and everythi
 	EQ(vdi_client_fd(p.client), -1);
 }
 
-RULE("5.7", devices_invalid, "the devices are invalid, and say so, until the object has others")
+RULE("5.7", devices_invalid, "calls on the devices return an error until the object opens other devices")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -911,7 +911,7 @@ RULE("5.7", before_server_closes, "a client may Close before the server does")
 
 /* --------------------------------------------------- 5.8 OpenInSecondaryEx */
 
-RULE("5.8", noerror, "NOERROR: joined, and devices can be opened")
+RULE("5.8", noerror, "NOERROR: the client has joined and can open devices")
 {
 	struct pair p = { 0 };
 	struct vdi_client *second = new_client();
@@ -927,7 +927,7 @@ RULE("5.8", noerror, "NOERROR: joined, and devices can be opened")
 	pair_down(&p);
 }
 
-RULE("5.8", has_a_set, "VD_E_PROTOCOL: this client has a set")
+RULE("5.8", has_a_set, "VD_E_PROTOCOL: this client has a set already")
 {
 	struct pair p = { 0 }, q = { 0 };
 
@@ -939,7 +939,7 @@ RULE("5.8", has_a_set, "VD_E_PROTOCOL: this client has a set")
 	pair_down(&q);
 }
 
-RULE("5.8", not_created, "VD_E_PROTOCOL: no such set")
+RULE("5.8", not_created, "VD_E_PROTOCOL: the set does not exist")
 {
 	struct vdi_client *second = new_client();
 
@@ -948,7 +948,7 @@ RULE("5.8", not_created, "VD_E_PROTOCOL: no such set")
 	vdi_client_free(second);
 }
 
-RULE("5.8", too_early, "VD_E_PROTOCOL: not configured yet")
+RULE("5.8", too_early, "VD_E_PROTOCOL: the set is not configured yet")
 {
 	struct vdi_client *second = new_client();
 	struct pair p = { 0 };
@@ -964,7 +964,7 @@ RULE("5.8", too_early, "VD_E_PROTOCOL: not configured yet")
 	pair_down(&p);
 }
 
-RULE("5.8", aborting, "VD_E_ABORT: the set is aborted")
+RULE("5.8", aborted, "VD_E_ABORT: the set is aborted")
 {
 	struct vdi_client *second = new_client();
 	struct pair p = { 0 };
@@ -974,7 +974,7 @@ RULE("5.8", aborting, "VD_E_ABORT: the set is aborted")
 	vdi_client_free(second);
 }
 
-RULE("5.8", over, "VD_E_PROTOCOL: the set has terminated")
+RULE("5.8", terminated, "VD_E_PROTOCOL: the set has terminated")
 {
 	struct vdi_client *second = new_client();
 	struct pair p = { 0 };
@@ -984,7 +984,7 @@ RULE("5.8", over, "VD_E_PROTOCOL: the set has terminated")
 	vdi_client_free(second);
 }
 
-RULE("5.8", case_matters, "the name is case-sensitive")
+RULE("5.8", case_sensitive, "the name is case-sensitive")
 {
 	struct vdi_client *second = new_client();
 	struct pair p = { .name = "conformance-SENSITIVE" };
@@ -996,7 +996,7 @@ RULE("5.8", case_matters, "the name is case-sensitive")
 	pair_down(&p);
 }
 
-RULE("5.8", bad_arguments, "VD_E_INVALID, VD_E_INSTANCE_NAME: what is no name")
+RULE("5.8", bad_arguments, "VD_E_INVALID, VD_E_INSTANCE_NAME: the name of the set or of the instance is invalid")
 {
 	struct vdi_client *second = new_client();
 
@@ -1010,7 +1010,7 @@ RULE("5.8", bad_arguments, "VD_E_INVALID, VD_E_INSTANCE_NAME: what is no name")
 	vdi_client_free(second);
 }
 
-RULE("5.8", by_descriptor, "a descriptor of the set joins it without any name")
+RULE("5.8", by_descriptor, "a client can join by a descriptor of the set, without a name")
 {
 	struct vdi_client *second = new_client();
 	struct pair p = { 0 };
@@ -1027,7 +1027,7 @@ RULE("5.8", by_descriptor, "a descriptor of the set joins it without any name")
 
 /* ------------------------------------------- 5.9, 5.10 handles of buffers */
 
-RULE("5.9", noerror, "NOERROR: a handle, and never 0")
+RULE("5.9", noerror, "NOERROR: the handle is not 0")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -1055,7 +1055,7 @@ RULE("5.9", not_open, "VD_E_PROTOCOL: the set is not open")
 	vdi_client_free(client);
 }
 
-RULE("5.9", not_a_buffer, "VD_E_INVALID: not the address of a buffer")
+RULE("5.9", not_a_buffer, "VD_E_INVALID: the address is not that of a buffer")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -1083,7 +1083,7 @@ RULE("5.9", not_a_buffer, "VD_E_INVALID: not the address of a buffer")
 	pair_down(&p);
 }
 
-RULE("5.10", there_and_back, "NOERROR: another client maps the handle, and finds the data")
+RULE("5.10", maps_same_data, "NOERROR: another client maps the handle and reads the data")
 {
 	struct vdi_client *second = new_client();
 	struct pair p = { .asked = { .prefixZoneSize = 64 } };
@@ -1122,7 +1122,7 @@ RULE("5.10", not_open, "VD_E_PROTOCOL: the set is not open")
 	vdi_client_free(client);
 }
 
-RULE("5.10", invalid, "VD_E_INVALID: no handle of this set")
+RULE("5.10", invalid, "VD_E_INVALID: the handle does not belong to this set")
 {
 	struct pair p = { 0 };
 	uint8_t *buffer;

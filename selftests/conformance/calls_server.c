@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * calls_server.c - the server's calls: every return code under its condition
+ * calls_server.c - calls of the server: the condition of every return code
  * (sections 6.1 to 6.15)
  */
 #include <pthread.h>
@@ -22,7 +22,7 @@ static struct vdi_server *new_server(void)
 
 /* ---------------------------------------------------------------- 6.1 Open */
 
-RULE("6.1", noerror, "NOERROR: connected")
+RULE("6.1", noerror, "NOERROR: the server is connected")
 {
 	struct pair p = { 0 };
 
@@ -30,7 +30,7 @@ RULE("6.1", noerror, "NOERROR: connected")
 	pair_down(&p);
 }
 
-RULE("6.1", no_such_set, "VD_E_INVALID: no set of that name")
+RULE("6.1", no_such_set, "VD_E_INVALID: there is no set of this name")
 {
 	struct vdi_server *server = new_server();
 
@@ -38,7 +38,7 @@ RULE("6.1", no_such_set, "VD_E_INVALID: no set of that name")
 	vdi_server_free(server);
 }
 
-RULE("6.1", not_for_this_user, "VD_E_INVALID: the set is not for this user, which looks the same")
+RULE("6.1", not_for_this_user, "VD_E_INVALID: the user may not see the set, which cannot be distinguished")
 {
 	struct pair p = { 0 };
 	struct vdi_server *server = new_server();
@@ -49,7 +49,7 @@ RULE("6.1", not_for_this_user, "VD_E_INVALID: the set is not for this user, whic
 	vdi_server_free(server);
 }
 
-RULE("6.1", has_a_set, "VD_E_PROTOCOL: not in DNE")
+RULE("6.1", has_a_set, "VD_E_PROTOCOL: the state is not DNE")
 {
 	struct pair p = { 0 }, q = { 0 };
 
@@ -60,7 +60,7 @@ RULE("6.1", has_a_set, "VD_E_PROTOCOL: not in DNE")
 	vdi_client_free(q.client);
 }
 
-RULE("6.1", second_server, "VD_E_BUSY: a set has one server")
+RULE("6.1", second_server, "VD_E_BUSY: the set has a server already")
 {
 	struct pair p = { 0 };
 	struct vdi_server *server = new_server();
@@ -71,7 +71,7 @@ RULE("6.1", second_server, "VD_E_BUSY: a set has one server")
 	pair_down(&p);
 }
 
-RULE("6.1", aborted, "VD_E_ABORT: the set was aborted")
+RULE("6.1", aborted, "VD_E_ABORT: the set is aborted")
 {
 	struct pair p = { 0 };
 	struct vdi_server *server = new_server();
@@ -82,7 +82,7 @@ RULE("6.1", aborted, "VD_E_ABORT: the set was aborted")
 	vdi_server_free(server);
 }
 
-RULE("6.1", again_after_close, "after Close the same object may Open another set")
+RULE("6.1", again_after_close, "after Close, the same object may Open another set")
 {
 	struct pair p = { 0 };
 	int i;
@@ -96,7 +96,7 @@ RULE("6.1", again_after_close, "after Close the same object may Open another set
 	}
 }
 
-RULE("6.1", bad_arguments, "VD_E_INVALID, VD_E_INSTANCE_NAME: what is no name")
+RULE("6.1", bad_arguments, "VD_E_INVALID, VD_E_INSTANCE_NAME: the name of the set or of the instance is invalid")
 {
 	struct vdi_server *server = new_server();
 
@@ -112,7 +112,7 @@ RULE("6.1", bad_arguments, "VD_E_INVALID, VD_E_INSTANCE_NAME: what is no name")
 	vdi_server_free(NULL);
 }
 
-RULE("6.1", by_descriptor, "a descriptor of the set connects without any name")
+RULE("6.1", by_descriptor, "a server can connect by a descriptor of the set, without a name")
 {
 	struct vdi_server *server = new_server();
 	struct pair p = { 0 };
@@ -149,7 +149,7 @@ RULE("6.3", argument_order, "the arguments are features, blockSize, alignment, m
 	pair_down(&p);
 }
 
-RULE("6.3", abort, "VD_E_ABORT: an abort was signalled")
+RULE("6.3", abort, "VD_E_ABORT: the set is aborted")
 {
 	struct pair p = { 0 };
 
@@ -162,7 +162,7 @@ RULE("6.3", abort, "VD_E_ABORT: an abort was signalled")
 
 /* ------------------------------------------------------- 6.4 RequestBuffers */
 
-RULE("6.4", summed, "requests while Configurable are summed into one area at EndConfiguration")
+RULE("6.4", summed, "requests in Configurable are added up to one area at EndConfiguration")
 {
 	struct pair p = { 0 };
 	uint8_t *buffer;
@@ -197,7 +197,7 @@ RULE("6.4", later, "later requests allocate at once")
 	pair_down(&p);
 }
 
-RULE("6.4", memory, "VD_E_MEMORY: memory is not available")
+RULE("6.4", memory, "VD_E_MEMORY: not enough memory")
 {
 	struct pair p = { 0 };
 
@@ -208,7 +208,7 @@ RULE("6.4", memory, "VD_E_MEMORY: memory is not available")
 	pair_down(&p);
 }
 
-RULE("6.4", invalid, "VD_E_INVALID: no size, no count, an alignment that is no power of two")
+RULE("6.4", invalid, "VD_E_INVALID: size or count is 0, or the alignment is not a power of two")
 {
 	struct pair p = { 0 };
 
@@ -221,7 +221,7 @@ RULE("6.4", invalid, "VD_E_INVALID: no size, no count, an alignment that is no p
 	pair_down(&p);
 }
 
-RULE("6.4", alignment, "the alignment of a request may be stricter than that of the set; 0 is that of the set")
+RULE("6.4", alignment, "a request may have a stricter alignment than the set; 0 means that of the set")
 {
 	struct pair p = { 0 };
 	uint8_t *buffer;
@@ -236,7 +236,7 @@ RULE("6.4", alignment, "the alignment of a request may be stricter than that of 
 	pair_down(&p);
 }
 
-RULE("6.4", abort, "VD_E_ABORT: an abort was requested")
+RULE("6.4", abort, "VD_E_ABORT: the set is aborted")
 {
 	struct pair p = { 0 };
 
@@ -247,7 +247,7 @@ RULE("6.4", abort, "VD_E_ABORT: an abort was requested")
 
 /* ------------------------------------------------ 6.5 QueryAvailableBuffers */
 
-RULE("6.5", counts, "it tells how many buffers of a shape can be had now")
+RULE("6.5", counts, "the call returns how many buffers of a size and alignment are available now")
 {
 	struct pair p = { .buffer_count = 4, .buffer_size = 64 * KIB };
 	uint32_t count;
@@ -267,7 +267,7 @@ RULE("6.5", counts, "it tells how many buffers of a shape can be had now")
 	pair_down(&p);
 }
 
-RULE("6.5", keeps_its_word, "as many as it tells can be allocated")
+RULE("6.5", count_can_be_allocated, "the returned number of buffers can be allocated")
 {
 	struct pair p = { .buffer_count = 3, .buffer_size = 64 * KIB };
 	uint32_t count, i;
@@ -299,7 +299,7 @@ RULE("6.5", null_arguments, "VD_E_INVALID: null arguments")
 
 /* ----------------------------------------------------- 6.6 EndConfiguration */
 
-RULE("6.6", memory, "VD_E_MEMORY: the set stays Configurable without buffers, and the server may ask for less")
+RULE("6.6", memory, "VD_E_MEMORY: the set remains Configurable without buffers, and the server may request less")
 {
 	struct pair p = { 0 };
 	struct VDConfig config;
@@ -330,7 +330,7 @@ RULE("6.6", memory_abort, "VD_E_MEMORY: the server may abort instead")
 	EQ(vdi_client_get_configuration(p.client, -1, &config), VD_E_ABORT);
 }
 
-RULE("6.6", without_buffers, "a set may have no buffers at all")
+RULE("6.6", without_buffers, "a set may have no buffers")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -345,7 +345,7 @@ RULE("6.6", without_buffers, "a set may have no buffers at all")
 	pair_down(&p);
 }
 
-RULE("6.6", abort, "VD_E_ABORT: an abort was requested")
+RULE("6.6", abort, "VD_E_ABORT: the set is aborted")
 {
 	struct pair p = { 0 };
 
@@ -357,7 +357,7 @@ RULE("6.6", abort, "VD_E_ABORT: an abort was requested")
 
 /* ------------------------------------------------ 6.7 to 6.9 buffers */
 
-RULE("6.7", memory, "VD_E_MEMORY: none left")
+RULE("6.7", memory, "VD_E_MEMORY: no buffer is free")
 {
 	struct pair p = { .buffer_count = 2 };
 	uint8_t *buffer;
@@ -371,7 +371,7 @@ RULE("6.7", memory, "VD_E_MEMORY: none left")
 	pair_down(&p);
 }
 
-RULE("6.7", invalid, "VD_E_INVALID: no size, or an alignment that is no power of two")
+RULE("6.7", invalid, "VD_E_INVALID: the size is 0, or the alignment is not a power of two")
 {
 	struct pair p = { 0 };
 	uint8_t *buffer;
@@ -404,7 +404,7 @@ RULE("6.7", distinct, "buffers do not overlap, prefix zones included")
 	pair_down(&p);
 }
 
-RULE("6.8", reused, "a buffer that was freed can be had again")
+RULE("6.8", reused, "a freed buffer can be allocated again")
 {
 	struct pair p = { .buffer_count = 1 };
 	uint8_t *buffer;
@@ -418,7 +418,7 @@ RULE("6.8", reused, "a buffer that was freed can be had again")
 	pair_down(&p);
 }
 
-RULE("6.8", invalid, "VD_E_INVALID: not a buffer, another size, or freed before")
+RULE("6.8", invalid, "VD_E_INVALID: not a buffer, a different size, or freed before")
 {
 	struct pair p = { 0 };
 	uint8_t byte, *buffer;
@@ -437,7 +437,7 @@ RULE("6.8", invalid, "VD_E_INVALID: not a buffer, another size, or freed before"
 	pair_down(&p);
 }
 
-RULE("6.8", after_an_abort, "what is left may be freed after an abort, and Close frees the rest")
+RULE("6.8", after_an_abort, "remaining buffers may be freed after an abort; Close frees the rest")
 {
 	struct pair p = { 0 };
 	uint8_t *a;
@@ -450,7 +450,7 @@ RULE("6.8", after_an_abort, "what is left may be freed after an abort, and Close
 	OK(vdi_server_close(p.server));
 }
 
-RULE("6.9", shared_or_not, "TRUE for an address of the set's buffers, else FALSE")
+RULE("6.9", shared_or_not, "TRUE for an address in the set's buffers, else FALSE")
 {
 	struct pair p = { 0 };
 	uint8_t byte, *buffer;
@@ -479,7 +479,7 @@ RULE("6.10", until_open, "VD_E_OPEN: all devices are open")
 	pair_down(&p);
 }
 
-RULE("6.10", by_name, "a name is bound to the device by the side that opens it first")
+RULE("6.10", by_name, "the side that opens a device first assigns its name")
 {
 	struct pair p = { .asked = { .deviceCount = 3 } };
 	struct vdi_server_device *device;
@@ -504,7 +504,7 @@ RULE("6.10", open_already, "VD_E_PROTOCOL: this device is open")
 	EQ(vdi_server_open_device(p.server, p.name, &device), VD_E_PROTOCOL);
 }
 
-RULE("6.10", unknown_name, "VD_E_INVALID: every device has another name, or this is none")
+RULE("6.10", unknown_name, "VD_E_INVALID: every device has a different name, or the name is invalid")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct vdi_server_device *device;
@@ -519,7 +519,7 @@ RULE("6.10", unknown_name, "VD_E_INVALID: every device has another name, or this
 	EQ(vdi_server_open_device(NULL, "b", &device), VD_E_INVALID);
 }
 
-RULE("6.10", names_declared, "the server may declare names beforehand: each once, and one for each device")
+RULE("6.10", names_declared, "the server may declare names beforehand: each name once, and one for each device")
 {
 	struct pair p = { .asked = { .deviceCount = 3 } };
 
@@ -585,7 +585,7 @@ RULE("6.11", routine_thread, "routines run on the thread that runs the agent")
 	pair_down(&p);
 }
 
-RULE("6.11", ends_with_devices, "NOERROR when all devices are closed")
+RULE("6.11", ends_with_devices, "NOERROR: all devices are closed")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct VDC_Command *cmd;
@@ -605,7 +605,7 @@ RULE("6.11", ends_with_devices, "NOERROR when all devices are closed")
 	pair_down(&p);
 }
 
-RULE("6.11", ends_with_abort, "it ends with SignalAbort of either side, after all outstanding routines")
+RULE("6.11", ends_with_abort, "an abort of either side ends the agent, after all outstanding routines")
 {
 	struct pair p = { 0 };
 	struct sent s[5];
@@ -627,7 +627,7 @@ RULE("6.11", ends_with_abort, "it ends with SignalAbort of either side, after al
 	}
 }
 
-RULE("6.11", ends_with_close, "it ends with Close in another thread")
+RULE("6.11", ends_with_close, "Close in another thread ends the agent")
 {
 	struct pair p = { 0 };
 	struct agent a;
@@ -639,7 +639,7 @@ RULE("6.11", ends_with_close, "it ends with Close in another thread")
 	EQ(a.code, VD_E_ABORT);
 }
 
-RULE("6.11", before_devices, "it may be started before the first device is opened")
+RULE("6.11", before_devices, "the agent may be started before the first device is opened")
 {
 	struct pair p = { 0 };
 	struct agent a;
@@ -730,7 +730,7 @@ static void close_set(struct VDS_Command *cmd)
 	c->s.routines++;
 }
 
-RULE("6.11", close_from_routine, "a routine may not Close the set it runs in: VD_E_PROTOCOL, nothing is done")
+RULE("6.11", close_from_routine, "VD_E_PROTOCOL: a routine calls Close for its own set; the call has no effect")
 {
 	struct pair p = { 0 };
 	struct chain c = { .p = &p };
@@ -771,7 +771,7 @@ RULE("6.12", queue_full, "VD_E_QUEUE_FULL: maxIODepth commands are outstanding; 
 	pair_down(&p);
 }
 
-RULE("6.12", at_least_four, "the queue takes at least four commands")
+RULE("6.12", at_least_four, "the queue holds at least four commands")
 {
 	struct pair p = { 0 };
 	struct sent s[4];
@@ -788,7 +788,7 @@ RULE("6.12", at_least_four, "the queue takes at least four commands")
 	pair_down(&p);
 }
 
-RULE("6.12", io_error, "VD_E_IO_ERROR: in IO-ERROR, and not ClearError; routine with 1117 on the sending thread")
+RULE("6.12", io_error, "VD_E_IO_ERROR: the device is in IO-ERROR and the command is not ClearError; routine with 1117 on the sending thread")
 {
 	struct pair p = { 0 };
 	struct sent s, t;
@@ -815,7 +815,7 @@ RULE("6.12", protocol, "VD_E_PROTOCOL: the device is closed; routine with 6")
 	pair_down(&p);
 }
 
-RULE("6.12", abort, "VD_E_ABORT: the set is in Abort; routine with 995")
+RULE("6.12", abort, "VD_E_ABORT: the set is aborted; routine with 995")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -826,7 +826,7 @@ RULE("6.12", abort, "VD_E_ABORT: the set is in Abort; routine with 995")
 	EQ(s.cmd.completionCode, ERROR_OPERATION_ABORTED);
 }
 
-RULE("6.12", invalid, "VD_E_INVALID: no routine, or a buffer that is none; no routine runs")
+RULE("6.12", invalid, "VD_E_INVALID: no routine, or an invalid buffer; no routine runs")
 {
 	struct pair p = { 0 };
 	static uint8_t own[4096];
@@ -849,7 +849,7 @@ RULE("6.12", invalid, "VD_E_INVALID: no routine, or a buffer that is none; no ro
 	pair_down(&p);
 }
 
-RULE("6.12", same_block, "the block is the server's: after its routine it can be sent again")
+RULE("6.12", same_block, "the server may send the command block again after its routine has run")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -868,7 +868,7 @@ RULE("6.12", same_block, "the block is the server's: after its routine it can be
 
 /* --------------------------------------------------------- 6.13 CloseDevice */
 
-RULE("6.13", closed_already, "VD_E_CLOSE: closed already")
+RULE("6.13", closed_already, "VD_E_CLOSE: the device is closed already")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 
@@ -877,7 +877,7 @@ RULE("6.13", closed_already, "VD_E_CLOSE: closed already")
 	EQ(vdi_server_close_device(p.sdev[0]), VD_E_CLOSE);
 }
 
-RULE("6.13", abort, "VD_E_ABORT: in Abort, where it does nothing")
+RULE("6.13", abort, "VD_E_ABORT: the set is aborted; the call has no effect")
 {
 	struct pair p = { 0 };
 
@@ -886,7 +886,7 @@ RULE("6.13", abort, "VD_E_ABORT: in Abort, where it does nothing")
 	EQ(vdi_server_close_device(NULL), VD_E_INVALID);
 }
 
-RULE("6.13", others_go_on, "the other devices go on")
+RULE("6.13", other_devices_continue, "the other devices continue")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct VDC_Command *cmd;
@@ -898,7 +898,7 @@ RULE("6.13", others_go_on, "the other devices go on")
 	execute(&p, &s, VDC_Flush, NULL, 0, 0, 0, 0);
 }
 
-RULE("6.13", outstanding_first, "commands that are outstanding are completed first")
+RULE("6.13", outstanding_first, "outstanding commands are completed first")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -918,23 +918,23 @@ RULE("6.13", outstanding_first, "commands that are outstanding are completed fir
 
 /* ------------------------------------------------- 6.14, 6.15 abort, close */
 
-RULE("6.14", noerror, "NOERROR; everybody learns who and why")
+RULE("6.14", noerror, "NOERROR; all parties can read which party aborted, and why")
 {
 	struct pair p = { 0 };
 	struct vdi_abort_info info;
 	char text[256];
 
 	pair_up(&p, ACTIVE);
-	OK(vdi_server_signal_abort(p.server, 42, "the disk is gone"));
+	OK(vdi_server_signal_abort(p.server, 42, "the disk was removed"));
 	OK(vdi_client_abort_info(p.client, &info));
 	EQ(info.reason, VDI_REASON_SIGNAL);
 	EQ(info.role, VDI_ROLE_SERVER);
 	EQ(info.code, 42);
 	EQ(info.pid, getpid());
-	OK(strcmp(info.text, "the disk is gone"));
+	OK(strcmp(info.text, "the disk was removed"));
 	EQ(vdi_client_get_configuration(p.client, 0, &p.config), VD_E_ABORT);
 	vdi_client_message(p.client, text, sizeof(text));
-	TRUE(strstr(text, "the disk is gone"));
+	TRUE(strstr(text, "the disk was removed"));
 	EQ(vdi_server_signal_abort(NULL, 0, NULL), VD_E_INVALID);
 }
 
@@ -947,7 +947,7 @@ RULE("6.15", noerror, "NOERROR: all devices were closed")
 	EQ(vdi_server_fd(p.server), -1);
 }
 
-RULE("6.15", devices_open, "VD_E_PROTOCOL: devices were open; abort, uncompleted commands called back with 995 before it returns")
+RULE("6.15", devices_open, "VD_E_PROTOCOL: devices were open; the set is aborted, and outstanding commands are completed with 995 before the call returns")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -961,7 +961,7 @@ RULE("6.15", devices_open, "VD_E_PROTOCOL: devices were open; abort, uncompleted
 	EQ(vdi_client_get_command(p.cdev[0], WAIT, &cmd), VD_E_ABORT);
 }
 
-RULE("6.15", by_the_agent, "where an agent runs, the routines run there")
+RULE("6.15", by_the_agent, "if an agent runs, the routines run on its thread")
 {
 	struct pair p = { 0 };
 	struct agent a;
@@ -978,7 +978,7 @@ RULE("6.15", by_the_agent, "where an agent runs, the routines run there")
 	EQ(a.code, VD_E_ABORT);
 }
 
-RULE("6.15", releases, "everything is released, in every case: buffers and devices are invalid")
+RULE("6.15", releases, "everything is released in every case: buffers and devices are invalid")
 {
 	struct pair p = { 0 };
 	uint8_t *buffer;
@@ -995,7 +995,7 @@ RULE("6.15", releases, "everything is released, in every case: buffers and devic
 	EQ(vdi_server_close(NULL), VD_E_INVALID);
 }
 
-RULE("6.15", early, "before Active it is in order, and the end of the set")
+RULE("6.15", before_active, "NOERROR: Close before Active; it ends the set")
 {
 	struct pair p = { 0 };
 	struct VDConfig config;

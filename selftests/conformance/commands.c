@@ -19,7 +19,7 @@ RULE("7.1", client_block, "VDC_Command: commandCode, size, position, buffer; 24 
 	EQ(offsetof(struct VDC_Command, buffer), 16);
 }
 
-RULE("7.1", server_block, "VDS_Command: 56 bytes, inputs and outputs where the header has them")
+RULE("7.1", server_block, "VDS_Command: 56 bytes, inputs and outputs in the order of the header")
 {
 	EQ(sizeof(struct VDS_Command), 56);
 	EQ(offsetof(struct VDS_Command, commandCode), 0);
@@ -33,7 +33,7 @@ RULE("7.1", server_block, "VDS_Command: 56 bytes, inputs and outputs where the h
 	EQ(offsetof(struct VDS_Command, bytesTransferred), 52);
 }
 
-RULE("7.1", codes, "the commands have the header's numbers, 1 to 19")
+RULE("7.1", codes, "the commands have the numbers of the header, 1 to 19")
 {
 	EQ(VDC_Read, 1);
 	EQ(VDC_Write, 2);
@@ -59,7 +59,7 @@ RULE("7.1", codes, "the commands have the header's numbers, 1 to 19")
 	EQ(VDC_End, 2);
 }
 
-RULE("7.2", every_command_completes, "every command gets a completion code, and its routine runs once")
+RULE("7.2", every_command_completes, "every command receives a completion code, and its routine runs once")
 {
 	struct pair p = { 0 };
 	struct sent s[16];
@@ -79,7 +79,7 @@ RULE("7.2", every_command_completes, "every command gets a completion code, and 
 	}
 }
 
-RULE("7.2", unknown_command, "a command the client does not know is completed with 50, and the set goes on")
+RULE("7.2", unknown_command, "the client completes an unknown command with 50; the set continues")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -98,9 +98,9 @@ enum { NONE = 0, DATA = 1, COUNT = 2, WHENCE = 4, PLACE = 8, ANSWER = 16 };
 static const struct command {
 	int code;
 	const char *name;
-	uint32_t features;	/* of the client, to enable it */
+	uint32_t features;	/* features of the client that enable it */
 	int inputs;
-	int errors[6];		/* codes that fit it, whoever names them */
+	int errors[6];		/* error codes of the command */
 } commands[] = {
 	{ VDC_Read, "Read", 0, DATA, { 38, 1104, 1101 } },
 	{ VDC_Write, "Write", 0, DATA, { 112, 1129 } },
@@ -186,7 +186,7 @@ static void test_inputs(const struct cf_rule *rule)
 	pair_down(&p);
 }
 
-/* Success, with what the command returns; the device goes on. */
+/* Completed with success, and the results of the command; the device continues. */
 static void test_success(const struct cf_rule *rule)
 {
 	const struct command *c = &commands[rule->a];
@@ -215,7 +215,7 @@ static void test_success(const struct cf_rule *rule)
 	pair_down(&p);
 }
 
-/* Each error reaches the routine, and ClearError brings the device back. */
+/* The routine receives each error, and ClearError makes the device active again. */
 static void fail_with(struct pair *p, const struct command *c, int code)
 {
 	struct sent s, t;
@@ -262,18 +262,18 @@ static char *format(const char *pattern, const struct command *c, int code,
 static const char *inputs_of(const struct command *c)
 {
 	if (c->inputs & DATA)
-		return "buffer, size and position arrive";
+		return "buffer, size and position are delivered";
 	if (c->inputs & WHENCE)
-		return "position and whence arrive";
+		return "position and whence are delivered";
 	if (c->inputs & COUNT)
-		return "size arrives, with its sign";
+		return "size is delivered, with its sign";
 	return "no inputs, no buffer";
 }
 
 static const char *outputs_of(const struct command *c)
 {
 	if (c->inputs & DATA)
-		return "0, with the bytes moved";
+		return "0, with the number of bytes";
 	if (c->inputs & ANSWER)
 		return "0, with the position";
 	return "0";
@@ -303,7 +303,7 @@ static void __attribute__((constructor)) add_commands(void)
 	}
 }
 
-RULE("7.3", Read_short, "Read: 38 with the bytes there were at the end of the data")
+RULE("7.3", Read_short, "Read: 38 with the bytes that were left before the end of the data")
 {
 	struct pair p = { .direction = VDF_ReadMedia };
 	struct sent s;
@@ -315,7 +315,7 @@ RULE("7.3", Read_short, "Read: 38 with the bytes there were at the end of the da
 	pair_down(&p);
 }
 
-RULE("7.3", Read_short_with_0, "Read: a short count with 0 is accepted, and seen by the server")
+RULE("7.3", Read_short_with_0, "Read: a short count with code 0 is accepted, and reported to the server")
 {
 	struct pair p = { .direction = VDF_ReadMedia };
 	struct sent s;
@@ -328,7 +328,7 @@ RULE("7.3", Read_short_with_0, "Read: a short count with 0 is accepted, and seen
 	pair_down(&p);
 }
 
-RULE("7.3", Write_partial, "Write: 112 with the bytes that were stored")
+RULE("7.3", Write_partial, "Write: 112 with the number of bytes that were stored")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -340,7 +340,7 @@ RULE("7.3", Write_partial, "Write: 112 with the bytes that were stored")
 	pair_down(&p);
 }
 
-RULE("7.3", Write_1100_all, "Write: 1100 with everything stored is a warning, and no IO-ERROR")
+RULE("7.3", Write_1100_all, "Write: 1100 with all bytes stored is a warning and does not enter IO-ERROR")
 {
 	struct pair p = { .asked = { .features = VDF_LikeTape } };
 	struct sent s;
@@ -352,7 +352,7 @@ RULE("7.3", Write_1100_all, "Write: 1100 with everything stored is a warning, an
 	pair_down(&p);
 }
 
-RULE("7.3", Write_1100_fewer, "Write: 1100 with fewer bytes stored is an error; the server sees how many")
+RULE("7.3", Write_1100_fewer, "Write: 1100 with fewer bytes stored is an error; the count is reported to the server")
 {
 	struct pair p = { .asked = { .features = VDF_LikeTape } };
 	struct sent s, t;
@@ -366,7 +366,7 @@ RULE("7.3", Write_1100_fewer, "Write: 1100 with fewer bytes stored is an error; 
 	pair_down(&p);
 }
 
-RULE("7.3", transfer_limits, "Read and Write: up to MAXTRANSFERSIZE, more is VD_E_INVALID")
+RULE("7.3", transfer_limits, "Read and Write: at most MAXTRANSFERSIZE, more is VD_E_INVALID")
 {
 	struct pair p = { .max_transfer = 128 * KIB, .buffer_count = 2 };
 	uint8_t *buffer;
@@ -382,7 +382,7 @@ RULE("7.3", transfer_limits, "Read and Write: up to MAXTRANSFERSIZE, more is VD_
 	pair_down(&p);
 }
 
-RULE("7.3", nothing_to_move, "Read and Write of nothing need no buffer")
+RULE("7.3", zero_bytes, "Read and Write of zero bytes need no buffer")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -392,7 +392,7 @@ RULE("7.3", nothing_to_move, "Read and Write of nothing need no buffer")
 	pair_down(&p);
 }
 
-RULE("7.3", positions_are_64_bit, "positions are signed 64-bit numbers, both ways")
+RULE("7.3", positions_are_64_bit, "positions are signed 64-bit numbers in both directions")
 {
 	struct pair p = { .asked = { .features = VDF_LikeDisk } };
 	struct VDC_Command *cmd;
@@ -410,7 +410,7 @@ RULE("7.3", positions_are_64_bit, "positions are signed 64-bit numbers, both way
 	pair_down(&p);
 }
 
-RULE("7.3", Complete_not_enabled, "Complete: not to be sent unless requested and enabled")
+RULE("7.3", Complete_not_enabled, "Complete: refused unless requested and enabled")
 {
 	struct pair p = { .asked = { .features = VDF_RequestComplete } };
 	struct pair q = { 0 };
@@ -426,7 +426,7 @@ RULE("7.3", Complete_not_enabled, "Complete: not to be sent unless requested and
 
 /* ------------------------------------------------------------ 7.4 IO-ERROR */
 
-RULE("7.4", enters, "an error puts the device into IO-ERROR: every code but 0")
+RULE("7.4", enters, "every completion code except 0 puts the device into IO-ERROR")
 {
 	static const int codes[] = { 6, 7, 38, 39, 50, 112, 995, 1101, 1102,
 				     1104, 1112, 1117, 1129, 1450, 12345 };
@@ -443,7 +443,7 @@ RULE("7.4", enters, "an error puts the device into IO-ERROR: every code but 0")
 	pair_down(&p);
 }
 
-RULE("7.4", queued_end_with_1117, "commands queued but not delivered end with 1117; the client never sees them")
+RULE("7.4", queued_end_with_1117, "queued commands that were not delivered are completed with 1117; the client never receives them")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -463,7 +463,7 @@ RULE("7.4", queued_end_with_1117, "commands queued but not delivered end with 11
 	pair_down(&p);
 }
 
-RULE("7.4", held_are_the_clients, "commands the client holds are its own to complete, with their own codes")
+RULE("7.4", held_commands, "the client completes the commands that it holds, with their own codes")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *a, *b;
@@ -485,7 +485,7 @@ RULE("7.4", held_are_the_clients, "commands the client holds are its own to comp
 	pair_down(&p);
 }
 
-RULE("7.4", clear_is_held_back, "ClearError is not delivered until the client has completed all it holds")
+RULE("7.4", clear_error_is_deferred, "ClearError is not delivered until the client has completed all commands that it holds")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *a, *b, *cmd;
@@ -508,7 +508,7 @@ RULE("7.4", clear_is_held_back, "ClearError is not delivered until the client ha
 	pair_down(&p);
 }
 
-RULE("7.4", active_again, "completed with 0, ClearError makes the device active again")
+RULE("7.4", active_again, "ClearError completed with 0 makes the device active again")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -523,7 +523,7 @@ RULE("7.4", active_again, "completed with 0, ClearError makes the device active 
 	pair_down(&p);
 }
 
-RULE("7.4", clear_that_fails, "completed with an error, ClearError leaves the device in IO-ERROR")
+RULE("7.4", clear_error_fails, "ClearError completed with an error leaves the device in IO-ERROR")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -537,7 +537,7 @@ RULE("7.4", clear_that_fails, "completed with an error, ClearError leaves the de
 	pair_down(&p);
 }
 
-RULE("7.4", clear_without_error, "ClearError on a device without an error is delivered like any command")
+RULE("7.4", clear_error_without_error, "ClearError on a device without an error is delivered like any command")
 {
 	struct pair p = { 0 };
 	struct sent s;
@@ -547,7 +547,7 @@ RULE("7.4", clear_without_error, "ClearError on a device without an error is del
 	pair_down(&p);
 }
 
-RULE("7.4", close_instead, "instead of ClearError the server may close the device")
+RULE("7.4", close_instead, "the server may close the device instead of sending ClearError")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -561,7 +561,7 @@ RULE("7.4", close_instead, "instead of ClearError the server may close the devic
 	pair_down(&p);
 }
 
-RULE("7.4", abort_instead, "instead of ClearError the server may abort")
+RULE("7.4", abort_instead, "the server may abort instead of sending ClearError")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *cmd;
@@ -573,7 +573,7 @@ RULE("7.4", abort_instead, "instead of ClearError the server may abort")
 	EQ(vdi_client_get_command(p.cdev[0], WAIT, &cmd), VD_E_ABORT);
 }
 
-RULE("7.4", abort_while_held_back, "an abort ends the wait for a ClearError that is held back")
+RULE("7.4", abort_while_deferred, "an abort completes a deferred ClearError")
 {
 	struct pair p = { 0 };
 	struct VDC_Command *a, *cmd;
@@ -592,7 +592,7 @@ RULE("7.4", abort_while_held_back, "an abort ends the wait for a ClearError that
 	EQ(vdi_client_get_command(p.cdev[0], -1, &cmd), VD_E_ABORT);
 }
 
-RULE("7.4", per_device, "the other devices of the set are not concerned")
+RULE("7.4", per_device, "an error does not affect the other devices of the set")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct VDC_Command *cmd;
@@ -611,7 +611,7 @@ RULE("7.4", per_device, "the other devices of the set are not concerned")
 	pair_down(&p);
 }
 
-RULE("7.5", values, "the completion codes are Win32's")
+RULE("7.5", values, "the completion codes have the values of Win32")
 {
 	EQ(ERROR_SUCCESS, 0);
 	EQ(ERROR_INVALID_HANDLE, 6);
@@ -631,7 +631,7 @@ RULE("7.5", values, "the completion codes are Win32's")
 	EQ(ERROR_NO_SYSTEM_RESOURCES, 1450);
 }
 
-RULE("5.0", values, "the return codes have the header's values")
+RULE("5.0", values, "the return codes have the values of the header")
 {
 	EQ(NOERROR, 0);
 	EQ((uint32_t)VD_E_NOTOPEN, 0x80770002);

@@ -64,7 +64,7 @@ RULE("2", alignment, "alignment is 0 or a power of two up to 64 KiB")
 	   VD_E_NOTSUPPORTED);
 }
 
-RULE("2", server_fields_zero, "fields 8 to 11 are the server's: the client leaves 0")
+RULE("2", server_fields_zero, "the server sets fields 8 to 11: the client leaves them 0")
 {
 	EQ(CREATE(.deviceCount = 1, .blockSize = 512), VD_E_NOTSUPPORTED);
 	EQ(CREATE(.deviceCount = 1, .maxIODepth = 4), VD_E_NOTSUPPORTED);
@@ -73,7 +73,7 @@ RULE("2", server_fields_zero, "fields 8 to 11 are the server's: the client leave
 	EQ(CREATE(.deviceCount = 1, .bufferAreaSize = 1), VD_E_NOTSUPPORTED);
 }
 
-RULE("2", any_of_the_others, "prefixZoneSize, softFileMarkBlockSize, EOMWarningSize and serverTimeOut take any value")
+RULE("2", unrestricted_fields, "prefixZoneSize, softFileMarkBlockSize, EOMWarningSize and serverTimeOut may have any value")
 {
 	OK(CREATE(.deviceCount = 1, .prefixZoneSize = 100));
 	OK(CREATE(.deviceCount = 1, .features = VDF_LikeTape,
@@ -83,7 +83,7 @@ RULE("2", any_of_the_others, "prefixZoneSize, softFileMarkBlockSize, EOMWarningS
 	OK(CREATE(.deviceCount = 1, .serverTimeOut = UINT32_MAX));
 }
 
-RULE("2", message_names_field, "a configuration that is refused is explained by its field")
+RULE("2", message_names_field, "the message of a refused configuration names the field")
 {
 	const struct VDConfig config = { .deviceCount = 1, .alignment = 3 };
 	struct vdi_client *client;
@@ -97,7 +97,7 @@ RULE("2", message_names_field, "a configuration that is refused is explained by 
 	vdi_client_free(client);
 }
 
-RULE("2", request_seen_by_server, "the server reads what the client asked for, field by field")
+RULE("2", request_seen_by_server, "the server reads every field as the client requested it")
 {
 	struct pair p = { .asked = {
 		.deviceCount = 3, .features = VDF_LikeTape | VDF_Discard,
@@ -112,7 +112,7 @@ RULE("2", request_seen_by_server, "the server reads what the client asked for, f
 	pair_down(&p);
 }
 
-RULE("2", outcome_seen_by_client, "the client reads what the server fixed")
+RULE("2", outcome_seen_by_client, "the client reads the values that the server has set")
 {
 	struct pair p = { .block_size = 4096, .alignment = 8192,
 			  .max_transfer = 256 * KIB };
@@ -126,7 +126,7 @@ RULE("2", outcome_seen_by_client, "the client reads what the server fixed")
 	pair_down(&p);
 }
 
-RULE("2", outcome_does_not_change, "from then on the values do not change for the life of the set, but for bufferAreaSize, which may grow")
+RULE("2", outcome_does_not_change, "the values then remain the same until the end of the set, except bufferAreaSize, which may grow")
 {
 	struct pair p = { 0 };
 	struct VDConfig later, server;
@@ -136,7 +136,7 @@ RULE("2", outcome_does_not_change, "from then on the values do not change for th
 	OK(memcmp(&later, &p.config, sizeof(later)));
 	OK(vdi_server_get_configuration(p.server, &server));
 	OK(memcmp(&server, &p.config, sizeof(later)));
-	/* but for the size of the area, which may grow */
+	/* except the size of the area, which may grow */
 	OK(vdi_server_request_buffers(p.server, 64 * KIB, 0, 4));
 	OK(vdi_client_get_configuration(p.client, 0, &later));
 	TRUE(later.bufferAreaSize > p.config.bufferAreaSize);
@@ -149,7 +149,7 @@ RULE("2", outcome_does_not_change, "from then on the values do not change for th
 	pair_down(&p);
 }
 
-RULE("2", defaults, "unspecified: BLOCKSIZE 512, MAXTRANSFERSIZE 64 KiB, alignment that of the block")
+RULE("2", defaults, "defaults: BLOCKSIZE 512, MAXTRANSFERSIZE 64 KiB, alignment equal to the block size")
 {
 	struct pair p = { 0 };
 
@@ -164,7 +164,7 @@ RULE("2", defaults, "unspecified: BLOCKSIZE 512, MAXTRANSFERSIZE 64 KiB, alignme
 	pair_down(&p);
 }
 
-RULE("2", max_io_depth, "maxIODepth reports what a device takes: 32 unless another was wished")
+RULE("2", max_io_depth, "maxIODepth reports the queue depth of a device: 32 unless the server requests another")
 {
 	struct pair p = { 0 }, q = { .depth = 4 }, r = { .depth = 5 };
 
@@ -179,7 +179,7 @@ RULE("2", max_io_depth, "maxIODepth reports what a device takes: 32 unless anoth
 	pair_down(&r);
 }
 
-RULE("2", buffer_area_size, "bufferAreaSize is the bytes of the whole area")
+RULE("2", buffer_area_size, "bufferAreaSize is the size of the whole area in bytes")
 {
 	struct pair p = { .buffer_count = 8, .max_transfer = 64 * KIB };
 
@@ -188,7 +188,7 @@ RULE("2", buffer_area_size, "bufferAreaSize is the bytes of the whole area")
 	pair_down(&p);
 }
 
-RULE("2", client_alignment_raises, "a client's alignment raises that of the set")
+RULE("2", client_alignment_raises, "a larger alignment of the client raises that of the set")
 {
 	struct pair p = { .asked = { .alignment = 16 * KIB },
 			  .block_size = 1024 };
@@ -227,7 +227,7 @@ RULE("2", block_size, "blockSize is a power of two from 512 to 64 KiB")
 	EQ(begin_with(128 * KIB, 0, 0), VD_E_NOTSUPPORTED);
 }
 
-RULE("2", begin_alignment, "the server's alignment is a power of two from blockSize to 64 KiB, 0 = blockSize")
+RULE("2", begin_alignment, "the server's alignment is a power of two from blockSize to 64 KiB; 0 means blockSize")
 {
 	OK(begin_with(1024, 0, 0));
 	OK(begin_with(1024, 1024, 0));
@@ -247,7 +247,7 @@ RULE("2", max_transfer_size, "maxTransferSize is a multiple of 64 KiB, up to 4 M
 	EQ(begin_with(0, 0, 4 * MIB + 64 * KIB), VD_E_NOTSUPPORTED);
 }
 
-RULE("2", refused_stays_connected, "a configuration that is refused leaves the set Connected")
+RULE("2", refused_stays_connected, "after a refused configuration the set remains Connected")
 {
 	struct pair p = { 0 };
 
@@ -283,20 +283,20 @@ static int64_t silence(uint32_t interval, bool pending)
 	return cf_now() - start;
 }
 
-RULE("2", server_timeout, "serverTimeOut: more than two intervals with requests pending and none completing abort the set")
+RULE("2", server_timeout, "serverTimeOut: the set is aborted if commands are outstanding and none is completed for more than two intervals")
 {
 	int64_t ms = silence(200, true);
 
-	/* looked for once in an interval */
+	/* libvdi checks once per interval */
 	TRUE(ms >= 400 && ms < 600 + SOON);
 }
 
-RULE("2", server_timeout_idle, "serverTimeOut: silence with nothing pending is no failure")
+RULE("2", server_timeout_idle, "serverTimeOut: an idle set is not aborted")
 {
 	silence(50, false);
 }
 
-RULE("2", server_timeout_progress, "serverTimeOut: each completion starts the count anew")
+RULE("2", server_timeout_progress, "serverTimeOut: each completion restarts the interval")
 {
 	struct pair p = { .asked = { .serverTimeOut = 1000 } };
 	struct sent s[5];
@@ -305,7 +305,7 @@ RULE("2", server_timeout_progress, "serverTimeOut: each completion starts the co
 	pair_up(&p, ACTIVE);
 	OK(send_it(&p, &s[0], VDC_Flush, NULL, 0));
 	for (i = 0; i < 4; i++) {
-		/* something is outstanding all the time: 6 s in all */
+		/* a command is outstanding all the time: 6 s in all */
 		OK(send_it(&p, &s[i + 1], VDC_Flush, NULL, 0));
 		EQ(vdi_server_run_completions(p.server, 1500, &count),
 		   VD_E_TIMEOUT);
@@ -317,7 +317,7 @@ RULE("2", server_timeout_progress, "serverTimeOut: each completion starts the co
 	pair_down(&p);
 }
 
-RULE("2", server_timeout_infinite, "serverTimeOut 0 is infinite")
+RULE("2", server_timeout_infinite, "serverTimeOut: 0 means no limit")
 {
 	struct pair p = { 0 };
 	unsigned int count;
@@ -335,7 +335,7 @@ RULE("2", server_timeout_infinite, "serverTimeOut 0 is infinite")
 
 #define FEATURES(bits)	CREATE(.deviceCount = 1, .features = (bits))
 
-RULE("3", values, "the feature bits have the header's values")
+RULE("3", values, "the feature bits have the values of the header")
 {
 	EQ(VDF_LikePipe, 0);
 	EQ(VDF_Removable, 0x1);
@@ -357,24 +357,24 @@ RULE("3", values, "the feature bits have the header's values")
 	EQ(VDF_LikeDisk, 0x200);
 }
 
-RULE("3", pipe, "LikePipe, with Removable or without, is a profile")
+RULE("3", pipe, "LikePipe, with or without Removable, is a profile")
 {
 	OK(FEATURES(VDF_LikePipe));
 	OK(FEATURES(VDF_LikePipe | VDF_Removable));
 }
 
-RULE("3", disk, "LikeDisk, with Removable or without, is a profile")
+RULE("3", disk, "LikeDisk, with or without Removable, is a profile")
 {
 	OK(FEATURES(VDF_LikeDisk));
 	OK(FEATURES(VDF_LikeDisk | VDF_Removable));
 }
 
-RULE("3", tape, "LikeTape is a profile, as a whole")
+RULE("3", tape, "LikeTape is a profile, with all its bits")
 {
 	OK(FEATURES(VDF_LikeTape));
 }
 
-RULE("3", half_a_tape, "a tape without one of its bits is VD_E_NOTSUPPORTED")
+RULE("3", tape_bit_missing, "VD_E_NOTSUPPORTED: a tape without one of its bits")
 {
 	EQ(FEATURES(VDF_LikeTape & ~VDF_FileMarks), VD_E_NOTSUPPORTED);
 	EQ(FEATURES(VDF_LikeTape & ~VDF_Removable), VD_E_NOTSUPPORTED);
@@ -384,7 +384,7 @@ RULE("3", half_a_tape, "a tape without one of its bits is VD_E_NOTSUPPORTED")
 	EQ(FEATURES(VDF_LikeTape & ~VDF_ReversePosition), VD_E_NOTSUPPORTED);
 }
 
-RULE("3", two_profiles, "a mixture of profiles is VD_E_NOTSUPPORTED")
+RULE("3", two_profiles, "VD_E_NOTSUPPORTED: a mixture of profiles")
 {
 	EQ(FEATURES(VDF_LikeTape | VDF_LikeDisk), VD_E_NOTSUPPORTED);
 	EQ(FEATURES(VDF_Position), VD_E_NOTSUPPORTED);
@@ -392,7 +392,7 @@ RULE("3", two_profiles, "a mixture of profiles is VD_E_NOTSUPPORTED")
 	EQ(FEATURES(VDF_LikeDisk | VDF_Rewind), VD_E_NOTSUPPORTED);
 }
 
-RULE("3", discard, "Discard goes with any profile")
+RULE("3", discard, "Discard may be combined with any profile")
 {
 	OK(FEATURES(VDF_LikePipe | VDF_Discard));
 	OK(FEATURES(VDF_LikeDisk | VDF_Discard));
@@ -400,21 +400,21 @@ RULE("3", discard, "Discard goes with any profile")
 	OK(FEATURES(VDF_LikePipe | VDF_Removable | VDF_Discard));
 }
 
-RULE("3", later_additions, "SnapshotPrepare and RequestComplete go with a profile")
+RULE("3", snapshot_and_complete, "SnapshotPrepare and RequestComplete may be combined with a profile")
 {
 	OK(FEATURES(VDF_LikePipe | VDF_SnapshotPrepare));
 	OK(FEATURES(VDF_LikePipe | VDF_RequestComplete));
 	OK(FEATURES(VDF_LikeTape | VDF_RequestComplete));
 }
 
-RULE("3", server_bits, "the bits of the server are not the client's to set")
+RULE("3", server_bits, "the client may not set the bits of the server")
 {
 	EQ(FEATURES(VDF_WriteMedia), VD_E_NOTSUPPORTED);
 	EQ(FEATURES(VDF_ReadMedia), VD_E_NOTSUPPORTED);
 	EQ(FEATURES(VDF_CompleteEnabled), VD_E_NOTSUPPORTED);
 }
 
-RULE("3", unknown_bits, "bits that mean nothing are VD_E_NOTSUPPORTED")
+RULE("3", unknown_bits, "VD_E_NOTSUPPORTED: undefined bits")
 {
 	EQ(FEATURES(0x4), VD_E_NOTSUPPORTED);
 	EQ(FEATURES(0x100000), VD_E_NOTSUPPORTED);
@@ -433,7 +433,7 @@ static int begin_features(uint32_t asked, uint32_t features)
 	return code;
 }
 
-RULE("3", direction, "the server adds WriteMedia, ReadMedia or both, and the client sees it")
+RULE("3", direction, "the server adds WriteMedia, ReadMedia or both, and the client reads the result")
 {
 	struct pair r = { .direction = VDF_ReadMedia };
 	struct pair w = { .direction = VDF_WriteMedia };
@@ -450,7 +450,7 @@ RULE("3", direction, "the server adds WriteMedia, ReadMedia or both, and the cli
 	pair_down(&b);
 }
 
-RULE("3", complete_enabled, "CompleteEnabled answers RequestComplete, and comes only then")
+RULE("3", complete_enabled, "the server sets CompleteEnabled only in response to RequestComplete")
 {
 	OK(begin_features(VDF_RequestComplete, VDF_RequestComplete |
 			  VDF_CompleteEnabled | VDF_WriteMedia));
@@ -460,7 +460,7 @@ RULE("3", complete_enabled, "CompleteEnabled answers RequestComplete, and comes 
 	   VD_E_NOTSUPPORTED);
 }
 
-RULE("3", not_asked_for, "the server cannot use what the client has not offered")
+RULE("3", not_offered, "the server cannot use features that the client has not offered")
 {
 	EQ(begin_features(VDF_LikePipe, VDF_LikeDisk | VDF_WriteMedia),
 	   VD_E_NOTSUPPORTED);
@@ -468,7 +468,7 @@ RULE("3", not_asked_for, "the server cannot use what the client has not offered"
 	   VD_E_NOTSUPPORTED);
 }
 
-RULE("3", server_lowers, "the server may drop extras, or settle for a pipe, but not for part of a profile")
+RULE("3", server_lowers, "the server may drop optional features or select a pipe, but not part of a profile")
 {
 	OK(begin_features(VDF_LikeTape | VDF_Discard,
 			  VDF_LikeTape | VDF_WriteMedia));

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * conformance.h - the specification, statement by statement, against libvdi
+ * conformance.h - tests of libvdi, one for each statement of the specification
  *
- * Each test is one statement. It runs in a process of its own, so that a crash
- * or a hang is the failure of that test, and it has both sides in that process
- * unless it spawns more.
+ * Each test runs in a separate process, so that a crash or a hang fails this test
+ * only. Both sides are in that process unless the test forks others.
  *
- * A rule has a number and an id: the number is that of the section of the
- * specification's calls, commands or rules as docs/conformance.md lists them,
- * and both together are the name of the test.
+ * A rule has a number and an id. The number is that of the section in
+ * docs/conformance.md; both together are the name of the test.
  */
 #ifndef VDI_CONFORMANCE_H
 #define VDI_CONFORMANCE_H
@@ -22,8 +20,8 @@
 
 #define KIB	1024U
 #define MIB	(1024U * KIB)
-#define WAIT	20000		/* ms, longer than anything here takes */
-#define SOON	2000		/* ms, what an abort may take at most, with room */
+#define WAIT	20000		/* ms, longer than any call in a test takes */
+#define SOON	2000		/* ms, upper bound for an abort */
 
 /* ------------------------------------------------------------------ tests */
 
@@ -32,7 +30,7 @@ struct cf_rule {
 	const char *id;		/* "create_twice", unique in its section */
 	const char *text;	/* the statement */
 	void (*test)(const struct cf_rule *rule);
-	int a, b;		/* of a table */
+	int a, b;		/* row and column of a table */
 };
 
 void cf_add(const struct cf_rule *rule);
@@ -58,7 +56,7 @@ void cf_add(const struct cf_rule *rule);
 void cf_differ(const char *file, int line, const char *what, long long got,
 	       long long want);
 
-/* Ends the process when they differ. */
+/* The process exits if the values differ. */
 #define EQ(got, want) do {						\
 	long long g_ = (long long)(got), w_ = (long long)(want);	\
 	if (g_ != w_)							\
@@ -75,23 +73,23 @@ void cf_nap(int ms);
 #define MAX_DEVICES	8
 
 enum stage {
-	DNE,			/* nothing; objects exist */
-	CREATED,		/* the client's Configurable, no server */
+	DNE,			/* no set; both objects exist */
+	CREATED,		/* Configurable of the client, no server */
 	CONNECTED,
-	CONFIGURABLE,		/* the server's */
-	INITIALIZING,		/* both sides know the configuration */
+	CONFIGURABLE,		/* Configurable of the server */
+	INITIALIZING,		/* both sides have the configuration */
 	ACTIVE,			/* both sides have opened every device */
-	TERMINATED,		/* the client has seen VD_E_CLOSE everywhere */
-	ABORTED,		/* by the client, out of ACTIVE */
+	TERMINATED,		/* VD_E_CLOSE on every device of the client */
+	ABORTED,		/* by the client, in ACTIVE */
 	STAGES
 };
 
-/* Both sides in this process. */
+/* Both sides, in this process */
 struct pair {
-	/* wishes, 0 = the usual */
+	/* configuration that is requested; 0 = default */
 	struct VDConfig asked;		/* deviceCount 0 = 1 */
 	uint32_t direction;		/* VDF_WriteMedia unless set */
-	uint32_t add_features;		/* of the server */
+	uint32_t add_features;		/* set by the server */
 	uint32_t block_size, alignment, max_transfer;
 	uint32_t buffer_size, buffer_count;
 	uint32_t depth;
@@ -101,35 +99,35 @@ struct pair {
 	unsigned int devices;
 	struct vdi_client *client;
 	struct vdi_server *server;
-	struct VDConfig config;		/* as fixed */
+	struct VDConfig config;		/* as set by the server */
 	struct vdi_client_device *cdev[MAX_DEVICES];
 	struct vdi_server_device *sdev[MAX_DEVICES];
 };
 
 void pair_up(struct pair *p, enum stage stage);
-void pair_down(struct pair *p);		/* in order, out of ACTIVE too */
+void pair_down(struct pair *p);		/* normal end, also from ACTIVE */
 const char *device_name(const struct pair *p, unsigned int i);
 void new_name(char *buf, size_t size);
 
-/* A command of the server's, and what became of it. */
+/* A command of the server, and its result */
 struct sent {
 	struct VDS_Command cmd;
-	int routines;			/* how often the routine ran */
-	pid_t thread;			/* where */
+	int routines;			/* number of calls of the routine */
+	pid_t thread;			/* thread of the routine */
 };
 
 void prepare(struct sent *s, int code, uint8_t *buffer, int32_t size);
-/* SendCommand; what it returns. */
+/* Returns the result of SendCommand. */
 int send_it(struct pair *p, struct sent *s, int code, uint8_t *buffer,
 	    int32_t size);
 uint8_t *buffer_of(struct pair *p, uint32_t size);
-/* GetCommand, which must give this one. */
+/* GetCommand, which must return this command */
 struct VDC_Command *got(struct pair *p, int code);
 void complete(struct pair *p, struct VDC_Command *cmd, int code,
 	      uint32_t bytes, int64_t position);
-/* Run the agent until the command's routine ran. */
+/* Runs the agent until the command's routine has run. */
 void settle(struct pair *p, struct sent *s);
-/* All of it: send, get, complete, settle. */
+/* All of these: send, get, complete, settle */
 void execute(struct pair *p, struct sent *s, int code, uint8_t *buffer,
 	     int32_t size, int completion, uint32_t bytes, int64_t position);
 uint32_t abort_reason(struct pair *p);
@@ -144,9 +142,9 @@ struct peer {
 typedef void peer_fn(int fd, void *arg);
 
 struct peer spawn(peer_fn *fn, void *arg);
-void join(struct peer *peer);		/* it must have ended well */
+void join(struct peer *peer);		/* checks that it exited with 0 */
 void kill_peer(struct peer *peer);
-void tell(int fd, char c);
-void hear(int fd, char want);
+void notify(int fd, char c);
+void await(int fd, char want);
 
 #endif /* VDI_CONFORMANCE_H */

@@ -14,7 +14,7 @@
 
 #include "conformance.h"
 
-/* A number that is a return code is worth its name. */
+/* Adds the name of a return code to its value. */
 static const char *name_of(long long value)
 {
 	return ((uint32_t)value & 0xffff0000) == 0x80770000 ?
@@ -135,7 +135,7 @@ static void go_terminated(struct pair *p)
 
 static void go_aborted(struct pair *p)
 {
-	OK(vdi_client_signal_abort(p->client, 7, "as the test wants"));
+	OK(vdi_client_signal_abort(p->client, 7, "requested by the test"));
 }
 
 void pair_up(struct pair *p, enum stage stage)
@@ -294,12 +294,12 @@ void kill_peer(struct peer *peer)
 	close(peer->fd);
 }
 
-void tell(int fd, char c)
+void notify(int fd, char c)
 {
 	EQ(write(fd, &c, 1), 1);
 }
 
-void hear(int fd, char want)
+void await(int fd, char want)
 {
 	char c = 0;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * main.c - runs the rules, or lists them
+ * main.c - runs or lists the rules
  *
  * usage: conformance [NAME-PREFIX...]	run, TAP
  *        conformance --list		the table of docs/conformance.md
@@ -16,7 +16,7 @@
 #include "conformance.h"
 
 #define MAX_RULES	1024
-/* Seconds after which a test hangs; on a busy host the long ones take a minute. */
+/* Time-out of a test in seconds; on a busy host some take a minute. */
 #define LIMIT		240
 
 static struct cf_rule rules[MAX_RULES];
@@ -29,7 +29,7 @@ void cf_add(const struct cf_rule *rule)
 	rules[count++] = *rule;
 }
 
-/* By section, "5.10" after "5.9", and within one in the order of the source. */
+/* By section, "5.10" after "5.9"; within a section in the order of the source */
 static unsigned int order[MAX_RULES];
 
 static int compare(const void *a, const void *b)
@@ -57,7 +57,7 @@ static void name_of(const struct cf_rule *rule, char *buf, size_t size)
 	snprintf(buf, size, "%s-%s", rule->section, rule->id);
 }
 
-/* The pages are those of the manual, vdi2005_*.htm. */
+/* Page names are those of the manual, vdi2005_*.htm. */
 static const struct {
 	const char *section;
 	const char *title;
@@ -101,7 +101,7 @@ static const struct {
 	{ "9", "Abort (50oe, 60vo, 2ayc, 4kyt)" },
 	{ "10", "Several processes (1ess, 9hh4, 9wrp, 2411)" },
 	{ "11", "Snapshots (2mgk, 47n8, 7r78, 7ut1)" },
-	{ "13", "Misuse (this project's own promise)" },
+	{ "13", "Misuse (not part of the specification)" },
 };
 
 static const char *title_of(const char *section)
@@ -145,7 +145,7 @@ static bool wanted(const char *name, int argc, char **argv)
 	return argc < 2;
 }
 
-/* Its processes are a group, of which nobody is left behind. */
+/* The processes of the test are one group, which is killed as a whole. */
 static bool run(const struct cf_rule *rule)
 {
 	int status;
@@ -167,7 +167,7 @@ static bool run(const struct cf_rule *rule)
 	waitpid(pid, &status, 0);
 	kill(-pid, SIGKILL);
 	if (WIFSIGNALED(status))
-		printf("# ended by signal %d (%s)\n", WTERMSIG(status),
+		printf("# killed by signal %d (%s)\n", WTERMSIG(status),
 		       strsignal(WTERMSIG(status)));
 	return status == 0;
 }
@@ -189,7 +189,7 @@ int main(int argc, char **argv)
 	}
 	printf("TAP version 13\n1..%u\n", chosen);
 	if (access("/dev/vdiset", F_OK))
-		printf("# /dev/vdiset is not there\n");
+		printf("# /dev/vdiset does not exist\n");
 	for (i = 0; i < count; i++) {
 		const struct cf_rule *rule = &rules[order[i]];
 		bool ok;

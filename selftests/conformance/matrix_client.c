@@ -2,10 +2,10 @@
 /*
  * matrix_client.c - every call of the client in every state (7tyr)
  *
- * The client's states: Configurable is before the server has configured the
- * set, Initializing after GetConfiguration. GetCommand and CompleteCommand
- * need a device; where the state knows none, it is one of the set that this
- * client object had before, as in a program that mixed something up.
+ * Configurable means that the server has not configured the set yet, Initializing
+ * that GetConfiguration has returned. GetCommand and CompleteCommand need a device;
+ * in states without one it is a device of the set that this client object had before,
+ * as in a program with a bug.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static const enum stage stage_of[] = {
 	[C_ABORT] = ABORTED,
 };
 
-/* What the call returns, and the state after it. */
+/* Result of the call, and the state after it */
 struct cell {
 	int code;
 	enum state next;
@@ -75,9 +75,9 @@ struct cell {
 	STAY(d, C_ACTIVE), STAY(e, C_TERMINATED), STAY(f, C_ABORT) }
 
 /*
- * Open points, settled in docs/conformance.md: GetConfiguration in Configurable
- * waits, so that here it times out; OpenDevice in Active is that of a device
- * that is open; a Close in Active gives VD_E_OPEN.
+ * Points that docs/conformance.md decides: GetConfiguration in Configurable waits, and
+ * times out here; OpenDevice in Active is called for a device that is open; Close in
+ * Active returns VD_E_OPEN.
  */
 static const struct cell cells[CALLS][C_STATES] = {
 	[CREATE] = {
@@ -99,7 +99,7 @@ static const struct cell cells[CALLS][C_STATES] = {
 	[CLOSE] = {
 		STAY(P, C_DNE), { NOERROR, C_DNE }, { NOERROR, C_DNE },
 		{ VD_E_OPEN, C_DNE }, { NOERROR, C_DNE }, { NOERROR, C_DNE } },
-	/* not in the table; by the pages of the calls */
+	/* not in the table; according to the pages of the calls */
 	[OPEN_IN_SECONDARY] = {
 		STAY(NOERROR, C_DNE), STAY(P, C_CONFIGURABLE),
 		STAY(P, C_INITIALIZING), STAY(P, C_ACTIVE),
@@ -108,8 +108,8 @@ static const struct cell cells[CALLS][C_STATES] = {
 	[MAP_BUFFER_HANDLE] = ROW(P, P, NOERROR, NOERROR, NOERROR, NOERROR),
 };
 
-/* A command at hand for the cells that want one. */
-struct scene {
+/* A set, with a command and a buffer for calls that need them */
+struct fixture {
 	struct pair p;
 	struct sent sent;
 	struct VDC_Command *cmd;
@@ -118,8 +118,8 @@ struct scene {
 	uint32_t handle;
 };
 
-/* A device and a command of the set before. */
-static void past_life(struct scene *s)
+/* Runs and closes a set, whose device and command remain in the fixture. */
+static void previous_set(struct fixture *s)
 {
 	pair_up(&s->p, ACTIVE);
 	OK(send_it(&s->p, &s->sent, VDC_Flush, NULL, 0));
@@ -134,7 +134,7 @@ static void past_life(struct scene *s)
 	new_name(s->p.name, sizeof(s->p.name));
 }
 
-static void command_at_hand(struct scene *s, bool taken)
+static void provide_command(struct fixture *s, bool taken)
 {
 	uint8_t *buffer = buffer_of(&s->p, 4 * KIB);
 
@@ -146,8 +146,8 @@ static void command_at_hand(struct scene *s, bool taken)
 	OK(vdi_client_get_buffer_handle(s->p.client, s->buffer, &s->handle));
 }
 
-/* Buffers are those of commands: know one before the state is reached. */
-static void buffer_at_hand(struct scene *s)
+/* In states without a command the buffer is the one that has handle 1. */
+static void provide_buffer(struct fixture *s)
 {
 	if (s->p.stage < INITIALIZING) {
 		s->buffer = (uint8_t *)s;
@@ -159,8 +159,8 @@ static void buffer_at_hand(struct scene *s)
 	OK(vdi_client_map_buffer_handle(s->p.client, 1, &s->buffer));
 }
 
-/* A device that is open, in a set that has another one. */
-static void one_of_two(struct scene *s)
+/* One device is open, in a set of two. */
+static void one_of_two(struct fixture *s)
 {
 	struct pair *p = &s->p;
 
@@ -172,10 +172,10 @@ static void one_of_two(struct scene *s)
 	p->stage = ACTIVE;
 }
 
-static void set_scene(struct scene *s, enum call call, enum state state)
+static void set_up_fixture(struct fixture *s, enum call call, enum state state)
 {
 	memset(s, 0, sizeof(*s));
-	past_life(s);
+	previous_set(s);
 	if (state == C_ACTIVE && call == OPEN_DEVICE) {
 		one_of_two(s);
 		return;
@@ -185,22 +185,22 @@ static void set_scene(struct scene *s, enum call call, enum state state)
 		s->device = s->p.cdev[0];
 	}
 	if (state == C_ACTIVE && call == GET_COMMAND)
-		command_at_hand(s, false);
+		provide_command(s, false);
 	if ((state == C_ACTIVE || state == C_ABORT) &&
 	    call == COMPLETE_COMMAND)
-		command_at_hand(s, true);
+		provide_command(s, true);
 	if (state == C_TERMINATED && call == COMPLETE_COMMAND) {
-		command_at_hand(s, true);
+		provide_command(s, true);
 		complete(&s->p, s->cmd, ERROR_SUCCESS, 4 * KIB, 0);
 		settle(&s->p, &s->sent);
 	}
 	if (s->p.stage != stage_of[state])
 		pair_up(&s->p, stage_of[state]);
 	if (call == GET_BUFFER_HANDLE || call == MAP_BUFFER_HANDLE)
-		buffer_at_hand(s);
+		provide_buffer(s);
 }
 
-static int join_another(struct scene *s, enum state state)
+static int join_another(struct fixture *s, enum state state)
 {
 	struct pair other = { 0 };
 	int code;
@@ -213,7 +213,7 @@ static int join_another(struct scene *s, enum state state)
 	return code;
 }
 
-static int make_call(struct scene *s, enum call call, enum state state)
+static int make_call(struct fixture *s, enum call call, enum state state)
 {
 	struct vdi_client *client = s->p.client;
 	struct vdi_client_device *device;
@@ -261,8 +261,8 @@ static int make_call(struct scene *s, enum call call, enum state state)
 	}
 }
 
-/* The state is known by what other calls say in it. */
-static void expect_state(struct scene *s, enum state state)
+/* Checks the state by calls whose results depend on it. */
+static void expect_state(struct fixture *s, enum state state)
 {
 	static const int configuration[] = {
 		[C_DNE] = P,
@@ -296,9 +296,9 @@ static void expect_state(struct scene *s, enum state state)
 static void test_cell(const struct cf_rule *rule)
 {
 	const struct cell *cell = &cells[rule->a][rule->b];
-	static struct scene s;
+	static struct fixture s;
 
-	set_scene(&s, rule->a, rule->b);
+	set_up_fixture(&s, rule->a, rule->b);
 	EQ(make_call(&s, rule->a, rule->b), cell->code);
 	expect_state(&s, cell->next);
 	vdi_client_free(s.p.client);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * matrix_server.c - every call of the server in every state (0s1f, and the
- * pages of the calls for the column Connected)
+ * matrix_server.c - every call of the server in every state (0s1f, and the pages of
+ * the calls for the column Connected)
  *
- * Devices are, where the state knows none, those of the set before; see
- * matrix_client.c.
+ * In states without devices they are those of the previous set; see matrix_client.c.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -87,9 +86,9 @@ struct cell {
 	{ g, S_ABORT } }
 
 /*
- * The agent in Initializing and Active runs until it is stopped, by an abort
- * here; in NormallyTerminated it has nothing to do. FreeBuffer and
- * IsSharedBuffer get a buffer where one can be had.
+ * In Initializing and Active the agent runs until it is stopped, here by an abort; in
+ * NormallyTerminated it returns at once. FreeBuffer and IsSharedBuffer are called with
+ * a buffer if one can be allocated.
  */
 static const struct cell cells[CALLS][S_STATES] = {
 	[OPEN] = {
@@ -134,14 +133,14 @@ static const struct cell cells[CALLS][S_STATES] = {
 		{ NOERROR, S_DNE } },
 };
 
-struct scene {
+struct fixture {
 	struct pair p;
 	struct sent sent;
 	struct vdi_server_device *device;
 	uint8_t *buffer;
 };
 
-static void past_life(struct scene *s)
+static void previous_set(struct fixture *s)
 {
 	pair_up(&s->p, ACTIVE);
 	s->device = s->p.sdev[0];
@@ -152,10 +151,10 @@ static void past_life(struct scene *s)
 	new_name(s->p.name, sizeof(s->p.name));
 }
 
-static void set_scene(struct scene *s, enum state state)
+static void set_up_fixture(struct fixture *s, enum state state)
 {
 	memset(s, 0, sizeof(*s));
-	past_life(s);
+	previous_set(s);
 	s->buffer = (uint8_t *)s;
 	if (state >= S_INITIALIZING) {
 		pair_up(&s->p, INITIALIZING);
@@ -171,14 +170,14 @@ static void set_scene(struct scene *s, enum state state)
 
 static void *abort_soon(void *arg)
 {
-	struct scene *s = arg;
+	struct fixture *s = arg;
 
 	cf_nap(50);
 	OK(vdi_client_signal_abort(s->p.client, 0, NULL));
 	return NULL;
 }
 
-static int run_agent(struct scene *s, enum state state)
+static int run_agent(struct fixture *s, enum state state)
 {
 	bool stopped = state == S_INITIALIZING || state == S_ACTIVE;
 	pthread_t thread;
@@ -192,8 +191,8 @@ static int run_agent(struct scene *s, enum state state)
 	return code;
 }
 
-/* A command that is refused has its routine run, here and now. */
-static int send_one(struct scene *s)
+/* The routine of a refused command runs during SendCommand. */
+static int send_one(struct fixture *s)
 {
 	static const struct { int code, completion; } pairs[] = {
 		{ P, ERROR_INVALID_HANDLE },
@@ -212,7 +211,7 @@ static int send_one(struct scene *s)
 	return code;
 }
 
-static int make_call(struct scene *s, enum call call, enum state state)
+static int make_call(struct fixture *s, enum call call, enum state state)
 {
 	struct vdi_server *server = s->p.server;
 	struct vdi_server_device *device;
@@ -263,8 +262,8 @@ static int make_call(struct scene *s, enum call call, enum state state)
 	}
 }
 
-/* The state is known by what other calls say in it. */
-static void expect_state(struct scene *s, enum state state)
+/* Checks the state by calls whose results depend on it. */
+static void expect_state(struct fixture *s, enum state state)
 {
 	struct vdi_server *server = s->p.server;
 	struct vdi_server_device *device;
@@ -292,9 +291,9 @@ static void expect_state(struct scene *s, enum state state)
 static void test_cell(const struct cf_rule *rule)
 {
 	const struct cell *cell = &cells[rule->a][rule->b];
-	static struct scene s;
+	static struct fixture s;
 
-	set_scene(&s, rule->b);
+	set_up_fixture(&s, rule->b);
 	EQ(make_call(&s, rule->a, rule->b), cell->code);
 	expect_state(&s, cell->next);
 	vdi_server_free(s.p.server);

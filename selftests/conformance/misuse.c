@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * misuse.c - any call, in any order, with anything, by any thread: an answer,
- * never a crash or a hang
+ * misuse.c - random calls of any thread with any arguments: each returns a code, and
+ * none crashes or hangs (section 13)
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -10,14 +10,14 @@
 
 #include "conformance.h"
 
-/* A random number that a seed repeats. */
+/* Random numbers that depend on the seed only */
 static uint32_t dice(uint32_t *seed, uint32_t n)
 {
 	*seed = *seed * 1664525 + 1013904223;
 	return (*seed >> 8) % n;
 }
 
-/* "Internal error" is no answer. */
+/* An "internal error" is not a valid result. */
 static bool known_code(int code)
 {
 	if (code == VD_E_UNEXPECTED)
@@ -156,7 +156,7 @@ static int server_runs(struct stage_set *t)
 	case 3:
 	case 4:
 		if (t->s.cmd.completionContext && !t->s.routines)
-			return NOERROR;	/* the block is on its way */
+			return NOERROR;	/* the command is outstanding */
 		prepare(&t->s, dice(&t->seed, 21), dice(&t->seed, 2) ?
 			t->buffer : NULL, size_of(t));
 		code = vdi_server_send_command(t->sdev, &t->s.cmd);
@@ -180,7 +180,7 @@ static int server_runs(struct stage_set *t)
 	}
 }
 
-/* One step in the right direction, so that walks get somewhere. */
+/* One valid step, so that the calls reach late states. */
 static int right_step(struct stage_set *t)
 {
 	struct vdi_client *c = t->p.client;
@@ -209,7 +209,7 @@ static int right_step(struct stage_set *t)
 	return code;
 }
 
-/* Gives whether the walk came to a device on both sides. */
+/* Returns whether a device was opened on both sides. */
 static bool random_walk(uint32_t seed, unsigned int steps)
 {
 	struct stage_set *t = calloc(1, sizeof(*t));
@@ -246,7 +246,7 @@ static bool random_walk(uint32_t seed, unsigned int steps)
 	return active;
 }
 
-RULE("13", random_order, "any calls of both sides in any order, with wild arguments: always a code of the interface")
+RULE("13", random_order, "random calls of both sides with invalid arguments always return a code of the interface")
 {
 	uint32_t seed, active = 0;
 
@@ -357,7 +357,7 @@ static void close_under(bool server_first)
 	vdi_server_free(p.server);
 }
 
-RULE("13", client_close_under_threads, "the client's Close while other threads are in calls of both sides")
+RULE("13", client_close_under_threads, "the client closes while other threads are in calls of both sides")
 {
 	int i;
 
@@ -365,7 +365,7 @@ RULE("13", client_close_under_threads, "the client's Close while other threads a
 		close_under(false);
 }
 
-RULE("13", server_close_under_threads, "the server's Close while other threads are in calls of both sides")
+RULE("13", server_close_under_threads, "the server closes while other threads are in calls of both sides")
 {
 	int i;
 
@@ -373,7 +373,7 @@ RULE("13", server_close_under_threads, "the server's Close while other threads a
 		close_under(true);
 }
 
-RULE("13", messages, "every failure can be explained; null arguments explain nothing and harm nothing")
+RULE("13", messages, "every failure has a message; null arguments are harmless")
 {
 	struct pair p = { 0 };
 	struct VDConfig config;

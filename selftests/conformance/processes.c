@@ -18,7 +18,7 @@ struct job {
 	char device[96];
 };
 
-/* A secondary that serves its device to the end, as a thread would. */
+/* A secondary that serves its device until the end, as a thread would */
 static void serve(int fd, void *arg)
 {
 	const struct job *job = arg;
@@ -33,10 +33,10 @@ static void serve(int fd, void *arg)
 	OK(vdi_client_open_device(client, job->device, &device));
 	OK(vdi_client_get_configuration(client, -1, &config));
 	TRUE(config.features & VDF_WriteMedia);
-	tell(fd, 'o');
+	notify(fd, 'o');
 	while (!(code = vdi_client_get_command(device, -1, &cmd)))
 		OK(vdi_client_complete_command(device, cmd, 0, cmd->size, 0));
-	tell(fd, code == VD_E_CLOSE ? 'c' : code == VD_E_ABORT ? 'a' : '?');
+	notify(fd, code == VD_E_CLOSE ? 'c' : code == VD_E_ABORT ? 'a' : '?');
 	if (code == VD_E_ABORT) {
 		struct vdi_abort_info info;
 
@@ -63,14 +63,14 @@ static void secondaries_up(struct pair *p, struct peer *peer, unsigned int n)
 	for (i = 0; i < n; i++) {
 		job_for(&job, p, i);
 		peer[i] = spawn(serve, &job);
-		hear(peer[i].fd, 'o');
+		await(peer[i].fd, 'o');
 		OK(vdi_server_open_device(p->server, device_name(p, i),
 					  &p->sdev[i]));
 	}
 	p->stage = ACTIVE;
 }
 
-RULE("10", eight_secondaries, "eight secondaries serve one device each, to the normal end")
+RULE("10", eight_secondaries, "eight secondaries serve one device each, until the normal end")
 {
 	struct peer peer[SECONDARIES];
 	struct sent s[SECONDARIES];
@@ -86,14 +86,14 @@ RULE("10", eight_secondaries, "eight secondaries serve one device each, to the n
 		settle(&p, &s[i]);
 		EQ(s[i].cmd.bytesTransferred, 64 * KIB);
 		OK(vdi_server_close_device(p.sdev[i]));
-		hear(peer[i].fd, 'c');
+		await(peer[i].fd, 'c');
 		join(&peer[i]);
 	}
 	OK(vdi_client_close(p.client));
 	OK(vdi_server_close(p.server));
 }
 
-RULE("10", killed_secondary, "the end of a secondary aborts the set everywhere at once, with a reason that names it")
+RULE("10", killed_secondary, "the death of a secondary aborts the set at once in every process; the reason names the secondary")
 {
 	struct peer peer[SECONDARIES];
 	struct vdi_abort_info info;
@@ -122,7 +122,7 @@ RULE("10", killed_secondary, "the end of a secondary aborts the set everywhere a
 	for (i = 0; i < SECONDARIES; i++) {
 		if (i == 3)
 			continue;
-		hear(peer[i].fd, 'a');
+		await(peer[i].fd, 'a');
 		EQ(read(peer[i].fd, &info, sizeof(info)), sizeof(info));
 		EQ(info.reason, VDI_REASON_DIED);
 		EQ(info.pid, pid);
@@ -140,7 +140,7 @@ static void abort_it(int fd, void *arg)
 	OK(vdi_client_open_in_secondary(client, NULL, job->set));
 	OK(vdi_client_signal_abort(client, 77, "from a secondary"));
 	OK(vdi_client_close(client));
-	tell(fd, 'x');
+	notify(fd, 'x');
 }
 
 RULE("10", secondary_aborts, "SignalAbort of any process aborts the whole set")
@@ -154,7 +154,7 @@ RULE("10", secondary_aborts, "SignalAbort of any process aborts the whole set")
 	job_for(&job, &p, 0);
 	peer = spawn(abort_it, &job);
 	EQ(vdi_server_execute_completion_agent(p.server), VD_E_ABORT);
-	hear(peer.fd, 'x');
+	await(peer.fd, 'x');
 	OK(vdi_client_abort_info(p.client, &info));
 	EQ(info.role, VDI_ROLE_SECONDARY);
 	EQ(info.pid, peer.pid);
@@ -176,7 +176,7 @@ RULE("10", one_process_per_device, "a device is served by one process: a second 
 	OK(vdi_client_open_device(second, "b", &device));
 }
 
-RULE("10", not_before_primary, "a secondary that comes before the set is configured gets VD_E_PROTOCOL")
+RULE("10", before_configuration, "VD_E_PROTOCOL: a secondary joins before the set is configured")
 {
 	struct vdi_client *second;
 	struct pair p = { 0 };
@@ -186,7 +186,7 @@ RULE("10", not_before_primary, "a secondary that comes before the set is configu
 	EQ(vdi_client_open_in_secondary(second, NULL, p.name), VD_E_PROTOCOL);
 }
 
-/* It has fetched a command, another process moves the data. */
+/* A process has fetched a command; another one transfers the data. */
 static void move_data(int fd, void *arg)
 {
 	const struct job *job = arg;
@@ -197,16 +197,16 @@ static void move_data(int fd, void *arg)
 
 	OK(vdi_client_new(&client));
 	OK(vdi_client_open_in_secondary(client, NULL, job->set));
-	tell(fd, 'r');
+	notify(fd, 'r');
 	EQ(read(fd, &handle, sizeof(handle)), sizeof(handle));
 	OK(vdi_client_map_buffer_handle(client, handle, &buffer));
 	for (i = 0; i < 64 * KIB; i++)
 		buffer[i] = i * 7;
-	tell(fd, 'd');
+	notify(fd, 'd');
 	OK(vdi_client_close(client));
 }
 
-RULE("10", handle_to_partner, "one process fetches the command, another moves the data by a handle, the first completes")
+RULE("10", handle_to_partner, "one process fetches a command, another transfers the data through a handle, and the first completes it")
 {
 	struct pair p = { .direction = VDF_ReadMedia };
 	struct VDC_Command *cmd;
@@ -220,13 +220,13 @@ RULE("10", handle_to_partner, "one process fetches the command, another moves th
 	pair_up(&p, ACTIVE);
 	job_for(&job, &p, 0);
 	peer = spawn(move_data, &job);
-	hear(peer.fd, 'r');
+	await(peer.fd, 'r');
 	buffer = buffer_of(&p, 64 * KIB);
 	OK(send_it(&p, &s, VDC_Read, buffer, 64 * KIB));
 	cmd = got(&p, VDC_Read);
 	OK(vdi_client_get_buffer_handle(p.client, cmd->buffer, &handle));
 	EQ(write(peer.fd, &handle, sizeof(handle)), sizeof(handle));
-	hear(peer.fd, 'd');
+	await(peer.fd, 'd');
 	complete(&p, cmd, 0, 64 * KIB, 0);
 	settle(&p, &s);
 	for (i = 0; i < 64 * KIB; i++)
@@ -235,7 +235,7 @@ RULE("10", handle_to_partner, "one process fetches the command, another moves th
 	pair_down(&p);
 }
 
-RULE("10", secondary_closes_early, "a secondary's Close with its device open is VD_E_OPEN, and aborts the set")
+RULE("10", secondary_closes_early, "VD_E_OPEN: a secondary closes while its device is open; the set is aborted")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct vdi_client_device *device;
@@ -252,7 +252,7 @@ RULE("10", secondary_closes_early, "a secondary's Close with its device open is 
 	EQ(info.role, VDI_ROLE_SECONDARY);
 }
 
-RULE("10", secondary_closes_done, "a secondary's Close after VD_E_CLOSE is in order; the others go on")
+RULE("10", secondary_closes_done, "NOERROR: a secondary closes after VD_E_CLOSE; the other processes continue")
 {
 	struct pair p = { .asked = { .deviceCount = 2 } };
 	struct vdi_client_device *device;
@@ -274,7 +274,7 @@ RULE("10", secondary_closes_done, "a secondary's Close after VD_E_CLOSE is in or
 	EQ(abort_reason(&p), 0);
 }
 
-RULE("10", secondary_idle, "a secondary without a device may come and go")
+RULE("10", secondary_idle, "a secondary without a device may join and close at any time")
 {
 	struct vdi_client *second;
 	struct pair p = { 0 };
@@ -290,7 +290,7 @@ RULE("10", secondary_idle, "a secondary without a device may come and go")
 	pair_down(&p);
 }
 
-/* What a child may do with the objects it inherited: give them up. */
+/* A child may only close the objects that it inherited. */
 static void child_calls(int fd, void *arg)
 {
 	struct pair *p = arg;
@@ -318,10 +318,10 @@ static void child_calls(int fd, void *arg)
 	EQ(vdi_server_close(p->server), VD_E_PROTOCOL);
 	vdi_client_free(p->client);
 	vdi_server_free(p->server);
-	tell(fd, 'x');
+	notify(fd, 'x');
 }
 
-RULE("10", forked_child, "a forked child is no party: its calls are VD_E_PROTOCOL and disturb nobody")
+RULE("10", forked_child, "a forked child is not a party: its calls are VD_E_PROTOCOL and have no effect on the set")
 {
 	struct pair p = { 0 };
 	struct peer peer;
@@ -329,7 +329,7 @@ RULE("10", forked_child, "a forked child is no party: its calls are VD_E_PROTOCO
 
 	pair_up(&p, ACTIVE);
 	peer = spawn(child_calls, &p);
-	hear(peer.fd, 'x');
+	await(peer.fd, 'x');
 	join(&peer);
 	execute(&p, &s, VDC_Flush, NULL, 0, 0, 0, 0);
 	pair_down(&p);
@@ -345,10 +345,10 @@ static void own_life(int fd, void *arg)
 	EQ(vdi_server_close(p.server), VD_E_PROTOCOL);
 	snprintf(p.name, sizeof(p.name), "conformance-child-%d", getpid());
 	pair_down(&p);
-	tell(fd, 'x');
+	notify(fd, 'x');
 }
 
-RULE("10", child_with_own_set, "after giving up what it inherited, a child may use the objects for a set of its own")
+RULE("10", child_with_own_set, "after a child has closed the inherited objects, it may use them for a set of its own")
 {
 	struct pair p = { 0 };
 	struct peer peer;
@@ -356,7 +356,7 @@ RULE("10", child_with_own_set, "after giving up what it inherited, a child may u
 
 	pair_up(&p, ACTIVE);
 	peer = spawn(own_life, &p);
-	hear(peer.fd, 'x');
+	await(peer.fd, 'x');
 	join(&peer);
 	execute(&p, &s, VDC_Flush, NULL, 0, 0, 0, 0);
 	pair_down(&p);
@@ -368,11 +368,11 @@ static void die_with_set(int fd, void *arg)
 
 	strcpy(p.name, ((struct job *)arg)->set);
 	pair_up(&p, CREATED);
-	tell(fd, 'c');
+	notify(fd, 'c');
 	pause();
 }
 
-RULE("10", killed_primary, "the end of the primary aborts the set, with a reason that names it")
+RULE("10", killed_primary, "the death of the primary aborts the set; the reason names the primary")
 {
 	struct vdi_abort_info info;
 	struct vdi_server *server;
@@ -381,7 +381,7 @@ RULE("10", killed_primary, "the end of the primary aborts the set, with a reason
 
 	new_name(job.set, sizeof(job.set));
 	peer = spawn(die_with_set, &job);
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	OK(vdi_server_new(&server));
 	OK(vdi_server_open(server, NULL, job.set));
 	kill_peer(&peer);
@@ -399,11 +399,11 @@ static void die_as_server(int fd, void *arg)
 
 	OK(vdi_server_new(&server));
 	OK(vdi_server_open(server, NULL, ((struct job *)arg)->set));
-	tell(fd, 'o');
+	notify(fd, 'o');
 	pause();
 }
 
-RULE("10", killed_server, "the end of the server aborts the set, with a reason that names it")
+RULE("10", killed_server, "the death of the server aborts the set; the reason names the server")
 {
 	struct vdi_abort_info info;
 	struct VDConfig config;
@@ -414,7 +414,7 @@ RULE("10", killed_server, "the end of the server aborts the set, with a reason t
 	pair_up(&p, CREATED);
 	strcpy(job.set, p.name);
 	peer = spawn(die_as_server, &job);
-	hear(peer.fd, 'o');
+	await(peer.fd, 'o');
 	kill_peer(&peer);
 	EQ(vdi_client_get_configuration(p.client, -1, &config), VD_E_ABORT);
 	OK(vdi_client_abort_info(p.client, &info));
