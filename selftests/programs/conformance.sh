@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The specification, statement by statement, against libvdi; docs/conformance.md
-# lists the tests. Sources in selftests/conformance.
+# Runs the conformance suite of selftests/conformance: libvdi against every statement
+# of docs/conformance.md.
 
 suite=../conformance/conformance
 if ! [ -x "$suite" ]; then

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# flight.sh - what the in_flight*.sh share
+# flight.sh - functions of in_flight*.sh
 #
-# Sourced. Needs the built tree two levels up, root, loop devices and a loaded
+# To be sourced. Needs the built tree two levels up, root, loop devices and a loaded
 # module.
 #
 # shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
@@ -11,7 +11,7 @@
 # shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 vdi=$(cd ../.. && pwd -P)/build/tools/vdi
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 modprobe -q loop
 modprobe -q btrfs
@@ -35,11 +35,11 @@ clean_up() {
 trap clean_up EXIT
 cd "$work" || exit 1
 
-# of no round size, for vdi serve to make odd blocks of
+# an odd size, so that vdi serve sends blocks of odd sizes
 head -c 3000001 /dev/urandom > in
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	[ $bad = 0 ] || for f in *.err; do
 		[ ! -s "$f" ] || sed "s/^/# $f: /" "$f"
 	done
@@ -48,21 +48,21 @@ after_each() {
 	rm -rf b ./*.partial ./*.mnt ./*.image ./*.err ./*.out
 }
 
-# What hangs fails its test, and no other. These machines can be slow.
+# A command that hangs fails its test only. The time-out is for slow machines.
 limited() { # COMMAND...
 	timeout --foreground --kill-after=5 120 "$@"
 }
 
 await() { # PID
 	timeout 120 tail --pid="$1" -s 0.05 -f /dev/null || {
-		echo "# process $1 does not end"
+		echo "# process $1 did not exit"
 		bad=1
 		kill -9 "$1"
 	}
 	wait "$1"
 }
 
-# A file system of its own at NAME.mnt. False: not here.
+# Mounts a new file system at NAME.mnt. Fails if the type is not available.
 file_system() { # TYPE SIZE [OPTION OF MKFS...]
 	local type=$1 size=$2
 
@@ -81,8 +81,8 @@ file_system() { # TYPE SIZE [OPTION OF MKFS...]
 	esac
 }
 
-# A backup in DIR and back: options of both, those of backup alone, of vdi serve.
-there_and_back() { # DIR [WAY [MEDIA [SERVE]]]
+# Backs up to DIR and restores; WAY: options of both, MEDIA: of backup, SERVE: of serve
+round_trip() { # DIR [WAY [MEDIA [SERVE]]]
 	local dir=$1 way=$2 media=$3 serve=$4 what="$*"
 
 	rm -rf "$dir"
@@ -92,11 +92,11 @@ there_and_back() { # DIR [WAY [MEDIA [SERVE]]]
 	await $!
 	is "backup ($what)" 0 $?
 	cached=$(fincore -nb -o PAGES "$dir"/device* | awk '{ n += $1 } END { print n }')
-	expect "it verifies ($what)" "$vdi" verify -q "$dir"
+	expect "verify ($what)" "$vdi" verify -q "$dir"
 	"$vdi" restore t -q --from "$dir" $way 2> restore.err &
 	limited "$vdi" serve restore t -q ${serve/--verify/} > back 2> serve.err
 	is "serve restore ($what)" 0 $?
 	await $!
 	is "restore ($what)" 0 $?
-	expect "the same comes back ($what)" cmp in back
+	expect "restored data ($what)" cmp in back
 }

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi backup and restore with several reads and writes of a device at a time,
-# with and without O_DIRECT and io_uring, on file systems that differ in what
-# they take.
+# Shows that vdi backup and restore work with several reads and writes of a device at a
+# time, with and without O_DIRECT and io_uring, on file systems that support them in
+# different ways.
 #
 # shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
 
@@ -15,61 +15,61 @@ every_way() { # DIR
 
 	for way in "" "--no-direct" "--in-flight 1" "--in-flight 1 --no-direct" \
 		"--in-flight 64"; do
-		there_and_back "$1" "$way"
+		round_trip "$1" "$way"
 	done
-	# no block but the first is where O_DIRECT wants it
-	there_and_back "$1" "" "" "-b 512 -x 65536"
-	there_and_back "$1" --no-direct "--devices 4" "-x 65536"
-	there_and_back "$1" "--in-flight 3" "--devices 4" "-b 512"
+	# only the first block is aligned for O_DIRECT
+	round_trip "$1" "" "" "-b 512 -x 65536"
+	round_trip "$1" --no-direct "--devices 4" "-x 65536"
+	round_trip "$1" "--in-flight 3" "--devices 4" "-b 512"
 }
 
 on_ext4() {
 	file_system ext4 64M || return
 	every_way ext4.mnt/b
-	there_and_back ext4.mnt/b --direct
-	is "pages of it in memory" 0 "$cached"
-	there_and_back ext4.mnt/b "--direct --in-flight 1"
-	is "pages of it in memory, one at a time" 0 "$cached"
-	# whole pages by O_DIRECT, what is left at the end not
-	there_and_back ext4.mnt/b --direct "" "-b 512"
-	expect "at most the last page in memory: $cached" [ "$cached" -le 1 ]
+	round_trip ext4.mnt/b --direct
+	is "pages in the page cache" 0 "$cached"
+	round_trip ext4.mnt/b "--direct --in-flight 1"
+	is "pages in the page cache, --in-flight 1" 0 "$cached"
+	# whole pages are written with O_DIRECT, the rest at the end without
+	round_trip ext4.mnt/b --direct "" "-b 512"
+	expect "at most the last page is cached: $cached" [ "$cached" -le 1 ]
 }
 
 on_btrfs() {
 	grep -qw btrfs /proc/filesystems || {
-		echo "# no btrfs"
+		echo "# skipped: no btrfs"
 		return
 	}
-	expect "a file system" file_system btrfs 256M
+	expect "file system is mounted" file_system btrfs 256M
 	every_way btrfs.mnt/b
-	there_and_back btrfs.mnt/b --direct
-	there_and_back btrfs.mnt/b --direct "" "-b 512"
+	round_trip btrfs.mnt/b --direct
+	round_trip btrfs.mnt/b --direct "" "-b 512"
 }
 
 on_tmpfs() {
-	expect "a file system" file_system tmpfs
+	expect "file system is mounted" file_system tmpfs
 	every_way tmpfs.mnt/b
 }
 
-# one that has no O_DIRECT: it is done without, or refused
+# a file system without O_DIRECT: not used by default, and refused if required
 on_ramfs() {
-	expect "a file system" file_system ramfs
-	there_and_back ramfs.mnt/b
-	there_and_back ramfs.mnt/b "--in-flight 1"
+	expect "file system is mounted" file_system ramfs
+	round_trip ramfs.mnt/b
+	round_trip ramfs.mnt/b "--in-flight 1"
 	rm -rf ramfs.mnt/b
 	"$vdi" backup t -q --to ramfs.mnt/b --direct 2> backup.err &
 	limited "$vdi" serve backup t -q < in 2> serve.err
 	is "serve backup --direct" 3 $?
 	await $!
 	is "backup --direct" 1 $?
-	expect "why" grep -q 'cannot open for O_DIRECT device-00.data' backup.err
-	is "what is left" "" "$(ls ramfs.mnt)"
+	expect "reason" grep -q 'cannot open for O_DIRECT device-00.data' backup.err
+	is "remaining files" "" "$(ls ramfs.mnt)"
 }
 
 disks() {
-	there_and_back b "" "--profile disk" "--verify"
-	there_and_back b --direct "--profile disk" "--verify -b 512"
-	there_and_back b "--no-direct --in-flight 1" "--profile disk" "--verify"
+	round_trip b "" "--profile disk" "--verify"
+	round_trip b --direct "--profile disk" "--verify -b 512"
+	round_trip b "--no-direct --in-flight 1" "--profile disk" "--verify"
 }
 
 wrong_options() {
@@ -81,20 +81,20 @@ wrong_options() {
 	done
 }
 
-# ------------------------------------------------------------ it is not there
+# -------------------------------------------------------- missing facilities
 
 no_io_uring() {
 	if [ ! -w $disabled ]; then
-		echo "# this kernel cannot disable it"
+		echo "# skipped: this kernel cannot disable io_uring"
 		return
 	fi
 	echo 2 > $disabled
-	there_and_back b
-	there_and_back b --no-direct "" "-b 512"
-	there_and_back b --direct "--profile disk" "--verify"
+	round_trip b
+	round_trip b --no-direct "" "-b 512"
+	round_trip b --direct "--profile disk" "--verify"
 }
 
-# no memory may be registered
+# RLIMIT_MEMLOCK is 0, so no memory can be registered
 no_locked_memory() {
 	local me=(setpriv --reuid 65534 --regid 65534 --clear-groups prlimit --memlock=0)
 	local user=$work/user.mnt

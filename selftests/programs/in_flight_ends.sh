@@ -1,25 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi backup and restore that end before the end, with reads and writes on the
-# way: no room, an abort, a death, a damaged file.
+# Shows how vdi backup and restore fail while reads and writes are in flight: disk full,
+# abort, death, damaged file.
 #
 # shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
 
 # shellcheck source=selftests/programs/flight.sh
 . ./flight.sh
 
-# with several on the way: one fails, and the database hears of it
+# one of several writes in flight fails, and the database reports it
 full() { # TYPE SIZE OPTIONS
-	expect "a file system" file_system "$1" "$2"
+	expect "file system is mounted" file_system "$1" "$2"
 	"$vdi" backup t -q --to "$1.mnt/b" --devices 2 $3 2> backup.err &
 	limited "$vdi" serve backup t -q -x 65536 -c 32 < /dev/zero 2> serve.err
 	is "serve backup ($1 $3)" 1 $?
 	await $!
 	is "backup ($1 $3)" 1 $?
-	expect "why ($1 $3)" grep -q 'cannot write device-0..data: No space left' backup.err
-	expect "the database knows ($1 $3)" grep -q 'ERROR_DISK_FULL\|space' serve.err
-	is "what is left ($1 $3)" "" "$(find "$1.mnt" -mindepth 1 ! -name lost+found)"
+	expect "reason ($1 $3)" grep -q 'cannot write device-0..data: No space left' backup.err
+	expect "the database reports it ($1 $3)" grep -q 'ERROR_DISK_FULL\|space' serve.err
+	is "remaining files ($1 $3)" "" "$(find "$1.mnt" -mindepth 1 ! -name lost+found)"
 	umount "$1.mnt"
 	rm -rf "$1.mnt" "$1.image"
 }
@@ -32,13 +32,13 @@ full_ext4() {
 
 full_btrfs() {
 	grep -qw btrfs /proc/filesystems || {
-		echo "# no btrfs"
+		echo "# skipped: no btrfs"
 		return
 	}
 	full btrfs 128M ""
 }
 
-# A backup without end, of which something was written.
+# Starts a backup of an endless stream and waits until data was written.
 start_endless() { # OPTIONS
 	local i
 
@@ -51,7 +51,7 @@ start_endless() { # OPTIONS
 		[ ! -s b.partial/device-00.data ] || return
 		sleep 0.05
 	done
-	echo "# nothing was written"
+	echo "# no data was written"
 	bad=1
 }
 
@@ -66,10 +66,10 @@ killed() {
 		wait $client
 		expect "why ($way)" grep -q 'unexpected end of' serve.err
 		expect "no backup" [ ! -e b ]
-		is "sets left ($way)" "" "$("$vdi" ls)"
+		is "remaining sets ($way)" "" "$("$vdi" ls)"
 	done
-	# what it has left is no hindrance
-	there_and_back b
+	# the partial directory does not prevent the next backup
+	round_trip b
 }
 
 aborted() {
@@ -83,7 +83,7 @@ aborted() {
 		await $client
 		is "backup ($way)" 3 $?
 		expect "why ($way)" grep -q enough backup.err
-		expect "nothing is left ($way)" [ ! -e b.partial ]
+		expect "no partial directory ($way)" [ ! -e b.partial ]
 	done
 }
 
@@ -97,22 +97,22 @@ interrupted() {
 		is "backup ($way)" 130 $?
 		await $server
 		is "serve backup ($way)" 3 $?
-		expect "nothing is left ($way)" [ ! -e b.partial ]
+		expect "no partial directory ($way)" [ ! -e b.partial ]
 	done
 }
 
-# reads on the way into buffers that the database gives up
+# abort during reads into buffers that the database then releases
 restore_aborted() {
 	local i way
 
-	there_and_back b
+	round_trip b
 	mkfifo unread
 	exec 9<> unread
 	for way in "" "--no-direct" "--in-flight 1"; do
 		for ((i = 0; i < 3; i++)); do
 			"$vdi" restore t -q --from b $way 2> restore.err &
 			client=$!
-			# a pipe that is not read stands still when it is full
+			# the pipe is not read, so writes to it block when it is full
 			timeout --foreground --kill-after=5 120 \
 				"$vdi" serve restore t -q -x 65536 -c 32 > unread 2> serve.err &
 			server=$!
@@ -131,28 +131,28 @@ restore_aborted() {
 	rm unread
 }
 
-# One byte of the backup is changed and it is restored: $served, $restored.
+# Changes one byte of the backup and restores it. Results: $served, $restored.
 restore_damaged() { # OFFSET OPTIONS
 	local byte
 
-	there_and_back b
+	round_trip b
 	byte=$(od -An -tu1 -j "$1" -N 1 b/device-00.data)
-	# shellcheck disable=SC2059 # it is all in the format
+	# shellcheck disable=SC2059 # the format has no arguments
 	printf "\\$(printf %03o $((byte ^ 255)))" | dd of=b/device-00.data bs=1 seek="$1" conv=notrunc status=none
 	"$vdi" restore t -q --from b $2 2> restore.err &
 	limited "$vdi" serve restore t -q > back 2> serve.err
 	served=$?
 	await $!
 	restored=$?
-	expect "why ($2)" grep -q 'checksum does not match' restore.err
-	expect "the database knows ($2)" grep -q 'checksum does not match' serve.err
+	expect "reason ($2)" grep -q 'checksum does not match' restore.err
+	expect "the database reports it ($2)" grep -q 'checksum does not match' serve.err
 }
 
-# The last byte fills the last block up: no data, but the manifest knows of it.
+# The last byte is padding of the last block, which is covered by the manifest only.
 damaged() {
 	local way size
 
-	there_and_back b
+	round_trip b
 	size=$(stat -c %s b/device-00.data)
 	for way in "--direct" "--no-direct" "--in-flight 1"; do
 		restore_damaged $((size - 1)) "$way"
@@ -161,8 +161,8 @@ damaged() {
 	done
 }
 
-# vdi serve has a checksum in its stream, too: whoever finds it first tells the
-# other, who may have found it meanwhile.
+# The stream of vdi serve has checksums as well. The side that finds the damage first
+# aborts, and the other may have found it by then.
 damaged_data() {
 	local way
 

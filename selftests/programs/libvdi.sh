@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Both sides of libvdi against each other, through the module. The program is
-# the library's own; it is built with it.
+# Runs the tests of libvdi that need the module: both sides of the library against
+# each other. The program is built with the library.
 
 e2e=../libvdi/test/e2e
 if ! [ -x "$e2e" ]; then

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi backup and restore on disks, tapes, media that end and snapshots: what is
-# kept, what goes wrong, what is found out. Needs the built tree two levels up
-# and a loaded module. That bytes come back is also what profiles.sh is about.
+# Shows what vdi backup and restore store on disks, tapes, media of limited capacity and
+# for snapshots, how they fail, and how damage is detected. Needs the built tree two
+# levels up and a loaded module. profiles.sh has more tests of restored data.
 #
 # shellcheck disable=SC2317,SC2086,SC2034 # called by their names; words; tap.sh
 # shellcheck disable=SC2059,SC2012 # an escape is wanted; names are ours
@@ -15,7 +15,7 @@ work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-media.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 
 head -c 3000000 /dev/urandom > "$work.in"
@@ -23,7 +23,7 @@ trap 'rm -rf "$work" "$work.in"' EXIT
 in=$work.in
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	[ $bad = 0 ] || for f in *.err; do
 		[ ! -s "$f" ] || sed "s/^/# $f: /" "$f"
 	done
@@ -37,7 +37,7 @@ wait_for() {
 		"$vdi" ls -v | grep -q "$1" && return 0
 		sleep 0.1
 	done
-	echo "# never saw '$1' in vdi ls"
+	echo "# vdi ls did not print '$1'"
 	bad=1
 	return 1
 }
@@ -49,26 +49,26 @@ wait_for_file() {
 		[ ! -e "$1" ] || return 0
 		sleep 0.1
 	done
-	echo "# never saw the file $1"
+	echo "# the file $1 was not created"
 	bad=1
 	return 1
 }
 
-# What hangs fails its test, and no other.
+# A command that hangs fails its test only.
 limited() { # COMMAND...
 	timeout --foreground --kill-after=5 60 "$@"
 }
 
 await() { # PID
 	timeout 60 tail --pid="$1" -s 0.05 -f /dev/null || {
-		echo "# process $1 does not end"
+		echo "# process $1 did not exit"
 		bad=1
 		kill -9 "$1"
 	}
 	wait "$1"
 }
 
-# A backup in b with "CLIENT OPTIONS"; what else vdi serve is to be told.
+# Backs up to b with "CLIENT OPTIONS"; further arguments are options of vdi serve.
 store() {
 	local options=$1
 
@@ -80,8 +80,8 @@ store() {
 	is "backup" 0 $?
 }
 
-# Exit codes are left in serve_rc and restore_rc.
-give_back() { # "CLIENT OPTIONS" SERVER OPTIONS...
+# The exit codes are stored in serve_rc and restore_rc.
+restore_backup() { # "CLIENT OPTIONS" SERVER OPTIONS...
 	local options=$1
 
 	shift
@@ -93,17 +93,17 @@ give_back() { # "CLIENT OPTIONS" SERVER OPTIONS...
 }
 
 round_trip_back() { # SERVER OPTIONS...
-	give_back '' "$@"
+	restore_backup '' "$@"
 	is "serve restore" 0 $serve_rc
 	is "restore" 0 $restore_rc
-	expect "what came back" cmp "$in" out
+	expect "restored data" cmp "$in" out
 }
 
 nothing_kept() {
-	expect "nothing is kept" test ! -e b -a ! -e b.partial
+	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
-flip_byte() { # FILE OFFSET, from the end when it is negative
+flip_byte() { # FILE OFFSET, from the end if negative
 	local offset=$2 byte
 
 	[ "$offset" -ge 0 ] || offset=$(($(stat -c %s "$1") + offset))
@@ -112,18 +112,18 @@ flip_byte() { # FILE OFFSET, from the end when it is negative
 		dd of="$1" bs=1 seek="$offset" conv=notrunc status=none
 }
 
-# ------------------------------------------------------------ what is kept
+# --------------------------------------------------------- stored files
 
-tests+=(manifest_tells_the_media)
-manifest_tells_the_media() {
+tests+=(manifest_lists_media)
+manifest_lists_media() {
 	store "--profile tape --capacity 512K --devices 2" -x 64K
 	expect "profile" grep -q '"profile": *"tape"' b/manifest.json
 	expect "removable" grep -q '"removable": *true' b/manifest.json
 	is "all files are listed" "$(cd b && ls device-*)" \
 		"$(sed -n 's/.*"file": *"\(.*\)".*/\1/p' b/manifest.json | sort)"
 	expect "several media" test -e b/device-01.medium-0003
-	# what was written, and a frame for each write, soft limits and all
-	expect "none is over its capacity" \
+	# the data, and a frame for each write; soft filemarks included
+	expect "no medium exceeds its capacity" \
 		test -z "$(find b -name 'device-*' -size +600k)"
 	round_trip_back
 }
@@ -147,8 +147,8 @@ disk_whose_header_is_overwritten() {
 	store "--profile disk"
 	expect "a disk" grep -q '"profile": *"disk"' b/manifest.json
 	size=$(stat -c %s b/device-00.data)
-	expect "all is kept" test "$size" -gt 3000000
-	expect "its size is in the manifest" grep -q "\"bytes\": *$size" b/manifest.json
+	expect "all data is stored" test "$size" -gt 3000000
+	expect "the manifest has the size" grep -q "\"bytes\": *$size" b/manifest.json
 	round_trip_back
 }
 
@@ -166,12 +166,12 @@ instance() {
 	is "serve restore" 0 $?
 	await $!
 	is "restore" 0 $?
-	expect "what came back" cmp "$in" out
+	expect "restored data" cmp "$in" out
 }
 
 # ------------------------------------------------------------------ damage
 
-# A backup on "OPTIONS", to which COMMAND happens: nobody takes it for good.
+# Runs COMMAND on a backup with "OPTIONS": verify and restore must detect the damage.
 damage() { # OPTIONS COMMAND...
 	local options=$1
 
@@ -182,7 +182,7 @@ damage() { # OPTIONS COMMAND...
 	is "verify" 5 $?
 	expect "verify names the file" grep -q 'device-00' verify.err
 	limited "$vdi" restore t -q --from b 2> restore.err
-	is "restore, before it lets anybody in" 5 $?
+	is "restore, before a server connects" 5 $?
 	expect "restore names the file" grep -q 'device-00' restore.err
 }
 
@@ -197,8 +197,8 @@ tape_changed_label() { damage "$tape" flip_byte b/device-00.medium-0001 33; }
 tests+=(tape_changed_end)
 tape_changed_end() { damage "$tape" flip_byte b/device-00.medium-0002 -1; }
 
-tests+=(tape_cut_off)
-tape_cut_off() { damage "$tape" truncate -s -64 b/device-00.medium-0002; }
+tests+=(tape_truncated)
+tape_truncated() { damage "$tape" truncate -s -64 b/device-00.medium-0002; }
 
 tests+=(tape_missing)
 tape_missing() { damage "$tape" rm b/device-00.medium-0003; }
@@ -226,53 +226,53 @@ link_elsewhere() {
 tests+=(medium_is_a_link)
 medium_is_a_link() { damage "--profile disk" link_elsewhere; }
 
-# The tape's own checksums, when nobody looked before.
-tests+=(tape_damage_is_found_while_reading)
-tape_damage_is_found_while_reading() {
+# The checksums on the tape detect the damage if the backup was not verified before.
+tests+=(tape_damage_detected_while_reading)
+tape_damage_detected_while_reading() {
 	store "$tape" -x 64K
 	flip_byte b/device-00.medium-0002 234567
-	give_back --no-verify
+	restore_backup --no-verify
 	is "restore" 5 $restore_rc
 	is "serve" 3 $serve_rc
-	expect "restore names it" grep -q 'device-00.medium-0002 is damaged: block' restore.err
-	expect "serve is told" grep -q 'device-00.medium-0002' serve-restore.err
+	expect "restore names the file" grep -q 'device-00.medium-0002 is damaged: block' restore.err
+	expect "serve reports the file" grep -q 'device-00.medium-0002' serve-restore.err
 }
 
 tests+=(removable_pipe_last_byte)
 removable_pipe_last_byte() {
 	store "--removable --capacity 1M" -x 64K
 	flip_byte b/device-00.medium-0002 -1
-	give_back ''
+	restore_backup ''
 	is "restore" 5 $restore_rc
 	is "serve" 3 $serve_rc
-	expect "restore names it" grep -q 'device-00.medium-0002 is damaged' restore.err
-	expect "what came is less" test "$(stat -c %s out)" -lt 2100000
+	expect "restore names the file" grep -q 'device-00.medium-0002 is damaged' restore.err
+	expect "less data was restored" test "$(stat -c %s out)" -lt 2100000
 }
 
-tests+=(no_verify_of_good_media)
-no_verify_of_good_media() {
+tests+=(no_verify_of_valid_media)
+no_verify_of_valid_media() {
 	local p
 
 	for p in disk tape; do
 		rm -rf b
 		store "--profile $p"
-		give_back --no-verify
+		restore_backup --no-verify
 		is "$p: restore" 0 $restore_rc
 		is "$p: serve" 0 $serve_rc
-		expect "$p: what came back" cmp "$in" out
+		expect "$p: restored data" cmp "$in" out
 	done
 }
 
 tests+=(tape_with_other_blocks)
 tape_with_other_blocks() {
 	store "--profile tape" -b 4K
-	give_back '' -b 8K
+	restore_backup '' -b 8K
 	is "restore" 1 $restore_rc
 	is "serve" 3 $serve_rc
-	expect "says why" grep -q 'blocks of 4096 bytes.*8192' restore.err
+	expect "the message gives the reason" grep -q 'blocks of 4096 bytes.*8192' restore.err
 }
 
-# --------------------------------------------------------------- no room
+# --------------------------------------------------------------- disk full
 
 full() { # CLIENT OPTIONS...
 	mkdir small
@@ -285,7 +285,7 @@ full() { # CLIENT OPTIONS...
 	is "$*: backup" 1 $?
 	expect "$*: backup names the file" grep -q 'device-0.*: No space left' backup.err
 	expect "$*: serve says why" grep -q 'ERROR_DISK_FULL' serve.err
-	expect "$*: nothing is kept" test -z "$(ls small)"
+	expect "$*: no backup exists" test -z "$(ls small)"
 	umount small
 	rmdir small
 }
@@ -306,11 +306,11 @@ file_size_limit() {
 	expect "serve fails" test $? != 0
 	await $!
 	is "backup" 1 $?
-	expect "says why" grep -q 'File too large' backup.err
+	expect "the message gives the reason" grep -q 'File too large' backup.err
 	nothing_kept
 }
 
-# --------------------------------------------------------------- the end
+# --------------------------------------------------------------- interruption
 
 tests+=(interrupted_with_several_media)
 interrupted_with_several_media() {
@@ -353,7 +353,7 @@ killed_with_several_media() {
 	await $second
 	is "serve" 3 $?
 	expect "no backup" test ! -e b
-	# and the next run starts over what is left
+	# the next run replaces the partial directory
 	store "--profile tape"
 	is "files" 2 "$(ls b | wc -l)"
 	round_trip_back
@@ -361,8 +361,8 @@ killed_with_several_media() {
 
 # --------------------------------------------------------------- snapshots
 
-# vdi backup by snapshot in the background, then the database. Exit codes are
-# left in backup_rc and serve_rc.
+# Runs vdi backup by snapshot in the background, and the database. The exit codes are
+# stored in backup_rc and serve_rc.
 snapshot() { # CLIENT OPTIONS...
 	echo metadata > meta
 	"$vdi" backup t -q --to b "$@" 2> backup.err > backup.out &
@@ -380,9 +380,9 @@ snapshot_commands() {
 	snapshot --snapshot-command "$print" --prepare-command "$print"
 	is "backup" 0 $backup_rc
 	is "serve" 0 $serve_rc
-	is "what they saw" "VDC_PrepareToFreeze t t $work/b
+	is "environment of the commands" "VDC_PrepareToFreeze t t $work/b
 VDC_Snapshot t t $work/b" "$(cat log)"
-	is "their output is on stderr" "" "$(cat backup.out)"
+	is "their output goes to stderr" "" "$(cat backup.out)"
 	expect "and there" grep -q noise backup.err
 	expect "manifest" grep -q '"snapshot": *true' b/manifest.json
 	expect "verify" limited "$vdi" verify -q b
@@ -393,7 +393,7 @@ VDC_Snapshot t t $work/b" "$(cat log)"
 	await $!
 	is "restore" 0 $?
 	expect "metadata" cmp meta meta.back
-	is "what it saw" "VDC_MountSnapshot t t $work/b" "$(cat log)"
+	is "environment of the command" "VDC_MountSnapshot t t $work/b" "$(cat log)"
 }
 
 tests+=(snapshot_without_announcement)
@@ -409,11 +409,11 @@ snapshot_command_fails() {
 	snapshot --snapshot-command 'exit 7'
 	is "backup" 1 $backup_rc
 	expect "serve fails" test $serve_rc != 0
-	expect "says why" grep -q 'VDC_Snapshot ended with exit code 7: exit 7' backup.err
+	expect "the message gives the reason" grep -q 'VDC_Snapshot ended with exit code 7: exit 7' backup.err
 	nothing_kept
 	snapshot --snapshot-command 'kill -9 $$'
 	is "backup" 1 $backup_rc
-	expect "says why" grep -q 'was ended by signal 9' backup.err
+	expect "the message gives the reason" grep -q 'was ended by signal 9' backup.err
 	nothing_kept
 }
 
@@ -422,28 +422,28 @@ prepare_command_fails() {
 	snapshot --snapshot-command 'touch taken' --prepare-command false
 	is "backup" 1 $backup_rc
 	expect "serve fails" test $serve_rc != 0
-	expect "says why" grep -q 'VDC_PrepareToFreeze ended with exit code 1: false' backup.err
+	expect "the message gives the reason" grep -q 'VDC_PrepareToFreeze ended with exit code 1: false' backup.err
 	expect "no snapshot" test ! -e taken
 	nothing_kept
 }
 
-tests+=(database_wants_no_snapshot)
-database_wants_no_snapshot() {
+tests+=(database_without_snapshot)
+database_without_snapshot() {
 	"$vdi" backup t -q --to b --snapshot-command true 2> backup.err &
 	limited "$vdi" serve backup t -q < "$in" 2> serve.err
 	expect "serve fails" test $? != 0
 	await $!
 	is "backup" 1 $?
-	expect "says why" grep -q 'did not ask for a snapshot' backup.err
+	expect "the message gives the reason" grep -q 'did not ask for a snapshot' backup.err
 	nothing_kept
 }
 
-# Or is about to be: it may have to be waited for by somebody.
+# True if the process has exited; it may not have been waited for.
 is_gone() { # PID
 	! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2> /dev/null
 }
 
-# A command that does not end, ended by what ends the set. Its children too.
+# A command that hangs is terminated, with its children, when the set ends.
 hanging() { # EXIT CODE COMMAND...
 	local code=$1 run=${hanging_command:-'sleep 1000 & echo $! > sleeping; wait'}
 
@@ -466,7 +466,7 @@ hanging() { # EXIT CODE COMMAND...
 tests+=(hanging_command_and_abort)
 hanging_command_and_abort() {
 	hanging 3 "$vdi" abort t --message 'enough of it'
-	expect "says who" grep -q 'enough of it' backup.err
+	expect "the message names the cause" grep -q 'enough of it' backup.err
 }
 
 terminate_first() { kill -TERM $first; }
@@ -474,15 +474,15 @@ terminate_first() { kill -TERM $first; }
 tests+=(hanging_command_and_signal)
 hanging_command_and_signal() { hanging 130 terminate_first; }
 
-# What is left in its group when the shell has ended is not asked any more.
-tests+=(hanging_command_of_which_a_part_stays)
-hanging_command_of_which_a_part_stays() {
+# Processes of the group that outlive the shell are killed without a delay.
+tests+=(hanging_child_of_command)
+hanging_child_of_command() {
 	local hanging_command='(trap "" TERM; exec sleep 1000) & echo $! > sleeping; wait'
 
 	hanging 130 terminate_first
 }
 
-# The shell itself stays; until the second signal it has time, 5 seconds of it.
+# The shell itself ignores SIGTERM. It has 5 seconds, or until the second signal.
 interrupt_twice() {
 	local from=$SECONDS
 
@@ -506,9 +506,9 @@ kill_second() { kill -9 $second; }
 tests+=(hanging_command_and_dead_database)
 hanging_command_and_dead_database() { hanging 3 kill_second; }
 
-# It is the database that is silent, not the command.
-tests+=(slow_command_is_not_idle)
-slow_command_is_not_idle() {
+# While the command runs, the database is not idle.
+tests+=(slow_command_does_not_time_out)
+slow_command_does_not_time_out() {
 	snapshot --snapshot-command 'sleep 3' --idle-timeout 1
 	is "backup" 0 $backup_rc
 	is "serve" 0 $serve_rc
@@ -518,12 +518,12 @@ tests+=(restore_needs_a_mount_command)
 restore_needs_a_mount_command() {
 	snapshot --snapshot-command true
 	limited "$vdi" restore t -q --from b 2> err
-	is "without" 2 $?
-	expect "says so" grep -q 'mount-command is missing' err
+	is "without the option" 2 $?
+	expect "the message gives the reason" grep -q 'mount-command is missing' err
 	rm -rf b
 	store ''
 	limited "$vdi" restore t -q --from b --mount-command true 2> err
-	is "with one too many" 2 $?
+	is "with a superfluous option" 2 $?
 }
 
 tests+=(mount_command_fails)
@@ -534,7 +534,7 @@ mount_command_fails() {
 	expect "serve fails" test $? != 0
 	await $!
 	is "restore" 1 $?
-	expect "says why" grep -q 'VDC_MountSnapshot ended with exit code 3' restore.err
+	expect "the message gives the reason" grep -q 'VDC_MountSnapshot ended with exit code 3' restore.err
 }
 
 tests+=(database_does_not_mount)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# What an administrator can see of sets: which side is slow (vdi top, vdi ls
-# -v), and the tracepoints.
+# Shows that vdi top and vdi ls -v report which side of a set is slow, and that the
+# tracepoints record the events of a set.
 #
 # shellcheck disable=SC2317 # called by their names
 
@@ -15,17 +15,17 @@ work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-observe.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 
 after_each() {
 	exec {input}>&- 2> /dev/null
 	[ ! -d $tracing/events/vdiset ] || echo 0 > $tracing/events/vdiset/enable
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	rm -rf "${work:?}"/*
 }
 
-# eventually TEXT PATTERN COMMAND...: what it prints matches, at some time
+# eventually TEXT PATTERN COMMAND...: repeats COMMAND until its output matches
 eventually() {
 	local text=$1 pattern=$2 i out
 	shift 2
@@ -35,14 +35,14 @@ eventually() {
 		! grep -qE "$pattern" <<< "$out" || return 0
 		sleep 0.1
 	done
-	echo "# $text: never saw '$pattern' in $*; at last:"
+	echo "# $text: '$*' did not print '$pattern'; the last output:"
 	sed 's/^/# /' <<< "$out"
 	bad=1
 	return 1
 }
 
-# A set "t" of two devices whose database has nothing to send; $input is its
-# input, $appliance and $database are the processes.
+# Starts a set "t" of two devices whose database reads the FIFO $input. $appliance and
+# $database are the processes.
 idle_set() {
 	mkfifo in
 	"$vdi" backup t -q --to b --devices 2 2> backup.err &
@@ -61,13 +61,13 @@ finish() {
 	is "backup" 0 $?
 }
 
-looks() { "$vdi" top t --count 2 --interval 0.5; }
+samples() { "$vdi" top t --count 2 --interval 0.5; }
 
 tests+=(top_slow_database)
 top_slow_database() {
 	idle_set
-	eventually "nobody sends" '^t .*database is idle' looks
-	eventually "one line a device" '^  1 ' looks
+	eventually "slow database" '^t .*database is idle' samples
+	eventually "one line a device" '^  1 ' samples
 	finish
 }
 
@@ -76,7 +76,7 @@ top_slow_appliance() {
 	idle_set
 	kill -STOP "$appliance"
 	head -c 64M /dev/zero >&"$input" &
-	eventually "nobody stores" '^t .*appliance is slow' looks
+	eventually "slow appliance" '^t .*appliance is slow' samples
 	eventually "for ls, too" 'waited' "$vdi" ls -v
 	kill -CONT "$appliance"
 	wait $!
@@ -90,11 +90,11 @@ top_ends() {
 	expect "no set" grep -q 'no sets are in use' <("$vdi" top -n 1)
 	"$vdi" top nobody -n 1 2> err
 	is "an unknown set" 1 $?
-	expect "it is named" grep -q nobody err
+	expect "the message names the set" grep -q nobody err
 	"$vdi" top -n 0 2> err
-	is "no looks" 2 $?
+	is "--count 0" 2 $?
 	"$vdi" top -i 0 2> err
-	is "no interval" 2 $?
+	is "--interval 0" 2 $?
 	idle_set
 	"$vdi" top t -i 0.05 > out &
 	top=$!
@@ -107,7 +107,7 @@ top_ends() {
 # event PATTERN: a line of the trace
 event() {
 	grep -qE "$1" trace && return
-	echo "# no event $1 in"
+	echo "# no event '$1' in"
 	sed "s/^/# /" trace
 	bad=1
 }
@@ -118,7 +118,7 @@ tracepoints() {
 
 	[ -d $tracing/events ] || mount -t tracefs none $tracing 2> /dev/null
 	if [ ! -d $tracing/events/vdiset ]; then
-		echo "# there is no tracing here"
+		echo "# skipped: no tracing"
 		return
 	fi
 	: > $tracing/trace
@@ -153,11 +153,11 @@ tracepoints() {
 	event "vdiset_free: set=$((id + 1)) state=aborted"
 }
 
-# perf and trace-cmd print by an event's format, and know nothing else: no names
-# of the module's, and nested conditions they get wrong.
+# perf and trace-cmd print an event according to its format only. They cannot resolve
+# symbols of the module, and they evaluate nested conditions wrongly.
 tests+=(trace_formats)
 trace_formats() {
-	[ -d $tracing/events/vdiset ] || { echo "# there is no tracing here"; return; }
+	[ -d $tracing/events/vdiset ] || { echo "# skipped: no tracing"; return; }
 	expect "formats without names or conditions" \
 		test -z "$(sed -n '/^print fmt/s/"[^"]*"//gp' $tracing/events/vdiset/*/format |
 			grep -E 'VDISET_|\?')"
@@ -165,7 +165,7 @@ trace_formats() {
 
 tests+=(trace_of_odd_names)
 trace_of_odd_names() {
-	[ -d $tracing/events/vdiset ] || { echo "# there is no tracing here"; return; }
+	[ -d $tracing/events/vdiset ] || { echo "# skipped: no tracing"; return; }
 	: > $tracing/trace
 	echo 1 > $tracing/events/vdiset/vdiset_create/enable
 	"$vdi" backup $'a\nb' -q --timeout 0.1 --to b 2> /dev/null

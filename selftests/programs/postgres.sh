@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The base-backup target for PostgreSQL: good backups, and every way a backup
-# can be cut short. Needs the built tree two levels up, a PostgreSQL server,
-# root and a loaded module.
+# Shows that the base-backup target for PostgreSQL makes valid backups, and how a backup
+# fails at any point. Needs the built tree two levels up, a PostgreSQL server, root and
+# a loaded module.
 
 # shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
@@ -14,9 +14,9 @@ trap 'jobs -p | xargs -r kill -9 2> /dev/null; pg_stop immediate 2> /dev/null; r
 # shellcheck source=postgres/cluster.sh
 . "$top/postgres/cluster.sh"
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -f "$top/build/postgres/vdiset.so" ] || skip_all "the target is not built"
-[ -x "$pg_bin/postgres" ] || skip_all "there is no PostgreSQL server"
+[ -x "$pg_bin/postgres" ] || skip_all "PostgreSQL server is missing"
 [ "$(id -u)" = 0 ] || skip_all "not root"
 
 show() { # FILE...
@@ -27,7 +27,7 @@ show() { # FILE...
 	done
 }
 
-# The appliance in the background, as job %1 of the test.
+# Starts vdi backup in the background, as job %1 of the test.
 appliance() { # DIR OPTIONS...
 	local dir=$1
 	shift
@@ -42,7 +42,7 @@ basebackup() { # TARGET OPTIONS...
 		> "$work/basebackup.log" 2>&1
 }
 
-# A backup that takes long enough to be cut short.
+# Starts a backup that is slow enough to be interrupted.
 slow_backup() {
 	rm -rf "$work/cut"*
 	appliance cut --devices 2
@@ -52,24 +52,24 @@ slow_backup() {
 		"$vdi" ls | grep -q ' active .*iB' && return
 		sleep 0.1
 	done
-	echo "# the backup never became active"
+	echo "# the set did not become active"
 	show "$work/basebackup.log" "$work/appliance.log"
 	bad=1
 }
 
-# Both have failed, the appliance with code $1, and nothing is left.
+# Both sides have failed, vdi backup with exit code $1, and nothing remains.
 both_failed() {
 	local rc
 
 	wait "$basebackup"
 	rc=$?
-	[ "$rc" != 0 ] || { echo "# pg_basebackup thinks it worked"; bad=1; }
-	[ "$rc" != 124 ] || { echo "# pg_basebackup did not end"; bad=1; }
+	[ "$rc" != 0 ] || { echo "# pg_basebackup did not fail"; bad=1; }
+	[ "$rc" != 124 ] || { echo "# pg_basebackup did not exit"; bad=1; }
 	wait $appliance
 	is "vdi backup" "$1" $?
-	expect "nothing is kept" test ! -e "$work/cut" -a ! -e "$work/cut.partial"
-	is "sets left" "" "$("$vdi" ls)"
-	is "backups left in the server" 0 "$(sql "select count(*) from pg_stat_progress_basebackup")"
+	expect "no backup exists" test ! -e "$work/cut" -a ! -e "$work/cut.partial"
+	is "remaining sets" "" "$("$vdi" ls)"
+	is "remaining backups in the server" 0 "$(sql "select count(*) from pg_stat_progress_basebackup")"
 	[ $bad = 0 ] || show "$work/basebackup.log" "$work/appliance.log"
 }
 
@@ -97,14 +97,14 @@ backup_and_restore_with_tablespaces() {
 	is "vdi restore" 0 $?
 	show "$work/restore.log" "$work/appliance.log"
 	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -i tablespace_map "$work/restored"
-	expect "the tablespace is where it was wanted" test -d "$new/$(ls "$new")"
+	expect "the tablespace is at the given path" test -d "$new/$(ls "$new")"
 	is "owner" postgres "$(stat -c %U "$work/restored/PG_VERSION")"
 	is "no partial directory" "" "$(ls -d "$work/restored.partial" 2> /dev/null)"
 
-	# does it start, and is everything there?
+	# the server must start and have all rows
 	local before after # numbers of rows, sums
 	before=$(sql 'select count(*), sum(i) from plain join elsewhere using (i)')
-	expect "there is something to compare" test -n "$before"
+	expect "the tables have rows" test -n "$before"
 	pg_stop
 	mv "$old" "$old.away"
 	pg_data=$work/restored pg_start
@@ -130,7 +130,7 @@ compressed_by_the_server() {
 	show "$work/basebackup.log" "$work/restore.log"
 }
 
-# The server checks the pages that it sends. It fails such a backup after the
+# The server verifies the pages that it sends. It reports damaged pages after the
 # target's end_backup, when all data is stored.
 tests+=(damaged_page)
 damaged_page() {
@@ -145,7 +145,7 @@ damaged_page() {
 	is "pg_basebackup with checksums" 0 $?
 	wait $appliance
 	is "vdi backup with checksums" 0 $?
-	expect "a backup of sound pages is kept" test -e "$work/sound/manifest.json"
+	expect "the backup of undamaged pages exists" test -e "$work/sound/manifest.json"
 
 	sql "create table damaged as select i from generate_series(1, 1000) i"
 	sql checkpoint
@@ -158,9 +158,9 @@ damaged_page() {
 	basebackup vdiset:pg &
 	basebackup=$!
 	both_failed 3
-	expect "pg_basebackup names it" grep -q 'checksum error occurred' "$work/basebackup.log"
-	expect "vdi backup names it" grep -q 'the backup failed in the database' "$work/appliance.log"
-	# the one error was that of the page
+	expect "pg_basebackup reports it" grep -q 'checksum error occurred' "$work/basebackup.log"
+	expect "vdi backup reports it" grep -q 'the backup failed in the database' "$work/appliance.log"
+	# without the checksums the backup succeeds: the page was the only error
 	appliance unchecked
 	basebackup vdiset:pg --no-verify-checksums
 	is "pg_basebackup --no-verify-checksums" 0 $?
@@ -170,7 +170,7 @@ damaged_page() {
 	show "$work/checksums.log"
 }
 
-# The appliance finds out in the last command that it cannot publish.
+# vdi backup cannot publish, and reports it as the result of the last command.
 tests+=(appliance_cannot_publish)
 appliance_cannot_publish() {
 	appliance cut --devices 2
@@ -183,8 +183,8 @@ appliance_cannot_publish() {
 	wait $appliance
 	is "vdi backup" 1 $?
 	expect "nothing is published" test ! -e "$work/cut/manifest.json"
-	is "sets left" "" "$("$vdi" ls)"
-	is "backups left in the server" 0 "$(sql "select count(*) from pg_stat_progress_basebackup")"
+	is "remaining sets" "" "$("$vdi" ls)"
+	is "remaining backups in the server" 0 "$(sql "select count(*) from pg_stat_progress_basebackup")"
 	expect "pg_basebackup names the reason" grep -q 'primary.*cannot rename to' "$work/basebackup.log"
 	rm -rf "$work/cut"*
 }
@@ -193,8 +193,8 @@ tests+=(no_set)
 no_set() {
 	basebackup vdiset:nosuchset
 	is "pg_basebackup" 1 $?
-	expect "names the set" grep -q '"nosuchset" is not there' "$work/basebackup.log"
-	expect "hints" grep -qi 'vdi backup' "$work/basebackup.log"
+	expect "the message names the set" grep -q '"nosuchset" is not there' "$work/basebackup.log"
+	expect "the hint names the command" grep -qi 'vdi backup' "$work/basebackup.log"
 }
 
 tests+=(bad_details)
@@ -204,16 +204,16 @@ bad_details() {
 	for target in vdiset vdiset: vdiset:pg,devices=0 vdiset:pg,devices=65 vdiset:pg,colour=red; do
 		basebackup "$target"
 		is "pg_basebackup --target=$target" 1 $?
-		expect "$target: says what is wrong" grep -Eq 'needs the name|1 to 64|no option' "$work/basebackup.log"
+		expect "$target: the message gives the reason" grep -Eq 'needs the name|1 to 64|no option' "$work/basebackup.log"
 	done
 }
 
-# A set of the user 12345, who is not the server's, with a mode that lets all join.
-strange_appliance() { # DIR
+# A set of user 12345, who is not the user of the server. Its mode admits all users.
+untrusted_appliance() { # DIR
 	chmod a+x "$work"
 	install -d -o 12345 "$work/by_another_user"
 	setpriv --reuid 12345 --regid 12345 --clear-groups \
-		"$vdi" backup pg --to "$work/by_another_user/$1" --mode 0666 > "$work/strange.log" 2>&1 &
+		"$vdi" backup pg --to "$work/by_another_user/$1" --mode 0666 > "$work/untrusted.log" 2>&1 &
 	appliance=$!
 	for _ in $(seq 100); do
 		"$vdi" ls | grep -q '^pg ' && return
@@ -221,7 +221,7 @@ strange_appliance() { # DIR
 	done
 }
 
-# Until new sessions see it.
+# Sets vdiset.trusted_users and waits until new sessions use the value.
 trust() { # VALUE
 	local i
 
@@ -231,36 +231,36 @@ trust() { # VALUE
 		[ "'$(sql 'show vdiset.trusted_users')'" != "$1" ] || return
 		sleep 0.1
 	done
-	echo "# vdiset.trusted_users does not become $1"
+	echo "# vdiset.trusted_users did not change to $1"
 	bad=1
 }
 
-tests+=(set_of_a_user_who_is_not_trusted)
-set_of_a_user_who_is_not_trusted() {
+tests+=(set_of_untrusted_user)
+set_of_untrusted_user() {
 	install -m 755 "$vdi" "$work/vdi"
 	local vdi=$work/vdi
 
-	strange_appliance no
+	untrusted_appliance no
 	basebackup vdiset:pg
 	is "pg_basebackup" 1 $?
 	expect "a warning" grep -q 'WARNING: .*"pg".*created by uid 12345, who is not trusted' "$work/basebackup.log"
 	is "warnings" 1 "$(grep -c 'WARNING' "$work/basebackup.log")"
-	expect "the error names the user, and those who are trusted" \
+	expect "the error names the user and the trusted users" \
 		grep -q 'DETAIL: .*uid 12345, who is not trusted (trusted: postgres, root)' "$work/basebackup.log"
 	expect "the hint names the setting" grep -q 'HINT: .*vdiset.trusted_users' "$work/basebackup.log"
-	# root's gets the backup, the stranger's being there all the time
-	strange=$appliance
+	# root's set gets the backup, although the other user's set exists
+	untrusted=$appliance
 	appliance trusted
 	basebackup vdiset:pg
 	is "pg_basebackup" 0 $?
 	wait $appliance
 	is "vdi backup" 0 $?
-	expect "the log says who got it" \
+	expect "the log names the set" \
 		grep -q 'virtual device set "pg": joined that of vdi (pid [0-9]*, primary client, user root)' "$work/server.log"
-	kill $strange
-	wait $strange
+	kill $untrusted
+	wait $untrusted
 	expect "the stranger got nothing" test -z "$(ls "$work/by_another_user")"
-	show "$work/basebackup.log" "$work/appliance.log" "$work/strange.log"
+	show "$work/basebackup.log" "$work/appliance.log" "$work/untrusted.log"
 }
 
 tests+=(trusted_users)
@@ -278,27 +278,27 @@ trusted_users() {
 	sql "set vdiset.trusted_users = 'root'" 2> "$work/sql.log"
 	expect "no session's to set" grep -q 'cannot be changed now' "$work/sql.log"
 	trust "'nobody , 12345'"
-	strange_appliance yes
+	untrusted_appliance yes
 	basebackup vdiset:pg
 	is "pg_basebackup" 0 $?
 	wait $appliance
 	is "vdi backup" 0 $?
-	expect "the backup is the stranger's" test -e "$work/by_another_user/yes/manifest.json"
-	show "$work/basebackup.log" "$work/strange.log"
-	# in place of the default
+	expect "the other user's backup exists" test -e "$work/by_another_user/yes/manifest.json"
+	show "$work/basebackup.log" "$work/untrusted.log"
+	# the setting replaces the default
 	appliance roots
 	basebackup vdiset:pg
 	is "pg_basebackup" 1 $?
-	expect "names root" grep -q 'created by root (uid 0), who is not trusted (trusted: nobody, uid 12345)' \
+	expect "the message names root" grep -q 'created by root (uid 0), who is not trusted (trusted: nobody, uid 12345)' \
 		"$work/basebackup.log"
 	kill $appliance
 	wait $appliance
 	trust "''"
 }
 
-# An appliance that was aborted and holds its set still is not the last word.
-tests+=(ended_set_is_waited_out)
-ended_set_is_waited_out() {
+# An aborted set that is still held does not end the search for a set.
+tests+=(ended_set_is_skipped)
+ended_set_is_skipped() {
 	appliance first
 	for _ in $(seq 100); do
 		"$vdi" ls | grep -q '^pg ' && break
@@ -309,7 +309,7 @@ ended_set_is_waited_out() {
 	"$vdi" abort pg --message 'the first'
 	basebackup vdiset:pg
 	is "pg_basebackup" 1 $?
-	expect "says how it ended" grep -q 'DETAIL: .*has ended: aborted by vdi (pid [0-9]*, observer): the first' \
+	expect "the message says how it ended" grep -q 'DETAIL: .*has ended: aborted by vdi (pid [0-9]*, observer): the first' \
 		"$work/basebackup.log"
 	basebackup vdiset:pg &
 	basebackup=$!
@@ -329,26 +329,26 @@ wrong_number_of_devices() {
 	appliance wrong --devices 2
 	basebackup vdiset:pg,devices=4
 	is "pg_basebackup" 1 $?
-	expect "says what is wrong" grep -q 'has 2 devices, not 4' "$work/basebackup.log"
+	expect "the message gives the reason" grep -q 'has 2 devices, not 4' "$work/basebackup.log"
 	wait $appliance
 	is "vdi backup" 3 $?
-	expect "nothing is kept" test ! -e "$work/wrong"
+	expect "no backup exists" test ! -e "$work/wrong"
 }
 
-tests+=(set_of_another_kind)
-set_of_another_kind() {
+tests+=(set_with_other_profile)
+set_with_other_profile() {
 	appliance kind --profile tape
 	basebackup vdiset:pg
 	is "pg_basebackup" 1 $?
-	expect "says what is wrong" grep -q 'are like tapes or disks' "$work/basebackup.log"
+	expect "the message gives the reason" grep -q 'are like tapes or disks' "$work/basebackup.log"
 	wait $appliance
 	is "vdi backup" 3 $?
 	appliance kind --profile disk
 	as_postgres "$pg_restore" pg -q -D "$work/kind-data" > "$work/restore.log" 2>&1
 	is "vdi-pg-restore" 1 $?
-	expect "says what is wrong" grep -q 'are like disks, not like pipes' "$work/restore.log"
+	expect "the message gives the reason" grep -q 'are like disks, not like pipes' "$work/restore.log"
 	wait $appliance
-	expect "nothing is kept" test ! -e "$work/kind" -a ! -e "$work/kind-data"
+	expect "no backup exists" test ! -e "$work/kind" -a ! -e "$work/kind-data"
 }
 
 tests+=(aborted_by_vdi_abort)
@@ -377,7 +377,7 @@ appliance_killed() {
 	wait $appliance
 	expect "pg_basebackup names it" grep -q 'vdi (pid .*primary' "$work/basebackup.log"
 	expect "no backup" test ! -e "$work/cut"
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 }
 
 tests+=(backend_terminated)
@@ -423,12 +423,12 @@ immediate_shutdown() {
 	expect "pg_basebackup fails" test $? != 0
 	wait $appliance
 	is "vdi backup" 3 $?
-	expect "nothing is kept" test ! -e "$work/cut" -a ! -e "$work/cut.partial"
+	expect "no backup exists" test ! -e "$work/cut" -a ! -e "$work/cut.partial"
 	pg_start
 }
 
-tests+=(restore_cut_short)
-restore_cut_short() {
+tests+=(restore_is_aborted)
+restore_is_aborted() {
 	( until "$vdi" ls | grep -q ' active '; do sleep 0.05; done
 	  "$vdi" abort pg --message 'not now' ) &
 	restore full again -T "$work/tablespace=$work/again-moved"
@@ -441,23 +441,23 @@ restore_cut_short() {
 	wait
 }
 
-tests+=(restore_of_something_else)
-restore_of_something_else() {
+tests+=(restore_of_other_data)
+restore_of_other_data() {
 	"$vdi" backup pg -q --to "$work/other" &
 	head -c 1000000 /dev/zero | "$vdi" serve backup pg -q
 	wait $!
-	restore other strange
+	restore other untrusted
 	is "vdi-pg-restore" 5 $?
-	expect "says so" grep -q 'not a PostgreSQL backup' "$work/restore.log"
+	expect "the message gives the reason" grep -q 'not a PostgreSQL backup' "$work/restore.log"
 	wait $appliance
-	expect "no data directory" test ! -e "$work/strange" -a ! -e "$work/strange.partial"
+	expect "no data directory" test ! -e "$work/untrusted" -a ! -e "$work/untrusted.partial"
 }
 
 tests+=(restore_over_a_cluster)
 restore_over_a_cluster() {
 	as_postgres "$pg_restore" pg -q -D "$pg_data" > "$work/restore.log" 2>&1
 	is "vdi-pg-restore" 1 $?
-	expect "says so" grep -q 'not an empty directory' "$work/restore.log"
+	expect "the message gives the reason" grep -q 'not an empty directory' "$work/restore.log"
 	expect "the cluster is untouched" test -f "$pg_data/PG_VERSION"
 }
 
@@ -473,8 +473,8 @@ restore_without_standard_files() {
 	rm -rf "$work/closed" "$work/closed-moved"
 }
 
-tests+=(messages_name_the_program)
-messages_name_the_program() {
+tests+=(messages_have_program_name)
+messages_have_program_name() {
 	as_postgres "$pg_restore" pg 2> "$work/restore.log"
 	is "vdi-pg-restore" 2 $?
 	expect "usage" grep -q '^vdi-pg-restore: ' "$work/restore.log"

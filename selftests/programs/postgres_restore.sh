@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi-pg-restore on streams that no PostgreSQL server sends, and on file systems
-# that fail. Needs the built tree two levels up, root, a user postgres and a
-# loaded module; no server.
+# Shows what vdi-pg-restore does with invalid streams and on file systems that fail.
+# Needs the built tree two levels up, root, a user postgres and a loaded module, but no
+# PostgreSQL server.
 
 # shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
@@ -13,7 +13,7 @@ user=postgres
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-pg-restore.XXXXXX")
 trap 'jobs -p | xargs -r kill -9 2> /dev/null; umount "$work"/mnt* 2> /dev/null; rm -rf "$work"' EXIT
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$top/build/postgres/vdi-pg-restore" ] || skip_all "vdi-pg-restore is not built"
 [ "$(id -u)" = 0 ] || skip_all "not root"
 id -u $user > /dev/null 2>&1 || skip_all "there is no user $user"
@@ -52,7 +52,7 @@ archive() { # NAME PATH TAR
 { little_endian 8 1; little_endian 8 1; } > "$work/end"
 echo '{}' > "$work/manifest"
 
-# The files of a data directory, as initdb would have made them; $work/tree.
+# Creates the files of a data directory, as initdb does, in $work/tree.
 new_tree() {
 	rm -rf "$work/tree" "$work/ts" "$work"/*.tar
 	install -d -m 700 "$work/tree" "$work/tree/global" "$work/tree/pg_tblspc" "$work/tree/base"
@@ -71,7 +71,7 @@ pack() {
 		tar -c --null --no-recursion -T - --owner=0 --group=0 "$@") > "$to"
 }
 
-# stream NAME [OID:PATH]...: a backup in $work/NAME of tree, and of ts at each PATH
+# stream NAME [OID:PATH]...: $work/NAME becomes a backup of tree, and of ts at each PATH
 stream() {
 	local name=$1 ts
 	shift
@@ -91,7 +91,7 @@ stream() {
 	store "$name"
 }
 
-# the bytes in $work/stream as a backup
+# stores the bytes in $work/stream as a backup
 store() { # NAME
 	rm -rf "${work:?}/$1"
 	"$vdi" backup pg -q --to "$work/$1" 2> "$work/appliance.log" &
@@ -105,7 +105,7 @@ serve() { # NAME
 	appliance=$!
 }
 
-# restore NAME OPTIONS...: as root; what the two exit with in $rc and $appliance_rc
+# restore NAME OPTIONS...: as root. The exit codes are stored in $rc and $appliance_rc.
 restore() {
 	serve "$1"
 	shift
@@ -119,19 +119,19 @@ show() {
 	[ $bad = 0 ] || sed 's/^/# /' "$work/restore.log" "$work/appliance.log"
 }
 
-# A directory of the user, for everything that a test restores.
+# Creates a directory of the user, for everything that a test restores.
 new_place() {
 	rm -rf "$work/place"
 	install -d -o $user -m 755 "$work/place"
 }
 
-nothing_left() {
-	is "files left" "" "$(find "$work/place" -mindepth 1)"
+expect_no_files() {
+	is "remaining files" "" "$(find "$work/place" -mindepth 1)"
 }
 
 after_each() {
 	show
-	is "sets left" "" "$("$vdi" ls 2> /dev/null)"
+	is "remaining sets" "" "$("$vdi" ls 2> /dev/null)"
 }
 
 # ---------------------------------------------------------------- good streams
@@ -146,13 +146,13 @@ owner_and_modes() {
 	umask 022
 	is "vdi-pg-restore" 0 $rc
 	is "vdi restore" 0 $appliance_rc
-	is "files of others" "" "$(find "$work/place" ! -user $user)"
+	is "files of other users" "" "$(find "$work/place" ! -user $user)"
 	is "modes" "700 700 700 600 600" "$(cd "$work/place" && stat -c %a data ts data/global data/PG_VERSION data/backup_manifest | xargs)"
 	is "link" "$work/place/ts" "$(readlink "$work/place/data/pg_tblspc/16384")"
 	is "tablespace_map" "16384 $work/place/ts" "$(cat "$work/place/data/tablespace_map")"
 	expect "data" cmp "$work/tree/base/1" "$work/place/data/base/1"
 	expect "data of the tablespace" cmp "$work/ts/PG_15_202209061/1" "$work/place/ts/PG_15_202209061/1"
-	is "what lies there" "data ts" "$(cd "$work/place" && echo *)"
+	is "existing files" "data ts" "$(cd "$work/place" && echo *)"
 }
 
 tests+=(group_access)
@@ -186,7 +186,7 @@ owner_option() {
 	restore good -D "$work/place/other" --owner $user
 	is "nothing is created as root" 1 $rc
 	is "vdi restore" 3 $appliance_rc
-	is "what lies there" "data" "$(cd "$work/place" && echo *)"
+	is "existing files" "data" "$(cd "$work/place" && echo *)"
 }
 
 tests+=(existing_directories)
@@ -199,7 +199,7 @@ existing_directories() {
 	stream broken 16384:/old/ts
 	restore broken -D "$work/place/data" -T "/old/ts=$work/place/ts"
 	is "a broken stream" 5 $rc
-	is "both are still there, empty" "$work/place/data $work/place/ts" "$(find "$work/place" -mindepth 1 | sort | xargs)"
+	is "both directories remain, empty" "$work/place/data $work/place/ts" "$(find "$work/place" -mindepth 1 | sort | xargs)"
 	restore spaced -D "$work/place/data" -T "/old/ts=$work/place/ts"
 	is "a good stream" 0 $rc
 	expect "restored" test -f "$work/place/data/PG_VERSION" -a -f "$work/place/ts/PG_15_202209061/1"
@@ -216,18 +216,18 @@ tablespaces_only_where_admitted() {
 	is "neither -T nor --allow-tablespaces" 1 $rc
 	is "vdi restore" 3 $appliance_rc
 	expect "says what to do" grep -q "tablespace at $work/place/old: use -T" "$work/restore.log"
-	nothing_left
+	expect_no_files
 	restore spaced -D "$work/place/data" -T "$work/place/odl=$work/place/new"
 	is "-T that matches nothing" 1 $rc
-	nothing_left
+	expect_no_files
 	restore spaced -D "$work/place/data" -T "$work/place/odl=$work/place/new" --allow-tablespaces
 	is "-T that matches nothing, --allow-tablespaces" 1 $rc
 	is "vdi restore" 3 $appliance_rc
 	expect "says which" grep -q "no tablespace at $work/place/odl" "$work/restore.log"
-	nothing_left
+	expect_no_files
 	restore spaced -D "$work/place/data" -T "$work/place/old=$work/place/data/ts"
 	is "inside the data directory" 1 $rc
-	nothing_left
+	expect_no_files
 	restore spaced -D "$work/place/data" --allow-tablespaces
 	is "--allow-tablespaces" 0 $rc
 	expect "it is at its old path" test -f "$work/place/old/PG_15_202209061/1"
@@ -251,7 +251,7 @@ tablespace_of_root() {
 	restore spaced -D "$work/place/data" --allow-tablespaces
 	is "a directory of root" 1 $rc
 	is "files" "" "$(ls "$work/cron.d")"
-	nothing_left
+	expect_no_files
 }
 
 tests+=(crafted_tablespace_map)
@@ -274,7 +274,7 @@ refused() { # WHAT OPTIONS...
 	restore crafted -D "$work/place/data" "$@"
 	is "$what: vdi-pg-restore" 5 $rc
 	is "$what: vdi restore" 3 $appliance_rc
-	nothing_left
+	expect_no_files
 	is "$what: the file outside" "outside" "$(cat "$work/outside/file")"
 	is "$what: files outside" "file" "$(ls "$work/outside")"
 }
@@ -308,7 +308,7 @@ entries_that_are_refused() {
 	refused "an absolute path"
 }
 
-# A link in pg_tblspc without an archive is not made, and not followed.
+# A link in pg_tblspc without an archive is neither created nor followed.
 tests+=(link_without_a_tablespace)
 link_without_a_tablespace() {
 	mkdir -p "$work/outside"
@@ -344,28 +344,28 @@ streams_without_a_data_directory() {
 	restore empty -D "$work/place/data"
 	is "empty" 5 $rc
 	is "empty: vdi restore" 3 $appliance_rc
-	nothing_left
-	# the same as the user of the server
+	expect_no_files
+	# the same as the user postgres
 	"$vdi" restore pg -q --from "$work/empty" --group $user 2> "$work/appliance.log" &
 	runuser -u $user -- "$work/vdi-pg-restore" pg -q -D "$work/place/data" 2> "$work/restore.log"
 	is "empty, as $user" 5 $?
 	wait $!
 	is "empty, as $user: vdi restore" 3 $?
-	nothing_left
+	expect_no_files
 	for missing in PG_VERSION global/pg_control backup_label; do
 		new_tree
 		rm "$work/tree/$missing"
 		stream "without"
 		restore without -D "$work/place/data"
 		is "without $missing" 5 $rc
-		nothing_left
+		expect_no_files
 	done
 }
 
 # ------------------------------------------------------- order and durability
 
-# start_waiting OPTIONS...: vdi-pg-restore in the background; it has checked DIR
-# when it has set its umask, and waits for the set then
+# start_waiting OPTIONS...: vdi-pg-restore in the background. It sets its umask after it
+# has checked DIR, and then waits for the set.
 start_waiting() {
 	"$work/vdi-pg-restore" pg -q -t 600 "$@" > "$work/restore.log" 2>&1 &
 	waiting=$!
@@ -384,7 +384,7 @@ vdi_restore_fails_when_links_fail() {
 	restore links -D "$work/place/data" -T "/old=$work/place/ts"
 	is "vdi-pg-restore" 1 $rc
 	is "vdi restore" 3 $appliance_rc
-	nothing_left
+	expect_no_files
 }
 
 tests+=(failed_rename_keeps_the_files)
@@ -400,20 +400,20 @@ failed_rename_keeps_the_files() {
 	is "vdi-pg-restore" 1 $?
 	wait $appliance
 	is "vdi restore" 0 $?
-	expect "says where the files are" grep -q "cannot rename $work/place/data.partial to .*complete and durable" "$work/restore.log"
-	is "what lies there" "data data.partial ts" "$(cd "$work/place" && echo *)"
+	expect "the message names the files" grep -q "cannot rename $work/place/data.partial to .*complete and durable" "$work/restore.log"
+	is "existing files" "data data.partial ts" "$(cd "$work/place" && echo *)"
 	expect "data" cmp "$work/tree/base/1" "$work/place/data.partial/base/1"
 	expect "data of the tablespace" cmp "$work/ts/PG_15_202209061/1" "$work/place/ts/PG_15_202209061/1"
 }
 
-# new_file_system DIR IMAGE MIB: a mounted ext4 of its own
+# new_file_system DIR IMAGE MIB: mounts a new ext4
 new_file_system() {
 	modprobe -q loop
 	truncate -s "$3M" "$2" && mkfs.ext4 -q -E lazy_itable_init=0 "$2" &&
 		mkdir -p "$1" && mount -o loop "$2" "$1" && chown $user "$1"
 }
 
-# What is not durable is lost: EXT4_IOC_SHUTDOWN without a flush of the journal.
+# Data that is not durable is lost: EXT4_IOC_SHUTDOWN without a flush of the journal
 power_cut() { # MOUNT-POINT IMAGE
 	perl -e 'open(my $d, "<", $ARGV[0]) or die;
 		my $flags = pack("L", 2);
@@ -446,8 +446,8 @@ data_directory_survives_a_power_cut() {
 	umount "$work/mnt"
 }
 
-# The device of the tablespace is full before the file system is: what was
-# written is lost in writeback, and only the flush reports it.
+# The device of the tablespace is smaller than the file system: writeback fails, and
+# only the flush reports it.
 tests+=(writeback_error_of_a_tablespace)
 writeback_error_of_a_tablespace() {
 	new_tree
@@ -460,7 +460,7 @@ writeback_error_of_a_tablespace() {
 	restore spaced -D "$work/place/data" -T "/old=$work/mnt/ts"
 	is "vdi-pg-restore" 1 $rc
 	is "vdi restore" 3 $appliance_rc
-	expect "says where" grep -q "$work/mnt" "$work/restore.log"
+	expect "the message names the file system" grep -q "$work/mnt" "$work/restore.log"
 	is "data directory" "" "$(ls "$work/place")"
 	umount "$work/mnt"
 	umount "$work/mnt-small"

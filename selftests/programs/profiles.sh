@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi on both sides, on every kind of device and on media that end. Needs the
-# built tree two levels up and a loaded module.
+# Shows that vdi restores what it has backed up, with vdi on both sides, on every kind
+# of device and on media of limited capacity. Needs the built tree two levels up and a
+# loaded module.
 
 # shellcheck disable=SC2317,SC2086 # called by their names; numbers and words
 # shellcheck source=selftests/programs/tap.sh
@@ -12,18 +13,18 @@ work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-profiles.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	[ $bad = 0 ] || for f in *.err; do
 		[ ! -s "$f" ] || sed "s/^/# $f: /" "$f"
 	done
 	rm -rf "${work:?}"/{b,b.partial,out} "$work"/*.err
 }
 
-# There and back on the devices that the client's options make.
+# A backup and a restore on devices made by the client's options
 trip() { # INPUT "CLIENT OPTIONS" SERVER OPTIONS...
 	local input=$1 options=$2
 

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Programs as they are written for other VDIs, against vdi serve: those of the
-# Linux SDK on libsqlvdi.so, those ported from Windows on libvdi.hpp; and what
-# such programs do wrong.
+# Shows that programs for other VDIs run against vdi serve: those of the Linux SDK with
+# libsqlvdi.so, those ported from Windows with libvdi.hpp; and how their failures are
+# reported.
 
 # shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
@@ -16,16 +16,16 @@ trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 cd "$work" || exit 1
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 [ -x "$clients/sdk_client" ] || skip_all "the clients are not built"
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	rm -rf "${work:?}"/*
 }
 
-# Milliseconds since the machine started.
+# Milliseconds since boot
 now_ms() {
 	local up
 
@@ -33,7 +33,7 @@ now_ms() {
 	echo "${up%.*}${up#*.}0"
 }
 
-# Until a command succeeds; a test that waits in vain goes on to find out.
+# Repeats a command until it succeeds; when it times out, the test goes on.
 await() { # COMMAND...
 	local i
 
@@ -41,19 +41,19 @@ await() { # COMMAND...
 		"$@" && return
 		sleep 0.1
 	done
-	echo "# waited in vain: $*"
+	echo "# timed out: $*"
 	bad=1
 }
 
 listed() { "$vdi" ls | grep -q "$1"; }
 no_sets() { [ -z "$("$vdi" ls)" ]; }
 
-# What a client said, where something is wrong.
+# Prints the output of a client after a failure.
 said() {
 	[ "$bad" = 0 ] || sed 's/^/# /' "$@"
 }
 
-# Both ways with a client that takes "backup|restore DEVICES FILES STATEMENT".
+# Backup and restore with a client that takes "backup|restore DEVICES FILES STATEMENT"
 round_trip() { # CLIENT BYTES DEVICES [WORD...]
 	local client=$clients/$1 bytes=$2 devices=$3
 	shift 3
@@ -65,14 +65,14 @@ round_trip() { # CLIENT BYTES DEVICES [WORD...]
 	"$client" restore "$devices" file "$vdi serve restore %s -q 2> err > out; rc=\$?; cat err; exit \$rc" \
 		"$@" > out.restore 2>&1
 	is "restore" 0 $?
-	expect "what came back" cmp in out
+	expect "restored data" cmp in out
 	said out.backup out.restore
 }
 
 # ---------------------------------------------------------- the Linux SDK
 
-tests+=(sdk_exports_what_programs_need)
-sdk_exports_what_programs_need() {
+tests+=(sdk_exported_symbols)
+sdk_exported_symbols() {
 	nm -D --defined-only "$root/build/libvdi/libsqlvdi.so" | awk '{ print $3 }' | LC_ALL=C sort > symbols
 	expect "symbols" diff "$root/libvdi/sqlvdi.symbols" symbols
 	is "name of the library" libsqlvdi.so \
@@ -91,14 +91,14 @@ tests+=(sdk_like_disk sdk_like_disk_four_devices)
 sdk_like_disk() { round_trip sdk_client 8000000 1 disk; }
 sdk_like_disk_four_devices() { round_trip sdk_client 8000000 4 disk; }
 
-tests+=(sdk_told_of_the_end)
-sdk_told_of_the_end() { round_trip sdk_client 8000000 2 complete; }
+tests+=(sdk_reports_end)
+sdk_reports_end() { round_trip sdk_client 8000000 2 complete; }
 
-# the other compiler and the newest language
+# built with clang and the newest C++ standard
 tests+=(sdk_built_by_clang)
 sdk_built_by_clang() {
 	if [ ! -x "$clients/sdk_client.clang" ]; then
-		echo "# clang++ was not there when the tests were built"
+		echo "# skipped: the tests were built without clang++"
 		bad=1
 		return
 	fi
@@ -129,7 +129,7 @@ sdk_disk_is_full() {
 	umount small
 }
 
-# The database is another user.
+# The database runs as another user.
 serve_as_nobody="setpriv --reuid nobody --regid nogroup --clear-groups $vdi serve backup %s -q -t 2 < in 2>&1"
 
 tests+=(sdk_other_user_by_group)
@@ -149,13 +149,13 @@ sdk_other_user_by_group() {
 	is "without" 1 $?
 }
 
-tests+=(sdk_tells_only_when_asked)
-sdk_tells_only_when_asked() {
+tests+=(sdk_messages_on_request)
+sdk_messages_on_request() {
 	"$clients/sdk_client" backup 65 file "true" > out 2> err
 	is "backup" 1 $?
 	expect "silent" test ! -s err
 	VDI_DEBUG=1 "$clients/sdk_client" backup 65 file "true" > out 2> err
-	expect "tells what is wrong" grep -q 'libsqlvdi: Create: VD_E_NOTSUPPORTED.*deviceCount' err
+	expect "the message gives the reason" grep -q 'libsqlvdi: Create: VD_E_NOTSUPPORTED.*deviceCount' err
 }
 
 for t in $("$clients/sdk_misuse" --list); do
@@ -175,11 +175,11 @@ tests+=(mthread_wrong_direction)
 mthread_wrong_direction() {
 	"$clients/mthread" backup 2 /dev/null "$vdi serve restore %s -q 2> serve.err > /dev/null" 2> err
 	is "mthread" 1 $?
-	expect "says what is wrong" grep -q 'wrong direction' err
+	expect "the message gives the reason" grep -q 'wrong direction' err
 	expect "the server knows who" grep -q 'aborted by mthread.*primary' serve.err
 }
 
-# One of eight is killed: everybody else ends at once, and knows who it was.
+# One of eight is killed: all others end at once and report which one it was.
 tests+=(mprocess_one_is_killed)
 mprocess_one_is_killed() {
 	local i start victim who

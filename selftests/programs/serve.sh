@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi serve as the database: every profile, media that end, what it refuses to
-# take for a backup.
+# Shows vdi serve as the database: every profile, media of limited capacity, and the
+# backups that it refuses.
 #
 # shellcheck disable=SC2317,SC2086,SC2154 # called by their names; numbers; ours
 
@@ -16,7 +16,7 @@ every_profile_with_1_2_8_devices() {
 	input=$work.big
 	for p in pipe disk tape; do
 		for n in 1 2 8; do
-			there_and_back "--profile $p --devices $n" --profile $p -x 256K
+			round_trip "--profile $p --devices $n" --profile $p -x 256K
 			expect "$p, $n devices" test $bad = 0
 		done
 	done
@@ -25,8 +25,8 @@ every_profile_with_1_2_8_devices() {
 
 tests+=(removable_pipes_and_disks)
 removable_pipes_and_disks() {
-	there_and_back "--profile pipe --removable" "${small[@]}"
-	there_and_back "--profile disk --removable" "${small[@]}"
+	round_trip "--profile pipe --removable" "${small[@]}"
+	round_trip "--profile disk --removable" "${small[@]}"
 }
 
 tests+=(empty_input)
@@ -35,7 +35,7 @@ empty_input() {
 
 	input=/dev/null
 	for p in pipe disk tape; do
-		there_and_back "--profile $p --devices 3" "${small[@]}"
+		round_trip "--profile $p --devices 3" "${small[@]}"
 	done
 	input=$work.in
 }
@@ -49,7 +49,7 @@ several_media() {
 		for zone in 0 262144; do
 			n=2
 			[ $zone = 0 ] || n=1
-			there_and_back "--profile $p --devices $n --capacity 700000 --zone $zone" "${small[@]}"
+			round_trip "--profile $p --devices $n --capacity 700000 --zone $zone" "${small[@]}"
 			expect "$p, zone $zone: more than one medium" test -e media/d00.m2
 			expect "$p, zone $zone" test $bad = 0
 			rm -rf media
@@ -66,13 +66,13 @@ several_media_verified() {
 	rm -rf media
 	backup 0 0 "--profile tape --devices 2 --capacity 700000 --soft 4096" "${small[@]}" --verify
 	restore 0 0 "--profile tape --devices 2 --soft 4096" "${small[@]}"
-	expect "what came back" cmp "$input" out
+	expect "restored data" cmp "$input" out
 	input=$work.in
 }
 
-tests+=(warning_zone_is_not_overrun)
-warning_zone_is_not_overrun() {
-	# with eight buffers, but a zone for three chunks
+tests+=(warning_zone_is_respected)
+warning_zone_is_respected() {
+	# eight buffers, and a warning zone for three chunks
 	input=$work.big
 	backup 0 0 "--profile tape --capacity 900000 --zone 204800 --batch 8" "${small[@]}" -c 8
 	expect "no overrun" sh -c '! grep -q " -> 1129" media/log'
@@ -88,7 +88,7 @@ disk_commands() {
 	expect "position from the end" grep -q 'VDC_SetPosition 2 @0 -> 0' backup.log
 	expect "position" grep -q 'VDC_GetPosition' backup.log
 	is "last three" "VDC_Flush VDC_Complete closed" "$(tail -n 3 backup.log | sed 's/^0 m1 \([A-Za-z_]*\).*/\1/' | xargs)"
-	is "no more than there is is read" "" "$(restore 0 0 --profile\ disk "${small[@]}"; grep -- '-> 38' media/log)"
+	is "no read beyond the end" "" "$(restore 0 0 --profile\ disk "${small[@]}"; grep -- '-> 38' media/log)"
 }
 
 tests+=(disk_over_a_longer_file)
@@ -109,7 +109,7 @@ simple_client() {
 	local p
 
 	for p in pipe disk tape; do
-		there_and_back "--profile $p --simple --devices 2" "${small[@]}"
+		round_trip "--profile $p --simple --devices 2" "${small[@]}"
 		expect "$p" test $bad = 0
 	done
 	backup 0 0 "--profile disk --simple" "${small[@]}" --verify
@@ -118,19 +118,19 @@ simple_client() {
 	backup 0 0 "--profile tape --simple" "${small[@]}" --verify
 }
 
-tests+=(client_with_many_commands_in_hand)
-client_with_many_commands_in_hand() {
+tests+=(client_holds_many_commands)
+client_holds_many_commands() {
 	local p
 
 	for p in pipe disk tape "tape --stay"; do
-		there_and_back "--profile $p --batch 8" "${small[@]}" -c 8
+		round_trip "--profile $p --batch 8" "${small[@]}" -c 8
 		expect "$p" test $bad = 0
 	done
 }
 
-tests+=(tape_that_stays_before_the_mark)
-tape_that_stays_before_the_mark() {
-	there_and_back "--profile tape --stay --devices 2" "${small[@]}" --block-size 512
+tests+=(tape_stays_before_filemark)
+tape_stays_before_filemark() {
+	round_trip "--profile tape --stay --devices 2" "${small[@]}" --block-size 512
 	backup 0 0 "--profile tape --stay" "${small[@]}" --verify
 }
 
@@ -141,7 +141,7 @@ verify() {
 	for p in disk tape; do
 		backup 0 0 "--profile $p --devices 3 --complete" "${small[@]}" --verify
 		restore 0 0 "--profile $p --devices 3" "${small[@]}"
-		expect "$p: what came back" cmp "$input" out
+		expect "$p: restored data" cmp "$input" out
 	done
 }
 
@@ -159,7 +159,7 @@ instance() {
 	end_client 0
 }
 
-# ------------------------------------------------------------------- refusals
+# ------------------------------------------------------------------- errors
 
 tests+=(wrong_profile)
 wrong_profile() {
@@ -194,7 +194,7 @@ usage_errors() {
 	done
 }
 
-# What comes back is not what was written: both profiles find it.
+# vdi serve detects corrupted data when it reads back, with both profiles.
 tests+=(verify_finds_corruption)
 verify_finds_corruption() {
 	local p fault
@@ -221,8 +221,8 @@ restore_finds_corruption() {
 	done
 }
 
-tests+=(restore_of_what_was_cut_off)
-restore_of_what_was_cut_off() {
+tests+=(restore_truncated_data)
+restore_truncated_data() {
 	local p
 
 	for p in pipe disk tape; do
@@ -233,12 +233,12 @@ restore_of_what_was_cut_off() {
 	done
 }
 
-tests+=(restore_of_what_was_never_finished)
-restore_of_what_was_never_finished() {
+tests+=(restore_unfinished_data)
+restore_unfinished_data() {
 	local p
 
 	for p in pipe disk tape; do
-		# no Flush ever comes
+		# no Flush is sent
 		backup 1 0 "--profile $p --fault $WRITE:4:112" "${small[@]}"
 		restore 5 3 "--profile $p" "${small[@]}"
 		expect "$p" test $bad = 0

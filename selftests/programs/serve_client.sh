@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# serve_client.sh - vdi serve against a client that does what it is told
+# serve_client.sh - vdi serve with tools/test/client, which executes given steps
 #
-# Sourced by the serve*.sh. Needs the built tree two levels up and a loaded
-# module.
+# To be sourced by serve*.sh. Needs the built tree two levels up and a loaded module.
+#
 #
 # shellcheck disable=SC2034,SC2317,SC2086 # used and called there; numbers and words
 
@@ -17,7 +17,7 @@ work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-serve.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 [ -x "$client" ] || skip_all "the test client is not built"
 
@@ -36,7 +36,7 @@ show() {
 }
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	show
 	rm -rf "${work:?}"/*
 }
@@ -47,18 +47,18 @@ start_client() { # OPTIONS...
 	client_pid=$!
 }
 
-# The client's exit status; a client that does not end fails the test.
+# Checks the client's exit status. A client that does not exit fails the test.
 end_client() { # WANTED
 	local rc
 
 	timeout 20 tail --pid="$client_pid" -s 0.05 -f /dev/null ||
-		{ echo "# the client does not end"; bad=1; kill -9 "$client_pid"; }
+		{ echo "# the client did not exit"; bad=1; kill -9 "$client_pid"; }
 	wait "$client_pid"
 	rc=$?
 	is "client" "$1" "$rc"
 }
 
-# A backup of $input that must end with $1 at the server, $2 at the client.
+# A backup of $input; the server must exit with $1, the client with $2.
 backup() { # SERVER CLIENT "CLIENT OPTIONS" OPTIONS...
 	local server=$1 theirs=$2 options=$3
 
@@ -80,11 +80,11 @@ restore() { # SERVER CLIENT "CLIENT OPTIONS" OPTIONS...
 	end_client "$theirs"
 }
 
-there_and_back() { # "CLIENT OPTIONS" OPTIONS...
+round_trip() { # "CLIENT OPTIONS" OPTIONS...
 	backup 0 0 "$@"
 	expect "the log ends well" test "$(tail -n 1 backup.log)" = closed
 	restore 0 0 "$@"
-	expect "what came back" cmp "$input" out
+	expect "restored data" cmp "$input" out
 }
 
 says() { # PATTERN

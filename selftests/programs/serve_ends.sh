@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi serve as the database: aborted, killed and interrupted in every phase, and
-# frozen for a snapshot.
+# Shows how vdi serve ends when it or the client is aborted, killed or interrupted in
+# any phase, and that it always thaws a database that it has frozen.
 #
 # shellcheck disable=SC2016,SC2317,SC2086,SC2154 # for another shell; called by their names; numbers; ours
 
@@ -31,7 +31,7 @@ until_active() {
 	done
 }
 
-# The client waits for what comes next. It hears that nothing will, and why.
+# The client waits for a command. Its wait must end and report the dead server.
 tests+=(killed_server)
 killed_server() {
 	local p
@@ -47,9 +47,9 @@ killed_server() {
 		wait $server 2> /dev/null
 		exec 8>&-
 		end_client 3
-		expect "$p: it says why" grep -q "unexpected end of vdi (pid $server, server)" client.err
+		expect "$p: the message gives the reason" grep -q "unexpected end of vdi (pid $server, server)" client.err
 		is "$p: the end of the log" aborted "$(tail -n 1 media/log)"
-		is "$p: sets left" "" "$("$vdi" ls)"
+		is "$p: remaining sets" "" "$("$vdi" ls)"
 	done
 }
 
@@ -93,8 +93,8 @@ interrupted_twice_while_the_client_hangs() {
 	wait $client_pid
 }
 
-# The restore writes to a pipe that nobody reads. Continue when it is full: what
-# serve sends next blocks.
+# A restore to a pipe that is not read. Returns when the pipe is full: the next write of
+# serve blocks.
 stalled_restore() {
 	mkfifo stalled
 	exec 7<> stalled
@@ -106,9 +106,9 @@ stalled_restore() {
 	is "the pipe is full" 0 $?
 }
 
-# Without end it would be killed, which fails the test.
+# A server that does not exit is killed, which fails the test.
 end_stalled() { # SERVER CLIENT
-	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve does not end"; kill -9 $server; }
+	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve did not exit"; kill -9 $server; }
 	wait $server
 	is "serve restore" "$1" $?
 	exec 7>&-
@@ -116,8 +116,8 @@ end_stalled() { # SERVER CLIENT
 	rm stalled
 }
 
-tests+=(reader_that_stalls)
-reader_that_stalls() {
+tests+=(stalled_reader_does_not_delay_abort)
+stalled_reader_does_not_delay_abort() {
 	input=$work.big
 	backup 0 0 "" "${small[@]}"
 	input=$work.in
@@ -133,9 +133,9 @@ reader_that_stalls() {
 	end_stalled 3 137
 }
 
-# The client ends it, and the server says that its input was silent.
-tests+=(input_that_stalls)
-input_that_stalls() {
+# The client aborts, and the server reports that its input was idle.
+tests+=(idle_input_is_reported)
+idle_input_is_reported() {
 	mkfifo pipe
 	"$vdi" backup t -q --to made --idle-timeout 2 2> client.err &
 	client_pid=$!
@@ -144,7 +144,7 @@ input_that_stalls() {
 	is "serve backup" 3 $?
 	exec 8>&-
 	end_client 4
-	expect "the client names the silence" grep -q 'no command came' client.err
+	expect "the client reports the idle time" grep -q 'no command came' client.err
 	says 'no command came for 2 s; no input had come for [1-9][0-9]* s'
 }
 
@@ -152,7 +152,7 @@ tests+=(errors_at_the_end_of_the_output)
 errors_at_the_end_of_the_output() {
 	local call
 
-	command -v cc > /dev/null || { echo "# there is no compiler"; return; }
+	command -v cc > /dev/null || { echo "# skipped: no compiler"; return; }
 	backup 0 0 ""
 	for call in fsync close; do
 		cc -shared -fPIC -o fail.so -x c - <<-END
@@ -190,17 +190,17 @@ snapshot() {
 			--freeze 'touch frozen; echo freeze >> order' --thaw 'rm frozen; echo thaw >> order'
 		is "hooks" "freeze thaw" "$(xargs < order)"
 		expect "not frozen any more" test ! -e frozen
-		is "consent is asked for" "$(grep -c prepare <<< "$options")" "$(grep -c PrepareToFreeze backup.log)"
+		is "PrepareToFreeze is sent" "$(grep -c prepare <<< "$options")" "$(grep -c PrepareToFreeze backup.log)"
 		expect "header before the freeze" sh -c 'head -n 1 backup.log | grep "VDC_Write" | grep -qv watched'
 		expect "snapshot while frozen" grep -q 'VDC_Snapshot .* watched' backup.log
 		want="VDC_Snapshot closed"
 		[[ $options != *--complete* ]] || want="VDC_Snapshot VDC_Complete closed"
-		is "what follows" "$want" "$(sed -n '/VDC_Snapshot/,$ s/^\(0 m1 \)\?\([A-Za-z_]*\).*/\2/p' backup.log | xargs)"
+		is "later commands" "$want" "$(sed -n '/VDC_Snapshot/,$ s/^\(0 m1 \)\?\([A-Za-z_]*\).*/\2/p' backup.log | xargs)"
 		expect "completed after the thaw" sh -c "! grep -q 'VDC_Complete .* watched' backup.log"
 		expect "metadata while frozen" grep -q 'VDC_Write .* watched' backup.log
 		restore 0 0 "" --snapshot
 		expect "metadata" cmp meta out
-		is "mount comes last" "VDC_MountSnapshot closed" "$(tail -n 2 media/log | sed 's/^0 m1 \([A-Za-z_]*\).*/\1/' | xargs)"
+		is "MountSnapshot is the last command" "VDC_MountSnapshot closed" "$(tail -n 2 media/log | sed 's/^0 m1 \([A-Za-z_]*\).*/\1/' | xargs)"
 	done
 	restore 1 0 "--fault $MOUNT:1:1117" --snapshot
 	says 'VDC_MountSnapshot on .t.'
@@ -212,9 +212,9 @@ snapshot() {
 	says 'leave out --snapshot'
 }
 
-# The client's last word on a snapshot is its answer to Complete.
-tests+=(snapshot_that_is_not_published)
-snapshot_that_is_not_published() {
+# The client confirms a snapshot with the completion of Complete.
+tests+=(unpublished_snapshot_is_reported)
+unpublished_snapshot_is_reported() {
 	"$vdi" backup t -q --to made --snapshot-command 'mkdir -p "$VDI_DIR/occupied"' 2> client.err &
 	client_pid=$!
 	"$vdi" serve backup t -q --snapshot --thaw 'touch thawed' < "$input" 2> serve.err
@@ -223,23 +223,23 @@ snapshot_that_is_not_published() {
 	says 'cannot rename to'
 	expect "thawed" test -e thawed
 	expect "nothing is published" test ! -e made/manifest.json
-	# the same, with success
+	# the same with success
 	"$vdi" backup t -q --to good --snapshot-command 'touch taken' 2> client.err &
 	client_pid=$!
 	"$vdi" serve backup t -q --snapshot --thaw 'test -e taken && touch thawed' < "$input" 2> serve.err
 	is "serve backup" 0 $?
 	end_client 0
 	expect "published" test -e good/manifest.json
-	# thawed, and the client refuses
+	# thawed, but the client refuses
 	frozen_backup 1 0 "--complete --fault $COMPLETE:1:1117" true
 	expect "thawed" test -e thawed
-	# not thawed: the client is not asked to complete
+	# not thawed, so Complete is not sent
 	backup 1 3 "--complete" --snapshot --freeze true --thaw 'exit 9'
 	expect "no Complete" sh -c '! grep -q VDC_Complete backup.log'
 }
 
-tests+=(snapshot_with_a_lot_of_metadata)
-snapshot_with_a_lot_of_metadata() {
+tests+=(snapshot_with_much_metadata)
+snapshot_with_much_metadata() {
 	input=$work.big
 	backup 0 0 "" --snapshot "${small[@]}"
 	restore 0 0 "" --snapshot "${small[@]}"
@@ -255,8 +255,8 @@ frozen_backup() { # SERVER CLIENT "CLIENT OPTIONS" FREEZE OPTIONS...
 	backup "$server" "$theirs" "$options" --snapshot --freeze "$freeze" --thaw 'touch thawed' "$@"
 }
 
-tests+=(thawed_after_every_failure)
-thawed_after_every_failure() {
+tests+=(thawed_after_each_failure)
+thawed_after_each_failure() {
 	local fault
 
 	for fault in $WRITE:2:112 $SNAPSHOT:1:995 $SNAPSHOT:1:1117; do
@@ -274,13 +274,13 @@ thawed_after_every_failure() {
 	says 'freeze command failed with exit code 7'
 	frozen_backup 1 0 "--discard" 'exit 7'
 	logged 'VDC_Discard'
-	# no freeze, no thaw
+	# no freeze, so no thaw
 	frozen_backup 1 0 "--prepare --fault $PREPARE:1:1117" true
 	expect "not thawed" test ! -e thawed
 }
 
-tests+=(thaw_that_fails)
-thaw_that_fails() {
+tests+=(failed_thaw_is_reported)
+failed_thaw_is_reported() {
 	backup 1 3 "" --snapshot --freeze true --thaw 'exit 9'
 	says 'exit code 9'
 	says 'may still be frozen'
@@ -300,14 +300,14 @@ frozen_for_too_long() {
 	wait $client_pid
 }
 
-until_there() { # FILE
+wait_for_file() { # FILE
 	for _ in $(seq 300); do
 		[ ! -e "$1" ] || return
 		sleep 0.05
 	done
 }
 
-# The server in a session of its own, as in a terminal, ended while frozen.
+# The server in a new session, as from a terminal, ended while frozen.
 ended_while_frozen() { # SIGNAL
 	start_client --fault $SNAPSHOT:1:hang
 	rm -f thawed
@@ -323,7 +323,7 @@ ended_while_frozen() { # SIGNAL
 	kill "-$1" $server
 	wait $server
 	is "serve" "$2" $?
-	until_there thawed
+	wait_for_file thawed
 	expect "thawed after SIG$1" test -e thawed
 	kill -9 $client_pid
 	wait $client_pid
@@ -335,7 +335,7 @@ interrupted_while_frozen() { ended_while_frozen TERM 130; }
 tests+=(killed_while_frozen)
 killed_while_frozen() { ended_while_frozen KILL 137; }
 
-# A server whose input is open: it stays frozen until the end of the input.
+# Starts a server whose input stays open: frozen until the end of the input.
 start_frozen() { # OPTIONS...
 	rm -rf frozen thawed tried pipe media
 	mkfifo pipe
@@ -344,26 +344,26 @@ start_frozen() { # OPTIONS...
 		< pipe 2> serve.err &
 	server=$!
 	exec 8> pipe
-	until_there frozen
+	wait_for_file frozen
 	expect "frozen" test -e frozen
 	helper=$(cat frozen)
 }
 
 end_frozen() { # SERVER CLIENT
 	exec 8>&-
-	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve does not end"; kill -9 $server; }
+	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve did not exit"; kill -9 $server; }
 	wait $server
 	is "serve" "$1" $?
 	expect "thawed" test -e thawed
 	end_client "$2"
 }
 
-# The helper thaws; the server learns of it when it runs again.
+# The helper thaws; the server reports it after SIGCONT.
 tests+=(stopped_while_frozen)
 stopped_while_frozen() {
 	start_frozen --thaw 'touch thawed' --freeze-limit 3
 	kill -STOP $server
-	until_there thawed
+	wait_for_file thawed
 	expect "thawed by the helper" test -e thawed
 	kill -CONT $server
 	end_frozen 4 3
@@ -377,9 +377,9 @@ stopped_while_freezing() {
 	"$vdi" serve backup t -q --snapshot --freeze 'touch freezing; sleep 60' --thaw 'touch thawed' \
 		--freeze-limit 2 < "$input" 2> serve.err &
 	server=$!
-	until_there freezing
+	wait_for_file freezing
 	kill -STOP $server
-	until_there thawed
+	wait_for_file thawed
 	expect "thawed by the helper" test -e thawed
 	kill -CONT $server
 	wait $server
@@ -393,15 +393,15 @@ helper_killed_while_frozen() {
 	kill -KILL "$helper"
 	end_frozen 0 0
 	says 'starting another'
-	# the limit is the server's, too
+	# the server enforces the limit as well
 	start_frozen --thaw 'touch thawed' --freeze-limit 2
 	kill -KILL "$helper"
-	until_there thawed
+	wait_for_file thawed
 	expect "thawed before the end of the input" test -e thawed
 	end_frozen 4 3
 }
 
-# The freeze command of a dead helper must not freeze after the thaw.
+# The freeze command of a killed helper must have ended before the thaw.
 tests+=(helper_killed_while_freezing)
 helper_killed_while_freezing() {
 	rm -f freezing thawed
@@ -410,11 +410,11 @@ helper_killed_while_freezing() {
 		--freeze 'echo $PPID > helper; echo $$ > freezing.new; mv freezing.new freezing; sleep 60' \
 		< "$input" 2> serve.err &
 	server=$!
-	until_there freezing
+	wait_for_file freezing
 	kill -KILL "$(cat helper)"
 	wait $server
 	is "serve" 1 $?
-	expect "thawed when the freeze command was gone" test -e thawed
+	expect "thawed after the freeze command had ended" test -e thawed
 	end_client 3
 }
 
@@ -429,18 +429,18 @@ tests+=(helper_killed_while_thawing)
 helper_killed_while_thawing() {
 	start_frozen --thaw '[ -e tried ] || { echo $$ > tried; sleep 60; }; touch thawed'
 	exec 8>&-
-	until_there tried
+	wait_for_file tried
 	kill -KILL "$helper"
 	end_frozen 0 0
 }
 
-tests+=(thaw_is_tried_again)
-thaw_is_tried_again() {
+tests+=(thaw_is_retried)
+thaw_is_retried() {
 	start_frozen --thaw '[ -e tried ] || { touch tried; kill -KILL $$; }; touch thawed'
 	end_frozen 0 0
 	says 'ended by signal 9; trying again'
 
-	command -v cc > /dev/null || { echo "# there is no compiler"; return; }
+	command -v cc > /dev/null || { echo "# skipped: no compiler"; return; }
 	cc -shared -fPIC -o fail.so -x c - <<-END
 		#define _GNU_SOURCE
 		#include <dlfcn.h>
@@ -466,14 +466,13 @@ thaw_is_tried_again() {
 	end_client 0
 }
 
-# What is frozen after SIGKILL is thawed after that. There is nothing left then
-# that could freeze.
+# After SIGKILL the freeze command may still freeze: the thaw must come after it, and no
+# process that could freeze may remain.
 tests+=(killed_while_freezing)
 killed_while_freezing() {
 	local freeze
 
-	# one that can be stopped, one that cannot, and one that leaves the work to
-	# another
+	# a command that SIGTERM ends, one that ignores it, and one whose child ignores it
 	for freeze in 'sleep 2; touch frozen' \
 			'trap "" TERM; sleep 2; touch frozen' \
 			'(trap "" TERM; sleep 2; touch frozen) & wait'; do
@@ -482,19 +481,19 @@ killed_while_freezing() {
 		"$vdi" serve backup t -q --snapshot --freeze "touch freezing; $freeze" \
 			--thaw 'rm -f frozen; touch thawed' < "$input" 2> serve.err &
 		server=$!
-		until_there freezing
+		wait_for_file freezing
 		sleep 0.5
 		kill -9 $server
 		wait $server 2> /dev/null
 		end_client 3
-		until_there thawed
+		wait_for_file thawed
 		expect "$freeze: thawed" test -e thawed
 		sleep 3
 		expect "$freeze: not frozen after that" test ! -e frozen
 	done
 }
 
-# The second signal comes while the first is acted on.
+# A second signal arrives during the cleanup after the first.
 tests+=(interrupted_twice_while_freezing)
 interrupted_twice_while_freezing() {
 	local from
@@ -503,15 +502,15 @@ interrupted_twice_while_freezing() {
 	"$vdi" serve backup t -q --snapshot --freeze 'trap "" TERM; touch freezing; sleep 60' \
 		--thaw 'touch thawed' < "$input" 2> serve.err &
 	server=$!
-	until_there freezing
+	wait_for_file freezing
 	from=$SECONDS
 	kill -TERM $server
 	sleep 1
-	expect "the command has time" test ! -e thawed
+	expect "the command is not killed at once" test ! -e thawed
 	kill -TERM $server
 	wait $server
 	is "serve" 130 $?
-	expect "not all of the 10 seconds" test $((SECONDS - from)) -lt 10
+	expect "less than 10 seconds" test $((SECONDS - from)) -lt 10
 	expect "thawed" test -e thawed
 	end_client 3
 	expect "aborted at once" sh -c '! grep -q VDC_Discard media/log'
@@ -523,13 +522,13 @@ interrupted_while_thawing() {
 	"$vdi" serve backup t -q --snapshot --freeze true --thaw 'touch thawing; sleep 3; touch thawed' \
 		< "$input" 2> serve.err &
 	server=$!
-	until_there thawing
+	wait_for_file thawing
 	kill -TERM $server
 	wait $server
 	is "serve" 130 $?
 	says 'may still be frozen'
-	until_there thawed
-	expect "thawed all the same" test -e thawed
+	wait_for_file thawed
+	expect "thawed nevertheless" test -e thawed
 	end_client 3
 }
 
@@ -550,7 +549,7 @@ interrupted_while_freezing() {
 	"$vdi" serve backup t -q --snapshot --freeze 'touch freezing; sleep 60' --thaw 'touch thawed' \
 		< "$input" 2> serve.err &
 	server=$!
-	until_there freezing
+	wait_for_file freezing
 	kill -TERM $server
 	wait $server
 	is "serve" 130 $?

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi serve as the database: errors of every command, and what becomes of them.
+# Shows that vdi serve reports errors of every command and closes the devices.
 #
 # shellcheck disable=SC2317,SC2086,SC2154 # called by their names; numbers; ours
 
@@ -11,8 +11,8 @@
 declare -A name=([38]=HANDLE_EOF [50]=NOT_SUPPORTED [112]=DISK_FULL [1100]=END_OF_MEDIA
 	[1112]=NO_MEDIA_IN_DRIVE [1117]=IO_DEVICE [1129]=EOM_OVERFLOW)
 
-# fails_at PROFILE COMMAND N CODE OPTIONS...: a backup with that fault fails,
-# names device and code, and the devices are closed: the client knows.
+# fails_at PROFILE COMMAND N CODE OPTIONS...: a backup in which the Nth COMMAND fails with
+# CODE. The message names device and code; the devices are closed, so the client exits.
 fails_at() {
 	local p=$1 fault=$2:$3:$4 code=$4
 
@@ -83,16 +83,15 @@ full_disk_that_cannot_be_changed() {
 	says "writing to 't': ERROR_DISK_FULL"
 }
 
-# One device has failed, the others have not: they must not take the end for
-# a success.
+# One of two devices has failed: on the other the client must not report success.
 tests+=(failure_of_one_of_two)
 failure_of_one_of_two() {
 	backup 1 3 "--profile pipe --devices 2 --fault $WRITE:1:112" "${small[@]}"
-	expect "client is told" grep -q "writing to 't'" client.err
-	# these wait for a Complete that does not come
+	expect "client reports it" grep -q "writing to 't'" client.err
+	# the other devices wait for Complete, which is not sent
 	backup 1 0 "--profile pipe --devices 2 --complete --fault $WRITE:1:112" "${small[@]}"
 	expect "no Complete" sh -c '! grep -q VDC_Complete backup.log'
-	# one has had its Complete, the other not
+	# one device was completed, the other was not
 	backup 1 3 "--profile pipe --devices 2 --complete --fault $COMPLETE:1:1117" "${small[@]}"
 }
 
@@ -103,11 +102,11 @@ discard() {
 	for p in pipe disk tape; do
 		backup 1 0 "--profile $p --devices 2 --discard --fault $WRITE:2:112" "${small[@]}"
 		is "$p: devices that discard" 2 "$(grep -c 'VDC_Discard .*-> 0' backup.log)"
-		is "$p: what is left" "" "$(find media -name 'd*')"
+		is "$p: remaining files" "" "$(find media -name 'd*')"
 	done
 	backup 5 0 "--profile disk --discard --fault $WRITE:2:flip" "${small[@]}" --verify
 	logged 'VDC_Discard'
-	# one that does not keep its word
+	# a client that offers Discard but fails it
 	backup 1 3 "--profile pipe --discard --fault $WRITE:2:112 --fault $DISCARD:1:50" "${small[@]}"
 }
 
@@ -129,8 +128,8 @@ stored_in_part() {
 		backup 0 0 "--profile $p --fault $WRITE:3:part" "${small[@]}"
 		expect "$p: a second medium" test -e media/d00.m2
 		restore 0 0 "--profile $p" "${small[@]}"
-		expect "$p: what came back" cmp "$input" out
-		# with what follows it stored before: no order to be had any more
+		expect "$p: restored data" cmp "$input" out
+		# later blocks were stored before: the order cannot be restored
 		backup 1 3 "--profile $p --batch 8 --fault $WRITE:3:part" "${small[@]}" -c 8
 		says 'stored data behind data'
 	done
@@ -147,7 +146,7 @@ short_reads() {
 	for p in pipe disk tape; do
 		backup 0 0 "--profile $p" "${small[@]}"
 		restore 0 0 "--profile $p --fault $READ:2:short" "${small[@]}"
-		expect "$p: what came back" cmp "$input" out
+		expect "$p: restored data" cmp "$input" out
 		expect "$p" test $bad = 0
 	done
 }
@@ -166,13 +165,13 @@ errors_while_reading() {
 	restore 1 0 "--profile tape --fault $REWIND:1:1117" "${small[@]}"
 }
 
-# A header whose checksum is right, and which claims what cannot be.
+# A header with a valid checksum and impossible values
 tests+=(impossible_sizes)
 impossible_sizes() {
 	local bytes
 
 	backup 0 0 "--profile disk" "${small[@]}"
-	# 2^63, 2^64 - 8192, 2^63 - 8192, no whole blocks
+	# 2^63, 2^64 - 8192, 2^63 - 8192, not a multiple of the block size
 	for bytes in 9223372036854775808 18446744073709543424 9223372036854767616 4097; do
 		restore 5 3 "--profile disk --fault $READ:1:bytes=$bytes" "${small[@]}"
 		says "medium 1 of 't' claims to hold"
@@ -188,7 +187,7 @@ wrong_positions() {
 	says 'another address'
 }
 
-# The module is loaded, its device is out of reach. "in_another_dev MOUNT COMMAND..."
+# The module is loaded, but its device is inaccessible. "in_another_dev MOUNT COMMAND..."
 in_another_dev() {
 	local mount=$1
 

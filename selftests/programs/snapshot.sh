@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# A snapshot of a real file system while a real database is frozen: PostgreSQL
-# under load on btrfs. Needs the built tree two levels up, a PostgreSQL server,
-# btrfs in kernel and tools, root and a loaded module.
+# Shows a snapshot of a real file system while a real database is frozen: PostgreSQL
+# under load on btrfs. Needs the built tree two levels up, a PostgreSQL server, btrfs in
+# the kernel and its tools, root and a loaded module.
 #
-# The database is frozen by a checkpoint and by stopping all its processes: it
-# can write nothing. The snapshot holds data and log of one moment, so the
-# database recovers from it as from a loss of power.
+# The database is frozen by a checkpoint and by stopping all its processes, so that it
+# cannot write. The snapshot has data and log of one moment, from which the database
+# recovers as after a power failure.
 
 # shellcheck disable=SC2317,SC2086 # called by their names; numbers
 # shellcheck source=selftests/programs/tap.sh
@@ -30,15 +30,15 @@ fs=$work/fs
 live=$fs/live
 pg_data=$live/data
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -f "$top/build/postgres/vdiset.so" ] || skip_all "the target is not built"
-[ -x "$pg_bin/postgres" ] || skip_all "there is no PostgreSQL server"
+[ -x "$pg_bin/postgres" ] || skip_all "PostgreSQL server is missing"
 [ "$(id -u)" = 0 ] || skip_all "not root"
-command -v btrfs > /dev/null || skip_all "there is no btrfs-progs"
+command -v btrfs > /dev/null || skip_all "btrfs-progs is missing"
 modprobe -q btrfs || grep -qw btrfs /proc/filesystems || skip_all "the kernel has no btrfs"
 modprobe -q loop
 
-# The names, sizes, times and contents of all files of a tree.
+# Prints the names, sizes, times and contents of all files of a tree.
 cat > "$work/state" << 'END'
 #!/bin/bash
 cd "$1" && {
@@ -47,8 +47,8 @@ cd "$1" && {
 }
 END
 
-# First the postmaster: nobody is born any more. Then all the others, and the
-# wait until each has come to a stop.
+# Stop the postmaster first, so that no process is created; then stop the others, and
+# wait until all are stopped.
 cat > "$work/freeze" << END
 #!/bin/bash
 postmaster=\$(head -n 1 "$pg_data/postmaster.pid") || exit
@@ -79,14 +79,14 @@ cat > "$work/thaw" << END
 #!/bin/bash
 [ -e "$work/frozen" ] || exit 0
 "$work/state" "$live" > "$work/state.thaw"
-# the postmaster last, who would look after its children
+# the postmaster last, because it restarts missing children
 tac "$work/frozen" | xargs kill -CONT
 rm "$work/frozen"
 END
 chmod +x "$work"/{state,freeze,thaw}
 
 load() { # SECONDS
-	# itself, that it can be ended
+	# exec, so that it can be terminated
 	setpriv --reuid $pg_user --regid $pg_user --init-groups env PGHOST="$work" PGPORT=$pg_port LC_ALL=C.UTF-8 \
 		"$pg_bin/pgbench" -n -c 4 -T "$1" postgres > "$work/pgbench.log" 2>&1 &
 	pgbench=$!
@@ -96,7 +96,7 @@ history() {
 	sql "select count(*) from pgbench_history"
 }
 
-# The client in the background, with what it does at the decisive command.
+# Starts the client in the background, with the command that takes the snapshot.
 snapshot_client() { # COMMAND
 	rm -rf "$work/backup"*
 	"$vdi" backup pg -q --to "$work/backup" --snapshot --snapshot-command "$1" 2> "$work/client.log" &
@@ -108,8 +108,8 @@ mount_client() { # COMMAND
 	client=$!
 }
 
-# In the background, as what a terminal would start. Frozen for as long as reading
-# all files takes, which on an emulated machine is long.
+# Runs in the background, as from a terminal. The freeze lasts as long as reading all
+# files, which is slow on an emulated machine.
 serve_snapshot() {
 	: > "$work/meta"
 	rm -f "$work"/state.*
@@ -119,7 +119,7 @@ serve_snapshot() {
 }
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	expect "not frozen" test ! -e "$work/frozen"
 	[ $bad = 0 ] || for f in serve.log client.log pgbench.log server.log; do
 		[ ! -s "$work/$f" ] || tail -n 5 "$work/$f" | sed "s/^/# $f: /"
@@ -133,7 +133,7 @@ snapshot_under_load() {
 		[ "$(history)" -lt 20 ] || break
 		sleep 0.2
 	done
-	# long enough that whoever still writes is seen
+	# long enough to detect a process that still writes
 	snapshot_client "sleep 3; btrfs -q subvolume snapshot -r '$live' '$fs/snapshot'"
 	serve_snapshot
 	wait $serve
@@ -145,9 +145,9 @@ snapshot_under_load() {
 	expect "there was something to write" test "$(wc -l < "$work/state.frozen")" -gt 100
 	expect "nothing was written while frozen" cmp "$work/state.frozen" "$work/state.thaw"
 	"$work/state" "$fs/snapshot" > "$work/state.snapshot"
-	expect "the snapshot is what was frozen" cmp "$work/state.frozen" "$work/state.snapshot"
+	expect "the snapshot equals the frozen state" cmp "$work/state.frozen" "$work/state.snapshot"
 
-	# thawed: the same clients go on
+	# after the thaw the same clients continue
 	local count
 	count=$(history)
 	sql "insert into marks values ('after')"
@@ -169,7 +169,7 @@ restore_of_the_snapshot() {
 	[ -d "$fs/snapshot" ] || { bad=1; return; }
 	pg_stop immediate
 	btrfs -q subvolume delete "$live"
-	expect "all is lost" test ! -e "$live"
+	expect "the data is removed" test ! -e "$live"
 	mount_client "btrfs -q subvolume snapshot '$fs/snapshot' '$live'"
 	"$vdi" serve restore pg -q --snapshot > "$work/meta.back" 2> "$work/serve.log"
 	is "vdi serve" 0 $?
@@ -183,7 +183,7 @@ restore_of_the_snapshot() {
 	pg_start
 	is "server starts" 0 $?
 	is "rows as of the snapshot" before "$(sql 'select string_agg(mark, chr(32)) from marks')"
-	expect "no transaction that was done is missing" test "$(history)" -ge "$(cat "$work/history.before")"
+	expect "no committed transaction is missing" test "$(history)" -ge "$(cat "$work/history.before")"
 	expect "later ones are" test "$(history)" -lt "$(cat "$work/history.after")"
 	sums=$(sql "select count(distinct s) from (select sum(abalance) as s from pgbench_accounts
 		union all select sum(bbalance) from pgbench_branches
@@ -197,17 +197,17 @@ restore_of_the_snapshot() {
 	is "pgbench" 0 $?
 }
 
-# Wait until the client is about to take its snapshot, of a frozen database.
+# Waits until the client is about to take its snapshot of the frozen database.
 wait_until_frozen() {
 	for _ in $(seq 300); do
 		[ ! -e "$work/hook" ] || return 0
 		sleep 0.1
 	done
-	echo "# the client's hook never ran"
+	echo "# the client did not run its command"
 	bad=1
 }
 
-# However the server ends, PostgreSQL goes on.
+# PostgreSQL must continue however the server ends.
 ended() { # SIGNAL SERVER CLIENT
 	local count
 

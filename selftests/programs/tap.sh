@@ -3,9 +3,9 @@
 #
 # tap.sh - tests as shell functions, for the scripts of this directory
 #
-# Sourced. Tests are functions whose names are in the array "tests"; one fails
-# when one of its expectations does. after_each, where it is defined, runs
-# after each test and may expect things, too.
+# To be sourced. The array "tests" has the names of the test functions. A test fails
+# if one of its expectations fails. The function after_each, if defined, is called
+# after each test and may contain expectations.
 
 tests=()
 bad=0
@@ -27,7 +27,7 @@ expect() { # TEXT COMMAND...
 
 is() { # NAME WANTED GOT
 	[ "$2" = "$3" ] && return
-	echo "# $1: wanted '$2', got '$3'"
+	echo "# $1: expected '$2', got '$3'"
 	bad=1
 }
 
@@ -41,7 +41,7 @@ run_tests() {
 		bad=0
 		"$t"
 		! declare -F after_each > /dev/null || after_each
-		# nobody may be left from a test, good or bad
+		# kill all processes of the test that remain
 		jobs -p | xargs -r kill -9 2> /dev/null
 		wait 2> /dev/null
 		if [ $bad = 0 ]; then

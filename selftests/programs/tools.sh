@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vdi, as its users call it: streams there and back, what goes wrong, what is
-# left behind. Needs the built tree two levels up and a loaded module.
+# Shows that vdi backs up and restores streams, and how each command fails and what
+# it leaves behind. Needs the built tree two levels up and a loaded module.
 
 # shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
@@ -12,15 +12,15 @@ work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-tools.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$vdi" ] || skip_all "vdi is not built"
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	rm -rf "${work:?}"/*
 }
 
-# Milliseconds since the machine started.
+# Milliseconds since boot
 now_ms() {
 	local up
 
@@ -28,7 +28,7 @@ now_ms() {
 	echo "${up%.*}${up#*.}0"
 }
 
-# Wait until vdi ls shows a pattern.
+# Waits until the output of vdi ls matches a pattern.
 wait_for() {
 	local i
 
@@ -36,18 +36,18 @@ wait_for() {
 		"$vdi" ls -v | grep -q "$1" && return 0
 		sleep 0.1
 	done
-	echo "# never saw '$1' in vdi ls"
+	echo "# vdi ls did not print '$1'"
 	bad=1
 	return 1
 }
 
-# An endless database: sends zeros until the set ends.
+# A database that sends zeros until the set ends
 endless() {
 	"$vdi" serve backup "$1" -q < /dev/zero 2> serve.err
 	echo $? > serve.rc
 }
 
-# A backup in $1 of file $2 over $3 devices; what else vdi serve is to be told.
+# Backs up file $2 to $1 over $3 devices; further arguments are options of vdi serve.
 store() {
 	local dir=$1 file=$2 devices=$3
 	shift 3
@@ -59,7 +59,7 @@ store() {
 	is "backup" 0 $?
 }
 
-give_back() { # DIR FILE OPTIONS...
+restore_backup() { # DIR FILE OPTIONS...
 	local dir=$1 file=$2
 	shift 2
 	"$vdi" restore t -q --from "$dir" &
@@ -75,8 +75,8 @@ round_trip() { # BYTES DEVICES OPTIONS...
 	shift 2
 	head -c "$bytes" /dev/urandom > in
 	store b in "$devices" "$@"
-	give_back b out "$@"
-	expect "what came back" cmp in out
+	restore_backup b out "$@"
+	expect "restored data" cmp in out
 	expect "verify" "$vdi" verify -q b
 	is "files" "$((devices + 1))" "$(ls b | wc -l)"
 	expect "no partial directory" test ! -e b.partial
@@ -110,8 +110,8 @@ tests+=(restore_with_other_sizes)
 restore_with_other_sizes() {
 	head -c 10000000 /dev/urandom > in
 	store b in 3 -x 1M -b 4K
-	give_back b out -x 192K -b 512 -c 9
-	expect "what came back" cmp in out
+	restore_backup b out -x 192K -b 512 -c 9
+	expect "restored data" cmp in out
 }
 
 tests+=(named_devices)
@@ -126,9 +126,9 @@ named_devices() {
 	expect "name in the manifest" grep -q 'rück seite' b/manifest.json
 }
 
-# The manifest is JSON for every parser, and the names come back byte for byte.
-tests+=(names_that_are_not_utf8)
-names_that_are_not_utf8() {
+# The manifest is valid JSON for every parser, and the bytes of the names are restored.
+tests+=(non_utf8_names)
+non_utf8_names() {
 	local odd=$'l\xe4tin \xff'
 
 	head -c 1000000 /dev/urandom > in
@@ -147,11 +147,11 @@ names_that_are_not_utf8() {
 	is "serve restore" 0 $?
 	wait "$first"
 	is "restore" 0 $?
-	expect "what came back" cmp in out
+	expect "restored data" cmp in out
 }
 
-tests+=(database_names_a_device_wrong)
-database_names_a_device_wrong() {
+tests+=(wrong_device_name)
+wrong_device_name() {
 	"$vdi" backup t --to b -n 2 -q 2> backup.err &
 	first=$!
 	"$vdi" serve backup t -q --device t --device other < /dev/null > /dev/null 2>&1
@@ -176,7 +176,7 @@ usage_errors() {
 		'backup t --to d --snapshot' 'backup t --to d --prepare-command true' \
 		'backup t --to d --snapshot-command true -n 2' \
 		'backup t --to d --snapshot-command true -p disk' 'restore t --from'; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # word splitting is intended
 		"$vdi" $args > /dev/null 2> err < /dev/null
 		rc=$?
 		is "vdi $args" 2 "$rc"
@@ -191,16 +191,16 @@ usage_errors() {
 	done
 }
 
-tests+=(info_tells_version_and_limits)
-info_tells_version_and_limits() {
+tests+=(info_prints_version_and_limits)
+info_prints_version_and_limits() {
 	"$vdi" info > out
 	is "exit code" 0 $?
 	expect "version" grep -q 'vdiset 0' out
 	expect "limits" grep -q 'area of one set' out
 }
 
-tests+=(ls_shows_a_live_set)
-ls_shows_a_live_set() {
+tests+=(ls_lists_live_set)
+ls_lists_live_set() {
 	local a
 
 	"$vdi" backup t -q --to b -n 2 &
@@ -219,11 +219,11 @@ ls_shows_a_live_set() {
 	wait
 }
 
-tests+=(abort_ends_both_and_is_named)
-abort_ends_both_and_is_named() {
+tests+=(abort_ends_both_sides_with_message)
+abort_ends_both_sides_with_message() {
 	local start took
 
-	# a busy host may be late twice, as in vdiset_test.h
+	# late results are retried twice, as in vdiset_test.h
 	for _ in 1 2 3; do
 		"$vdi" backup t --to b -n 4 2> backup.err &
 		first=$!
@@ -240,18 +240,18 @@ abort_ends_both_and_is_named() {
 		[ "$took" -ge 2000 ] || break
 		echo "# late: $took ms"
 	done
-	expect "both within 2 s" test "$took" -lt 2000
+	expect "both return within 2 s" test "$took" -lt 2000
 	is "serve" 3 "$(cat serve.rc)"
-	expect "backup says who and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' backup.err
-	expect "serve says who and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' serve.err
-	expect "nothing is kept" test ! -e b -a ! -e b.partial
+	expect "backup reports who aborted, and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' backup.err
+	expect "serve reports who aborted, and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' serve.err
+	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
-tests+=(abort_of_nothing)
-abort_of_nothing() {
+tests+=(abort_without_set)
+abort_without_set() {
 	"$vdi" abort nosuchset 2> err
 	is "exit code" 1 $?
-	expect "says so" grep -q nosuchset err
+	expect "the message gives the reason" grep -q nosuchset err
 }
 
 tests+=(interrupted_while_waiting)
@@ -262,7 +262,7 @@ interrupted_while_waiting() {
 	kill -TERM "$first"
 	wait "$first"
 	is "backup" 130 $?
-	expect "nothing is kept" test ! -e b -a ! -e b.partial
+	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
 tests+=(interrupted_while_working)
@@ -273,17 +273,17 @@ interrupted_while_working() {
 	second=$!
 	wait_for ' active .*[1-9].* MiB'
 	kill -INT "$first"
-	kill -TERM "$first"	# a background job of a script may ignore INT
+	kill -TERM "$first"	# background jobs of a script ignore INT
 	wait "$first"
 	is "backup" 130 $?
 	wait "$second"
 	is "serve" 3 "$(cat serve.rc)"
 	expect "serve knows" grep -q 'primary.*interrupted' serve.err
-	expect "nothing is kept" test ! -e b -a ! -e b.partial
+	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
-# What was ignored at the start, as nohup(1) does it, stays ignored; also in the
-# commands that are run.
+# A signal that is ignored at the start, as by nohup(1), remains ignored, also in the
+# commands that vdi runs.
 tests+=(ignored_hangup)
 ignored_hangup() {
 	local command='grep ^SigIgn: /proc/self/status > ignored'
@@ -298,13 +298,13 @@ ignored_hangup() {
 	is "serve" 0 $?
 	wait "$first"
 	is "backup" 0 $?
-	expect "the command ignores it too" grep -q '^SigIgn:.*[13579bdf]$' ignored
+	expect "the command ignores the signal, too" grep -q '^SigIgn:.*[13579bdf]$' ignored
 	"$vdi" backup t --to c 2> err &
 	first=$!
 	wait_for created
 	kill -HUP "$first"
 	wait "$first"
-	is "backup that does not ignore it" 130 $?
+	is "backup without nohup" 130 $?
 }
 
 tests+=(interrupted_database)
@@ -320,11 +320,11 @@ interrupted_database() {
 	wait "$first"
 	is "backup" 3 $?
 	expect "backup knows" grep -q 'server.*interrupted' err
-	expect "nothing is kept" test ! -e b -a ! -e b.partial
+	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
-tests+=(interrupted_database_with_a_silent_input)
-interrupted_database_with_a_silent_input() {
+tests+=(aborted_database_with_idle_input)
+aborted_database_with_idle_input() {
 	mkfifo pipe
 	"$vdi" backup t --to b 2> err &
 	first=$!
@@ -350,8 +350,8 @@ killed_database() {
 	kill -9 "$second"
 	wait "$first"
 	is "backup" 3 $?
-	expect "backup knows who died" grep -q 'vdi (pid [0-9]*, server)' err
-	expect "nothing is kept" test ! -e b -a ! -e b.partial
+	expect "backup reports the dead process" grep -q 'vdi (pid [0-9]*, server)' err
+	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
 tests+=(killed_appliance)
@@ -364,28 +364,28 @@ killed_appliance() {
 	kill -9 "$first"
 	wait "$second"
 	is "serve" 3 "$(cat serve.rc)"
-	expect "serve knows who died" grep -q 'vdi (pid [0-9]*, primary client' serve.err
+	expect "serve reports the dead process" grep -q 'vdi (pid [0-9]*, primary client' serve.err
 	expect "no backup" test ! -e b
-	expect "what is left says what it is" test -d b.partial -a ! -e b.partial/manifest.json
-	expect "verify refuses it" test "$("$vdi" verify b.partial 2> /dev/null; echo $?)" = 5
-	# and the next run starts over it
+	expect "a partial directory without a manifest remains" test -d b.partial -a ! -e b.partial/manifest.json
+	expect "verify fails" test "$("$vdi" verify b.partial 2> /dev/null; echo $?)" = 5
+	# the next run replaces it
 	head -c 1000000 /dev/urandom > in
 	store b in 2
-	give_back b out
-	expect "what came back" cmp in out
+	restore_backup b out
+	expect "restored data" cmp in out
 }
 
-tests+=(nobody_comes)
-nobody_comes() {
+tests+=(no_peer_times_out)
+no_peer_times_out() {
 	"$vdi" backup t -q --to b --timeout 0.5 2> err
 	is "backup" 4 $?
 	"$vdi" serve backup t -q --timeout 0.5 < /dev/null 2> err
 	is "serve" 4 $?
-	expect "nothing is kept" test ! -e b -a ! -e b.partial
+	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
-tests+=(database_falls_silent)
-database_falls_silent() {
+tests+=(idle_database_times_out)
+idle_database_times_out() {
 	mkfifo pipe
 	"$vdi" backup t --to b --idle-timeout 1 2> err &
 	first=$!
@@ -397,7 +397,7 @@ database_falls_silent() {
 	wait "$second"
 	is "serve" 3 $?
 	exec 8>&-
-	expect "serve knows" grep -q 'no command' serve.err
+	expect "serve reports the reason" grep -q 'no command' serve.err
 }
 
 tests+=(wrong_direction)
@@ -410,7 +410,7 @@ wrong_direction() {
 	is "serve" 3 $?
 	wait "$first"
 	is "restore" 1 $?
-	expect "says why" grep -q 'wants to back up' err
+	expect "the message gives the reason" grep -q 'wants to back up' err
 }
 
 tests+=(name_in_use)
@@ -420,7 +420,7 @@ name_in_use() {
 	wait_for created
 	"$vdi" backup t -q --to c 2> err
 	is "second" 1 $?
-	expect "says why" grep -q 'name t exists' err
+	expect "the message gives the reason" grep -q 'name t exists' err
 	"$vdi" abort t
 	wait "$first"
 }
@@ -431,7 +431,7 @@ target_not_empty() {
 	touch b/file
 	"$vdi" backup t -q --to b 2> err
 	is "backup" 1 $?
-	expect "says why" grep -q 'not empty' err
+	expect "the message gives the reason" grep -q 'not empty' err
 	expect "file is untouched" test -e b/file
 }
 
@@ -440,15 +440,15 @@ target_empty_directory() {
 	mkdir b
 	head -c 100000 /dev/urandom > in
 	store b in 1
-	give_back b out
-	expect "what came back" cmp in out
+	restore_backup b out
+	expect "restored data" cmp in out
 }
 
-tests+=(no_such_place)
-no_such_place() {
+tests+=(missing_target_directory)
+missing_target_directory() {
 	"$vdi" backup t -q --to no/such/place 2> err
 	is "backup" 1 $?
-	expect "names it" grep -q 'no/such/place' err
+	expect "the message names it" grep -q 'no/such/place' err
 }
 
 tests+=(disk_full)
@@ -463,23 +463,23 @@ disk_full() {
 	wait "$first"
 	is "backup" 1 $?
 	wait "$second"
-	# it is the database that decides what to do about it
+	# the database decides how to proceed
 	is "serve" 1 "$(cat serve.rc)"
 	expect "backup says why" grep -q 'device-00.data: No space left' err
 	expect "serve says why" grep -q 'ERROR_' serve.err
-	expect "nothing is kept" test -z "$(ls small)"
+	expect "no backup exists" test -z "$(ls small)"
 	umount small
 }
 
-# What is opened next must not become the stream.
-tests+=(no_standard_files)
-no_standard_files() {
+# A file that is opened later must not get the number of the closed standard file.
+tests+=(closed_standard_files)
+closed_standard_files() {
 	head -c 3000000 /dev/urandom > in
 	"$vdi" backup t -q --to b 2> err &
 	first=$!
 	timeout 60 "$vdi" serve backup t -q 2> serve.err <&-
 	is "serve backup" 1 $?
-	expect "says why" grep -q 'cannot read the input' serve.err
+	expect "the message gives the reason" grep -q 'cannot read the input' serve.err
 	wait "$first"
 	is "backup" 3 $?
 	store b in 1
@@ -487,7 +487,7 @@ no_standard_files() {
 	first=$!
 	timeout 60 "$vdi" serve restore t -q 2> serve.err >&-
 	is "serve restore" 1 $?
-	expect "says why" grep -q 'cannot write the output' serve.err
+	expect "the message gives the reason" grep -q 'cannot write the output' serve.err
 	wait "$first"
 	is "restore" 3 $?
 	"$vdi" restore t -q --from b <&- 2>&- &
@@ -496,7 +496,7 @@ no_standard_files() {
 	is "serve restore" 0 $?
 	wait "$first"
 	is "restore" 0 $?
-	expect "what came back" cmp in out
+	expect "restored data" cmp in out
 }
 
 tests+=(output_full)
@@ -507,12 +507,12 @@ output_full() {
 	first=$!
 	"$vdi" serve restore t -q > /dev/full 2> serve.err
 	is "serve" 1 $?
-	expect "says why" grep -q 'No space left' serve.err
+	expect "the message gives the reason" grep -q 'No space left' serve.err
 	wait "$first"
 	is "restore" 3 $?
 }
 
-damage() { # what is done to a backup of two devices must give exit code 5
+damage() { # after COMMAND, verify of a backup of two devices exits with 5
 	head -c 6000000 /dev/urandom > in
 	store b in 2
 	"$@"
@@ -530,8 +530,8 @@ verify_missing_file() { damage rm b/device-00.data; }
 tests+=(verify_missing_manifest)
 verify_missing_manifest() { damage rm b/manifest.json; }
 
-tests+=(verify_cut_manifest)
-verify_cut_manifest() { damage truncate -s 300 b/manifest.json; }
+tests+=(verify_truncated_manifest)
+verify_truncated_manifest() { damage truncate -s 300 b/manifest.json; }
 
 tests+=(verify_changed_manifest)
 verify_changed_manifest() { damage sed -i 's/"set": "t"/"set": "u"/' b/manifest.json; }
@@ -539,7 +539,7 @@ verify_changed_manifest() { damage sed -i 's/"set": "t"/"set": "u"/' b/manifest.
 tests+=(verify_escaping_manifest)
 verify_escaping_manifest() { damage sed -i 's,device-00,../in-00,' b/manifest.json; }
 
-flip_byte() { # FILE OFFSET, from the end when it is negative
+flip_byte() { # FILE OFFSET, from the end if negative
 	local offset=$2
 
 	[ "$offset" -ge 0 ] || offset=$(($(stat -c %s "$1") + offset))
@@ -555,7 +555,7 @@ verify_manifest_with_a_comment() { damage sed -i '2s,^,/* a comment */,' b/manif
 tests+=(verify_manifest_with_other_spaces)
 verify_manifest_with_other_spaces() { damage sed -i '2s,^, ,' b/manifest.json; }
 
-# A file that is replaced while restore waits is neither waited for nor read.
+# A file that is replaced while restore waits is not read.
 tests+=(restore_replaced_file)
 restore_replaced_file() {
 	local how
@@ -573,7 +573,7 @@ restore_replaced_file() {
 		is "serve ($how)" 3 $?
 		wait "$first"
 		is "restore ($how)" 5 $?
-		expect "names the file ($how)" grep -q 'device-00.data is damaged' err
+		expect "the message names the file ($how)" grep -q 'device-00.data is damaged' err
 	done
 }
 
@@ -586,7 +586,7 @@ restore_changed_byte() {
 	"$vdi" restore t -q --from b 2> err &
 	first=$!
 	"$vdi" serve restore t -q > out 2> serve.err
-	expect "the database does not think it is restored" test $? != 0
+	expect "serve fails" test $? != 0
 	wait "$first"
 	expect "restore fails" test $? != 0
 }
@@ -600,8 +600,8 @@ restore_last_byte_changed() {
 	is "serve" 3 $?
 	wait "$first"
 	is "restore" 5 $?
-	expect "names the file" grep -q device-00 err
-	expect "serve is told" grep -q device-00 serve.err
+	expect "the message names the file" grep -q device-00 err
+	expect "serve reports the file" grep -q device-00 serve.err
 }
 
 tests+=(swapped_files)
@@ -617,17 +617,17 @@ swapped_files() {
 
 tests+=(another_user)
 another_user() {
-	# the tree may lie in a home that is closed to others
+	# another user may have no access to the directory of the tree
 	chmod a+rx "$work"
 	install -m 755 "$vdi" vdi
 	"$vdi" backup t -q --to b &
 	first=$!
 	wait_for created
-	is "a stranger's list" "" "$(runuser -u nobody -- ./vdi ls)"
+	is "list of another user" "" "$(runuser -u nobody -- ./vdi ls)"
 	runuser -u nobody -- ./vdi serve backup t -q --timeout 0.3 < /dev/null 2> err
-	is "a stranger's serve" 4 $?
+	is "serve of another user" 4 $?
 	runuser -u nobody -- ./vdi abort t 2> err
-	is "a stranger's abort" 1 $?
+	is "abort of another user" 1 $?
 	"$vdi" abort t
 	wait
 	"$vdi" backup t -q --to b --group nogroup &
@@ -635,7 +635,7 @@ another_user() {
 	wait_for created
 	head -c 100000 /dev/urandom > in
 	runuser -u nobody -g nogroup -- ./vdi serve backup t -q < in
-	is "a member's serve" 0 $?
+	is "serve of a member of the group" 0 $?
 	wait "$second"
 	is "backup" 0 $?
 }
@@ -644,7 +644,7 @@ tests+=(readme_examples)
 readme_examples() {
 	local part
 
-	command -v gcc > /dev/null || { echo "# no compiler"; return; }
+	command -v gcc > /dev/null || { echo "# skipped: no compiler"; return; }
 	for part in client server; do
 		sed -n "/<!-- $part.c -->/,/^\`\`\`\$/p" "$root/README.md" | grep -v -e '^<!--' -e '^```' > "$part.c"
 		expect "$part compiles" gcc -Wall -Wextra -Werror -I"$root/include" -o "$part" "$part.c" \

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Sets of the same name of several users: whose set vdi serve joins, whom it
-# names, and how vdi ls, vdi top and vdi abort tell them apart.
+# Shows which set vdi serve joins if several users have sets of the same name, which
+# messages it prints, and how vdi ls, vdi top and vdi abort distinguish the sets.
 #
 # shellcheck disable=SC2317,SC2086 # called by their names; numbers
 
@@ -12,14 +12,14 @@ root=$(cd ../.. && pwd -P)
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-trust.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$root/build/tools/vdi" ] || skip_all "vdi is not built"
 [ "$(id -u)" = 0 ] || skip_all "not root"
 
-# users need not have an entry in /etc/passwd
-stranger=12345
+# users without an entry in /etc/passwd
+untrusted=12345
 database=70
-# the tree may lie in a home that is closed to others
+# other users may have no access to the directory of the tree
 bin=$work/bin
 vdi=$bin/vdi
 install -d -m 755 "$bin"
@@ -31,14 +31,14 @@ mkdir "$work/here"
 cd "$work/here" || exit 1
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	[ $bad = 0 ] || for f in *err; do
 		[ ! -s "$f" ] || sed "s,^,# $f: ," "$f"
 	done
 	rm -rf "${work:?}/here/"*
 }
 
-# In the background, or in a subshell, it becomes the command.
+# Executes the command; to be called in the background or in a subshell.
 as() { # UID COMMAND...
 	local user=$1
 
@@ -47,7 +47,7 @@ as() { # UID COMMAND...
 	setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
 }
 
-# A set that is held in the background: $holder is the process.
+# Holds a set in the background; $holder is the process.
 appliance() { # UID OPTIONS...
 	local user=$1
 
@@ -56,12 +56,12 @@ appliance() { # UID OPTIONS...
 	exec {ready}< <(as "$user" "$vdi" backup t --to "dir$user/b" "$@" 2>&1)
 	holder=$!
 	holders+=("$holder")
-	# it says that it waits when the set exists
+	# it prints that it waits once the set exists
 	read -r line <&"$ready"
 	expect "the set of uid $user exists: $line" test "${line#*waiting}" != "$line"
 }
 
-# The end of what appliance() has started, in whatever way.
+# Kills the process of appliance().
 let_go() {
 	local pid
 
@@ -86,46 +86,46 @@ id_of() { # UID of the creator
 		sed -n "s/.*\"id\": *\([0-9]*\).*\"creator\": *$1,.*/\1/p" | head -n 1
 }
 
-names_stranger() { # FILE
-	expect "$1 names the stranger" grep -q "uid $stranger), who is not trusted\|uid $stranger, who is not trusted" "$1"
+expect_untrusted_user() { # FILE
+	expect "$1 names the untrusted user" grep -q "uid $untrusted), who is not trusted\|uid $untrusted, who is not trusted" "$1"
 }
 
-warns_once() { # FILE
+expect_one_warning() { # FILE
 	is "warnings in $1" 1 "$(grep -c '^vdi: warning: .*not trusted' "$1")"
-	is "lines in $1 that are not whole" 0 "$(grep -vc '^vdi: ' "$1")"
+	is "lines in $1 without the prefix" 0 "$(grep -vc '^vdi: ' "$1")"
 }
 
 serve_late() { # UID WHAT
 	as "$1" "$vdi" serve "$2" t -q --timeout 0.5 < input > out 2> serve.err
 	is "vdi serve $2 as uid $1" 4 $?
-	names_stranger serve.err
-	warns_once serve.err
+	expect_untrusted_user serve.err
+	expect_one_warning serve.err
 }
 
 # ------------------------------------------------------------------- strangers
 
-tests+=(stranger_does_not_get_a_backup)
-stranger_does_not_get_a_backup() {
+tests+=(untrusted_set_gets_no_backup)
+untrusted_set_gets_no_backup() {
 	local mode
 
 	head -c 100000 /dev/urandom > input
 	for mode in 0600 0666; do
-		appliance $stranger --mode $mode
+		appliance $untrusted --mode $mode
 		serve_late 0 backup
 		[ $mode = 0600 ] || serve_late $database backup
-		expect "the stranger has no backup ($mode)" test ! -e "dir$stranger/b"
+		expect "the untrusted user has no backup ($mode)" test ! -e "dir$untrusted/b"
 		let_go
 	done
-	# only who may see the set can name it
-	appliance $stranger --mode 0600
+	# only a user who may see the set receives a message that names it
+	appliance $untrusted --mode 0600
 	as $database "$vdi" serve backup t -q --timeout 0.3 < input 2> serve.err
 	is "vdi serve as uid $database" 4 $?
-	expect "does not know of the stranger" sh -c "! grep -q $stranger serve.err"
+	expect "no message names the untrusted user" sh -c "! grep -q $untrusted serve.err"
 	let_go
 }
 
-tests+=(stranger_does_not_give_a_restore)
-stranger_does_not_give_a_restore() {
+tests+=(untrusted_set_gives_no_restore)
+untrusted_set_gives_no_restore() {
 	local user
 
 	head -c 100000 /dev/urandom > input
@@ -133,11 +133,11 @@ stranger_does_not_give_a_restore() {
 	"$vdi" serve backup t -q < input
 	wait $!
 	chmod -R a+rX b
-	as $stranger "$vdi" restore t -q --from b --mode 0666 2> restore.err &
-	wait_for_set $stranger
+	as $untrusted "$vdi" restore t -q --from b --mode 0666 2> restore.err &
+	wait_for_set $untrusted
 	for user in 0 $database; do
 		serve_late $user restore
-		is "bytes that came out" 0 "$(stat -c %s out)"
+		is "restored bytes" 0 "$(stat -c %s out)"
 	done
 	kill $!
 	wait $!
@@ -151,48 +151,48 @@ wait_for_set() { # UID
 		[ -z "$(id_of "$1")" ] || return
 		sleep 0.1
 	done
-	echo "# no set of uid $1"
+	echo "# uid $1 has no set"
 	bad=1
 }
 
-tests+=(the_real_appliance_gets_it)
-the_real_appliance_gets_it() {
+tests+=(trusted_set_is_preferred)
+trusted_set_is_preferred() {
 	head -c 100000 /dev/urandom > input
-	appliance $stranger --mode 0666
+	appliance $untrusted --mode 0666
 	"$vdi" backup t --to real --owner $database 2> backup.err &
 	wait_for_set 0
 	as $database "$vdi" serve backup t < input 2> serve.err
 	is "vdi serve" 0 $?
 	wait $!
 	is "vdi backup" 0 $?
-	expect "the backup is there" "$vdi" verify -q real
-	expect "the stranger got nothing" test ! -e "dir$stranger/b"
-	# both sides say who the other is
+	expect "the backup exists" "$vdi" verify -q real
+	expect "the untrusted user has no backup" test ! -e "dir$untrusted/b"
+	# both sides print the identity of the other
 	expect "vdi serve says whom it joined" \
 		grep -q "^vdi: joined 't' of vdi (pid [0-9]*, primary client, user root)" serve.err
-	expect "vdi backup says who the database is" \
+	expect "vdi backup prints the identity of the database" \
 		grep -q "^vdi: the database on 't' is vdi (pid [0-9]*, server, user [^ ]*)" backup.err
 	let_go
 }
 
-tests+=(from_names_whom_to_trust)
-from_names_whom_to_trust() {
+tests+=(from_replaces_trusted_users)
+from_replaces_trusted_users() {
 	local from
 
 	head -c 100000 /dev/urandom > input
-	for from in "--from $stranger" "--from nobody,$stranger" "--from nobody --from $stranger"; do
-		appliance $stranger
+	for from in "--from $untrusted" "--from nobody,$untrusted" "--from nobody --from $untrusted"; do
+		appliance $untrusted
 		"$vdi" serve backup t -q $from < input 2> serve.err
 		is "vdi serve $from" 0 $?
 		wait "$holder"
-		expect "the backup is the stranger's" test -e "dir$stranger/b/manifest.json"
-		rm -rf "dir$stranger"
+		expect "the other user's backup exists" test -e "dir$untrusted/b/manifest.json"
+		rm -rf "dir$untrusted"
 	done
-	# it replaces the default
+	# --from replaces the default
 	appliance 0
-	"$vdi" serve backup t -q --from $stranger --timeout 0.3 < input 2> serve.err
-	is "vdi serve --from $stranger" 4 $?
-	expect "names root" grep -q "created by root (uid 0), who is not trusted (trusted: uid $stranger)" serve.err
+	"$vdi" serve backup t -q --from $untrusted --timeout 0.3 < input 2> serve.err
+	is "vdi serve --from $untrusted" 4 $?
+	expect "the message names root" grep -q "created by root (uid 0), who is not trusted (trusted: uid $untrusted)" serve.err
 	let_go
 	for from in no-such-user '' 0,,1 -1 4294967295 1K; do
 		"$vdi" serve backup t --from "$from" < /dev/null 2> serve.err
@@ -200,36 +200,36 @@ from_names_whom_to_trust() {
 		expect "vdi serve --from '$from' says why" grep -q 'no such user' serve.err
 	done
 	[ -x "$bin/vdi-pg-restore" ] || return
-	appliance $stranger --profile tape --mode 0666
+	appliance $untrusted --profile tape --mode 0666
 	as $database "$bin/vdi-pg-restore" t -q -D "$PWD/none" --timeout 0.3 2> serve.err
 	expect "vdi-pg-restore fails" test $? != 0
 	let_go
 	chmod 777 .
-	appliance $stranger --profile tape --mode 0666
+	appliance $untrusted --profile tape --mode 0666
 	as $database "$bin/vdi-pg-restore" t -q -D "$PWD/data" --timeout 0.3 2> serve.err
 	is "vdi-pg-restore" 4 $?
-	names_stranger serve.err
-	as $database "$bin/vdi-pg-restore" t -q -D "$PWD/data" --from $stranger 2> serve.err
+	expect_untrusted_user serve.err
+	as $database "$bin/vdi-pg-restore" t -q -D "$PWD/data" --from $untrusted 2> serve.err
 	is "vdi-pg-restore --from" 1 $?
-	expect "it has joined the set" grep -q 'like tapes, not like pipes' serve.err
+	expect "it joined the set" grep -q 'like tapes, not like pipes' serve.err
 	let_go
 }
 
 # ------------------------------------------------------------------- ended sets
 
-# A set of UID that is aborted and still held, by an appliance that is stopped.
+# A set of UID that is aborted but still held, because its process is stopped
 ended() { # UID
 	appliance "$1" --mode 0666
 	kill -STOP "$holder"
 	"$vdi" abort --id "$(id_of "$1")" --message 'the first'
 }
 
-tests+=(ended_set_is_waited_out)
-ended_set_is_waited_out() {
+tests+=(ended_set_is_skipped)
+ended_set_is_skipped() {
 	local user
 
 	head -c 100000 /dev/urandom > input
-	for user in 0 $stranger; do
+	for user in 0 $untrusted; do
 		ended $user
 		"$vdi" serve backup t -q --timeout 20 < input 2> serve.err &
 		second=$!
@@ -239,7 +239,7 @@ ended_set_is_waited_out() {
 		is "vdi backup (uid $user)" 0 $?
 		wait "$second"
 		is "vdi serve (uid $user)" 0 $?
-		expect "the backup is there" "$vdi" verify -q "real$user"
+		expect "the backup exists" "$vdi" verify -q "real$user"
 		let_go
 	done
 }
@@ -252,8 +252,8 @@ ended_set_is_explained() {
 	expect "that none came" grep -q 'no backup program has created the set within 0.5 s' serve.err
 	expect "how the last one ended" grep -q 'aborted by vdi (pid [0-9]*, observer): the first' serve.err
 	is "lines" 1 "$(wc -l < serve.err)"
-	# also when nothing of it is left at the end; the warning says that it looked
-	appliance $stranger --mode 0666
+	# also if the set is gone when serve times out; the warning was printed before
+	appliance $untrusted --mode 0666
 	"$vdi" serve backup t -q --timeout 10 < /dev/null 2> serve.err &
 	second=$!
 	for _ in $(seq 80); do
@@ -263,24 +263,24 @@ ended_set_is_explained() {
 	let_go
 	wait "$second"
 	is "vdi serve" 4 $?
-	expect "how the last one ended" grep -q 'there is no set .*before that, .*: the first' serve.err
-	# a stranger's is nothing to tell
-	ended $stranger
+	expect "the message says how the last set ended" grep -q 'there is no set .*before that, .*: the first' serve.err
+	# a set of another user that is not trusted is not reported
+	ended $untrusted
 	"$vdi" serve backup t -q --timeout 0.5 < /dev/null 2> serve.err
 	is "vdi serve" 4 $?
-	expect "nothing about the stranger" sh -c "! grep -q '$stranger\|the first' serve.err"
+	expect "no message names the untrusted user" sh -c "! grep -q '$untrusted\|the first' serve.err"
 	let_go
 }
 
 # ------------------------------------------------------------------ equal names
 
-tests+=(ls_tells_them_apart)
-ls_tells_them_apart() {
+tests+=(ls_distinguishes_users)
+ls_distinguishes_users() {
 	appliance 0
-	appliance $stranger
+	appliance $untrusted
 	"$vdi" ls > out
 	expect "root's" grep -Eq '^t +created +root +0/1 ' out
-	expect "the stranger's" grep -Eq "^t +created +$stranger +0/1 " out
+	expect "the set of the untrusted user" grep -Eq "^t +created +$untrusted +0/1 " out
 	expect "no column that says nothing new" sh -c '! grep -q CREATOR out'
 	is "lines that do not fit in 80 columns" 0 "$(grep -Ec '.{81}' out)"
 	let_go
@@ -300,28 +300,28 @@ abort_of_one_of_two() {
 	local mine theirs
 
 	appliance 0
-	appliance $stranger
+	appliance $untrusted
 	mine=$(id_of 0)
-	theirs=$(id_of $stranger)
+	theirs=$(id_of $untrusted)
 	"$vdi" abort t 2> abort.err
 	is "vdi abort t" 2 $?
-	expect "lists root's" grep -q -e "--id $mine is root:t, created" abort.err
-	expect "lists the stranger's" grep -q -e "--id $theirs is $stranger:t, created" abort.err
+	expect "lists root's set" grep -q -e "--id $mine is root:t, created" abort.err
+	expect "lists the other user's set" grep -q -e "--id $theirs is $untrusted:t, created" abort.err
 	is "sets" 2 "$("$vdi" ls | grep -c '^t ')"
 	"$vdi" abort $database:t 2> abort.err
-	is "vdi abort of another user's" 1 $?
-	"$vdi" abort $stranger:t
-	is "vdi abort $stranger:t" 0 $?
+	is "vdi abort of another user's set" 1 $?
+	"$vdi" abort $untrusted:t
+	is "vdi abort $untrusted:t" 0 $?
 	wait_gone "$theirs"
 	is "left" "$mine" "$(id_of 0)"
 	"$vdi" abort t
-	is "vdi abort t, now that there is one" 0 $?
+	is "vdi abort t, with one set left" 0 $?
 	let_go
 	appliance 0
-	appliance $stranger
-	"$vdi" abort --id "$(id_of $stranger)"
+	appliance $untrusted
+	"$vdi" abort --id "$(id_of $untrusted)"
 	is "vdi abort --id" 0 $?
-	# not even visible: it makes no difference
+	# the result is the same if the set is not visible
 	as $database "$vdi" abort t 2> abort.err
 	is "vdi abort as uid $database" 1 $?
 	let_go
@@ -343,40 +343,40 @@ names_with_a_colon() {
 	"$vdi" abort root:t
 	is "vdi abort root:t" 0 $?
 	wait
-	# a stranger's set of such a name is not taken for root's t, nor the reverse
+	# another user's set of the name "root:t" is not confused with root's t
 	"$vdi" backup t -q --to b 2> backup.err &
 	wait_for_set 0
-	install -d -o $stranger dir
-	as $stranger "$vdi" backup root:t -q --to dir/b 2> stranger.err &
-	wait_for_set $stranger
+	install -d -o $untrusted dir
+	as $untrusted "$vdi" backup root:t -q --to dir/b 2> untrusted.err &
+	wait_for_set $untrusted
 	"$vdi" abort root:t 2> abort.err
 	is "vdi abort root:t, of two" 2 $?
 	expect "lists both" test "$(grep -c -e '--id' abort.err)" = 2
 	"$vdi" abort root:root:t 2> abort.err
 	is "vdi abort root:root:t" 1 $?
-	"$vdi" abort $stranger:root:t
-	is "vdi abort $stranger:root:t" 0 $?
+	"$vdi" abort $untrusted:root:t
+	is "vdi abort $untrusted:root:t" 0 $?
 	"$vdi" abort t
 	is "vdi abort t" 0 $?
 	wait
 }
 
-tests+=(top_tells_them_apart)
-top_tells_them_apart() {
+tests+=(top_distinguishes_users)
+top_distinguishes_users() {
 	appliance 0
-	appliance $stranger
+	appliance $untrusted
 	"$vdi" top -n 1 > out
 	expect "root's" grep -q '^root:t ' out
-	expect "the stranger's" grep -q "^$stranger:t " out
+	expect "the set of the untrusted user" grep -q "^$untrusted:t " out
 	"$vdi" top t -n 1 > out 2> top.err
 	is "vdi top t" 2 $?
-	expect "lists them" grep -q -e "--id .* is $stranger:t, created" top.err
-	"$vdi" top $stranger:t -n 1 > out
-	is "vdi top $stranger:t" 0 $?
-	expect "one is shown" test "$(grep -c '^t ' out)" = 1
+	expect "lists the sets" grep -q -e "--id .* is $untrusted:t, created" top.err
+	"$vdi" top $untrusted:t -n 1 > out
+	is "vdi top $untrusted:t" 0 $?
+	expect "one set is shown" test "$(grep -c '^t ' out)" = 1
 	"$vdi" top --id "$(id_of 0)" -n 1 > out
 	is "vdi top --id" 0 $?
-	expect "one is shown" test "$(grep -c '^t ' out)" = 1
+	expect "one set is shown" test "$(grep -c '^t ' out)" = 1
 	"$vdi" top --id 0 -n 1 > out 2> top.err
 	is "vdi top --id 0" 2 $?
 	"$vdi" top t --id 1 -n 1 > out 2> top.err

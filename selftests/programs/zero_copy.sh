@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# examples/send: a stream sent straight from the shared buffers. The receiver is
-# on this machine, so the kernel copies in the end; that pages may be waited for
-# is the same. Needs the built tree two levels up and a loaded module.
+# Shows that examples/send sends a stream from the shared buffers without a copy. The
+# receiver is on this machine, so the kernel copies in the end, but the completion of
+# the pages is the same. Needs the built tree two levels up and a loaded module.
 #
 # shellcheck disable=SC2317,SC2034,SC2086 # called by their names; tap.sh; numbers
 
@@ -13,7 +13,7 @@ root=$(cd ../.. && pwd -P)
 vdi=$root/build/tools/vdi
 client=$root/build/tools/test/client
 bin=$root/build/examples
-[ -c /dev/vdiset ] || skip_all "there is no /dev/vdiset"
+[ -c /dev/vdiset ] || skip_all "/dev/vdiset does not exist"
 [ -x "$client" ] || skip_all "vdi is not built"
 [ -x "$bin/send" ] || skip_all "the examples are not built"
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-zero.XXXXXX")
@@ -23,7 +23,7 @@ head -c 6000001 /dev/urandom > in
 ip link set lo up 2> /dev/null
 
 after_each() {
-	is "sets left" "" "$("$vdi" ls)"
+	is "remaining sets" "" "$("$vdi" ls)"
 	[ $bad = 0 ] || for f in *.err; do
 		[ ! -s "$f" ] || sed "s/^/# $f: /" "$f"
 	done
@@ -54,7 +54,7 @@ wait_for_bytes() {
 		[ ! -s stored ] || return
 		sleep 0.05
 	done
-	echo "# nothing came"
+	echo "# no data arrived"
 	bad=1
 }
 
@@ -67,7 +67,7 @@ sent() {
 	wait $receiver
 	is "receive" 0 $?
 	sed 's/^/# /' send.out
-	# back, by a client that can read
+	# restore, with a client that can read
 	mkdir d
 	mv stored d/d00.m1
 	limited "$client" t d --keep 2> client.err &
@@ -101,7 +101,7 @@ aborted() {
 	expect "nothing is stored" [ ! -e stored ]
 }
 
-# buffers that nobody acknowledges are given up with the connection
+# buffers that are not acknowledged are released with the connection
 receiver_stopped() {
 	start
 	limited "$vdi" serve backup t -q < /dev/zero 2> serve.err &
