@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A module with one bug of each class that the debug kernels are to catch, and
- * nothing of vdiset: selftests/check-debug triggers them one after the other and
- * fails where nobody complains. Writing a class's name to the parameter "bug"
- * makes that bug happen, in the writer.
+ * A module with one bug of each class that the debug kernels must detect, and nothing of
+ * vdiset. selftests/check-debug triggers one after the other and fails if no detector
+ * reports it. Writing the name of a class to the parameter "bug" executes that bug in
+ * the context of the writer.
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
@@ -18,7 +18,7 @@
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 
-/* Read where the compiler must not know what is in it. */
+/* Reads a value that the compiler must not know. */
 static void *volatile pointer;
 static volatile unsigned int number = 40;
 
@@ -37,8 +37,8 @@ static void out_of_bounds(void)
 }
 
 /*
- * Of several sizes: kmemleak finds no leak where anything still has the address, such as
- * memory not written since that was another object's.
+ * Objects of several sizes: kmemleak does not report an object if any memory still has
+ * its address, such as uninitialized memory of a freed object.
  */
 static void leak(void)
 {
@@ -135,7 +135,7 @@ static void soft_lockup(void)
 	preempt_enable();
 }
 
-/* What only an allocation that fails makes happen. */
+/* A bug that only a failed allocation triggers */
 static void unchecked_allocation(void)
 {
 	char *p = kmalloc(64, GFP_KERNEL);
@@ -208,7 +208,7 @@ static const struct kernel_param_ops bug_ops = {
 	.set = bug_set,
 };
 module_param_cb(bug, &bug_ops, NULL, 0200);
-MODULE_PARM_DESC(bug, "the bug that is to happen");
+MODULE_PARM_DESC(bug, "bug to trigger");
 
 static int __init canaries_init(void)
 {
@@ -221,5 +221,5 @@ static void __exit canaries_exit(void)
 }
 module_exit(canaries_exit);
 
-MODULE_DESCRIPTION("Bugs for debug kernels to find");
+MODULE_DESCRIPTION("Bugs that debug kernels must detect");
 MODULE_LICENSE("GPL");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * check.h - expectations, and tests that are functions, for programs of which
- * sdk.sh runs each test by its name
+ * check.h - expectations and test functions, for programs whose tests sdk.sh runs one
+ * by one, by their names
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -21,17 +21,17 @@ static inline void check(const char *file, int line, const char *text,
 {
 	if (got == wanted)
 		return;
-	fprintf(stderr, "%s:%d: %s: got %#llx, wanted %#llx\n", file, line,
+	fprintf(stderr, "%s:%d: %s: got %#llx, expected %#llx\n", file, line,
 		text, got, wanted);
 	__atomic_fetch_add(&check_failures, 1, __ATOMIC_RELAXED);
 }
 
-/* The first is what is tested. */
+/* The first argument is the value to be tested. */
 #define IS(got, wanted) \
 	check(__FILE__, __LINE__, #got, (long long)(got), (long long)(wanted))
 #define TRUTH(what)	IS(!!(what), true)
 
-/* --list, or the name of one test. */
+/* The arguments are --list, or the name of one test. */
 template <size_t N>
 static int run_test(const Test (&tests)[N], int argc, char **argv)
 {

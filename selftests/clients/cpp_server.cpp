@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * cpp_server.cpp - both sides on the interfaces of libvdi.hpp, in one process:
- * the server in the main thread, with a thread for the completion agent, and
- * the client in threads of its own
+ * cpp_server.cpp - shows both sides of libvdi.hpp in one process: the server in the
+ * main thread, with a thread for the completion agent, and the client in separate
+ * threads
  */
 #include <atomic>
 #include <string>
@@ -25,7 +25,7 @@ static std::string set_name()
 	return "cpp-" + std::to_string(getpid());
 }
 
-/* A set with both sides connected and configured. */
+/* A set that both sides have joined and configured */
 struct Pair {
 	IClientVirtualDeviceSet2 *client;
 	IServerVirtualDeviceSet2 *server;
@@ -71,12 +71,12 @@ struct Pair {
 
 /* --------------------------------------------------------------- transfer */
 
-/* What the server keeps of a command that is on its way. */
+/* Data of the server for an outstanding command */
 struct Job {
 	VDS_Command cmd;
 	IServerVirtualDevice *device;
 	std::atomic<int> *left;
-	int rest;		/* how often it is still to be sent */
+	int rest;		/* number of times to send it again */
 };
 
 static void send(Job *job)
@@ -85,7 +85,7 @@ static void send(Job *job)
 	IS(job->device->SendCommand(&job->cmd), NOERROR);
 }
 
-/* Runs in the agent's thread, and sends the next from there. */
+/* Runs in the agent's thread and sends the next command from there. */
 static void completed(VDS_Command *cmd)
 {
 	Job *job = (Job *)cmd->completionContext;
@@ -171,7 +171,7 @@ static void count_code(VDS_Command *cmd)
 	++*(std::atomic<int> *)cmd->completionContext;
 }
 
-/* The client fills, and is at its end in the third command. */
+/* The client fills the buffers; the third command reaches the end of its data. */
 static void restore_to_the_end()
 {
 	Pair pair(1, VDF_ReadMedia);
@@ -364,11 +364,11 @@ static void references()
 	pair.open(&vd, &device);
 	IS(pair.client->AddRef(), 2);
 	IS(pair.client->Release(), 1);
-	/* released by those who follow COM, or not */
+	/* devices may be released, as in COM, or not */
 	IS(vd->Release(), 0);
 	IS(vd->Release(), 0);
 	IS(device->Release(), 0);
-	/* one that outlives the set, and so keeps it */
+	/* a device that outlives the set keeps the set */
 	IS(vd->AddRef(), 1);
 	IS(pair.client->Release(), 1);
 	IS(vd->GetCommand(0, &got), VD_E_TIMEOUT);
@@ -378,7 +378,7 @@ static void references()
 	pair.client = NULL;
 }
 
-/* Another thread's reference holds when the first one's is released. */
+/* The reference of another thread remains valid when the first one is released. */
 static void reference_of_another()
 {
 	IServerVirtualDevice *device;
@@ -443,7 +443,7 @@ static void one_object_for_several_sets()
 	IS(set->Release(), 0);
 }
 
-/* The process and user at the other end, and whose sets are joined. */
+/* Process and user of the other side, and trusted users */
 static void peers()
 {
 	const uid_t nobody = 65534, self = geteuid();

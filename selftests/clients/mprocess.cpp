@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mprocess.cpp - a client of several devices with a process for each, as ported
- * from Windows
+ * mprocess.cpp - a client of several devices with one process each, as ported from
+ * Windows
  *
  *	mprocess backup|restore DEVICES FILES STATEMENT
- *	mprocess secondary DEVICE FILES SET	by itself
+ *	mprocess secondary DEVICE FILES SET	started by the primary
  *
- * The primary prints the process of each secondary on standard output, and on
- * standard error everybody tells why it failed.
+ * The primary prints the process of each secondary on standard output. Every process
+ * prints the reason of its failure on standard error.
  */
 #include <cstring>
 #include <vector>
@@ -97,7 +97,7 @@ static bool start_secondaries(const char *program, int count,
 	return !fflush(stdout);
 }
 
-/* The first bad end of a child is that of the set. */
+/* The first failure of a child is that of the set. */
 static bool wait_for_all(IClientVirtualDeviceSet2 *vds)
 {
 	bool good = true;

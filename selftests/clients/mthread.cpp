@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mthread.cpp - a client of several devices with a thread for each, as ported
+ * mthread.cpp - a client of several devices with one thread each, as ported
  * from Windows
  *
  *	mthread backup|restore DEVICES FILES STATEMENT
@@ -23,7 +23,7 @@ static void fail(const std::string &who, const std::string &what, HRESULT hr)
 	failures++;
 }
 
-/* The device of this thread, from its opening to its end. */
+/* Serves the device of this thread until it is closed. */
 static void work(int i, bool backup)
 {
 	std::string who = "thread " + std::to_string(i);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * sdk_client.cpp - a backup program as they are written for the Linux SDK
+ * sdk_client.cpp - a backup program as it is written for the Linux SDK
  *
- * It knows vdi.h, vdierror.h, -lsqlvdi and nothing else of this tree, and does
- * what such programs do: umask(0), objects that are never deleted, a child for
- * the statement, a thread for each device, results judged by the statement.
+ * It uses vdi.h, vdierror.h and -lsqlvdi, and nothing else of this tree. It does what
+ * such programs do: umask(0), objects that are never deleted, a child process for the
+ * statement, a thread for each device. The statement decides about success.
  *
  *	sdk_client backup|restore DEVICES FILES STATEMENT [disk|complete]
  *
- * Device i is kept in FILES.i. In STATEMENT, %s is the name of the set. With
- * "complete" a backup is good only when VDC_Complete has come.
+ * Device i is stored in FILES.i. In STATEMENT, %s is the name of the set. With
+ * "complete" a backup succeeds only if VDC_Complete was received.
  */
 #include <cerrno>
 #include <cstdio>
@@ -34,15 +34,15 @@ struct Stream {
 	bool backup;
 	bool disk;
 	int fd;
-	int64_t position;	/* of the next byte, for a pipe */
-	int64_t end;		/* of what was written last */
-	bool complete;		/* VDC_Complete has come */
+	int64_t position;	/* position of the next byte, for a pipe */
+	int64_t end;		/* end of the last write */
+	bool complete;		/* VDC_Complete was received */
 	bool good;
 };
 
 static VDConfig config;
 
-/* All of it, unless the file ends or the disk is full. */
+/* Transfers all bytes, unless the file ends or the disk is full. */
 static size_t move(Stream *s, VDC_Command *cmd, int64_t position)
 {
 	size_t done = 0;
@@ -95,7 +95,7 @@ static int seek(Stream *s, VDC_Command *cmd)
 	return ERROR_SUCCESS;
 }
 
-/* On disk everything before is durable, and the file ends here. */
+/* On disk: all earlier data becomes durable, and the file is truncated here. */
 static int flush(Stream *s)
 {
 	if (s->disk && s->backup && ftruncate(s->fd, s->end))
@@ -139,7 +139,7 @@ static void *serve(void *argument)
 		printf("cannot open %s\n", s->file.c_str());
 		return NULL;
 	}
-	/* seconds, as the SDK's own sample has them */
+	/* seconds, as in the sample of the SDK */
 	while ((status = s->vd->GetCommand(90, &cmd)) == 0) {
 		code = execute(s, cmd, &bytes);
 		status = s->vd->CompleteCommand(cmd, code, bytes, s->position);

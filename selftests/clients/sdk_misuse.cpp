@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * sdk_misuse.cpp - the classes of vdi.h used as nobody should: every method in
- * the wrong order, twice, with NULL, after Close(), from several threads
+ * sdk_misuse.cpp - shows that misuse of the classes of vdi.h returns error codes: every
+ * method in the wrong order, twice, with NULL, after Close(), from several threads
  *
- * The server is in this process, on the C interface; it has one thread with the
- * client where a test does not say otherwise.
+ * The server is in this process and uses the C interface. It shares a thread with the
+ * client unless a test says otherwise.
  */
 #include <atomic>
 #include <string>
@@ -70,7 +70,7 @@ static int count_descriptors()
 	return n;
 }
 
-/* A server with two devices, named as the set and "second". */
+/* A server with two devices, whose names are that of the set and "second" */
 struct Server {
 	vdi_server *server;
 	vdi_server_device *device[2];
@@ -135,7 +135,7 @@ struct Server {
 	}
 };
 
-/* A configured set with its server. */
+/* A configured set with a server */
 struct Pair {
 	ClientVirtualDeviceSet set;
 	VDConfig config;
@@ -244,7 +244,7 @@ static void bad_configurations()
 	every_method_without_a_set(&set);
 }
 
-/* What the server told last time is no reason to fail. */
+/* The configuration that the server returned before must be accepted. */
 static void configuration_used_again()
 {
 	VDConfig config = config_of(1);
@@ -291,7 +291,7 @@ static void created_but_not_configured()
 	every_method_without_a_set(&set);
 
 	config = config_of(1);
-	IS(set.Create(set_name(), &config), 0);	/* the object is as new */
+	IS(set.Create(set_name(), &config), 0);	/* the object can be reused */
 	IS(set.SignalAbort(), 0);
 	IS(set.SignalAbort(), 0);
 	IS(set.GetConfiguration(-1, &config), VD_E_ABORT);
@@ -382,7 +382,7 @@ static void handles_of_buffers()
 	IS(pair.set.Close(), VD_E_OPEN);
 }
 
-/* Abort: nothing but Close, and nothing hangs. */
+/* After an abort every call except Close fails, and none hangs. */
 static void aborted_by_the_server()
 {
 	ClientVirtualDevice *vd;
@@ -420,12 +420,12 @@ static void deleted_and_not_deleted()
 		IS(set->GetConfiguration(-1, &config), 0);
 		IS(set->OpenDevice(set_name(), &vd), 0);
 		IS(set->OpenDevice(text("second"), &second), 0);
-		if (i == 0)	/* before all else */
+		if (i == 0)	/* before Close and the set's destructor */
 			delete vd;
 		if (i == 1)
 			IS(set->Close(), VD_E_OPEN);
 		delete set;
-		if (i > 0) {	/* after all else */
+		if (i > 0) {	/* after both */
 			IS(vd->GetCommand(-1, &cmd), VD_E_PROTOCOL);
 			delete vd;
 		}
@@ -489,7 +489,7 @@ static void the_same_object_again_and_again()
 
 			IS(set.GetConfiguration(-1, &config), 0);
 			IS(set.OpenDevice(set_name(), &vd[i]), 0);
-			if (i)	/* that of the last set is not this one */
+			if (i)	/* the device of the previous set is invalid */
 				IS(vd[i - 1]->GetCommand(0, &cmd),
 				   VD_E_PROTOCOL);
 			server.close();
@@ -504,7 +504,7 @@ static void the_same_object_again_and_again()
 		delete vd[i];
 }
 
-/* A child has the objects too, but they are its parent's. */
+/* A child inherits the objects, but they belong to the parent. */
 static void forked_child()
 {
 	ClientVirtualDevice *vd;
@@ -537,7 +537,7 @@ static void forked_child()
 	delete pair;
 }
 
-/* The child has none of the parent's threads, nor waits for their calls. */
+/* The child does not have the parent's threads, and must not wait for their calls. */
 static void forked_under_a_call()
 {
 	Pair *pair = new Pair;
@@ -676,7 +676,7 @@ static void destructor_under_get_configuration()
 	waiter.join();
 }
 
-/* One of the codes that are documented, and no crash: more cannot be said. */
+/* Only a documented code, and no crash, can be expected. */
 static void documented(int code)
 {
 	TRUTH(code == 0 || (code >= VD_E_NOTOPEN && code <= VD_E_BUSY));
@@ -734,7 +734,7 @@ static void play(ClientVirtualDeviceSet *set,
 	}
 }
 
-/* Servers come as long as the others play, and send what they can. */
+/* Servers join as long as the other threads run, and send commands. */
 static void serve(double end)
 {
 	static VDS_Command cmds[64];
@@ -785,8 +785,8 @@ static void everybody_does_everything()
 /* ------------------------------------------------------------- environment */
 
 /*
- * The library's ioctl(2), to see which time-out a call passes to the kernel. What
- * the call waits for is then made to happen, so that no test waits.
+ * Replaces ioctl(2) in the library, to record the time-out that a call passes to the
+ * kernel. The awaited event is then triggered, so that the test does not wait.
  */
 static int64_t asked_ns;
 static void (*answer)();
@@ -861,7 +861,7 @@ static void timeouts_in_seconds_and_milliseconds()
 {
 	static const int64_t MS = 1000000, S = 1000 * MS;
 
-	/* the sample's 90 are seconds; the document's milliseconds */
+	/* the 90 of the SDK's sample are seconds; the document says milliseconds */
 	unsetenv("VDI_GETCOMMAND_UNIT");
 	IS(command_ns(90), 90 * S);
 	IS(command_ns(1), 1 * S);
@@ -933,7 +933,7 @@ static void access_that_nobody_has()
 	IS(set.Close(), 0);
 }
 
-/* A secondary of another user than the primary has to trust that user. */
+/* A secondary must trust the user of the primary. */
 static void secondary_trusts_users()
 {
 	const uid_t self = geteuid();

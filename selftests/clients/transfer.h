@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * transfer.h - what mthread and mprocess do with a device, and with a
- * statement: the simplest of clients, from and to one file per device
+ * transfer.h - shared by mthread and mprocess: the transfer of a device to or from one
+ * file, and the execution of a statement
  */
 #ifndef TRANSFER_H
 #define TRANSFER_H
@@ -16,13 +16,13 @@
 #include <libvdi.hpp>
 #include <vdi_win.h>
 
-/* Device i of a set is named SET, SET1, SET2 ... */
+/* The devices of a set are named SET, SET1, SET2, ... */
 static inline std::string device_name(const std::string &set, int i)
 {
 	return i ? set + std::to_string(i) : set;
 }
 
-/* Device i is in FILES.i; nowhere, where FILES is /dev/null. */
+/* Device i is stored in FILES.i, or not at all if FILES is /dev/null. */
 static inline std::string file_name(const std::string &files, int i)
 {
 	return files == "/dev/null" ? files : files + "." + std::to_string(i);
@@ -49,7 +49,7 @@ static inline DWORD execute(VDC_Command *cmd, FILE *file, DWORD *bytes)
 	}
 }
 
-/* Until the server closes the device; TRUE when it did. */
+/* Transfers until the server closes the device, then returns TRUE. */
 static inline BOOL transfer(IClientVirtualDevice *vd, FILE *file, HRESULT *hr)
 {
 	VDC_Command *cmd;
@@ -64,7 +64,7 @@ static inline BOOL transfer(IClientVirtualDevice *vd, FILE *file, HRESULT *hr)
 	return *hr == VD_E_CLOSE;
 }
 
-/* Runs a command of the shell with %s replaced; its process. */
+/* Starts a shell command in which %s is replaced by the set; returns the process. */
 static inline pid_t start(const std::string &statement, const std::string &set)
 {
 	size_t at = statement.find("%s");
@@ -81,7 +81,7 @@ static inline pid_t start(const std::string &statement, const std::string &set)
 	return pid;
 }
 
-/* One write: several processes have the same stderr. */
+/* One write(2), because several processes share stderr. */
 static inline void report(const std::string &who, const std::string &what,
 			  IClientVirtualDeviceSet2 *vds, HRESULT hr)
 {
