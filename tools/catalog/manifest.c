@@ -399,10 +399,10 @@ static bool good_file_name(const char *name)
 
 	if (!*name || *name == '.' || strchr(name, '/'))
 		return false;
-	/* it is shown on terminals */
+	/* it is shown on terminals, and version 2 may have any bytes */
 	while (*c > 0x1f && *c != 0x7f)
 		c++;
-	return !*c;
+	return !*c && vdi_is_utf8(name, strlen(name));
 }
 
 static bool get_bool(struct json_object *object, const char *key, bool *out)

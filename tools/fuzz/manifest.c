@@ -2,9 +2,10 @@
 /*
  * manifest.c - manifest_read() on any bytes
  *
- * Half of the inputs get a right version and checksum where they are JSON:
- * what is behind these is not to be trusted either. What was read is within
- * the bounds that readers rely on, and is the same when written and read again.
+ * Half of the inputs get a right checksum where they are JSON, of version 2 or 3:
+ * what is behind it is not to be trusted either. Of version 3 the bytes may also
+ * be taken as they are. What was read is within the bounds that readers rely on,
+ * and is the same when written and read again.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -44,34 +45,76 @@ static void put_file(const void *text, size_t size)
 	close(fd);
 }
 
-/* As make_document() and manifest_write() would have ended it. */
-static void put_sealed(const uint8_t *data, size_t size)
+/* The checksum of version 3 is that of the bytes before it. */
+static void put_text(const char *body, size_t size)
 {
-	struct json_object *document;
-	char *text = malloc(size + 1), sum[17];
-	const char *plain;
+	char *text;
+	int n;
 
-	fuzz_assert(text);
-	memcpy(text, data, size);
-	text[size] = '\0';
-	document = json_tokener_parse(text);
+	n = asprintf(&text, "%.*s,\n  \"manifest_xxh3\": \"%016" PRIx64 "\"\n}\n",
+		     (int)size, body, XXH3_64bits(body, size));
+	fuzz_assert(n > 0);
+	put_file(text, n);
 	free(text);
-	if (!json_object_is_type(document, json_type_object)) {
-		json_object_put(document);
-		put_file(data, size);
-		return;
-	}
-	json_object_object_add(document, "vdi_backup", json_object_new_int(2));
-	json_object_object_del(document, "manifest_xxh3");
-	plain = json_object_to_json_string_ext(document,
-			JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+/* Version 2: the document as it is printed, with the checksum as a member. */
+static void put_old(struct json_object *document)
+{
+	const int flags = JSON_C_TO_STRING_PLAIN |
+			  JSON_C_TO_STRING_NOSLASHESCAPE;
+	const char *plain = json_object_to_json_string_ext(document, flags);
+	char sum[17];
+
 	snprintf(sum, sizeof(sum), "%016" PRIx64,
 		 XXH3_64bits(plain, strlen(plain)));
 	json_object_object_add(document, "manifest_xxh3",
 			       json_object_new_string(sum));
-	plain = json_object_to_json_string_ext(document,
-			JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	plain = json_object_to_json_string_ext(document, flags);
 	put_file(plain, strlen(plain));
+}
+
+/* As manifest_write() would have ended it, in one of the two versions. */
+static void put_document(struct json_object *document, int version)
+{
+	const char *text;
+
+	json_object_object_add(document, "vdi_backup",
+			       json_object_new_int(version));
+	json_object_object_del(document, "manifest_xxh3");
+	if (version == 2) {
+		put_old(document);
+		return;
+	}
+	text = json_object_to_json_string_ext(document,
+			JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+			JSON_C_TO_STRING_NOSLASHESCAPE);
+	put_text(text, strlen(text) - strlen("\n}"));
+}
+
+/* The first byte says what becomes of the rest. */
+enum { SEALED = 1, VERSION_3 = 2, AS_IT_IS = 4 };
+
+static void put_sealed(const uint8_t *data, size_t size, int how)
+{
+	struct json_object *document;
+	char *text = malloc(size + 1), *end;
+
+	fuzz_assert(text);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	end = strrchr(text, '}');
+	if (end && (how & VERSION_3) && (how & AS_IT_IS)) {
+		put_text(text, end - text);
+		free(text);
+		return;
+	}
+	document = json_tokener_parse(text);
+	free(text);
+	if (json_object_is_type(document, json_type_object))
+		put_document(document, how & VERSION_3 ? 3 : 2);
+	else
+		put_file(data, size);
 	json_object_put(document);
 }
 
@@ -143,8 +186,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_directory();
 	if (!size)
 		return 0;
-	if (*data & 1)
-		put_sealed(data + 1, size - 1);
+	if (*data & SEALED)
+		put_sealed(data + 1, size - 1, *data);
 	else
 		put_file(data + 1, size - 1);
 	if (manifest_read(dir, &m, &why)) {
