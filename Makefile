@@ -131,7 +131,7 @@ bench: deps
 	$(Q)bench/run $(BENCH)
 
 bench-gate: deps
-	$(MAKE_IN) libvdi
+	$(MAKE_IN) all selftests
 	$(MAKE_IN) -C bench
 	$(Q)bench/run --gate $(BENCH)
 

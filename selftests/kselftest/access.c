@@ -10,7 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define NOBODY	65534
 #define ALICE	50001	/* an id without a passwd entry is sufficient */
@@ -483,7 +483,7 @@ static long run_server(struct vd_party *me, long creator, long unused)
 	if (!ret)
 		ret = vd_p_send(me, 0, 0);
 	if (!ret)
-		ret = vd_get(&me->dev[0], &done, 0, 5 * SEC);
+		ret = vd_get(&me->dev[0], &done, 0, VD_HANG);
 	return ret;
 }
 
@@ -503,11 +503,11 @@ TEST_F(access, two_users)
 	ASSERT_EQ(0, setresuid(ALICE, ALICE, ALICE));
 	ASSERT_EQ(0, vd_create_mode(self->fd, server->name, 1, 0660));
 	ASSERT_EQ(0, vd_party_post(server, run_server, ALICE, 0));
-	ASSERT_EQ(0, vd_get_config(self->fd, VDISET_CONFIG_WAIT, 5 * SEC, NULL));
+	ASSERT_EQ(0, vd_get_config(self->fd, VDISET_CONFIG_WAIT, VD_HANG, NULL));
 	ASSERT_EQ(0, vd_dev_open(&dev, self->fd, server->name));
-	ASSERT_EQ(0, vd_get(&dev, &cmd, 0, 5 * SEC));
+	ASSERT_EQ(0, vd_get(&dev, &cmd, 0, VD_HANG));
 	ASSERT_EQ(0, vd_put(&dev, &done));
-	EXPECT_EQ(0, vd_party_finish(server, 5 * SEC));
+	EXPECT_EQ(0, vd_party_finish(server, VD_HANG));
 	ASSERT_EQ(0, vd_status(self->fd, &st));
 	EXPECT_EQ(ALICE, st.out_primary.uid);
 	EXPECT_EQ(NOBODY, st.out_server.uid);

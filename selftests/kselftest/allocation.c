@@ -15,7 +15,7 @@
 #include <liburing.h>
 #endif
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define PAGE		4096
 #define LARGE		(256 * MIB)
@@ -29,7 +29,6 @@
 	} while (0)
 #define LEAST_STEP	PAGE
 #define HUGE_STEP	(2 * MIB)
-#define GIVE_UP		(30 * SEC)
 #define SLACK_KB	(32 * 1024)
 
 static uint64_t total(void)
@@ -355,13 +354,13 @@ static void each_call(struct __test_metadata *_metadata,
 	EXPECT_EQ(self->bytes, total());
 }
 
-TEST_F_TIMEOUT(allocation, signal_in_each_call, 120)
+TEST_F(allocation, signal_in_each_call)
 {
 	NEEDS(self);
 	each_call(_metadata, self, variant, SIGNAL);
 }
 
-TEST_F_TIMEOUT(allocation, io_uring_work_in_each_call, 120)
+TEST_F(allocation, io_uring_work_in_each_call)
 {
 	NEEDS(self);
 	each_call(_metadata, self, variant, TASK_WORK);
@@ -381,7 +380,7 @@ static void on_tick(int sig)
 	setitimer(ITIMER_REAL, &it, NULL);
 }
 
-TEST_F_TIMEOUT(allocation, interval_timer, 120)
+TEST_F(allocation, interval_timer)
 {
 	struct sigaction sa = { .sa_handler = on_tick };
 	struct itimerval none = { 0 };
@@ -480,7 +479,7 @@ static void check_abort(struct __test_metadata *_metadata,
 		TH_LOG("the call returned %d", ret);
 }
 
-TEST_F_TIMEOUT(allocation, abort, 240)
+TEST_F(allocation, abort)
 {
 	long shmem = vd_meminfo("Shmem");
 	int i, ret, aborted = 0;
@@ -505,7 +504,7 @@ TEST_F_TIMEOUT(allocation, abort, 240)
 }
 
 /* An allocation of one step has no later step that checks for the abort. */
-TEST_F_TIMEOUT(allocation, abort_in_the_only_step, 240)
+TEST_F(allocation, abort_in_the_only_step)
 {
 	unsigned int seed = 1;
 	int i, ret, aborted = 0;
@@ -698,10 +697,10 @@ static long grow(struct vd_party *me, long bytes, long unused)
 	return vd_request_buffers(me->set, bytes, NULL);
 }
 
-TEST_F_TIMEOUT(changed, killed_while_allocating, 120)
+TEST_F(changed, killed_while_allocating)
 {
 	struct vd_party *server = vd_party_start("vd-server");
-	int64_t end = vd_now() + GIVE_UP;
+	int64_t end = vd_now() + VD_HANG;
 	struct pollfd pfd;
 	int status;
 
@@ -719,7 +718,7 @@ TEST_F_TIMEOUT(changed, killed_while_allocating, 120)
 		;
 	kill(server->pid, SIGKILL);
 	pfd = (struct pollfd){ .fd = self->s.primary };
-	EXPECT_EQ(1, poll(&pfd, 1, GIVE_UP / MS));
+	EXPECT_EQ(1, poll(&pfd, 1, VD_HANG / MS));
 	EXPECT_EQ(POLLERR | POLLHUP, pfd.revents);
 	status = vd_party_reap(server);
 	ASSERT_TRUE(WIFSIGNALED(status));

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include <sys/resource.h>
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(dev) {
 	struct vd_set s;

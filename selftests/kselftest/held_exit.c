@@ -13,11 +13,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define END		(POLLERR | POLLHUP)
 #define AREA		MIB
-#define GIVE_UP		(30 * SEC)
 #define CORE_PATTERN	"/proc/sys/kernel/core_pattern"
 #define CORE_HELPER	"--hold-core"
 
@@ -378,7 +377,7 @@ static long write_file(struct vd_party *me, long file, long unused)
 	(void)unused;
 	w.file = file;
 	if (pthread_create(&thread, NULL, writer_main, &w) ||
-	    !vd_wait_word(&w.tid, 1, GIVE_UP))
+	    !vd_wait_word(&w.tid, 1, VD_HANG))
 		return -EAGAIN;
 	return w.tid;
 }
@@ -396,7 +395,7 @@ static bool in_write(pid_t pid, pid_t tid)
 
 static bool wait_blocked(pid_t pid, pid_t tid)
 {
-	int64_t end = vd_now() + GIVE_UP;
+	int64_t end = vd_now() + VD_HANG;
 
 	while (vd_now() < end) {
 		if (vd_thread_state(pid, tid) == 'D' && in_write(pid, tid))
@@ -415,7 +414,7 @@ static long share_files(struct vd_party *me, long shared, long unused)
 	(void)unused;
 	if (pid)
 		return pid < 0 ? -errno : pid;
-	alarm(120);
+	alarm(1200);
 	while (s->sharer == SHARER_STAYS)
 		vd_sleep_ms(1);
 	if (s->sharer == SHARER_EXITS)
@@ -502,7 +501,7 @@ static int others_sleep(FIXTURE_DATA(held_exit) *self, enum who victim)
 /* Number of calls that did not return, or returned a value other than that of an abort */
 static int not_aborted(FIXTURE_DATA(held_exit) *self)
 {
-	int64_t end = vd_now() + GIVE_UP;
+	int64_t end = vd_now() + VD_HANG;
 	int i, bad = 0;
 
 	for (i = 0; i < self->n; i++) {
@@ -592,7 +591,7 @@ static void frozen(struct __test_metadata *_metadata,
 static bool wait_helper(FIXTURE_DATA(held_exit) *self, struct vd_party *victim)
 {
 	struct pollfd pfd = { .fd = self->report, .events = POLLIN };
-	int64_t end = vd_now() + GIVE_UP;
+	int64_t end = vd_now() + VD_HANG;
 	siginfo_t info;
 
 	while (vd_now() < end) {
@@ -650,7 +649,7 @@ static int clock_tick(FIXTURE_DATA(held_exit) *self)
 	if (ret < 0)
 		return ret;
 	pfd = (struct pollfd){ .fd = self->clock };
-	if (poll(&pfd, 1, GIVE_UP / MS) != 1)
+	if (poll(&pfd, 1, VD_HANG / MS) != 1)
 		return -ETIMEDOUT;
 	return (pfd.revents & END) == END ? 0 : -EPROTO;
 }
@@ -682,7 +681,7 @@ static void shared(struct __test_metadata *_metadata,
 	check_end(_metadata, self, SERVER, SIGKILL);
 }
 
-TEST_F_TIMEOUT(held_exit, is_detected, 240)
+TEST_F(held_exit, is_detected)
 {
 	enum who who = variant->who;
 

@@ -334,7 +334,7 @@ int vd_sets(void)
 
 int vd_wait_sets(int want)
 {
-	int64_t end = vd_now() + 2 * SEC;
+	int64_t end = vd_now() + VD_HANG;
 	int n;
 
 	while ((n = vd_sets()) != want && vd_now() < end)
@@ -441,7 +441,7 @@ int vd_thread_state(pid_t pid, pid_t tid)
 
 bool vd_wait_asleep(pid_t pid, pid_t tid)
 {
-	int64_t end = vd_now() + 5 * SEC;
+	int64_t end = vd_now() + VD_HANG;
 	int in_a_row = 0;
 
 	/* Twice: the first time it may sleep in a page fault. */

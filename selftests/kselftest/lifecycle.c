@@ -2,7 +2,7 @@
 /* Shows the states of a set from CREATE to its end, as every request reports them. */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(life) {
 	struct vd_set s;
@@ -208,7 +208,7 @@ TEST_F(life, age)
 	vd_sleep_ms(50);
 	ASSERT_EQ(0, vd_status(self->s.primary, &b));
 	EXPECT_LE(50 * MS, b.out_age_ns - a.out_age_ns);
-	EXPECT_GT(10 * SEC, b.out_age_ns);
+	EXPECT_GT(VD_HANG, b.out_age_ns);
 }
 
 TEST_F(life, bound_once)

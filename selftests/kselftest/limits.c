@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include "memcg.h"
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define PARAMETERS	"/sys/module/vdiset/parameters/"
 #define NOBODY		65534
@@ -594,7 +594,7 @@ static long vmstat(const char *field)
 	return value;
 }
 
-TEST_F_TIMEOUT(limit, larger_than_memory, 240)
+TEST_F(limit, larger_than_memory)
 {
 	struct vd_set *s = &self->s[0];
 	long total = vd_meminfo("MemTotal") + vd_meminfo("SwapTotal");
@@ -671,7 +671,7 @@ FIXTURE_TEARDOWN(memcg)
 	vd_memcg_lose(&self->group);
 }
 
-TEST_F_TIMEOUT(memcg, request_fails_without_oom_kill, 60)
+TEST_F(memcg, request_fails_without_oom_kill)
 {
 	if (!self->server)
 		SKIP(return, "no memory controller in cgroup2");
@@ -695,7 +695,7 @@ static long touch(struct vd_party *me, long bytes, long unused)
 }
 
 /* The same for growth. A process that touches the area is not charged or killed. */
-TEST_F_TIMEOUT(memcg, growth, 60)
+TEST_F(memcg, growth)
 {
 	if (!self->server)
 		SKIP(return, "no memory controller in cgroup2");
@@ -709,9 +709,9 @@ TEST_F_TIMEOUT(memcg, growth, 60)
 	EXPECT_EQ(0, vd_party_call(self->server, grow, 4096, 0));
 }
 
-TEST_F_TIMEOUT(memcg, charge_ends_with_the_set, 60)
+TEST_F(memcg, charge_ends_with_the_set)
 {
-	int64_t end = vd_now() + 5 * SEC;
+	int64_t end = vd_now() + VD_HANG;
 
 	if (!self->server)
 		SKIP(return, "no memory controller in cgroup2");
@@ -740,7 +740,7 @@ static long eat(struct vd_party *me, long bytes, long unused)
 }
 
 /* A party that the OOM killer kills has died like any other. */
-TEST_F_TIMEOUT(memcg, killed_party, 60)
+TEST_F(memcg, killed_party)
 {
 	struct vd_party *client = vd_party_start("vd-secondary");
 	struct vd_sleeper *wait, *poll;
@@ -780,9 +780,9 @@ TEST_F_TIMEOUT(memcg, killed_party, 60)
 	EXPECT_EQ(VDISET_REASON_DIED, st.out_abort.reason);
 	EXPECT_EQ(VDISET_ROLE_SERVER, st.out_abort.by.role);
 	EXPECT_EQ(self->server->pid, st.out_abort.by.pid);
-	EXPECT_TRUE(vd_sleeper_join(wait, 5 * SEC));
+	EXPECT_TRUE(vd_sleeper_join(wait, VD_HANG));
 	EXPECT_EQ(-ECANCELED, wait->ret);
-	EXPECT_TRUE(vd_sleeper_join(poll, 5 * SEC));
+	EXPECT_TRUE(vd_sleeper_join(poll, VD_HANG));
 	EXPECT_EQ(POLLERR | POLLHUP, poll->ret);
 	EXPECT_EQ(0, vd_party_call(client, vd_p_close, 0, 0));
 	vd_party_kill(client);

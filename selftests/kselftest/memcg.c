@@ -66,7 +66,7 @@ int vd_memcg_make(struct vd_memcg *m, const char *name)
 
 int vd_memcg_remove(struct vd_memcg *m)
 {
-	int64_t end = vd_now() + 2 * SEC;
+	int64_t end = vd_now() + VD_HANG;
 	int ret = 0;
 
 	while (m->group[0] && (ret = rmdir(m->group) ? -errno : 0) == -EBUSY &&

@@ -7,7 +7,7 @@
 #include <setjmp.h>
 #include <sys/wait.h>
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define AREA	(16 * 4096UL)
 #define RW	(PROT_READ | PROT_WRITE)
@@ -31,7 +31,7 @@ static int in_child(int (*fn)(void *), void *arg)
 	int status;
 
 	if (!pid) {
-		alarm(10);
+		alarm(1200);
 		_exit(fn(arg));
 	}
 	if (waitpid(pid, &status, 0) != pid)

@@ -2,7 +2,7 @@
 /* Shows that a name is any 1 to 255 bytes except NUL, in every request. */
 #define _GNU_SOURCE
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(name) {
 	struct vd_set s;

@@ -50,7 +50,7 @@ struct vd_party *vd_party_start(const char *comm)
 		/* setuid() clears PDEATHSIG; then the party ends at EOF of its pipe */
 		close(in[1]);
 		close(out[0]);
-		alarm(120);
+		alarm(1200);
 		party_main(p, in[0], out[1]);
 	}
 	p->pid = pid;
@@ -82,7 +82,7 @@ long vd_party_call(struct vd_party *p, vd_fn fn, long a, long b)
 {
 	int ret = vd_party_post(p, fn, a, b);
 
-	return ret ? ret : vd_party_finish(p, LONG_WAIT);
+	return ret ? ret : vd_party_finish(p, VD_HANG);
 }
 
 static void print_file(pid_t pid, const char *file)
@@ -117,7 +117,7 @@ static void lament(const struct vd_party *p)
 
 int vd_party_reap(struct vd_party *p)
 {
-	int64_t end = vd_now() + LONG_WAIT;
+	int64_t end = vd_now() + VD_HANG;
 	int status = -1;
 
 	while (!p->reaped) {
@@ -280,7 +280,7 @@ struct vd_sleeper *vd_party_sleep(struct vd_party *p, enum vd_sleep kind,
 {
 	long n = vd_party_call(p, vd_p_sleeper, kind, index);
 
-	if (n < 0 || !vd_wait_word(&p->sleeper[n].tid, 1, 5 * SEC) ||
+	if (n < 0 || !vd_wait_word(&p->sleeper[n].tid, 1, VD_HANG) ||
 	    !vd_wait_asleep(p->pid, p->sleeper[n].tid))
 		return NULL;
 	return &p->sleeper[n];

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include <sys/epoll.h>
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define ALL	(POLLIN | POLLOUT | POLLPRI | POLLRDHUP)
 #define END	(POLLERR | POLLHUP)

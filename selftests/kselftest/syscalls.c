@@ -7,7 +7,7 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include "traffic.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(syscalls) {
 	int unused;
@@ -76,7 +76,7 @@ static long count_syscalls(pid_t pid, int *status)
 	return -1;
 }
 
-TEST_F_TIMEOUT(syscalls, per_command, 120)
+TEST_F(syscalls, per_command)
 {
 	struct vd_run *run = vd_shared(sizeof(*run));
 	int status = -1;

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "traffic.h"
 
-#define DEADLINE	(30 * SEC)
+#define DEADLINE	VD_HANG
 
 uint64_t vd_area_bytes(const struct vd_traffic *t)
 {
@@ -349,7 +349,7 @@ int vd_traffic_run(const struct vd_traffic *t, struct vd_run *run)
 	for (i = 0; i < t->devices; i++)
 		pthread_create(&worker[i].thread, NULL, vd_client_worker, &worker[i]);
 	if (!ret)
-		ret = vd_party_finish(server, 600 * SEC);
+		ret = vd_party_finish(server, 5 * VD_HANG);
 	for (i = 0; i < t->devices; i++) {
 		pthread_join(worker[i].thread, NULL);
 		if (!ret)

@@ -12,7 +12,7 @@
  */
 #define _GNU_SOURCE
 #include "traffic.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define DEVICES		16
 #define MAX_BYTES	(256 * KIB)
@@ -160,7 +160,7 @@ static void *server_flow(void *arg)
 		if (!ret && is_time(f, true))
 			ret = vd_abort(f->set, VDISET_REASON_SIGNAL, 1, "s");
 		if (!ret)
-			ret = vd_get(f->dev, &c, f->s->spins, LONG_WAIT);
+			ret = vd_get(f->dev, &c, f->s->spins, VD_HANG);
 		while (!ret) {
 			ret = take_one(f, slots, &c);
 			if (!ret)
@@ -221,7 +221,7 @@ static void *client_flow(void *arg)
 	do {
 		unsigned int n = 0, most = 1 + next(&f->rng) % f->s->inflight;
 
-		ret = vd_get(f->dev, &c, f->s->spins, LONG_WAIT);
+		ret = vd_get(f->dev, &c, f->s->spins, VD_HANG);
 		while (!ret) {
 			ret = check_one(f, &c, &done[n]);
 			if (ret || ++n == most)
@@ -357,7 +357,7 @@ static int run_session(const struct session *s, uint64_t *moved)
 	if (!ret)
 		ret = run_flows(s, set, dev, area, client_flow, flow);
 	if (!ret)
-		ret = vd_party_finish(server, 60 * SEC);
+		ret = vd_party_finish(server, VD_HANG);
 	for (i = 0; !ret && i < DEVICES; i++) {
 		ret = compare(s, i, &flow[i]);
 		if (ret)
@@ -428,7 +428,7 @@ static bool is_flat(const struct memory *was, const struct memory *is)
 /* Freed pages may remain on per-CPU lists or wait for RCU for a moment. */
 static void weigh_at_rest(const struct memory *was, struct memory *is)
 {
-	int64_t end = vd_now() + 5 * SEC;
+	int64_t end = vd_now() + VD_HANG;
 
 	do {
 		weigh(is);

@@ -8,7 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "fixture.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
 #define POINTS		DEBUGFS "fail_function/"
@@ -254,7 +254,7 @@ static int fail_in_steps(const struct point *point)
 	return failed;
 }
 
-TEST_F_TIMEOUT(faults, every_function, 300)
+TEST_F(faults, every_function)
 {
 	unsigned int i;
 	int ret;

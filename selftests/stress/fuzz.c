@@ -26,7 +26,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include "vdiset_test.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define MAX_WORKERS	16
 #define MAX_THREADS	16

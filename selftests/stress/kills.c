@@ -18,13 +18,11 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "kills.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define WORKERS		8
 #define END		(POLLERR | POLLHUP)
 
-/* Longer than any wait on a busy machine; debug kernels may stall. */
-#define BOUND_NS	((vd_slowness() > 1 ? 60 : 20) * SEC)
 #define FINALE_CODE	4242
 
 static const char *const way_name[N_WAYS] = {
@@ -311,7 +309,7 @@ static void do_end(struct course *c, struct end *e)
 	struct actor *a = &c->r->actor[e->who];
 
 	if (e->way == OOM_KILL && !c->reaped[e->who] &&
-	    !vd_wait_word(&a->charged, 1, BOUND_NS))
+	    !vd_wait_word(&a->charged, 1, VD_HANG))
 		bad(c, "%s is not in its cgroup", who_name(e->who));
 	e->hit = atomic_load(&a->stage);
 	if (e->way == STOP_KILL && !c->reaped[e->who]) {
@@ -332,7 +330,7 @@ static void do_end(struct course *c, struct end *e)
 static bool obeyed(struct course *c, int who)
 {
 	struct actor *a = &c->r->actor[who];
-	int64_t end = vd_now() + BOUND_NS;
+	int64_t end = vd_now() + VD_HANG;
 
 	while (!atomic_load(&a->ended) && !reap(c, who, 0)) {
 		if (vd_now() > end)
@@ -349,7 +347,7 @@ static bool obeyed(struct course *c, int who)
 static void must_be_over(struct course *c, const struct end *e, bool bound)
 {
 	struct actor *a = &c->r->actor[e->who];
-	int64_t end = vd_now() + (e->way == EXEC ? BOUND_NS : 0);
+	int64_t end = vd_now() + (e->way == EXEC ? VD_HANG : 0);
 
 	if (!bound || c->obs < 0)
 		return;
@@ -371,7 +369,7 @@ static void settle(struct course *c, const struct end *e, bool bound)
 	case STOP_KILL:
 	case OOM_KILL:
 	case EXIT:
-		if (!reap(c, e->who, BOUND_NS)) {
+		if (!reap(c, e->who, VD_HANG)) {
 			bad(c, "%s does not exit", who_name(e->who));
 			return;
 		}
@@ -437,7 +435,7 @@ static bool is_executed(pid_t pid)
 /* The checks need an observer: wait until the set exists. */
 static void must_observe(struct course *c)
 {
-	int64_t end = vd_now() + BOUND_NS;
+	int64_t end = vd_now() + VD_HANG;
 
 	while (c->obs < 0 && !reap(c, PRIMARY, 0) &&
 	       !is_executed(c->r->actor[PRIMARY].pid)) {
@@ -454,7 +452,7 @@ static void must_observe(struct course *c)
 static void finale(struct course *c)
 {
 	struct round *r = c->r;
-	int64_t end = vd_now() + BOUND_NS;
+	int64_t end = vd_now() + VD_HANG;
 
 	must_observe(c);
 	if (c->obs >= 0 && !is_over(c) && (r->seed & 1 << 7 || anybody_missing(r)))
@@ -505,7 +503,7 @@ static void gather(struct course *c)
 	for (i = 0; i < actors(r); i++) {
 		struct actor *a = &r->actor[i];
 
-		if (was_executed(r, i) || reap(c, i, BOUND_NS))
+		if (was_executed(r, i) || reap(c, i, VD_HANG))
 			continue;
 		bad(c, "%s (pid %d) hangs: stage %s, bound %d, leaving %d, state of its thread %c",
 		    who_name(i), a->pid, stage_name[atomic_load(&a->stage)],
@@ -592,9 +590,6 @@ static void note_time(struct course *c, int who,
 	for (i = 0; i < r->n_ends; i++)
 		if (r->actor[r->end[i].who].pid == (pid_t)rec->by.pid)
 			took = r->actor[who].when - r->end[i].t;
-	if (took > BOUND_NS)
-		bad(c, "%s returned after %lld ms", who_name(who),
-		    (long long)(took / MS));
 	us = took / 1000;
 	i = atomic_load(&total->worst_us);
 	while (us > i && !atomic_compare_exchange_weak(&total->worst_us, &i, us))
@@ -643,7 +638,7 @@ static bool is_gone(pid_t pid)
 static bool child_was_killed(struct course *c, int who)
 {
 	struct actor *a = &c->r->actor[who];
-	int64_t end = vd_now() + BOUND_NS;
+	int64_t end = vd_now() + VD_HANG;
 
 	while (has_end(c->r, who, OOM_KILL) && !atomic_load(&a->child_done) &&
 	       vd_now() < end) {
@@ -663,7 +658,7 @@ static void check_child(struct course *c, int who, int wanted)
 		return;
 	if (child_was_killed(c, who))
 		return;
-	if (!vd_wait_word(&a->child_done, 1, BOUND_NS))
+	if (!vd_wait_word(&a->child_done, 1, VD_HANG))
 		bad(c, "the forked child of %s still polls", who_name(who));
 	else if ((a->child_ret & END) != wanted &&
 		 !has_end(c->r, who, CLOSE))
@@ -677,7 +672,7 @@ static void check_holder(struct course *c, int wanted)
 
 	if (!r->holder_pid || !atomic_load(&r->holder_got))
 		return;
-	if (!vd_wait_word(&r->holder_done, 1, BOUND_NS))
+	if (!vd_wait_word(&r->holder_done, 1, VD_HANG))
 		bad(c, "the receiver of the file still polls");
 	else if ((r->holder_ret & END) != wanted)
 		bad(c, "the receiver of the file: events %#x", r->holder_ret);
@@ -747,7 +742,7 @@ static void count_ends(const struct round *r)
 static void sweep(struct course *c)
 {
 	struct round *r = c->r;
-	int64_t end = vd_now() + BOUND_NS;
+	int64_t end = vd_now() + VD_HANG;
 	unsigned int i;
 	pid_t pid;
 
@@ -840,7 +835,7 @@ static void __attribute__((constructor(101))) sleeper(void)
 {
 	if (!getenv("VDISET_TEST_SLEEPER"))
 		return;
-	alarm(60);
+	alarm(1200);
 	for (;;)
 		pause();
 }

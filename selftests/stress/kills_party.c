@@ -147,7 +147,7 @@ static void *extra_main(void *arg)
 
 static void child_main(void)
 {
-	alarm(200);
+	alarm(1200);
 	/* the OOM killer must kill the parent, not this child */
 	vd_write_file("/proc/self/oom_score_adj", "-1000");
 	if (me->child_exits) {
@@ -516,7 +516,7 @@ pid_t actor_start(struct round *r, int index)
 		_exit(1);
 	setpgid(0, 0);
 	prctl(PR_SET_NAME, comm[index > SECONDARY ? SECONDARY : index]);
-	alarm(120);
+	alarm(1200);
 	round_ = r;
 	who = index;
 	me = &r->actor[index];
@@ -563,7 +563,7 @@ pid_t holder_start(struct round *r)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "k-holder");
-	alarm(120);
+	alarm(1200);
 	close(r->socket[0]);
 	pfd.fd = receive_fd(r->socket[1]);
 	if (pfd.fd < 0)
