@@ -312,6 +312,7 @@ static void test_strict(void **state)
 		{ "\"xxh3\":\"ffff", "\"xxh3\":\"FFFF", "bad one" },
 	};
 	struct place *place = *state;
+	struct json_object *document;
 	struct manifest m, back;
 	const char *why;
 	char body[4096], *end;
@@ -321,9 +322,11 @@ static void test_strict(void **state)
 	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 	manifest_free(&m);
 	/* without spaces, which makes the patterns independent of json-c */
-	snprintf(body, sizeof(body), "%s", json_object_to_json_string_ext(
-		 json_tokener_parse(get_text(place)), JSON_C_TO_STRING_PLAIN |
-		 JSON_C_TO_STRING_NOSLASHESCAPE));
+	document = json_tokener_parse(get_text(place));
+	snprintf(body, sizeof(body), "%s",
+		 json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN |
+						JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(document);
 	end = strstr(body, ",\"manifest_xxh3\"");
 	assert_non_null(end);
 	*end = '\0';
