@@ -17,7 +17,7 @@
 
 #define MAX_RULES	1024
 /* Time-out of a test in seconds; on a busy host some take a minute. */
-#define LIMIT		240
+#define LIMIT		1200
 
 static struct cf_rule rules[MAX_RULES];
 static unsigned int count;
