@@ -74,7 +74,7 @@ round_trip() { # CLIENT BYTES DEVICES [WORD...]
 tests+=(sdk_exported_symbols)
 sdk_exported_symbols() {
 	nm -D --defined-only "$root/build/libvdi/libsqlvdi.so" | awk '{ print $3 }' | LC_ALL=C sort > symbols
-	expect "symbols" diff "$root/libvdi/sqlvdi.symbols" symbols
+	expect "symbols" diff "$root/libvdi/sdk/sqlvdi.symbols" symbols
 	is "name of the library" libsqlvdi.so \
 		"$(readelf -d "$root/build/libvdi/libsqlvdi.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
 	expect "no C++ library" test -z "$(readelf -d "$root/build/libvdi/libsqlvdi.so" | grep 'NEEDED.*stdc')"
