@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "../alloc.h"
-#include "../area.h"
+#include "alloc.h"
+#include "area.h"
 
 #define KIB	1024U
 #define MAX	4096

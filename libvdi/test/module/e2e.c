@@ -31,8 +31,8 @@
 #include <libvdi.h>
 #include <linux/vdiset.h>
 
-#include "../channel.h"
-#include "../client.h"
+#include "channel.h"
+#include "client.h"
 
 #define KIB	1024U
 #define MIB	(1024U * KIB)

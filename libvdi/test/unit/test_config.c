@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "../config.h"
+#include "config.h"
 
 static bool request_ok(const struct vdiset_config *config)
 {

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "../lock.h"
+#include "lock.h"
 
 #define THREADS	8
 #define ROUNDS	20000

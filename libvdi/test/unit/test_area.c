@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "../area.h"
+#include "area.h"
 
 #define PAGE	4096U
 #define MIB	(1U << 20)

@@ -13,7 +13,7 @@
 
 #include <libvdi.h>
 
-#include "../names.h"
+#include "names.h"
 
 static void test_sets(void **state)
 {

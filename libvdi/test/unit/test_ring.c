@@ -18,7 +18,7 @@
 
 #include <vditypes.h>
 
-#include "../ring.h"
+#include "ring.h"
 
 /* Both sides of a device in ordinary memory. */
 struct pair {
