@@ -2,7 +2,8 @@
 /*
  * server.c - the server's side: sets, buffers
  *
- * Devices and commands are in device.c, the completion agent in agent.c.
+ * Devices and commands are in server_device.c, the completion agent in
+ * server_agent.c.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * server.h - the server's set and devices, shared by server.c, device.c and
- * agent.c
+ * server.h - the server's set and devices, shared by server.c,
+ * server_device.c and server_agent.c
  *
  * Locks, in this order; completion routines run with agent, and where a close
  * calls back what was outstanding, with set.life:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * device.c - the server's devices: opening, sending, completing, closing
+ * server_device.c - the server's devices: opening, sending, completing, closing
  *
  * The server's part of IO-ERROR is here; the whole is told in client.c.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * agent.c - the server's completion agent
+ * server_agent.c - the server's completion agent
  */
 #include <errno.h>
 
