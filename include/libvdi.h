@@ -266,7 +266,7 @@ int vdi_client_close(struct vdi_client *client);
  * 4096, or what the environment variable VDI_SPIN says. An extension.
  *   VD_E_INVALID  more than 16777216 (1 << 24)
  */
-int vdi_client_set_spin(struct vdi_client *client, unsigned int looks);
+int vdi_client_set_spin(struct vdi_client *client, unsigned int iterations);
 /*
  * Whether (not 0) buffers are locked in memory when they are mapped, as by
  * mlock(2): then they cannot be swapped out, and touching one is no page fault.
@@ -472,7 +472,7 @@ int vdi_server_close(struct vdi_server *server);
  * The agent's looks before it sleeps, as vdi_client_set_spin(); for sets opened
  * from then on. An extension.
  */
-int vdi_server_set_spin(struct vdi_server *server, unsigned int looks);
+int vdi_server_set_spin(struct vdi_server *server, unsigned int iterations);
 /* As vdi_client_set_lock(); to be called before EndConfiguration. An extension. */
 int vdi_server_set_lock(struct vdi_server *server, int lock);
 int vdi_server_fd(const struct vdi_server *server);

@@ -116,11 +116,11 @@ int vdi_channel_open(struct vdi_set *set, const char *name,
  * A forked child has the descriptor, but not the mappings of the rings; what
  * it mapped since may be at their addresses.
  */
-void vdi_channel_release(struct vdi_channel *ch, bool foreign)
+void vdi_channel_release(struct vdi_channel *ch, bool forked)
 {
-	if (ch->ro && !foreign)
+	if (ch->ro && !forked)
 		munmap(ch->ro, ch->ro_size);
-	if (ch->rw && !foreign)
+	if (ch->rw && !forked)
 		munmap(ch->rw, ch->rw_size);
 	if (ch->fd >= 0)
 		close(ch->fd);

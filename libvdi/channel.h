@@ -25,7 +25,7 @@ struct vdi_channel {
 
 int vdi_channel_open(struct vdi_set *set, const char *name,
 		     struct vdi_channel *ch);
-void vdi_channel_release(struct vdi_channel *ch, bool foreign);
+void vdi_channel_release(struct vdi_channel *ch, bool forked);
 
 uint64_t vdi_channel_area_size(const struct vdi_channel *ch);
 void vdi_channel_kick(const struct vdi_channel *ch);
@@ -51,15 +51,15 @@ static inline int vdi_channel_wait(const struct vdi_channel *ch, uint32_t flags,
  */
 static inline bool vdi_channel_must_kick(struct vdi_channel *ch)
 {
-	uint32_t episode = vdi_ring_wants_kick(&ch->ring);
+	uint32_t sleep_seq = vdi_ring_wants_kick(&ch->ring);
 
-	if (episode)
-		vdi_ring_was_kicked(&ch->ring, episode);
-	return episode;
+	if (sleep_seq)
+		vdi_ring_was_kicked(&ch->ring, sleep_seq);
+	return sleep_seq;
 }
 
 /* After something was published: kick the peer if it sleeps. From any thread. */
-static inline void vdi_channel_tell(struct vdi_channel *ch)
+static inline void vdi_channel_notify(struct vdi_channel *ch)
 {
 	vdi_ring_barrier();	/* (C) */
 	if (vdi_channel_must_kick(ch))

@@ -60,7 +60,7 @@ void vdi_client_free(struct vdi_client *client)
 	if (!client)
 		return;
 	vdi_client_close(client);
-	vdi_client_free_dead(client);
+	vdi_client_free_retired(client);
 	vdi_set_fini(&client->set);
 	pthread_mutex_destroy(&client->lock);
 	free(client);
@@ -401,18 +401,18 @@ int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
  * The file has left the set, which has woken whoever slept in a call: wait for
  * the calls to end, then take away what they used.
  */
-static void release(struct vdi_client *client, bool foreign)
+static void release(struct vdi_client *client, bool forked)
 {
 	int i;
 
-	if (!foreign)
+	if (!forked)
 		vdi_gate_close(&client->set.gate);
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
 		if (client->devices[i])
-			vdi_client_device_bury(client->devices[i], foreign);
+			vdi_client_device_retire(client->devices[i], forked);
 		client->devices[i] = NULL;
 	}
-	if (foreign)
+	if (forked)
 		pthread_mutex_init(&client->lock, NULL);
 	client->stops = 0;
 	client->configured = false;
@@ -446,7 +446,7 @@ int vdi_client_close(struct vdi_client *client)
 
 	if (!client)
 		return VD_E_INVALID;
-	if (vdi_set_foreign(&client->set)) {
+	if (vdi_set_forked(&client->set)) {
 		release(client, true);
 		return VD_E_PROTOCOL;
 	}
@@ -467,11 +467,11 @@ int vdi_client_set_lock(struct vdi_client *client, int lock)
 	return NOERROR;
 }
 
-int vdi_client_set_spin(struct vdi_client *client, unsigned int looks)
+int vdi_client_set_spin(struct vdi_client *client, unsigned int iterations)
 {
 	if (!client)
 		return VD_E_INVALID;
-	return vdi_set_set_spin(&client->set, looks);
+	return vdi_set_set_spin(&client->set, iterations);
 }
 
 int vdi_client_fd(const struct vdi_client *client)

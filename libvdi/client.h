@@ -27,14 +27,14 @@
 struct vdi_slot {
 	struct VDC_Command cmd;		/* first, see slot_of() */
 	uint32_t code;
-	uint32_t most;			/* see vdi_command_most() */
+	uint32_t max_bytes;		/* see vdi_command_max_bytes() */
 	bool held;
 } __attribute__((aligned(64)));
 
 struct vdi_client_device {
 	struct vdi_client *client;
-	struct vdi_client_device *next;	/* when dead */
-	struct vdi_gate gate;		/* closed for good when dead */
+	struct vdi_client_device *next;	/* when retired */
+	struct vdi_gate gate;		/* closed for good when retired */
 	struct vdi_channel ch;
 	struct vdi_ring_limits limits;
 	uint32_t prefix;
@@ -44,16 +44,16 @@ struct vdi_client_device {
 
 	/* of that thread */
 	struct vdi_spin spin;
-	uint32_t episode;
-	bool owed;			/* completions the server was not told of */
+	uint32_t sleep_seq;
+	bool pending_kick;		/* completions without a kick so far */
 	bool closed;			/* VD_E_CLOSE was given */
-	bool clear_waits;		/* ClearError is held back */
+	bool clear_held_back;		/* ClearError is held back */
 	struct vdiset_command clear;
 
 	struct vdi_lock lock;		/* completing, and what follows */
 	struct vdi_window window;
 	bool in_error;
-	bool wanted_idle;		/* wake who waits for held to be 0 */
+	bool idle_waiter;		/* a thread waits for held to be 0 */
 	uint32_t held;
 	struct vdi_slot slots[];	/* by tag */
 };
@@ -72,7 +72,7 @@ struct vdi_client {
 	bool configured;
 	struct vdiset_config config;
 	struct vdi_client_device *devices[VDISET_MAX_DEVICES];
-	struct vdi_client_device *dead;	/* those of the set before */
+	struct vdi_client_device *retired;	/* those of the set before */
 
 	/* this client's abort of a set that had terminated: see give_up() */
 	struct vdi_abort_info own_abort;
@@ -84,8 +84,8 @@ int vdi_client_violation(struct vdi_client *client, const char *text);
 void vdi_client_abort(struct vdi_client *client, const char *text);
 bool vdi_client_configured(const struct vdi_client *client);
 
-void vdi_client_device_bury(struct vdi_client_device *device, bool foreign);
-void vdi_client_free_dead(struct vdi_client *client);
+void vdi_client_device_retire(struct vdi_client_device *device, bool forked);
+void vdi_client_free_retired(struct vdi_client *client);
 
 static inline uint32_t vdi_client_stops(const struct vdi_client *client)
 {

@@ -59,30 +59,30 @@ static struct vdi_client_device *new_device(struct vdi_client *client,
  * Devices of a set that was closed are kept until there are others, so that a
  * thread that did not notice is answered, and not met by freed memory.
  */
-void vdi_client_free_dead(struct vdi_client *client)
+void vdi_client_free_retired(struct vdi_client *client)
 {
 	struct vdi_client_device *device;
 
-	while ((device = client->dead)) {
-		client->dead = device->next;
+	while ((device = client->retired)) {
+		client->retired = device->next;
 		free(device);
 	}
 }
 
 /* In a forked child, gate and locks are what threads of the parent left. */
-void vdi_client_device_bury(struct vdi_client_device *device, bool foreign)
+void vdi_client_device_retire(struct vdi_client_device *device, bool forked)
 {
 	struct vdi_client *client = device->client;
 
-	if (foreign) {
+	if (forked) {
 		vdi_gate_init(&device->gate);
 		vdi_lock_init(&device->lock);
 	} else {
 		vdi_gate_close(&device->gate);
 	}
-	vdi_channel_release(&device->ch, foreign);
-	device->next = client->dead;
-	client->dead = device;
+	vdi_channel_release(&device->ch, forked);
+	device->next = client->retired;
+	client->retired = device;
 }
 
 /* With the lock held. */
@@ -98,7 +98,7 @@ static int open_device(struct vdi_client *client, const char *name,
 	*out = new_device(client, &ch);
 	if (*out && !client->devices[ch.index]) {
 		client->devices[ch.index] = *out;
-		vdi_client_free_dead(client);
+		vdi_client_free_retired(client);
 		return NOERROR;
 	}
 	if (*out)
@@ -180,27 +180,27 @@ static void set_held(struct vdi_client_device *device, uint32_t held)
 }
 
 /* The getting thread sleeps in wait_for_idle(), or is about to. */
-static VDI_SELDOM void wake_idle(struct vdi_client_device *device)
+static VDI_COLD void wake_idle(struct vdi_client_device *device)
 {
-	device->wanted_idle = false;
+	device->idle_waiter = false;
 	vdi_futex_wake(&device->held);
 }
 
 /* IO-ERROR begins or ends. With the lock held, before it can be seen. */
-static VDI_SELDOM void note_error(struct vdi_client_device *device,
-				  const struct vdi_slot *slot, uint32_t code,
-				  uint64_t bytes)
+static VDI_COLD void note_error(struct vdi_client_device *device,
+				const struct vdi_slot *slot, uint32_t code,
+				uint64_t bytes)
 {
-	if (vdi_completion_is_error(slot->code, slot->most, code, bytes))
+	if (vdi_completion_is_error(slot->code, slot->max_bytes, code, bytes))
 		device->in_error = true;
 	else if (slot->code == VDC_ClearError)
 		device->in_error = false;
 }
 
 /* This one cannot be completed, so none of the @count before it is. */
-static VDI_SELDOM int refuse(struct vdi_client_device *device,
-			     const struct vdi_completion *done,
-			     unsigned int count, bool in_error)
+static VDI_COLD int roll_back(struct vdi_client_device *device,
+			      const struct vdi_completion *done,
+			      unsigned int count, bool in_error)
 {
 	const char *wrong = "this is not a command held from this device";
 	uint32_t tag;
@@ -242,9 +242,9 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 		};
 
 		if (vdi_unlikely(!holds(device, done->cmd, &entry.tag) ||
-				 done->bytes > slot->most))
-			return refuse(device, done, staged - ring->staged,
-				      in_error);
+				 done->bytes > slot->max_bytes))
+			return roll_back(device, done, staged - ring->staged,
+					 in_error);
 		slot->held = false;
 		if (vdi_command_has_data(slot->code))
 			bytes += done->bytes;
@@ -255,7 +255,7 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 	}
 	ring->staged = staged;
 	set_held(device, device->held - count);
-	if (vdi_unlikely(device->wanted_idle && !device->held))
+	if (vdi_unlikely(device->idle_waiter && !device->held))
 		wake_idle(device);
 	vdi_ring_count(ring, count, bytes);
 	vdi_ring_publish(ring);
@@ -282,7 +282,7 @@ static inline bool may_go_on(const struct vdi_client_device *device)
 }
 
 /* If there is: what. A client that is being closed may still complete. */
-static VDI_SELDOM int may_complete(struct vdi_client_device *device)
+static VDI_COLD int may_complete(struct vdi_client_device *device)
 {
 	struct vdi_client *client = device->client;
 
@@ -293,7 +293,7 @@ static VDI_SELDOM int may_complete(struct vdi_client_device *device)
 	return NOERROR;
 }
 
-static VDI_SELDOM int may_get(struct vdi_client_device *device)
+static VDI_COLD int may_get(struct vdi_client_device *device)
 {
 	struct vdi_client *client = device->client;
 
@@ -333,7 +333,7 @@ int vdi_client_complete_commands(struct vdi_client_device *device,
 	if (!code)
 		code = complete_commands(device, done, count);
 	if (!code)
-		vdi_channel_tell(&device->ch);
+		vdi_channel_notify(&device->ch);
 	vdi_gate_leave(&device->gate);
 	return code;
 }
@@ -357,12 +357,12 @@ int vdi_client_complete_command(struct vdi_client_device *device,
 /* ---------------------------------------------------------------- getting */
 
 /* Tell the server what it was not told yet: the thread goes on to other things. */
-static void tell_owed(struct vdi_client_device *device)
+static void notify_pending(struct vdi_client_device *device)
 {
-	if (!device->owed)
+	if (!device->pending_kick)
 		return;
-	device->owed = false;
-	vdi_channel_tell(&device->ch);
+	device->pending_kick = false;
+	vdi_channel_notify(&device->ch);
 }
 
 /*
@@ -370,9 +370,9 @@ static void tell_owed(struct vdi_client_device *device)
  * no longer execute commands: the set is aborted, and the call tells why. Mapping
  * takes time, and more so where pages are locked: not before the server was told.
  */
-static VDI_SELDOM int find_new_buffer(struct vdi_client_device *device,
-				      const struct vdiset_command *cmd,
-				      uint8_t **buffer)
+static VDI_COLD int find_new_buffer(struct vdi_client_device *device,
+				    const struct vdiset_command *cmd,
+				    uint8_t **buffer)
 {
 	uint64_t area_size = vdi_channel_area_size(&device->ch);
 	struct vdi_client *client = device->client;
@@ -382,7 +382,7 @@ static VDI_SELDOM int find_new_buffer(struct vdi_client_device *device,
 
 	if (vdi_area_size(&set->area) >= area_size)
 		return NOERROR;
-	tell_owed(device);
+	notify_pending(device);
 	code = vdi_set_map_area(set, area_size, why);
 	if (code) {
 		snprintf(text, sizeof(text), "the client %.*s",
@@ -436,10 +436,10 @@ static inline int check(struct vdi_client_device *device,
 /* With the lock held; the command was checked. The caller counts it. */
 static inline struct VDC_Command *hold(struct vdi_slot *slot,
 				       const struct vdiset_command *cmd,
-				       uint32_t most, uint8_t *buffer)
+				       uint32_t max_bytes, uint8_t *buffer)
 {
 	slot->code = cmd->code;
-	slot->most = most;
+	slot->max_bytes = max_bytes;
 	slot->held = true;
 	slot->cmd.commandCode = cmd->code;
 	slot->cmd.size = cmd->size;
@@ -459,7 +459,7 @@ static int drop_or_hold_back(struct vdi_client_device *device,
 
 	if (cmd->code == VDC_ClearError) {
 		device->clear = *cmd;
-		device->clear_waits = true;
+		device->clear_held_back = true;
 		return NOTHING;
 	}
 	if (vdi_ring_stage_completion(&device->ch.ring, &done)) {
@@ -469,14 +469,14 @@ static int drop_or_hold_back(struct vdi_client_device *device,
 	vdi_ring_count(&device->ch.ring, 1, 0);
 	vdi_ring_release(&device->ch.ring);
 	vdi_ring_publish(&device->ch.ring);
-	device->owed = true;
+	device->pending_kick = true;
 	return NOTHING;
 }
 
 /* Any command. With the lock held. */
-static VDI_SELDOM int accept(struct vdi_client_device *device,
-			     const struct vdiset_command *cmd,
-			     struct VDC_Command **out)
+static VDI_COLD int accept(struct vdi_client_device *device,
+			   const struct vdiset_command *cmd,
+			   struct VDC_Command **out)
 {
 	const char *wrong;
 	uint8_t *buffer;
@@ -492,7 +492,7 @@ static VDI_SELDOM int accept(struct vdi_client_device *device,
 	if (device->in_error)
 		return drop_or_hold_back(device, cmd);
 	*out = hold(&device->slots[cmd->tag], cmd,
-		    vdi_command_most(cmd->code, cmd->size), buffer);
+		    vdi_command_max_bytes(cmd->code, cmd->size), buffer);
 	return NOERROR;
 }
 
@@ -505,21 +505,21 @@ static int deliver_clear(struct vdi_client_device *device,
 	*out = hold(&device->slots[device->clear.tag], &device->clear,
 		    UINT32_MAX, NULL);
 	set_held(device, 1);
-	device->clear_waits = false;
+	device->clear_held_back = false;
 	return NOERROR;
 }
 
 /*
  * need_wakeup is set when the ring was found empty, and cleared when something
- * was taken from it, so that each such stretch is one episode. It stays set
+ * was taken from it: each such stretch has one sleep number. It stays set
  * after a time-out: the caller may poll(2) then.
  */
 static void set_wakeup(struct vdi_client_device *device)
 {
 	if (vdi_ring_own_wakeup(&device->ch.ring))
 		return;
-	device->episode = vdi_ring_next_episode(device->episode);
-	vdi_ring_set_wakeup(&device->ch.ring, device->episode);
+	device->sleep_seq = vdi_ring_next_sleep_seq(device->sleep_seq);
+	vdi_ring_set_wakeup(&device->ch.ring, device->sleep_seq);
 }
 
 static void clear_wakeup(struct vdi_client_device *device)
@@ -531,7 +531,7 @@ static void clear_wakeup(struct vdi_client_device *device)
 /* Is there anything to take, as far as it can be seen without the lock? */
 static bool pending(const struct vdi_client_device *device)
 {
-	return device->clear_waits || vdi_ring_ready(&device->ch.ring);
+	return device->clear_held_back || vdi_ring_ready(&device->ch.ring);
 }
 
 /*
@@ -575,10 +575,10 @@ static VDI_LOOP unsigned int fetch_plain(struct vdi_client_device *device,
 }
 
 /* The rest of @n commands, of which that is the first. */
-static VDI_SELDOM int fetch_others(struct vdi_client_device *device,
-				   struct VDC_Command **cmds, unsigned int max,
-				   struct vdiset_command *cmd, uint32_t n,
-				   unsigned int *taken)
+static VDI_COLD int fetch_others(struct vdi_client_device *device,
+				 struct VDC_Command **cmds, unsigned int max,
+				 struct vdiset_command *cmd, uint32_t n,
+				 unsigned int *taken)
 {
 	int code;
 
@@ -587,7 +587,7 @@ static VDI_SELDOM int fetch_others(struct vdi_client_device *device,
 		if (code == NOERROR) {
 			if (++*taken == max)
 				break;
-		} else if (code != NOTHING || device->clear_waits) {
+		} else if (code != NOTHING || device->clear_held_back) {
 			break;
 		}
 		if (!--n)
@@ -614,7 +614,7 @@ static inline int fetch(struct vdi_client_device *device,
 	int code = NOERROR;
 	uint32_t n;
 
-	if (vdi_unlikely(vdi_ring_look(ring, &n) == VDI_RING_BROKEN))
+	if (vdi_unlikely(vdi_ring_available(ring, &n) == VDI_RING_BROKEN))
 		return vdi_client_violation(device->client, "the server's tail "
 					    "of commands is impossible");
 	if (!n)
@@ -640,9 +640,9 @@ static inline int next_commands(struct vdi_client_device *device,
 	int code;
 
 	vdi_lock(&device->lock);
-	code = device->clear_waits ? NOTHING : fetch(device, cmds, max, &n);
+	code = device->clear_held_back ? NOTHING : fetch(device, cmds, max, &n);
 	if (vdi_unlikely((code == NOERROR || code == NOTHING) && !n &&
-			 device->clear_waits && !deliver_clear(device, cmds)))
+			 device->clear_held_back && !deliver_clear(device, cmds)))
 		n = 1;
 	vdi_unlock(&device->lock);
 	if (vdi_unlikely(code != NOERROR && code != NOTHING))
@@ -654,16 +654,16 @@ static inline int next_commands(struct vdi_client_device *device,
 }
 
 /* Something happened that ends a wait without a command? */
-static bool over(const struct vdi_client_device *device)
+static bool ended(const struct vdi_client_device *device)
 {
 	return vdi_channel_aborted(&device->ch) ||
 	       vdi_channel_closed(&device->ch);
 }
 
-static bool spin(struct vdi_client_device *device, uint32_t looks)
+static bool spin(struct vdi_client_device *device, uint32_t iterations)
 {
-	while (looks--) {
-		if (vdi_ring_ready(&device->ch.ring) || over(device)) {
+	while (iterations--) {
+		if (vdi_ring_ready(&device->ch.ring) || ended(device)) {
 			vdi_spin_won(&device->spin);
 			return true;
 		}
@@ -692,7 +692,7 @@ static int wait_for_idle(struct vdi_client_device *device,
 		left = HOLD_TICK_NS;
 	vdi_lock(&device->lock);
 	held = device->held;
-	device->wanted_idle = held;
+	device->idle_waiter = held;
 	vdi_unlock(&device->lock);
 	if (held)
 		vdi_futex_wait(&device->held, held, left);
@@ -707,15 +707,15 @@ static int sleep_for_command(struct vdi_client_device *device,
 	int err;
 
 	set_wakeup(device);
-	vdi_ring_barrier();	/* (D), and (C) for what is owed */
+	vdi_ring_barrier();	/* (D), and (C) for the pending kick */
 	left = vdi_deadline_left(deadline);
-	if (vdi_ring_ready(&device->ch.ring) || over(device))
+	if (vdi_ring_ready(&device->ch.ring) || ended(device))
 		return NOERROR;
 	if (!left)
 		return timed_out(device);
-	if (device->owed && vdi_channel_must_kick(&device->ch))
+	if (device->pending_kick && vdi_channel_must_kick(&device->ch))
 		flags |= VDISET_WAIT_KICK;
-	device->owed = false;
+	device->pending_kick = false;
 	err = vdi_channel_wait(&device->ch, flags, left);
 	switch (err) {
 	case 0:
@@ -734,10 +734,10 @@ static int sleep_for_command(struct vdi_client_device *device,
 static int wait_for_command(struct vdi_client_device *device,
 			    struct vdi_deadline *deadline)
 {
-	uint32_t looks;
+	uint32_t iterations;
 
-	if (device->clear_waits && !vdi_channel_closed(&device->ch)) {
-		tell_owed(device);
+	if (device->clear_held_back && !vdi_channel_closed(&device->ch)) {
+		notify_pending(device);
 		return wait_for_idle(device, deadline);
 	}
 	if (vdi_channel_closed(&device->ch)) {
@@ -745,17 +745,17 @@ static int wait_for_command(struct vdi_client_device *device,
 		 * Closed after the last command: look at the ring once more.
 		 * What is held back was not waited for, so nobody wants it.
 		 */
-		if (!device->clear_waits && vdi_ring_ready(&device->ch.ring))
+		if (!device->clear_held_back && vdi_ring_ready(&device->ch.ring))
 			return NOERROR;
 		__atomic_store_n(&device->closed, true, __ATOMIC_RELAXED);
 		return vdi_set_fail_text(&device->client->set, VD_E_CLOSE,
 					 "the server has closed the device");
 	}
-	looks = deadline->timeout_ns ? vdi_spin_begin(&device->spin) : 0;
-	if (looks) {
+	iterations = deadline->timeout_ns ? vdi_spin_begin(&device->spin) : 0;
+	if (iterations) {
 		clear_wakeup(device);
-		tell_owed(device);
-		if (spin(device, looks))
+		notify_pending(device);
+		if (spin(device, iterations))
 			return NOERROR;
 	}
 	return sleep_for_command(device, deadline);
@@ -783,7 +783,7 @@ get_commands(struct vdi_client_device *device, int64_t timeout_ms,
 				return code;
 			/* there is more, but only of what is dropped */
 			if (vdi_ring_ready(&device->ch.ring) &&
-			    !device->clear_waits &&
+			    !device->clear_held_back &&
 			    !vdi_deadline_left(&deadline))
 				return timed_out(device);
 		}
@@ -797,7 +797,8 @@ get_commands(struct vdi_client_device *device, int64_t timeout_ms,
 /*
  * Complete, then get. What is completed here is told to the server by the
  * system call that puts this thread to sleep, where it comes to that; and
- * before anything else that takes time. device->owed is the getting thread's.
+ * before anything else that takes time. Only the getting thread uses
+ * device->pending_kick.
  */
 static inline int exchange(struct vdi_client_device *device,
 		    const struct vdi_completion *done, unsigned int completed,
@@ -816,11 +817,11 @@ static inline int exchange(struct vdi_client_device *device,
 		code = complete_commands(device, done, completed);
 		if (code)
 			return code;
-		device->owed = true;
+		device->pending_kick = true;
 	}
 	code = go_on ? get_commands(device, timeout_ms, cmds, max, count) :
 		       may_get(device);
-	tell_owed(device);
+	notify_pending(device);
 	return code;
 }
 

@@ -55,7 +55,7 @@ int vdi_find_set_trusted(struct vdi_set *set, const uid_t *users,
 		if (users[i] == (uid_t)-1)
 			return vdi_set_fail(set, VD_E_INVALID,
 					    "trusted users: -1 is no user");
-	if (vdi_set_foreign(set))	/* the lock may be held for ever */
+	if (vdi_set_forked(set))	/* the lock may be held for ever */
 		return VD_E_PROTOCOL;
 	pthread_mutex_lock(&set->message_lock);
 	set->trust.count = count;
@@ -311,7 +311,7 @@ int vdi_find_abort_info(struct vdi_set *set, struct vdi_abort_info *info)
 {
 	int code = VD_E_PROTOCOL;
 
-	if (vdi_set_foreign(set))
+	if (vdi_set_forked(set))
 		return code;
 	pthread_mutex_lock(&set->message_lock);
 	if (set->ended.reason) {
@@ -326,7 +326,7 @@ int vdi_find_untrusted(struct vdi_set *set, uid_t *user)
 {
 	int code = VD_E_PROTOCOL;
 
-	if (vdi_set_foreign(set))
+	if (vdi_set_forked(set))
 		return code;
 	pthread_mutex_lock(&set->message_lock);
 	if (set->has_untrusted) {

@@ -79,16 +79,16 @@ void vdi_spin_lost(struct vdi_spin *spin)
 uint32_t vdi_spin_default(void)
 {
 	const char *text = secure_getenv("VDI_SPIN");
-	unsigned long looks;
+	unsigned long iterations;
 	char *end;
 
 	if (!text || !*text)
 		return SPIN_DEFAULT;
 	errno = 0;
-	looks = strtoul(text, &end, 10);
-	if (errno || *end || *text == '-' || looks > VDI_SPIN_MAX)
+	iterations = strtoul(text, &end, 10);
+	if (errno || *end || *text == '-' || iterations > VDI_SPIN_MAX)
 		return SPIN_DEFAULT;
-	return looks;
+	return iterations;
 }
 
 bool vdi_several_cpus(void)

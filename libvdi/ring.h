@@ -26,7 +26,7 @@
 
 /* For what is done for each command, in few places; and for what is not. */
 #define VDI_ALWAYS_INLINE	inline __attribute__((always_inline))
-#define VDI_SELDOM		__attribute__((noinline, cold))
+#define VDI_COLD		__attribute__((noinline, cold))
 /* For a loop over commands that is to have the registers for itself. */
 #define VDI_LOOP		__attribute__((noinline))
 /* A value that is not to be computed anew for each use. */
@@ -208,8 +208,8 @@ static inline void vdi_ring_publish(struct vdi_ring *ring)
 }
 
 /* How many entries there are to take, by one look at the peer's tail. */
-static inline enum vdi_ring_result vdi_ring_look(const struct vdi_ring *ring,
-						 uint32_t *count)
+static inline enum vdi_ring_result
+vdi_ring_available(const struct vdi_ring *ring, uint32_t *count)
 {
 	uint32_t tail;
 
@@ -300,7 +300,7 @@ static inline enum vdi_ring_result
 vdi_ring_get_command(struct vdi_ring *ring, struct vdiset_command *cmd)
 {
 	uint32_t count;
-	enum vdi_ring_result result = vdi_ring_look(ring, &count);
+	enum vdi_ring_result result = vdi_ring_available(ring, &count);
 
 	if (result != VDI_RING_OK)
 		return result;
@@ -313,7 +313,7 @@ static inline enum vdi_ring_result
 vdi_ring_get_completion(struct vdi_ring *ring, struct vdiset_completion *done)
 {
 	uint32_t count;
-	enum vdi_ring_result result = vdi_ring_look(ring, &count);
+	enum vdi_ring_result result = vdi_ring_available(ring, &count);
 
 	if (result != VDI_RING_OK)
 		return result;
@@ -341,7 +341,7 @@ static inline void vdi_ring_barrier(void)
  * may do this at the same time, without a lock.
  *
  * One kick per sleep is enough, but a flag does not say which sleep it belongs
- * to. So libvdi stores a new number above 1 for each (an "episode"). The same
+ * to. So libvdi stores a new number above 1 for each, sleep_seq. The same
  * number may be there for several sleeps, but not after the peer has taken
  * something from the ring: then it stores another one before it sleeps again.
  *
@@ -379,35 +379,35 @@ static inline void vdi_ring_barrier(void)
  */
 static inline uint32_t vdi_ring_wants_kick(const struct vdi_ring *ring)
 {
-	uint32_t episode, head;
+	uint32_t sleep_seq, head;
 
-	episode = __atomic_load_n(&ring->peer->need_wakeup, __ATOMIC_ACQUIRE);
-	if (episode <= 1)
-		return episode;
-	if (episode == __atomic_load_n(&ring->kicked, __ATOMIC_RELAXED))
+	sleep_seq = __atomic_load_n(&ring->peer->need_wakeup, __ATOMIC_ACQUIRE);
+	if (sleep_seq <= 1)
+		return sleep_seq;
+	if (sleep_seq == __atomic_load_n(&ring->kicked, __ATOMIC_RELAXED))
 		return 0;
 	head = __atomic_load_n(&ring->peer->head, __ATOMIC_ACQUIRE);
 	if (head == __atomic_load_n(&ring->own->tail, __ATOMIC_RELAXED))
 		return 0;
-	return episode;
+	return sleep_seq;
 }
 
 /*
  * From now on other threads rely on the caller's kick: nothing that may wait
  * or fail may come before it.
  */
-static inline void vdi_ring_was_kicked(struct vdi_ring *ring, uint32_t episode)
+static inline void vdi_ring_was_kicked(struct vdi_ring *ring, uint32_t sleep_seq)
 {
-	__atomic_store_n(&ring->kicked, episode, __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->kicked, sleep_seq, __ATOMIC_RELAXED);
 }
 
 /*
  * The caller's own flag; barrier (D) and a look at the rings must follow. After
  * the head of what was taken before: release.
  */
-static inline void vdi_ring_set_wakeup(struct vdi_ring *ring, uint32_t episode)
+static inline void vdi_ring_set_wakeup(struct vdi_ring *ring, uint32_t sleep_seq)
 {
-	__atomic_store_n(&ring->own->need_wakeup, episode, __ATOMIC_RELEASE);
+	__atomic_store_n(&ring->own->need_wakeup, sleep_seq, __ATOMIC_RELEASE);
 }
 
 static inline uint32_t vdi_ring_own_wakeup(const struct vdi_ring *ring)
@@ -415,9 +415,9 @@ static inline uint32_t vdi_ring_own_wakeup(const struct vdi_ring *ring)
 	return __atomic_load_n(&ring->own->need_wakeup, __ATOMIC_RELAXED);
 }
 
-static inline uint32_t vdi_ring_next_episode(uint32_t episode)
+static inline uint32_t vdi_ring_next_sleep_seq(uint32_t sleep_seq)
 {
-	return episode < 2 || episode == UINT32_MAX ? 2 : episode + 1;
+	return sleep_seq < 2 || sleep_seq == UINT32_MAX ? 2 : sleep_seq + 1;
 }
 
 /* Figures for people; the owner is the only writer. */
@@ -475,7 +475,7 @@ static inline bool vdi_command_is_plain(const struct vdiset_command *cmd,
 }
 
 /* How many bytes may be completed? */
-static inline uint32_t vdi_command_most(uint32_t code, int32_t size)
+static inline uint32_t vdi_command_max_bytes(uint32_t code, int32_t size)
 {
 	return vdi_command_has_data(code) ? (uint32_t)size : UINT32_MAX;
 }

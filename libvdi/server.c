@@ -41,11 +41,11 @@ int vdi_server_new(struct vdi_server **out)
 void vdi_server_free(struct vdi_server *server)
 {
 	/* a completion routine runs in what would be freed */
-	if (!server || (!vdi_set_foreign(&server->set) &&
+	if (!server || (!vdi_set_forked(&server->set) &&
 			vdi_server_in_agent(server)))
 		return;
 	vdi_server_close(server);
-	vdi_server_free_dead(server);
+	vdi_server_free_retired(server);
 	vdi_set_fini(&server->set);
 	pthread_mutex_destroy(&server->growth);
 	pthread_mutex_destroy(&server->lock);
@@ -61,7 +61,7 @@ int vdi_server_fail_order(struct vdi_server *server, const char *what)
 /* The client broke the rules. Before the abort, with which the agent sees it. */
 int vdi_server_violation(struct vdi_server *server, const char *text)
 {
-	__atomic_store_n(&server->distrusts, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&server->violated, true, __ATOMIC_RELEASE);
 	return vdi_set_violation(&server->set, text);
 }
 
@@ -180,17 +180,17 @@ static void reset_locks(struct vdi_server *server)
 }
 
 /* Nobody is inside when the gates are closed; see client.c. */
-static void release(struct vdi_server *server, bool foreign)
+static void release(struct vdi_server *server, bool forked)
 {
 	int i;
 
-	if (foreign)
+	if (forked)
 		reset_locks(server);
 	else
 		vdi_gate_close(&server->set.gate);
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
 		if (server->devices[i])
-			vdi_server_device_bury(server->devices[i], foreign);
+			vdi_server_device_retire(server->devices[i], forked);
 		server->devices[i] = NULL;
 	}
 	vdi_alloc_destroy(&server->alloc);
@@ -202,7 +202,7 @@ static void release(struct vdi_server *server, bool foreign)
 	server->opened = 0;
 	server->closed = 0;
 	server->closing = false;
-	server->distrusts = false;
+	server->violated = false;
 	server->armed = false;
 	server->seen = 0;
 	server->rotate = 0;
@@ -240,7 +240,7 @@ int vdi_server_close(struct vdi_server *server)
 
 	if (!server)
 		return VD_E_INVALID;
-	if (vdi_set_foreign(&server->set)) {
+	if (vdi_set_forked(&server->set)) {
 		release(server, true);
 		return VD_E_PROTOCOL;
 	}
@@ -264,11 +264,11 @@ int vdi_server_set_lock(struct vdi_server *server, int lock)
 	return NOERROR;
 }
 
-int vdi_server_set_spin(struct vdi_server *server, unsigned int looks)
+int vdi_server_set_spin(struct vdi_server *server, unsigned int iterations)
 {
 	if (!server)
 		return VD_E_INVALID;
-	return vdi_set_set_spin(&server->set, looks);
+	return vdi_set_set_spin(&server->set, iterations);
 }
 
 int vdi_server_fd(const struct vdi_server *server)
@@ -381,7 +381,7 @@ int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth)
 		return vdi_set_fail(&server->set, VD_E_INVALID,
 				    "the queue depth is above %d",
 				    VDISET_MAX_DEPTH);
-	if (vdi_set_foreign(&server->set))
+	if (vdi_set_forked(&server->set))
 		return VD_E_PROTOCOL;
 	pthread_mutex_lock(&server->lock);
 	if (server->phase > VDI_SERVER_CONNECTED)

@@ -53,16 +53,16 @@ struct vdi_server {
 	uint32_t opened;
 	uint32_t closed;		/* in order */
 	bool closing;			/* vdi_server_close() was called */
-	bool distrusts;			/* the client broke the rules */
-	struct vdi_server_device *dead;	/* devices of the set before */
+	bool violated;			/* the client broke the rules */
+	struct vdi_server_device *retired;	/* devices of the set before */
 
 	pthread_mutex_t agent;		/* what follows */
 	void *agent_thread;		/* vdi_self() */
 	bool agent_runs;
 	bool armed;			/* some need_wakeup may be set */
-	uint32_t episode;
+	uint32_t sleep_seq;
 	uint32_t seen;			/* events of VDISET_WAIT */
-	uint64_t owed;			/* devices whose client was not told */
+	uint64_t pending_kicks;		/* devices with commands without a kick so far */
 	uint32_t rotate;		/* where the next scan begins */
 	int64_t silent_since;		/* commands wait and none completes */
 	struct vdi_spin spin;
@@ -72,7 +72,7 @@ struct vdi_server {
 struct vdi_request {
 	struct VDS_Command *cmd;
 	uint32_t code;
-	uint32_t most;			/* see vdi_command_most() */
+	uint32_t max_bytes;		/* see vdi_command_max_bytes() */
 };
 
 enum vdi_server_device_state {
@@ -82,16 +82,16 @@ enum vdi_server_device_state {
 };
 
 /* Reasons why commands cannot be sent. */
-enum vdi_server_device_bar {
-	VDI_BAR_CLOSED		= 1 << 0,	/* the state is not OPEN */
-	VDI_BAR_DRAINED		= 1 << 1,	/* by an abort */
-	VDI_BAR_IO_ERROR	= 1 << 2	/* but ClearError */
+enum vdi_server_device_block {
+	VDI_BLOCK_CLOSED	= 1 << 0,	/* the state is not OPEN */
+	VDI_BLOCK_DRAINED	= 1 << 1,	/* by an abort */
+	VDI_BLOCK_IO_ERROR	= 1 << 2	/* but ClearError */
 };
 
 struct vdi_server_device {
 	struct vdi_server *server;
-	struct vdi_server_device *next;	/* when dead */
-	struct vdi_gate gate;		/* closed for good when dead */
+	struct vdi_server_device *next;	/* when retired */
+	struct vdi_gate gate;		/* closed for good when retired */
 	struct vdi_channel ch;		/* ring.head: the agent's */
 	struct vdi_ring_limits limits;
 	uint32_t prefix;
@@ -101,7 +101,7 @@ struct vdi_server_device {
 	struct vdi_lock lock;		/* what follows */
 	struct vdi_window window;
 	enum vdi_server_device_state state;
-	uint32_t bars;			/* enum vdi_server_device_bar */
+	uint32_t blocks;		/* enum vdi_server_device_block */
 	uint32_t free_count;		/* read by anyone */
 	uint32_t *free_tags;		/* a stack; the others are outstanding */
 	struct vdi_request *requests;	/* by tag */
@@ -110,8 +110,8 @@ struct vdi_server_device {
 int vdi_server_fail_order(struct vdi_server *server, const char *what);
 int vdi_server_violation(struct vdi_server *server, const char *text);
 
-void vdi_server_device_bury(struct vdi_server_device *device, bool foreign);
-void vdi_server_free_dead(struct vdi_server *server);
+void vdi_server_device_retire(struct vdi_server_device *device, bool forked);
+void vdi_server_free_retired(struct vdi_server *server);
 int vdi_server_device_run(struct vdi_server_device *device,
 			  unsigned int *count);
 struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device);
@@ -134,9 +134,9 @@ vdi_server_device_at(const struct vdi_server *server, uint32_t index)
 	return __atomic_load_n(&server->devices[index], __ATOMIC_ACQUIRE);
 }
 
-static inline bool vdi_server_distrusts(const struct vdi_server *server)
+static inline bool vdi_server_violated(const struct vdi_server *server)
 {
-	return __atomic_load_n(&server->distrusts, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&server->violated, __ATOMIC_ACQUIRE);
 }
 
 /* Has the set terminated? */

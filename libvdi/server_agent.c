@@ -32,28 +32,28 @@ void vdi_server_leave_agent(struct vdi_server *server)
  * What routines queued, the clients are told of before other routines run, by
  * the system call that puts the agent to sleep, or when its step is over.
  */
-static inline void tell_owed(struct vdi_server *server)
+static inline void notify_pending(struct vdi_server *server)
 {
-	uint64_t owed = server->owed;
+	uint64_t pending_kicks = server->pending_kicks;
 
-	if (!owed)
+	if (!pending_kicks)
 		return;
-	server->owed = 0;
-	for (; owed; owed &= owed - 1)
-		vdi_channel_tell(&vdi_server_device_at(server,
-					__builtin_ctzll(owed))->ch);
+	server->pending_kicks = 0;
+	for (; pending_kicks; pending_kicks &= pending_kicks - 1)
+		vdi_channel_notify(&vdi_server_device_at(server,
+					__builtin_ctzll(pending_kicks))->ch);
 }
 
 /* Those of them that sleep, to be kicked by the caller; after barrier (C). */
 static uint64_t take_kicks(struct vdi_server *server)
 {
-	uint64_t owed = server->owed, kick = 0;
+	uint64_t pending_kicks = server->pending_kicks, kick = 0;
 	struct vdi_server_device *device;
 	int i;
 
-	server->owed = 0;
-	for (; owed; owed &= owed - 1) {
-		i = __builtin_ctzll(owed);
+	server->pending_kicks = 0;
+	for (; pending_kicks; pending_kicks &= pending_kicks - 1) {
+		i = __builtin_ctzll(pending_kicks);
 		device = vdi_server_device_at(server, i);
 		if (vdi_channel_must_kick(&device->ch))
 			kick |= UINT64_C(1) << i;
@@ -75,7 +75,7 @@ static VDI_ALWAYS_INLINE int scan(struct vdi_server *server, unsigned int *count
 			i = 0;
 		if (!device || !vdi_ring_ready(&device->ch.ring))
 			continue;
-		tell_owed(server);
+		notify_pending(server);
 		code = vdi_server_device_run(device, count);
 		if (code)
 			return code;
@@ -105,7 +105,7 @@ static unsigned int deliver_recorded(struct vdi_server *server)
 	uint32_t i;
 
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
-		if (vdi_server_distrusts(server))
+		if (vdi_server_violated(server))
 			break;
 		device = vdi_server_device_at(server, i);
 		if (device && vdi_server_device_busy(device))
@@ -160,12 +160,12 @@ static inline bool ready(const struct vdi_server *server)
 }
 
 /* The budget counts looks at a ring. */
-static bool spin(struct vdi_server *server, uint32_t looks)
+static bool spin(struct vdi_server *server, uint32_t iterations)
 {
 	uint32_t step = server->config.device_count;
 	uint32_t i;
 
-	for (i = 0; i < looks; i += step) {
+	for (i = 0; i < iterations; i += step) {
 		if (ready(server)) {
 			vdi_spin_won(&server->spin);
 			return true;
@@ -176,18 +176,18 @@ static bool spin(struct vdi_server *server, uint32_t looks)
 	return false;
 }
 
-/* One sleep is one episode on all devices; see vdi_ring_wants_kick(). */
+/* One sleep has the same number on all devices; see vdi_ring_wants_kick(). */
 static inline void arm(struct vdi_server *server)
 {
 	struct vdi_server_device *device;
 	uint32_t i;
 
-	server->episode = vdi_ring_next_episode(server->episode);
+	server->sleep_seq = vdi_ring_next_sleep_seq(server->sleep_seq);
 	__atomic_store_n(&server->armed, true, __ATOMIC_RELAXED);
 	for (i = 0; i < server->config.device_count; i++) {
 		device = vdi_server_device_at(server, i);
 		if (device && !vdi_ring_own_wakeup(&device->ch.ring))
-			vdi_ring_set_wakeup(&device->ch.ring, server->episode);
+			vdi_ring_set_wakeup(&device->ch.ring, server->sleep_seq);
 	}
 }
 
@@ -221,7 +221,7 @@ static bool outstanding(const struct vdi_server *server)
 
 /*
  * serverTimeOut: abort when two intervals went by with commands outstanding
- * and none completed. Others may send while the agent sleeps, so that it looks
+ * and none completed. Others may send while the agent sleeps, so that it checks
  * once per interval; time-outs end between two and three intervals. Gives the
  * longest sleep, negative = any.
  */
@@ -255,7 +255,7 @@ static int64_t sooner(int64_t a, int64_t b)
 }
 
 /* 0 or -errno. */
-static int doze(struct vdi_server *server, int64_t timeout_ns)
+static int wait_set(struct vdi_server *server, int64_t timeout_ns)
 {
 	struct vdiset_wait wait = {
 		.size = sizeof(wait),
@@ -293,7 +293,7 @@ sleep_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 	int err;
 
 	arm(server);
-	vdi_ring_barrier();	/* (D), and (C) for what is owed */
+	vdi_ring_barrier();	/* (D), and (C) for the pending kicks */
 	limit = watch_silence(server);
 	if (ready(server) || vdi_server_all_closed(server))
 		return NOERROR;
@@ -301,7 +301,7 @@ sleep_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 	if (!left)
 		return vdi_set_fail_text(&server->set, VD_E_TIMEOUT,
 					 "nothing completed in time");
-	err = doze(server, sooner(left, limit));
+	err = wait_set(server, sooner(left, limit));
 	switch (err) {
 	case 0:
 	case -ETIMEDOUT:
@@ -323,13 +323,13 @@ sleep_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 static VDI_ALWAYS_INLINE int
 wait_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 {
-	uint32_t looks;
+	uint32_t iterations;
 
-	looks = deadline->timeout_ns ? vdi_spin_begin(&server->spin) : 0;
-	if (looks) {
+	iterations = deadline->timeout_ns ? vdi_spin_begin(&server->spin) : 0;
+	if (iterations) {
 		disarm(server);
-		tell_owed(server);
-		if (spin(server, looks))
+		notify_pending(server);
+		if (spin(server, iterations))
 			return NOERROR;
 	}
 	return sleep_for_completions(server, deadline);
@@ -407,7 +407,7 @@ static int begin_agent(struct vdi_server *server)
 
 static void end_agent(struct vdi_server *server)
 {
-	tell_owed(server);
+	notify_pending(server);
 	vdi_server_leave_agent(server);
 	vdi_set_leave(&server->set);
 }

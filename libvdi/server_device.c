@@ -62,30 +62,30 @@ static struct vdi_server_device *new_device(struct vdi_server *server,
 }
 
 /* Devices of a set that was closed are kept until there are others; client.c. */
-void vdi_server_free_dead(struct vdi_server *server)
+void vdi_server_free_retired(struct vdi_server *server)
 {
 	struct vdi_server_device *device;
 
-	while ((device = server->dead)) {
-		server->dead = device->next;
+	while ((device = server->retired)) {
+		server->retired = device->next;
 		free_device(device);
 	}
 }
 
 /* In a forked child, gate and lock are what threads of the parent left. */
-void vdi_server_device_bury(struct vdi_server_device *device, bool foreign)
+void vdi_server_device_retire(struct vdi_server_device *device, bool forked)
 {
 	struct vdi_server *server = device->server;
 
-	if (foreign) {
+	if (forked) {
 		vdi_gate_init(&device->gate);
 		vdi_lock_init(&device->lock);
 	} else {
 		vdi_gate_close(&device->gate);
 	}
-	vdi_channel_release(&device->ch, foreign);
-	device->next = server->dead;
-	server->dead = device;
+	vdi_channel_release(&device->ch, forked);
+	device->next = server->retired;
+	server->retired = device;
 }
 
 /*
@@ -122,7 +122,7 @@ static int open_device(struct vdi_server *server, const char *name,
 		return vdi_set_fail(&server->set, VD_E_MEMORY, "no memory");
 	}
 	publish(server, *out);
-	vdi_server_free_dead(server);
+	vdi_server_free_retired(server);
 	return NOERROR;
 }
 
@@ -199,11 +199,11 @@ static inline const char *make_entry(struct vdi_server_device *device,
 	return wrong ? wrong : vdi_command_check_kind(entry, &device->limits);
 }
 
-static int bar_of(const struct vdi_server_device *device, uint32_t command)
+static int block_code(const struct vdi_server_device *device, uint32_t command)
 {
-	if (device->bars & VDI_BAR_DRAINED)
+	if (device->blocks & VDI_BLOCK_DRAINED)
 		return VD_E_ABORT;
-	if (device->bars & VDI_BAR_CLOSED)
+	if (device->blocks & VDI_BLOCK_CLOSED)
 		return VD_E_PROTOCOL;
 	return command == VDC_ClearError ? NOERROR : VD_E_IO_ERROR;
 }
@@ -212,8 +212,8 @@ static inline int may_send(const struct vdi_server_device *device, uint32_t comm
 {
 	if (vdi_channel_aborted(&device->ch))
 		return VD_E_ABORT;
-	if (device->bars && bar_of(device, command))
-		return bar_of(device, command);
+	if (device->blocks && block_code(device, command))
+		return block_code(device, command);
 	if (!device->free_count)
 		return VD_E_QUEUE_FULL;
 	return NOERROR;
@@ -225,7 +225,7 @@ static inline void set_free(struct vdi_server_device *device, uint32_t n)
 	__atomic_store_n(&device->free_count, n, __ATOMIC_RELAXED);
 }
 
-static void give_tag(struct vdi_server_device *device, uint32_t tag)
+static void put_tag(struct vdi_server_device *device, uint32_t tag)
 {
 	uint32_t n = device->free_count;
 
@@ -247,7 +247,7 @@ static int bad_head(struct vdi_server_device *device)
 static VDI_ALWAYS_INLINE void enqueue(struct vdi_server_device *device,
 				      struct VDS_Command *cmd,
 				      struct vdiset_command *entry,
-				      uint32_t most)
+				      uint32_t max_bytes)
 {
 	uint32_t left = device->free_count - 1;
 	struct vdi_request *request;
@@ -259,7 +259,7 @@ static VDI_ALWAYS_INLINE void enqueue(struct vdi_server_device *device,
 	request = &device->requests[entry->tag];
 	request->cmd = cmd;
 	request->code = entry->code;
-	request->most = most;
+	request->max_bytes = max_bytes;
 }
 
 /* The same of any command. */
@@ -278,7 +278,8 @@ static inline int check_and_enqueue(struct vdi_server_device *device,
 		return code;
 	if (vdi_ring_used(&device->ch.ring) > device->ch.ring.mask)
 		return bad_head(device);
-	enqueue(device, cmd, &entry, vdi_command_most(entry.code, entry.size));
+	enqueue(device, cmd, &entry,
+		vdi_command_max_bytes(entry.code, entry.size));
 	if (vdi_command_has_data(entry.code))
 		*bytes += entry.size;
 	return NOERROR;
@@ -299,7 +300,7 @@ static int completion_of(int code)
 }
 
 /* A command that cannot be sent still gets its routine, on this thread. */
-static int refuse(struct VDS_Command *cmd, int code)
+static int call_back_unsent(struct VDS_Command *cmd, int code)
 {
 	cmd->completionCode = completion_of(code);
 	cmd->bytesTransferred = 0;
@@ -319,21 +320,21 @@ static inline bool enter_device(struct vdi_server_device *device)
 	return false;
 }
 
-/* Now, or when the agent has run its routines; see tell_owed() of the agent. */
-static inline void tell(struct vdi_server_device *device, bool may_wait)
+/* Now, or when the agent has run its routines; see notify_pending() of the agent. */
+static inline void notify_client(struct vdi_server_device *device, bool may_wait)
 {
 	struct vdi_server *server = device->server;
 
 	if (may_wait && vdi_server_in_agent(server))
-		server->owed |= device->bit;
+		server->pending_kicks |= device->bit;
 	else
-		vdi_channel_tell(&device->ch);
+		vdi_channel_notify(&device->ch);
 }
 
 static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd)
 {
 	vdi_set_fail_gone(&device->server->set, "send command");
-	return refuse(cmd, VD_E_PROTOCOL);
+	return call_back_unsent(cmd, VD_E_PROTOCOL);
 }
 
 /* The end of a call. The routine of @cmd may close the set: outside. */
@@ -348,7 +349,7 @@ static int send_failed(struct vdi_server_device *device,
 		vdi_set_fail_text(set, code, wrong ? wrong :
 				  vdi_strerror(code));
 	vdi_gate_leave(&device->gate);
-	return wrong ? code : refuse(cmd, code);
+	return wrong ? code : call_back_unsent(cmd, code);
 }
 
 /*
@@ -379,7 +380,7 @@ send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
 	vdi_unlock(&device->lock);
 	*sent = i;
 	if (i)
-		tell(device, may_wait);
+		notify_client(device, may_wait);
 	if (code)
 		return send_failed(device, cmds[i], code, wrong);
 	vdi_gate_leave(&device->gate);
@@ -416,8 +417,8 @@ int vdi_server_send_command(struct vdi_server_device *device,
 	return send_all(device, &cmd, 1, &sent, false);
 }
 
-static VDI_SELDOM int queue_other(struct vdi_server_device *device,
-				  struct VDS_Command *cmd)
+static VDI_COLD int queue_other(struct vdi_server_device *device,
+				struct VDS_Command *cmd)
 {
 	unsigned int sent;
 
@@ -425,8 +426,8 @@ static VDI_SELDOM int queue_other(struct vdi_server_device *device,
 }
 
 /* With the lock held, which is given up. */
-static VDI_SELDOM int queue_barred(struct vdi_server_device *device,
-				   struct VDS_Command *cmd)
+static VDI_COLD int queue_blocked(struct vdi_server_device *device,
+				  struct VDS_Command *cmd)
 {
 	vdi_unlock(&device->lock);
 	return queue_other(device, cmd);
@@ -466,22 +467,22 @@ int vdi_server_queue_command(struct vdi_server_device *device,
 	entry.buffer = device->window.offset + at;
 	if (vdi_unlikely(!vdi_window_holds(&device->window, at, entry.size) ||
 			 ((uint32_t)entry.buffer & device->unaligned) ||
-			 vdi_channel_aborted(&device->ch) || device->bars ||
+			 vdi_channel_aborted(&device->ch) || device->blocks ||
 			 !device->free_count ||
 			 vdi_ring_used(ring) > ring->mask))
-		return queue_barred(device, cmd);
+		return queue_blocked(device, cmd);
 	entry.position = cmd->inPosition;
 	enqueue(device, cmd, &entry, entry.size);
 	vdi_ring_count(ring, 1, entry.size);
 	vdi_ring_publish(ring);
-	server->owed |= device->bit;
+	server->pending_kicks |= device->bit;
 	return vdi_unlock(&device->lock);
 }
 
 /* ------------------------------------------------------------- completing */
 
 /* What is wrong with a completion that is not as it should be. */
-static VDI_SELDOM const char *
+static VDI_COLD const char *
 what_is_wrong(const struct vdi_server_device *device, uint32_t tag,
 	      uint32_t reserved, uint64_t bytes)
 {
@@ -494,18 +495,18 @@ what_is_wrong(const struct vdi_server_device *device, uint32_t tag,
 	if (tag >= device->limits.depth || !device->requests[tag].cmd)
 		return "completion with a tag that is not outstanding";
 	request = &device->requests[tag];
-	return vdi_completion_check(&done, request->code, request->most);
+	return vdi_completion_check(&done, request->code, request->max_bytes);
 }
 
 /* With the lock held. */
-static VDI_SELDOM void settle_error(struct vdi_server_device *device,
-				    const struct vdi_request *request,
-				    uint32_t code, uint32_t bytes)
+static VDI_COLD void settle_error(struct vdi_server_device *device,
+				  const struct vdi_request *request,
+				  uint32_t code, uint32_t bytes)
 {
-	if (vdi_completion_is_error(request->code, request->most, code, bytes))
-		device->bars |= VDI_BAR_IO_ERROR;
+	if (vdi_completion_is_error(request->code, request->max_bytes, code, bytes))
+		device->blocks |= VDI_BLOCK_IO_ERROR;
 	else if (request->code == VDC_ClearError)
-		device->bars &= ~VDI_BAR_IO_ERROR;
+		device->blocks &= ~VDI_BLOCK_IO_ERROR;
 }
 
 /*
@@ -523,7 +524,7 @@ settle(struct vdi_server_device *device, const struct vdiset_completion *done,
 		return what_is_wrong(device, done->tag, 0, 0);
 	request = &device->requests[done->tag];
 	cmd = request->cmd;
-	if (vdi_unlikely(!cmd || done->reserved || done->bytes > request->most))
+	if (vdi_unlikely(!cmd || done->reserved || done->bytes > request->max_bytes))
 		return what_is_wrong(device, done->tag, !!done->reserved,
 				     done->bytes);
 	*out = cmd;
@@ -554,7 +555,7 @@ static inline const char *take(struct vdi_server_device *device,
 	vdi_lock(&device->lock);
 	head = ring->head;
 	first = free_tag = &device->free_tags[device->free_count];
-	if (vdi_ring_look(ring, &n) == VDI_RING_BROKEN) {
+	if (vdi_ring_available(ring, &n) == VDI_RING_BROKEN) {
 		wrong = "the client's tail of completions is impossible";
 		n = 0;
 	}
@@ -577,7 +578,7 @@ static inline const char *take(struct vdi_server_device *device,
 static void set_state(struct vdi_server_device *device,
 		      enum vdi_server_device_state state)
 {
-	device->bars |= VDI_BAR_CLOSED;
+	device->blocks |= VDI_BLOCK_CLOSED;
 	__atomic_store_n(&device->state, state, __ATOMIC_RELAXED);
 }
 
@@ -598,7 +599,7 @@ static int close_now(struct vdi_server_device *device)
  * The agent has run the last routine of a device that was to be closed. After an
  * abort there is nothing to be closed.
  */
-static VDI_SELDOM void finish_close(struct vdi_server_device *device)
+static VDI_COLD void finish_close(struct vdi_server_device *device)
 {
 	if (vdi_channel_aborted(&device->ch))
 		return;
@@ -655,11 +656,11 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 	uint32_t tag;
 
 	vdi_lock(&device->lock);
-	device->bars |= VDI_BAR_DRAINED;
+	device->blocks |= VDI_BLOCK_DRAINED;
 	for (tag = 0; vdi_server_device_busy(device) && !cmd; tag++)
 		cmd = device->requests[tag].cmd;
 	if (cmd) {
-		give_tag(device, tag - 1);
+		put_tag(device, tag - 1);
 		cmd->completionCode = ERROR_OPERATION_ABORTED;
 		cmd->bytesTransferred = 0;
 		cmd->outPosition = 0;

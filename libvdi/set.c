@@ -54,7 +54,7 @@ int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 {
 	va_list args;
 
-	if (vdi_set_foreign(set))	/* the lock may be held for ever */
+	if (vdi_set_forked(set))	/* the lock may be held for ever */
 		return code;
 	va_start(args, format);
 	pthread_mutex_lock(&set->message_lock);
@@ -71,7 +71,7 @@ void vdi_set_message(struct vdi_set *set, char *buf, size_t size)
 	*buf = '\0';
 	if (!set)
 		return;
-	if (vdi_set_foreign(set)) {
+	if (vdi_set_forked(set)) {
 		snprintf(buf, size, "this process is not the one that opened "
 			 "the set");
 		return;
@@ -221,12 +221,12 @@ void vdi_set_fini(struct vdi_set *set)
 	pthread_mutex_destroy(&set->area.lock);
 }
 
-int vdi_set_set_spin(struct vdi_set *set, uint32_t looks)
+int vdi_set_set_spin(struct vdi_set *set, uint32_t iterations)
 {
-	if (looks > VDI_SPIN_MAX)
+	if (iterations > VDI_SPIN_MAX)
 		return vdi_set_fail(set, VD_E_INVALID,
 				    "spin: more than %u looks", VDI_SPIN_MAX);
-	__atomic_store_n(&set->spin, looks, __ATOMIC_RELAXED);
+	__atomic_store_n(&set->spin, iterations, __ATOMIC_RELAXED);
 	return NOERROR;
 }
 
@@ -247,7 +247,7 @@ static int open_node(struct vdi_set *set)
 		vdi_module_explain(errno, text, sizeof(text));
 		return vdi_set_fail_text(set, code, text);
 	}
-	/* after the mark of the process: see vdi_set_foreign() */
+	/* after the mark of the process: see vdi_set_forked() */
 	__atomic_store_n(&set->fd, fd, __ATOMIC_RELEASE);
 	return NOERROR;
 }
@@ -276,7 +276,7 @@ void vdi_set_ready(struct vdi_set *set)
  */
 void vdi_set_release(struct vdi_set *set)
 {
-	if (vdi_set_foreign(set)) {
+	if (vdi_set_forked(set)) {
 		pthread_mutex_init(&set->life, NULL);
 		pthread_mutex_init(&set->message_lock, NULL);
 		pthread_mutex_init(&set->area.lock, NULL);
@@ -305,7 +305,7 @@ bool vdi_set_has_file(const struct vdi_set *set)
  * Is this a forked child's copy of a set? To be asked outside, too: the file
  * comes after the mark, so it is looked at first.
  */
-bool vdi_set_foreign(const struct vdi_set *set)
+bool vdi_set_forked(const struct vdi_set *set)
 {
 	return vdi_set_has_file(set) && !vdi_set_mine(set);
 }

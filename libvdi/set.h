@@ -55,13 +55,13 @@ struct vdi_deadline {
 
 int vdi_set_init(struct vdi_set *set);
 void vdi_set_fini(struct vdi_set *set);
-int vdi_set_set_spin(struct vdi_set *set, uint32_t looks);
+int vdi_set_set_spin(struct vdi_set *set, uint32_t iterations);
 int vdi_set_open(struct vdi_set *set);
 void vdi_set_ready(struct vdi_set *set);
 void vdi_set_release(struct vdi_set *set);
 bool vdi_set_has_file(const struct vdi_set *set);
 bool vdi_set_exists(const struct vdi_set *set);
-bool vdi_set_foreign(const struct vdi_set *set);
+bool vdi_set_forked(const struct vdi_set *set);
 bool vdi_set_enter(struct vdi_set *set);
 void vdi_set_leave(struct vdi_set *set);
 

@@ -215,11 +215,11 @@ static void get(struct fuzz_input *in, struct model *m)
 /* One kick for each sleep that it can end; see vdi_ring_wants_kick(). */
 static void kick(struct fuzz_input *in, struct model *m)
 {
-	uint32_t episode = m->peer->need_wakeup;
-	uint32_t want = episode;
+	uint32_t sleep_seq = m->peer->need_wakeup;
+	uint32_t want = sleep_seq;
 
-	if (episode > 1 &&
-	    (episode == m->kicked || m->peer->head == own_image()->tail))
+	if (sleep_seq > 1 &&
+	    (sleep_seq == m->kicked || m->peer->head == own_image()->tail))
 		want = 0;
 	fuzz_assert(vdi_ring_wants_kick(&m->ring) == want);
 	if (want && fuzz_below(in, 4)) {
@@ -230,14 +230,14 @@ static void kick(struct fuzz_input *in, struct model *m)
 
 static void sleep_and_count(struct fuzz_input *in, struct model *m)
 {
-	uint32_t episode = fuzz_number(in), next;
+	uint32_t sleep_seq = fuzz_number(in), next;
 	uint64_t bytes = fuzz_number(in);
 
-	next = vdi_ring_next_episode(episode);
-	fuzz_assert(next > 1 && next != episode);
-	vdi_ring_set_wakeup(&m->ring, episode);
-	own_image()->need_wakeup = episode;
-	fuzz_assert(vdi_ring_own_wakeup(&m->ring) == episode);
+	next = vdi_ring_next_sleep_seq(sleep_seq);
+	fuzz_assert(next > 1 && next != sleep_seq);
+	vdi_ring_set_wakeup(&m->ring, sleep_seq);
+	own_image()->need_wakeup = sleep_seq;
+	fuzz_assert(vdi_ring_own_wakeup(&m->ring) == sleep_seq);
 	vdi_ring_count(&m->ring, next & 31, bytes);
 	own_image()->operations += next & 31;
 	own_image()->bytes += bytes;

@@ -389,8 +389,8 @@ inline must_kick(t, r)
 	fi
 }
 
-/* vdi_channel_tell() */
-inline tell(t, r)
+/* vdi_channel_notify() */
+inline notify(t, r)
 {
 	must_kick(t, r);
 	if
@@ -505,7 +505,7 @@ proctype Producer(byte t; byte entries; bool postpones)
 		entries--;
 		if
 		:: entries && postpones
-		:: else -> tell(t, 0)
+		:: else -> notify(t, 0)
 		fi
 	:: else -> break
 	od
@@ -634,10 +634,10 @@ init {
 #ifdef BOTH
 
 /* Make the postponed kick. */
-inline tell_owed(t, r)
+inline notify_pending(t, r)
 {
 	if
-	:: owed -> owed = false; tell(t, r)
+	:: pending_kicks -> pending_kicks = false; notify(t, r)
 	:: else
 	fi
 }
@@ -650,7 +650,7 @@ inline sleep_and_kick(t, r, q)
 {
 #ifdef FAULT_FORGOTTEN
 	if
-	:: owed -> owed = false; must_kick(t, q)
+	:: pending_kicks -> pending_kicks = false; must_kick(t, q)
 	:: else
 	fi;
 #endif
@@ -659,7 +659,7 @@ inline sleep_and_kick(t, r, q)
 	:: nothing ->
 		nothing = false;
 		if
-		:: owed -> owed = false; must_kick(t, q)
+		:: pending_kicks -> pending_kicks = false; must_kick(t, q)
 		:: else
 		fi;
 		if
@@ -678,7 +678,7 @@ proctype Sender(byte t)
 	byte sent;
 
 	do
-	:: sent < SENDS -> sent++; publish(t, 0); tell(t, 0)
+	:: sent < SENDS -> sent++; publish(t, 0); notify(t, 0)
 	:: else -> break
 	od
 }
@@ -688,7 +688,7 @@ proctype Agent(byte t)
 {
 	CONSUMER;
 	byte e, k, h, sent = SENDS;
-	bool owed;
+	bool pending_kicks;
 
 	do
 	::
@@ -706,7 +706,7 @@ proctype Agent(byte t)
 			got--;
 			sent++;
 			publish(t, 0);
-			owed = true
+			pending_kicks = true
 		:: else -> got = 0; break
 		od;
 		if
@@ -716,10 +716,10 @@ proctype Agent(byte t)
 		atomic { SPIN_OR_SLEEP(t, 1) };
 		if
 		:: sleeps -> sleeps = false; sleep_and_kick(t, 1, 0)
-		:: else -> tell_owed(t, 0)
+		:: else -> notify_pending(t, 0)
 		fi
 	od;
-	tell_owed(t, 0)
+	notify_pending(t, 0)
 }
 
 /*
@@ -730,12 +730,12 @@ proctype Getter(byte t)
 {
 	CONSUMER;
 	byte e, k, h, handed, own;
-	bool owed;
+	bool pending_kicks;
 
 	do
 	::
 		do
-		:: own -> own--; publish(t, 1); owed = true
+		:: own -> own--; publish(t, 1); pending_kicks = true
 		:: else -> break
 		od;
 		if
@@ -753,7 +753,7 @@ proctype Getter(byte t)
 		};
 		if
 		:: got ->
-			tell_owed(t, 1);
+			notify_pending(t, 1);
 			atomic {
 				do
 				:: got -> got--; own++
@@ -765,11 +765,11 @@ proctype Getter(byte t)
 		:: else ->
 			if
 			:: sleeps -> sleeps = false; sleep_and_kick(t, 0, 1)
-			:: else -> tell_owed(t, 1)
+			:: else -> notify_pending(t, 1)
 			fi
 		fi
 	od;
-	tell_owed(t, 1)
+	notify_pending(t, 1)
 }
 
 proctype Completer(byte t)
@@ -781,7 +781,7 @@ end:	do
 	:: mem[HANDED] > completed ->
 		completed++;
 		publish(t, 1);
-		tell(t, 1)
+		notify(t, 1)
 	od
 }
 

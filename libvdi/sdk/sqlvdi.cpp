@@ -244,7 +244,7 @@ bool enabled(const char *name)
 }
 
 /* Nothing on the console, unless asked for. */
-int tell(const char *call, int code, const char *text)
+int fail(const char *call, int code, const char *text)
 {
 	if (enabled("VDI_DEBUG"))
 		fprintf(stderr, "libsqlvdi: %s: %s%s%s\n", call,
@@ -255,13 +255,13 @@ int tell(const char *call, int code, const char *text)
 /* Of a set: none but when the constructor found no memory, or it is destroyed. */
 int no_set(const char *call, const CVDS *cvds)
 {
-	return tell(call, cvds ? VD_E_PROTOCOL : VD_E_MEMORY,
+	return fail(call, cvds ? VD_E_PROTOCOL : VD_E_MEMORY,
 		    "there is no object");
 }
 
 int no_object(const char *call)
 {
-	return tell(call, VD_E_PROTOCOL, "the object is not open");
+	return fail(call, VD_E_PROTOCOL, "the object is not open");
 }
 
 /* ----------------------------------------------------------------- access */
@@ -428,7 +428,7 @@ struct Set {
 	Entry *devices[64];		/* of the set that is or was open */
 
 	int done(const char *call, int code);
-	bool foreign() const;
+	bool forked() const;
 	void forget_devices();
 	int open(const char *call, const char *name, const VDConfig *config,
 		 const struct vdi_access *access);
@@ -450,7 +450,7 @@ int Set::done(const char *call, int code)
 	if (!code)
 		return code;
 	vdi_client_message(client, text, sizeof(text));
-	return tell(call, code, text);
+	return fail(call, code, text);
 }
 
 void *allocate(size_t size)
@@ -468,7 +468,7 @@ void release(void *memory)
 }
 
 /* Is this a forked child's copy? */
-bool Set::foreign() const
+bool Set::forked() const
 {
 	return __atomic_load_n(&is_open, __ATOMIC_ACQUIRE) &&
 	       __atomic_load_n(&pid, __ATOMIC_RELAXED) != getpid();
@@ -499,11 +499,11 @@ int Set::open(const char *call, const char *name, const VDConfig *config,
 	Unit wanted;
 	int code;
 
-	if (foreign())
-		return tell(call, VD_E_PROTOCOL, "the set is the parent's");
+	if (forked())
+		return fail(call, VD_E_PROTOCOL, "the set is the parent's");
 	wrong = unit_wish(&wanted);
 	if (wrong)
-		return tell(call, VD_E_INVALID, wrong);
+		return fail(call, VD_E_INVALID, wrong);
 	pthread_mutex_lock(&life);
 	if (!is_open)
 		forget_devices();
@@ -576,7 +576,7 @@ int Set::close(Entry *own)
 {
 	int code;
 
-	if (foreign()) {
+	if (forked()) {
 		code = vdi_client_close(client);
 		forget_parent(this, own);
 		return code;
@@ -653,7 +653,7 @@ int ClientVirtualDevice::GetCommand(time_t timeOut, VDC_Command **ppCmd)
 	if (!device.get())
 		return no_object(call);
 	if (!ppCmd)
-		return tell(call, VD_E_INVALID, "ppCmd is NULL");
+		return fail(call, VD_E_INVALID, "ppCmd is NULL");
 	unit = __atomic_load_n(&device->set->unit, __ATOMIC_RELAXED);
 	return device->set->done(call, vdi_client_get_command(
 		device->device, command_timeout(unit, timeOut), ppCmd));
@@ -669,9 +669,9 @@ int ClientVirtualDevice::CompleteCommand(VDC_Command *pCmd, int completionCode,
 	if (!device.get())
 		return no_object(call);
 	if (!pCmd)
-		return tell(call, VD_E_INVALID, "pCmd is NULL");
+		return fail(call, VD_E_INVALID, "pCmd is NULL");
 	if (bytesTransferred > UINT32_MAX)
-		return tell(call, VD_E_INVALID, "bytesTransferred is too large");
+		return fail(call, VD_E_INVALID, "bytesTransferred is too large");
 	return device->set->done(call, vdi_client_complete_command(
 		device->device, pCmd, completionCode, bytesTransferred,
 		position));
@@ -701,7 +701,7 @@ ClientVirtualDeviceSet::~ClientVirtualDeviceSet()
 	if (!entry)
 		return;
 	set = static_cast<Set *>(entry->object);
-	if (set->foreign()) {
+	if (set->forked()) {
 		set->close(entry);
 		leave(&entry->gate);
 		return;
@@ -724,10 +724,10 @@ int ClientVirtualDeviceSet::Create(char *name, VDConfig *cfg)
 	if (!set.get())
 		return no_set(call, cvds);
 	if (!name || !cfg)
-		return tell(call, VD_E_INVALID, "an argument is NULL");
+		return fail(call, VD_E_INVALID, "an argument is NULL");
 	wrong = access_wish(&access);
 	if (wrong)
-		return tell(call, VD_E_SECURITY, wrong);
+		return fail(call, VD_E_SECURITY, wrong);
 	config = wish(cfg);
 	return set->open(call, name, &config, &access);
 }
@@ -743,10 +743,10 @@ int ClientVirtualDeviceSet::OpenInSecondary(char *setName)
 	if (!set.get())
 		return no_set(call, cvds);
 	if (!setName)
-		return tell(call, VD_E_INVALID, "setName is NULL");
+		return fail(call, VD_E_INVALID, "setName is NULL");
 	wrong = trust_wish(users, &count);
 	if (wrong)
-		return tell(call, VD_E_SECURITY, wrong);
+		return fail(call, VD_E_SECURITY, wrong);
 	vdi_client_set_trusted_users(set->client, users, count);
 	return set->open(call, setName, NULL, NULL);
 }
@@ -775,9 +775,9 @@ int ClientVirtualDeviceSet::OpenDevice(char *name,
 	if (!set.get())
 		return no_object(call);
 	if (!name || !ppVirtualDevice)
-		return tell(call, VD_E_INVALID, "an argument is NULL");
-	if (set->foreign())
-		return tell(call, VD_E_PROTOCOL, "the set is the parent's");
+		return fail(call, VD_E_INVALID, "an argument is NULL");
+	if (set->forked())
+		return fail(call, VD_E_PROTOCOL, "the set is the parent's");
 	code = set->open_device(name, ppVirtualDevice, &handle);
 	if (!code)
 		(*ppVirtualDevice)->cvd = (CVD *)handle;

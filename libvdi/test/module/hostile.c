@@ -279,7 +279,7 @@ static void trick(struct vdi_channel *ch)
 	}
 }
 
-static void tell(struct vdi_channel *ch)
+static void notify(struct vdi_channel *ch)
 {
 	if (below(64))
 		vdi_channel_wait(ch, VDISET_WAIT_KICK, 0);
@@ -325,7 +325,7 @@ static void act_as_client(struct vdi_channel *ch)
 	if (misbehaves())
 		spoil(&done);
 	vdi_ring_put_completion(&ch->ring, &done);
-	tell(ch);
+	notify(ch);
 }
 
 /* What an honest server does, mostly */
@@ -356,7 +356,7 @@ static void act_as_server(struct vdi_channel *ch)
 		spoil(&cmd);
 	used[d][tag] = true;
 	vdi_ring_put_command(&ch->ring, &cmd);
-	tell(ch);
+	notify(ch);
 }
 
 /* In the middle of it, the area grows, or somebody aborts. */

@@ -166,7 +166,7 @@ static void test_kick(void **state)
 	(void)state;
 	pair_init(&pair, 4, 0);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
-	e = vdi_ring_next_episode(0);
+	e = vdi_ring_next_sleep_seq(0);
 	assert_true(e > 1);
 	/* all there is was taken: a kick would not end the sleep */
 	vdi_ring_set_wakeup(&pair.client, e);
@@ -178,13 +178,13 @@ static void test_kick(void **state)
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), e);
 	vdi_ring_was_kicked(&pair.server, e);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
-	vdi_ring_set_wakeup(&pair.client, vdi_ring_next_episode(e));
+	vdi_ring_set_wakeup(&pair.client, vdi_ring_next_sleep_seq(e));
 	assert_true(vdi_ring_wants_kick(&pair.server));
 	/* a peer without episodes is kicked always */
 	vdi_ring_set_wakeup(&pair.client, 1);
 	vdi_ring_was_kicked(&pair.server, 1);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 1);
-	assert_int_equal(vdi_ring_next_episode(UINT32_MAX), 2);
+	assert_int_equal(vdi_ring_next_sleep_seq(UINT32_MAX), 2);
 	pair_free(&pair);
 }
 
@@ -341,7 +341,7 @@ static void test_spin_one_cpu(void **state)
 	use_cpus(&all, false);
 }
 
-/* How many of @sleeps sleeps are preceded by looks, all in vain. */
+/* How many of @sleeps sleeps are preceded by iterations, all in vain. */
 static unsigned int lose(struct vdi_spin *spin, unsigned int sleeps)
 {
 	unsigned int looked = 0;
@@ -422,9 +422,9 @@ static void test_take(void **state)
 
 	(void)state;
 	pair_init(&pair, 8, UINT32_MAX - 2);
-	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_EMPTY);
+	assert_int_equal(vdi_ring_available(&pair.client, &count), VDI_RING_EMPTY);
 	put_n(&pair.server, 0, 8);
-	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_OK);
+	assert_int_equal(vdi_ring_available(&pair.client, &count), VDI_RING_OK);
 	assert_int_equal(count, 8);
 	for (i = 0; i < 5; i++) {
 		vdi_ring_take_command(&pair.client, &cmd);
@@ -433,12 +433,12 @@ static void test_take(void **state)
 	assert_true(vdi_ring_used(&pair.server) > pair.server.mask);
 	vdi_ring_release(&pair.client);
 	assert_false(vdi_ring_used(&pair.server) > pair.server.mask);
-	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_OK);
+	assert_int_equal(vdi_ring_available(&pair.client, &count), VDI_RING_OK);
 	assert_int_equal(count, 3);
 	put_n(&pair.server, 8, 5);
 	assert_true(vdi_ring_used(&pair.server) > pair.server.mask);
 	get_n(&pair.client, 5, 8);
-	assert_int_equal(vdi_ring_look(&pair.client, &count), VDI_RING_EMPTY);
+	assert_int_equal(vdi_ring_available(&pair.client, &count), VDI_RING_EMPTY);
 	pair_free(&pair);
 }
 
@@ -538,12 +538,12 @@ static uint32_t next_random(uint32_t *seed)
 static pthread_mutex_t queue = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t kicks = PTHREAD_COND_INITIALIZER;
 
-static void sleep_on(struct vdi_ring *ring, uint32_t *episode)
+static void sleep_on(struct vdi_ring *ring, uint32_t *sleep_seq)
 {
 	struct timespec until;
 
-	*episode = vdi_ring_next_episode(*episode);
-	vdi_ring_set_wakeup(ring, *episode);
+	*sleep_seq = vdi_ring_next_sleep_seq(*sleep_seq);
+	vdi_ring_set_wakeup(ring, *sleep_seq);
 	vdi_ring_barrier();
 	if (vdi_ring_ready(ring))
 		return;
@@ -556,22 +556,22 @@ static void sleep_on(struct vdi_ring *ring, uint32_t *episode)
 	pthread_mutex_unlock(&queue);
 }
 
-static void tell(struct vdi_ring *ring, uint32_t *seed)
+static void notify(struct vdi_ring *ring, uint32_t *seed)
 {
-	uint32_t episode;
+	uint32_t sleep_seq;
 
 	if (next_random(seed) >> 30 == 0)
 		sched_yield();		/* the peer gets far ahead */
 	vdi_ring_barrier();
-	episode = vdi_ring_wants_kick(ring);
-	if (!episode)
+	sleep_seq = vdi_ring_wants_kick(ring);
+	if (!sleep_seq)
 		return;
 	pthread_mutex_lock(&queue);
 	pthread_cond_broadcast(&kicks);
 	pthread_mutex_unlock(&queue);
 	if (next_random(seed) >> 30 == 0)
 		sched_yield();
-	vdi_ring_was_kicked(ring, episode);
+	vdi_ring_was_kicked(ring, sleep_seq);
 }
 
 static void *sleepy_client(void *arg)
@@ -579,17 +579,17 @@ static void *sleepy_client(void *arg)
 	struct vdi_ring *ring = arg;
 	struct vdiset_completion done = { 0 };
 	struct vdiset_command cmd = { 0 };
-	uint32_t n = 0, episode = 0, seed = 3;
+	uint32_t n = 0, sleep_seq = 0, seed = 3;
 
 	while (n < ROUNDS / 4) {
 		if (vdi_ring_get_command(ring, &cmd) == VDI_RING_EMPTY) {
-			sleep_on(ring, &episode);
+			sleep_on(ring, &sleep_seq);
 			continue;
 		}
 		vdi_ring_set_wakeup(ring, 0);
 		done.tag = cmd.tag;
 		vdi_ring_put_completion(ring, &done);
-		tell(ring, &seed);
+		notify(ring, &seed);
 		n++;
 	}
 	return NULL;
@@ -598,7 +598,7 @@ static void *sleepy_client(void *arg)
 /* No wake-up is lost, though most kicks are saved. */
 static void test_sleepers(void **state)
 {
-	uint32_t sent = 0, got = 0, episode = 0, seed = 4, depth;
+	uint32_t sent = 0, got = 0, sleep_seq = 0, seed = 4, depth;
 	struct vdiset_completion done;
 	struct vdiset_command cmd = { 0 };
 	struct pair pair;
@@ -612,10 +612,10 @@ static void test_sleepers(void **state)
 			while (sent < ROUNDS / 4 && sent - got < depth) {
 				sent++;
 				vdi_ring_put_command(&pair.server, &cmd);
-				tell(&pair.server, &seed);
+				notify(&pair.server, &seed);
 			}
 			if (vdi_ring_get_completion(&pair.server, &done))
-				sleep_on(&pair.server, &episode);
+				sleep_on(&pair.server, &sleep_seq);
 			else
 				got++, vdi_ring_set_wakeup(&pair.server, 0);
 		}
@@ -653,7 +653,7 @@ static bool anything_new(void)
 static void *publisher(void *arg)
 {
 	struct vdiset_command cmd = { 0 };
-	uint32_t episode;
+	uint32_t sleep_seq;
 	int turn, i;
 
 	(void)arg;
@@ -664,10 +664,10 @@ static void *publisher(void *arg)
 			vdi_ring_put_command(many.ring, &cmd);
 			pthread_mutex_unlock(&many.publish);
 			vdi_ring_barrier();
-			episode = vdi_ring_wants_kick(many.ring);
-			if (!episode)
+			sleep_seq = vdi_ring_wants_kick(many.ring);
+			if (!sleep_seq)
 				continue;
-			vdi_ring_was_kicked(many.ring, episode);
+			vdi_ring_was_kicked(many.ring, sleep_seq);
 			pthread_mutex_lock(&queue);
 			if (anything_new())
 				many.asleep = false;
@@ -684,7 +684,7 @@ static void *drowsy(void *arg)
 	const uint32_t all = TURNS * PRODUCERS * BURST;
 	struct vdi_ring *ring = arg;
 	struct vdiset_command cmd;
-	uint32_t episode = 0, n = 0;
+	uint32_t sleep_seq = 0, n = 0;
 
 	while (n < all) {
 		if (vdi_ring_get_command(ring, &cmd) == VDI_RING_OK) {
@@ -697,8 +697,8 @@ static void *drowsy(void *arg)
 		many.taken = n;
 		pthread_cond_signal(&many.drained);
 		pthread_mutex_unlock(&queue);
-		episode = vdi_ring_next_episode(episode);
-		vdi_ring_set_wakeup(ring, episode);
+		sleep_seq = vdi_ring_next_sleep_seq(sleep_seq);
+		vdi_ring_set_wakeup(ring, sleep_seq);
 		vdi_ring_barrier();
 		if (vdi_ring_ready(ring))
 			continue;

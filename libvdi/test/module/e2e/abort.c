@@ -16,7 +16,7 @@ static void client_aborts(int fd)
 	struct vdi_abort_info info;
 	char text[256];
 
-	hear(fd, 's');
+	await(fd, 's');
 	OK(vdi_client_abort_info(client, &info));
 	EQ(info.reason, 0);
 	OK(vdi_client_signal_abort(client, 42, "out of tapes\n"));
@@ -27,7 +27,7 @@ static void client_aborts(int fd)
 	TRUE(strstr(text, "out of tapes?"));
 	OK(vdi_client_close(client));
 	vdi_client_free(client);
-	tell(fd, 'x');
+	notify(fd, 'x');
 }
 
 void test_client_aborts(void **state)
@@ -46,7 +46,7 @@ void test_client_aborts(void **state)
 	(void)state;
 	for (i = 0; i < 3; i++)
 		OK(job_send(device, &job[i], VDC_Write, buf, PIECE));
-	tell(peer.fd, 's');
+	notify(peer.fd, 's');
 	EQ(vdi_server_run_completions(server, -1, &count), VD_E_ABORT);
 	EQ(count, 3);
 	for (i = 0; i < 3; i++) {
@@ -73,7 +73,7 @@ void test_client_aborts(void **state)
 	EQ(vdi_server_execute_completion_agent(server), VD_E_ABORT);
 	OK(vdi_server_signal_abort(server, 0, NULL));
 	OK(vdi_server_free_buffer(server, buf, PIECE));
-	hear(peer.fd, 'x');
+	await(peer.fd, 'x');
 	server_down(server);
 	join(&peer);
 }
@@ -86,7 +86,7 @@ void test_server_aborts(void **state)
 
 	(void)state;
 	(void)device;
-	hear(peer.fd, 'r');
+	await(peer.fd, 'r');
 	nap(50);
 	OK(vdi_server_signal_abort(server, 1, "enough"));
 	join(&peer);
@@ -100,7 +100,7 @@ void test_abort_configuration(void **state)
 	struct vdi_server *server = new_server();
 
 	(void)state;
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	nap(50);
 	OK(vdi_server_signal_abort(server, 0, NULL));
@@ -117,7 +117,7 @@ static void client_dies(int fd)
 	struct vdi_client_device *device = client_open(client, 0);
 
 	get_a(device, VDC_Write);
-	tell(fd, 'd');
+	notify(fd, 'd');
 	pause();
 }
 
@@ -131,7 +131,7 @@ void test_client_dies(void **state)
 
 	(void)state;
 	OK(job_send(device, &job, VDC_Write, buffer(server, PIECE), PIECE));
-	hear(peer.fd, 'd');
+	await(peer.fd, 'd');
 	kill_peer(&peer);
 	EQ(vdi_server_run_completions(server, -1, NULL), VD_E_ABORT);
 	EQ(job.cmd.completionCode, ERROR_OPERATION_ABORTED);
@@ -147,7 +147,7 @@ static void server_child(int fd)
 	struct vdi_server *server = server_up(&self, &plain);
 
 	server_open(server, 0);
-	tell(fd, 'o');
+	notify(fd, 'o');
 	pause();
 }
 
@@ -160,7 +160,7 @@ void test_server_dies(void **state)
 	struct VDC_Command *cmd;
 
 	(void)state;
-	hear(peer.fd, 'o');
+	await(peer.fd, 'o');
 	EQ(vdi_client_get_command(device, 0, &cmd), VD_E_TIMEOUT);
 	kill_peer(&peer);
 	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
@@ -181,7 +181,7 @@ static void client_silent(int fd)
 	struct VDC_Command *cmd;
 
 	nap(500);	/* nothing is outstanding: no harm */
-	tell(fd, 'r');
+	notify(fd, 'r');
 	get_a(device, VDC_Write);
 	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_ABORT);
 	OK(vdi_client_abort_info(client, &info));
@@ -199,7 +199,7 @@ void test_server_timeout(void **state)
 
 	(void)state;
 	EQ(vdi_server_run_completions(server, 400, NULL), VD_E_TIMEOUT);
-	hear(peer.fd, 'r');
+	await(peer.fd, 'r');
 	OK(job_send(device, &job, VDC_Write, buffer(server, PIECE), PIECE));
 	start = now_ms();
 	EQ(vdi_server_run_completions(server, WAIT, NULL), VD_E_ABORT);

@@ -35,7 +35,7 @@ static void batch_client(int fd)
 	unsigned int n, i, all;
 	int code;
 
-	hear(fd, 's');
+	await(fd, 's');
 	/* no more than asked for, in order */
 	OK(vdi_client_get_commands(device, WAIT, cmds, 3, &n));
 	EQ(n, 3);
@@ -60,8 +60,8 @@ static void batch_client(int fd)
 	EQ(vdi_client_complete_commands(device, NULL, 1), VD_E_INVALID);
 	EQ(vdi_client_get_commands(device, 0, cmds, 0, &n), VD_E_INVALID);
 	EQ(vdi_client_get_commands(device, 0, NULL, 1, &n), VD_E_INVALID);
-	tell(fd, 'n');
-	hear(fd, 'n');
+	notify(fd, 'n');
+	await(fd, 'n');
 	complete_batch(device, cmds, 6);
 	EQ(vdi_client_complete_commands(device, v, 1), VD_E_INVALID);
 
@@ -114,10 +114,10 @@ void test_batch(void **state)
 	}
 	OK(vdi_server_send_commands(device, cmds, 6, &n));
 	EQ(n, 6);
-	tell(peer.fd, 's');
-	hear(peer.fd, 'n');
+	notify(peer.fd, 's');
+	await(peer.fd, 'n');
 	EQ(vdi_server_run_completions(server, 50, NULL), VD_E_TIMEOUT);
-	tell(peer.fd, 'n');
+	notify(peer.fd, 'n');
 	for (i = 0; i < 6; i++) {
 		while (!jobs[i].ran)
 			OK(vdi_server_run_completions(server, WAIT, NULL));
@@ -153,7 +153,7 @@ static void batch_io_error_client(int fd)
 	struct vdi_completion v[4];
 	unsigned int i, n;
 
-	hear(fd, 's');
+	await(fd, 's');
 	OK(vdi_client_get_commands(device, WAIT, cmds, 4, &n));
 	EQ(n, 4);
 	for (i = 0; i < 3; i++)
@@ -163,8 +163,8 @@ static void batch_io_error_client(int fd)
 	EQ(vdi_client_exchange_commands(device, v, 3, 100, cmds + 4, 4, &n),
 	   VD_E_TIMEOUT);
 	EQ(n, 0);
-	tell(fd, 'e');
-	hear(fd, 'c');
+	notify(fd, 'e');
+	await(fd, 'c');
 	EQ(vdi_client_get_commands(device, 100, cmds + 4, 4, &n), VD_E_TIMEOUT);
 	v[0] = (struct vdi_completion){ .cmd = cmds[3] };
 	OK(vdi_client_exchange_commands(device, v, 1, WAIT, cmds, 8, &n));
@@ -195,8 +195,8 @@ void test_batch_io_error(void **state)
 		cmds[i] = &jobs[i].cmd;
 	}
 	OK(vdi_server_send_commands(device, cmds, 6, NULL));
-	tell(peer.fd, 's');
-	hear(peer.fd, 'e');
+	notify(peer.fd, 's');
+	await(peer.fd, 'e');
 	while (!jobs[5].ran)
 		OK(vdi_server_run_completions(server, WAIT, NULL));
 	EQ(jobs[3].ran, 0);
@@ -209,7 +209,7 @@ void test_batch_io_error(void **state)
 	EQ(clear.ran, 1);
 	EQ(jobs[0].ran, 1);
 	OK(job_send(device, &clear, VDC_ClearError, NULL, 0));
-	tell(peer.fd, 'c');
+	notify(peer.fd, 'c');
 	job_wait(server, &clear);
 	EQ(clear.cmd.completionCode, ERROR_SUCCESS);
 	for (i = 0; i < 6; i++) {
@@ -296,13 +296,13 @@ static void prompt_client(int fd)
 	OK(vdi_client_set_spin(client, 1 << 24));
 	OK(vdi_client_set_spin(client, 0));
 	device = client_open(client, 0);
-	tell(fd, 'o');
+	notify(fd, 'o');
 	cmd = get_a(device, VDC_Flush);
 	nap(100);		/* the agent sleeps */
 	done(device, cmd, ERROR_SUCCESS, 0);
-	hear(fd, 'p');		/* nothing more is done until it has noticed */
+	await(fd, 'p');		/* nothing more is done until it has noticed */
 	cmd = get_a(device, VDC_Flush);
-	tell(fd, 'q');		/* while the routine that queued it is over */
+	notify(fd, 'q');		/* while the routine that queued it is over */
 	done(device, cmd, ERROR_SUCCESS, 0);
 	expect_close(device);
 	client_down(client);
@@ -314,7 +314,7 @@ static void prompt_routine(struct VDS_Command *cmd)
 {
 	if (cmd->completionContext) {
 		cmd->completionContext = NULL;
-		tell(prompt_peer->fd, 'p');
+		notify(prompt_peer->fd, 'p');
 		nap(200);	/* the client is asleep by then */
 		OK(vdi_server_queue_command(again_device, cmd));
 	}
@@ -337,14 +337,14 @@ void test_prompt(void **state)
 	unsetenv("VDI_SPIN");
 	prompt_peer = &peer;
 	again_device = server_open(server, 0);
-	hear(peer.fd, 'o');
+	await(peer.fd, 'o');
 	job_init(&job, VDC_Flush, NULL, 0);
 	job.cmd.completionRoutine = prompt_routine;
 	start = now_ms();
 	OK(vdi_server_send_command(again_device, &job.cmd));
 	OK(vdi_server_run_completions(server, WAIT, NULL));
 	/* nothing of the server runs now: one step has to have told all */
-	hear(peer.fd, 'q');
+	await(peer.fd, 'q');
 	TRUE(now_ms() - start < WAIT / 2);
 	OK(vdi_server_run_completions(server, WAIT, NULL));
 	OK(vdi_server_close_device(again_device));
@@ -369,7 +369,7 @@ static void exchange_timeout_client(int fd)
 	nap(100);
 	EQ(vdi_client_exchange_commands(device, &v, 1, 0, &cmd, 1, &n),
 	   VD_E_TIMEOUT);
-	hear(fd, '1');
+	await(fd, '1');
 	v.cmd = get_a(device, VDC_Flush);
 	nap(100);
 	EQ(vdi_client_exchange_commands(device, &v, 1, 3000, &cmd, 1, &n),
@@ -377,7 +377,7 @@ static void exchange_timeout_client(int fd)
 	EQ(n, 0);
 	/* the server has had it for long */
 	EQ(recv(fd, &c, 1, MSG_DONTWAIT), 1);
-	tell(fd, 't');
+	notify(fd, 't');
 	expect_close(device);
 	client_down(client);
 }
@@ -397,10 +397,10 @@ void test_exchange_timeout(void **state)
 	start = now_ms();
 	EQ(ask(server, device, VDC_Flush, NULL, 0), ERROR_SUCCESS);
 	TRUE(now_ms() - start < WAIT / 2);
-	tell(peer.fd, '1');
+	notify(peer.fd, '1');
 	EQ(ask(server, device, VDC_Flush, NULL, 0), ERROR_SUCCESS);
-	tell(peer.fd, '2');
-	hear(peer.fd, 't');
+	notify(peer.fd, '2');
+	await(peer.fd, 't');
 	OK(vdi_server_close_device(device));
 	run_out(server);
 	server_down(server);
@@ -416,7 +416,7 @@ static void batch_abort_client(int fd)
 	unsigned int n;
 
 	v.cmd = get_a(device, VDC_Flush);
-	tell(fd, 'a');
+	notify(fd, 'a');
 	EQ(vdi_client_exchange_commands(device, &v, 0, WAIT, &cmd, 1, &n),
 	   VD_E_ABORT);
 	EQ(n, 0);
@@ -445,7 +445,7 @@ void test_batch_abort(void **state)
 	cmds[0] = &jobs[0].cmd;
 	cmds[1] = &jobs[1].cmd;
 	OK(vdi_server_send_commands(device, cmds, 1, NULL));
-	hear(peer.fd, 'a');
+	await(peer.fd, 'a');
 	nap(50);
 	OK(vdi_server_signal_abort(server, 7, "enough"));
 	EQ(vdi_server_send_commands(device, cmds + 1, 1, &sent), VD_E_ABORT);

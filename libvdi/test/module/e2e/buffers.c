@@ -136,7 +136,7 @@ void test_no_memory(void **state)
 	int code, i;
 
 	(void)state;
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_begin_configuration(server, 0, 0, 0, 4 * MIB, 0));
 	EQ(vdi_server_request_buffers(server, UINT32_MAX, 0, UINT32_MAX),

@@ -11,7 +11,7 @@ static void client_closes_early(int fd)
 	struct vdi_client *client = client_up_n(fd, 1);
 
 	client_open(client, 0);
-	hear(fd, 'o');
+	await(fd, 'o');
 	EQ(vdi_client_close(client), VD_E_OPEN);
 	EQ(vdi_client_close(client), VD_E_PROTOCOL);
 	vdi_client_free(client);
@@ -25,7 +25,7 @@ void test_client_closes_early(void **state)
 
 	(void)state;
 	server_open(server, 0);
-	tell(peer.fd, 'o');
+	notify(peer.fd, 'o');
 	EQ(run_to_end(server), VD_E_ABORT);
 	OK(vdi_server_abort_info(server, &info));
 	EQ(info.reason, VDI_REASON_CLOSED);
@@ -41,7 +41,7 @@ void test_server_closes_early(void **state)
 	struct job job;
 
 	(void)state;
-	hear(peer.fd, 'r');
+	await(peer.fd, 'r');
 	job_init(&job, VDC_Flush, NULL, 0);
 	(void)device;
 	EQ(vdi_server_close(server), VD_E_PROTOCOL);
@@ -58,7 +58,7 @@ static void client_holds_one(int fd)
 	int code;
 
 	get_a(device, VDC_Flush);
-	tell(fd, 'h');
+	notify(fd, 'h');
 	do	/* there may be a second one */
 		code = vdi_client_get_command(device, -1, &cmd);
 	while (!code);
@@ -75,7 +75,7 @@ void test_close_outstanding(void **state)
 
 	(void)state;
 	OK(job_send(device, &job[0], VDC_Flush, NULL, 0));
-	hear(peer.fd, 'h');
+	await(peer.fd, 'h');
 	OK(job_send(device, &job[1], VDC_Flush, NULL, 0));
 	EQ(vdi_server_close(server), VD_E_PROTOCOL);
 	EQ(job[0].ran, 1);
@@ -97,7 +97,7 @@ void test_close_with_agent(void **state)
 	(void)state;
 	OK(pthread_create(&thread, NULL, agent_thread, server));
 	OK(job_send(device, &job, VDC_Flush, NULL, 0));
-	hear(peer.fd, 'h');
+	await(peer.fd, 'h');
 	nap(50);
 	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_BUSY);
 	EQ(vdi_server_close(server), VD_E_PROTOCOL);
@@ -115,7 +115,7 @@ void test_close_unused(void **state)
 	struct vdi_server *server = new_server();
 
 	(void)state;
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_close(server));
 	join(&peer);
@@ -133,7 +133,7 @@ static void client_again(int fd)
 
 	for (i = 0; i < 3; i++) {
 		OK(vdi_client_create(client, NULL, set_name, &config, NULL));
-		tell(fd, 'c');
+		notify(fd, 'c');
 		OK(vdi_client_get_configuration(client, WAIT, &got));
 		expect_close(client_open(client, 0));
 		OK(vdi_client_close(client));

@@ -20,8 +20,8 @@ static void client_hold_all(int fd)
 
 	for (i = 0; i < 8; i++)
 		cmd[i] = get_a(device, VDC_Write);
-	tell(fd, 'h');
-	hear(fd, 'g');
+	notify(fd, 'h');
+	await(fd, 'g');
 	EQ(vdi_client_complete_command(device, &other, 0, 0, 0),
 	   VD_E_INVALID);
 	EQ(vdi_client_complete_command(device, cmd[0], 0, PIECE + 1, 0),
@@ -47,7 +47,7 @@ void test_queue(void **state)
 	(void)state;
 	for (i = 0; i < 8; i++)
 		OK(job_send(device, &job[i], VDC_Write, buf, PIECE));
-	hear(peer.fd, 'h');
+	await(peer.fd, 'h');
 	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_QUEUE_FULL);
 	EQ(extra.ran, 1);
 	EQ(extra.cmd.completionCode, ERROR_NO_SYSTEM_RESOURCES);
@@ -57,7 +57,7 @@ void test_queue(void **state)
 	EQ(vdi_server_close_device(device), VD_E_CLOSE);
 	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_PROTOCOL);
 	EQ(extra.cmd.completionCode, ERROR_INVALID_HANDLE);
-	tell(peer.fd, 'g');
+	notify(peer.fd, 'g');
 	run_out(server);
 	for (i = 0; i < 8; i++) {
 		EQ(job[i].ran, 1);
@@ -149,7 +149,7 @@ static void client_outputs(int fd)
 	EQ(vdi_client_get_command(device, 0, &cmd), VD_E_TIMEOUT);
 	TRUE(!cmd);
 	EQ(vdi_client_get_command(device, 30, &cmd), VD_E_TIMEOUT);
-	tell(fd, 'r');
+	notify(fd, 'r');
 	cmd = get_a(device, VDC_SetPosition);
 	EQ(cmd->position, 77);
 	EQ(cmd->size, VDC_Current);
@@ -181,7 +181,7 @@ void test_outputs(void **state)
 	struct job job;
 
 	(void)state;
-	hear(peer.fd, 'r');
+	await(peer.fd, 'r');
 	job_init(&job, VDC_SetPosition, NULL, VDC_Current);
 	job.cmd.inPosition = 77;
 	OK(vdi_server_send_command(device, &job.cmd));
@@ -208,14 +208,14 @@ static void client_error(int fd)
 	struct VDC_Command *a, *b, *cmd;
 	struct vdi_client_device *d = device;
 
-	hear(fd, 's');		/* six are queued */
+	await(fd, 's');		/* six are queued */
 	a = get_a(d, VDC_Write);
 	b = get_a(d, VDC_Write);
 	done(d, a, ERROR_DISK_FULL, 100);
 	/* the other four end unseen, ClearError waits for b */
 	EQ(vdi_client_get_command(d, 50, &cmd), VD_E_TIMEOUT);
-	tell(fd, 'e');
-	hear(fd, 'c');
+	notify(fd, 'e');
+	await(fd, 'c');
 	EQ(vdi_client_get_command(d, 50, &cmd), VD_E_TIMEOUT);
 	done(d, b, 0, b->size);
 	done(d, get_a(d, VDC_ClearError), 0, 0);
@@ -240,8 +240,8 @@ void test_io_error(void **state)
 	(void)state;
 	for (i = 0; i < 6; i++)
 		OK(job_send(device, &job[i], VDC_Write, buf, PIECE));
-	tell(peer.fd, 's');
-	hear(peer.fd, 'e');
+	notify(peer.fd, 's');
+	await(peer.fd, 'e');
 	job_wait(server, &job[0]);
 	EQ(job[0].cmd.completionCode, ERROR_DISK_FULL);
 	EQ(job[0].cmd.bytesTransferred, 100);
@@ -254,7 +254,7 @@ void test_io_error(void **state)
 	EQ(extra.cmd.completionCode, ERROR_IO_DEVICE);
 	EQ(extra.ran, 1);
 	OK(job_send(device, &clear, VDC_ClearError, NULL, 0));
-	tell(peer.fd, 'c');
+	notify(peer.fd, 'c');
 	job_wait(server, &job[1]);
 	EQ(job[1].cmd.completionCode, 0);
 	job_wait(server, &clear);
@@ -284,7 +284,7 @@ static void client_error_threads(int fd)
 	w->device = device;
 	w->cmd = get_a(device, VDC_Write);
 	done(device, a, ERROR_DISK_FULL, 0);
-	hear(fd, 'c');
+	await(fd, 'c');
 	OK(pthread_create(&thread, NULL, complete_later, w));
 	done(device, get_a(device, VDC_ClearError), 0, 0);
 	OK(pthread_join(thread, NULL));
@@ -305,7 +305,7 @@ void test_io_error_threads(void **state)
 	OK(job_send(device, &b, VDC_Write, buf, PIECE));
 	job_wait(server, &a);
 	OK(job_send(device, &clear, VDC_ClearError, NULL, 0));
-	tell(peer.fd, 'c');
+	notify(peer.fd, 'c');
 	job_wait(server, &clear);
 	EQ(b.ran, 1);
 	EQ(b.cmd.completionCode, 0);
@@ -361,7 +361,7 @@ static void client_polls(int fd)
 	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
 	p.fd = vdi_client_fd(client);
 	EQ(poll(&p, 1, 0), 0);
-	tell(fd, 'c');
+	notify(fd, 'c');
 	EQ(poll(&p, 1, WAIT), 1);
 	OK(vdi_client_get_configuration(client, 0, &config));
 	device = client_open(client, 0);

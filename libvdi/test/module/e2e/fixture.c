@@ -39,12 +39,12 @@ void new_name(void)
 	snprintf(set_name, sizeof(set_name), "e2e-%d-%d", getpid(), ++number);
 }
 
-void tell(int fd, char c)
+void notify(int fd, char c)
 {
 	EQ(write(fd, &c, 1), 1);
 }
 
-void hear(int fd, char want)
+void await(int fd, char want)
 {
 	char c = 0;
 
@@ -146,7 +146,7 @@ struct vdi_client *client_up(int fd, const struct VDConfig *config)
 	struct VDConfig got;
 
 	OK(vdi_client_create(client, NULL, set_name, config, NULL));
-	tell(fd, 'c');
+	notify(fd, 'c');
 	OK(vdi_client_get_configuration(client, WAIT, &got));
 	return client;
 }
@@ -282,7 +282,7 @@ struct vdi_server *server_up(struct peer *peer,
 	struct vdi_server *server = new_server();
 	struct VDConfig config;
 
-	hear(peer->fd, 'c');
+	await(peer->fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_configuration(server, &config));
 	OK(vdi_server_set_queue_depth(server, shape->depth));
@@ -397,7 +397,7 @@ void client_waits(int fd)
 	struct vdi_client_device *device = client_open(client, 0);
 	struct VDC_Command *cmd;
 
-	tell(fd, 'r');
+	notify(fd, 'r');
 	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
 	client_down(client);
 }
@@ -408,7 +408,7 @@ void client_unconfigured(int fd)
 	struct vdi_client *client = new_client();
 
 	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
-	tell(fd, 'c');
+	notify(fd, 'c');
 	EQ(vdi_client_get_configuration(client, -1, &config), VD_E_ABORT);
 	client_down(client);
 }

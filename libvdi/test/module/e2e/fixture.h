@@ -73,8 +73,8 @@ extern volatile sig_atomic_t signals;	/* counted by on_signal() */
 
 void new_name(void);
 void device_name(char *buf, size_t size, unsigned int i);
-void tell(int fd, char c);
-void hear(int fd, char want);
+void notify(int fd, char c);
+void await(int fd, char want);
 struct peer spawn(client_fn *fn);
 void join(struct peer *peer);
 void kill_peer(struct peer *peer);

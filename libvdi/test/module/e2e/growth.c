@@ -212,7 +212,7 @@ static void signal_growth(void)
 	raise(SIGUSR1);
 	EQ(signals, 1);
 	raise(SIGTERM);
-	tell(growth_fd, 'x');	/* this is not reached */
+	notify(growth_fd, 'x');	/* this is not reached */
 }
 
 static void signalled_server(int fd)

@@ -43,7 +43,7 @@ static void client_evil(int fd)
 	if (evil != 4)
 		vdi_ring_put_completion(&ch.ring, &done);
 	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
-	hear(fd, 'x');
+	await(fd, 'x');
 	_exit(0);
 }
 
@@ -67,7 +67,7 @@ void test_evil_client(void **state)
 		EQ(info.reason, VDI_REASON_PROTOCOL);
 		EQ(info.role, VDI_ROLE_SERVER);
 		TRUE(strlen(info.text) > 10);
-		tell(peer.fd, 'x');
+		notify(peer.fd, 'x');
 		join(&peer);
 		server_down(server);
 		new_name();
@@ -83,7 +83,7 @@ static void client_honest(int fd)
 	int code;
 
 	if (evil == 12)
-		hear(fd, 'g');
+		await(fd, 'g');
 	device = client_open(client, 0);
 	do
 		code = vdi_client_get_command(device, WAIT, &cmd);
@@ -161,7 +161,7 @@ void test_evil_server(void **state)
 		vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
 		if (evil == 12) {
 			OK(ioctl(ch.fd, VDISET_DEVICE_CLOSE, &end));
-			tell(peer.fd, 'g');
+			notify(peer.fd, 'g');
 		}
 		join(&peer);
 		if (evil != 12)
@@ -181,14 +181,14 @@ static void client_flooded(int fd)
 	struct VDC_Command *cmd;
 	int64_t start;
 
-	tell(fd, 'o');
+	notify(fd, 'o');
 	done(device, get_a(device, 99), ERROR_NOT_SUPPORTED, 0);
 	start = now_ms();
 	EQ(vdi_client_get_command(device, 300, &cmd), VD_E_TIMEOUT);
 	TRUE(now_ms() - start < 20000);
 	OK(vdi_client_signal_abort(client, 0, NULL));
 	EQ(vdi_client_get_command(device, -1, &cmd), VD_E_ABORT);
-	tell(fd, 'x');
+	notify(fd, 'x');
 	client_down(client);
 }
 
@@ -204,7 +204,7 @@ void test_flood(void **state)
 	uint32_t done;
 
 	(void)state;
-	hear(peer.fd, 'o');
+	await(peer.fd, 'o');
 	vdi_ring_put_command(&ch.ring, &cmd);
 	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
 	cmd.code = VDC_Flush;
@@ -221,7 +221,7 @@ void test_flood(void **state)
 			vdi_ring_put_command(&ch.ring, &cmd);
 		}
 	}
-	hear(peer.fd, 'x');
+	await(peer.fd, 'x');
 	join(&peer);
 	vdi_channel_release(&ch, false);
 	server_down(server);
@@ -234,12 +234,12 @@ static void client_held_back(int fd)
 	struct vdi_client_device *device = client_open(client, 0);
 	struct VDC_Command *a, *b, *cmd;
 
-	tell(fd, 'o');
+	notify(fd, 'o');
 	a = get_a(device, VDC_Flush);
 	b = get_a(device, VDC_Flush);
 	done(device, a, ERROR_IO_DEVICE, 0);
 	EQ(vdi_client_get_command(device, 50, &cmd), VD_E_TIMEOUT);
-	tell(fd, 'e');
+	notify(fd, 'e');
 	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_CLOSE);
 	EQ(vdi_client_complete_command(device, b, 0, 0, 0), VD_E_PROTOCOL);
 	client_down(client);
@@ -256,11 +256,11 @@ void test_close_held_back(void **state)
 	};
 
 	(void)state;
-	hear(peer.fd, 'o');
+	await(peer.fd, 'o');
 	for (cmd.tag = 0; cmd.tag < 2; cmd.tag++)
 		vdi_ring_put_command(&ch.ring, &cmd);
 	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
-	hear(peer.fd, 'e');
+	await(peer.fd, 'e');
 	cmd.code = VDC_ClearError;
 	vdi_ring_put_command(&ch.ring, &cmd);
 	vdi_channel_wait(&ch, VDISET_WAIT_KICK, 0);
@@ -294,8 +294,8 @@ static void client_evil_at_the_end(int fd)
 		}
 	}
 	OK(vdi_client_signal_abort(client, 0, NULL));
-	tell(fd, 'a');
-	hear(fd, 'x');
+	notify(fd, 'a');
+	await(fd, 'x');
 	_exit(0);
 }
 
@@ -315,7 +315,7 @@ void test_evil_at_the_end(void **state)
 			OK(job_send(device, &job[i][0], VDC_Flush, NULL, 0));
 			OK(job_send(device, &job[i][1], VDC_Flush, NULL, 0));
 		}
-		hear(peer.fd, 'a');
+		await(peer.fd, 'a');
 		EQ(run_to_end(server), VD_E_ABORT);
 		for (i = 0; i < 3; i++) {
 			for (j = 0; j < 2; j++) {
@@ -325,7 +325,7 @@ void test_evil_at_the_end(void **state)
 				EQ(job[i][j].cmd.completionCode, want);
 			}
 		}
-		tell(peer.fd, 'x');
+		notify(peer.fd, 'x');
 		join(&peer);
 		server_down(server);
 		new_name();

@@ -19,10 +19,10 @@ static void lock_client(int fd)
 	EQ(vdi_client_set_lock(NULL, 1), VD_E_INVALID);
 	OK(vdi_client_set_lock(client, 1));
 	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
-	tell(fd, 'c');
+	notify(fd, 'c');
 	OK(vdi_client_get_configuration(client, WAIT, &got));
 	EQ(status_kib("VmLck"), got.bufferAreaSize / KIB);
-	hear(fd, 'l');
+	await(fd, 'l');
 	OK(vdi_client_signal_abort(client, 0, NULL));
 	vdi_client_close(client);
 	EQ(status_kib("VmLck"), 0);
@@ -30,7 +30,7 @@ static void lock_client(int fd)
 	/* over the limit */
 	OK(setrlimit(RLIMIT_MEMLOCK, &none));
 	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
-	tell(fd, 'c');
+	notify(fd, 'c');
 	OK(seteuid(65534));
 	EQ(vdi_client_get_configuration(client, WAIT, &got), VD_E_MEMORY);
 	vdi_client_set_lock(client, 0);
@@ -38,7 +38,7 @@ static void lock_client(int fd)
 	EQ(status_kib("VmLck"), 0);
 	OK(vdi_client_signal_abort(client, 0, NULL));
 	vdi_client_free(client);
-	tell(fd, 'e');
+	notify(fd, 'e');
 }
 
 void test_lock(void **state)
@@ -57,7 +57,7 @@ void test_lock(void **state)
 	server = server_up(&peer, &plain);
 	EQ(vdi_server_set_lock(NULL, 0), VD_E_INVALID);
 	EQ(status_kib("VmLck"), 0);
-	tell(peer.fd, 'l');
+	notify(peer.fd, 'l');
 	while (vdi_server_run_completions(server, WAIT, NULL) != VD_E_ABORT)
 		;
 	vdi_server_close(server);
@@ -65,7 +65,7 @@ void test_lock(void **state)
 
 	server = server_up(&peer, &locked);
 	TRUE(status_kib("VmLck") >= 8 * 64);
-	hear(peer.fd, 'e');
+	await(peer.fd, 'e');
 	vdi_server_close(server);
 	vdi_server_free(server);
 	join(&peer);
@@ -106,11 +106,11 @@ static void limited_client(int fd, int lock)
 
 	OK(vdi_client_set_lock(client, lock));
 	OK(vdi_client_create(client, NULL, set_name, &config, NULL));
-	tell(fd, 'c');
+	notify(fd, 'c');
 	OK(vdi_client_get_configuration(client, WAIT, &got));
 	device = client_open(client, 0);
-	tell(fd, 'o');
-	hear(fd, 's');
+	notify(fd, 'o');
+	await(fd, 's');
 	if (lock) {
 		OK(setrlimit(RLIMIT_MEMLOCK, &locked));
 		OK(seteuid(65534));
@@ -163,11 +163,11 @@ void test_client_limits(void **state)
 		struct vdi_server_device *device = server_open(server, 0);
 		struct job job;
 
-		hear(peer.fd, 'o');
+		await(peer.fd, 'o');
 		OK(vdi_server_request_buffers(server, MIB, 0, 32));
 		OK(job_send(device, &job, VDC_Write, buffer(server, MIB),
 			    MIB));
-		tell(peer.fd, 's');
+		notify(peer.fd, 's');
 		EQ(run_to_end(server), VD_E_ABORT);
 		EQ(job.ran, 1);
 		OK(vdi_server_abort_info(server, &info));

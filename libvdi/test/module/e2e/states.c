@@ -104,7 +104,7 @@ void test_server_states(void **state)
 	uint8_t *p;
 
 	(void)state;
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_PROTOCOL);
 	EQ(vdi_server_open(late, NULL, set_name), VD_E_BUSY);
@@ -177,7 +177,7 @@ static void client_names(int fd)
 	OK(vdi_client_open_device(client, "third", &third));
 	EQ(vdi_client_open_device(client, "fourth", &device), VD_E_OPEN);
 	TRUE(!device);
-	tell(fd, 'o');
+	notify(fd, 'o');
 	expect_close(first);
 	expect_close(second);
 	expect_close(third);
@@ -194,7 +194,7 @@ void test_names(void **state)
 	int i;
 
 	(void)state;
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_configuration(server, &config));
 	EQ(config.deviceCount, 3);
@@ -213,7 +213,7 @@ void test_names(void **state)
 	OK(vdi_server_open_device(server, "second", &device[1]));
 	EQ(vdi_server_open_device(server, "fourth", &more), VD_E_OPEN);
 	TRUE(!more);
-	hear(peer.fd, 'o');
+	await(peer.fd, 'o');
 	for (i = 0; i < 3; i++)
 		OK(vdi_server_close_device(device[i]));
 	run_out(server);
@@ -230,11 +230,11 @@ static void client_instance(int fd)
 	OK(setenv("_VIRTUAL_SERVER_NAME_", "ENV", 1));
 	OK(vdi_client_create(client, vdi_default_instance(), set_name, &config,
 			     NULL));
-	tell(fd, 'c');
+	notify(fd, 'c');
 	OK(vdi_client_get_configuration(client, WAIT, &config));
 	OK(vdi_client_open_in_secondary(second, "ENV", set_name));
 	OK(vdi_client_open_device(second, set_name, &device));
-	tell(fd, 'o');
+	notify(fd, 'o');
 	expect_close(device);
 	client_down(second);
 	client_down(client);
@@ -247,7 +247,7 @@ void test_instance(void **state)
 	struct vdi_server_device *device;
 
 	(void)state;
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
 	EQ(vdi_server_open(server, "OTHER", set_name), VD_E_INVALID);
 	OK(vdi_server_open(server, "ENV", set_name));
@@ -256,7 +256,7 @@ void test_instance(void **state)
 	OK(vdi_server_request_buffers(server, KIB, 0, 1));
 	OK(vdi_server_end_configuration(server));
 	OK(vdi_server_open_device(server, set_name, &device));
-	hear(peer.fd, 'o');
+	await(peer.fd, 'o');
 	OK(vdi_server_close_device(device));
 	server_down(server);
 	join(&peer);

@@ -30,7 +30,7 @@ static struct vdi_client *hold_set(int fd, uint32_t mode, bool ended)
 	OK(vdi_client_create(client, NULL, set_name, &config, &access));
 	if (ended)
 		OK(vdi_client_signal_abort(client, 7, "by its owner"));
-	tell(fd, 'c');
+	notify(fd, 'c');
 	return client;
 }
 
@@ -40,7 +40,7 @@ static void client_stranger(int fd)
 
 	become(STRANGER);
 	client = hold_set(fd, set_mode, false);
-	hear(fd, 'e');
+	await(fd, 'e');
 	vdi_client_free(client);
 }
 
@@ -50,7 +50,7 @@ static void client_stranger_ended(int fd)
 
 	become(STRANGER);
 	client = hold_set(fd, 0666, true);
-	hear(fd, 'e');
+	await(fd, 'e');
 	vdi_client_free(client);
 }
 
@@ -58,7 +58,7 @@ static void client_ended(int fd)
 {
 	struct vdi_client *client = hold_set(fd, 0666, true);
 
-	hear(fd, 'e');
+	await(fd, 'e');
 	vdi_client_free(client);
 }
 
@@ -66,13 +66,13 @@ static void client_live(int fd)
 {
 	struct vdi_client *client = hold_set(fd, 0666, false);
 
-	hear(fd, 'e');
+	await(fd, 'e');
 	vdi_client_free(client);
 }
 
 static void let_go(struct peer *peer)
 {
-	tell(peer->fd, 'e');
+	notify(peer->fd, 'e');
 	join(peer);
 }
 
@@ -145,7 +145,7 @@ void test_stranger_is_not_joined(void **state)
 	(void)state;
 	set_mode = 0600;
 	peer = spawn(client_stranger);
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
 	TRUE(server_says(server, set_name));
 	TRUE(server_says(server, "created by uid 12345, who is not trusted "
@@ -183,7 +183,7 @@ static void database_meets_stranger(int fd)
 	EQ(vdi_client_open_in_secondary(client, NULL, set_name),
 	   VD_E_PROTOCOL);
 	TRUE(client_says(client, "uid 12345, who is not trusted (trusted: "));
-	tell(fd, 'd');
+	notify(fd, 'd');
 	vdi_server_free(server);
 	vdi_client_free(client);
 }
@@ -195,9 +195,9 @@ void test_stranger_with_open_mode(void **state)
 	(void)state;
 	set_mode = 0666;
 	peer = spawn(client_stranger);
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	database = spawn(database_meets_stranger);
-	hear(database.fd, 'd');
+	await(database.fd, 'd');
 	join(&database);
 	let_go(&peer);
 }
@@ -218,9 +218,9 @@ static void database_passes_over(int fd)
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_creator(server, &user));
 	EQ(user, 0);
-	tell(fd, 'j');
+	notify(fd, 'j');
 	OK(vdi_server_close(server));
-	hear(fd, 'n');
+	await(fd, 'n');
 	/* only ended ones are left: the first of the list counts */
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_ABORT);
 	OK(vdi_server_abort_info(server, &info));
@@ -245,7 +245,7 @@ void test_ended_hides_nothing(void **state)
 	(void)state;
 	/* a stranger's */
 	peer = spawn(client_stranger_ended);
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
 	EQ(vdi_server_get_untrusted(server, &user), VD_E_PROTOCOL);
 	EQ(vdi_server_abort_info(server, &info), VD_E_PROTOCOL);
@@ -254,7 +254,7 @@ void test_ended_hides_nothing(void **state)
 
 	/* an own one */
 	peer = spawn(client_ended);
-	hear(peer.fd, 'c');
+	await(peer.fd, 'c');
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_ABORT);
 	TRUE(server_says(server, "by its owner"));
 	OK(vdi_server_abort_info(server, &info));
@@ -267,7 +267,7 @@ void test_ended_hides_nothing(void **state)
 	TRUE(client_says(client, "by its owner"));
 	/* with a live one of the same name */
 	live = spawn(client_live);
-	hear(live.fd, 'c');
+	await(live.fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_close(server));
 	let_go(&live);
@@ -277,11 +277,11 @@ void test_ended_hides_nothing(void **state)
 
 	/* one of each of two trusted users */
 	live = spawn(client_live);
-	hear(live.fd, 'c');
+	await(live.fd, 'c');
 	database = spawn(database_passes_over);
-	hear(database.fd, 'j');
+	await(database.fd, 'j');
 	let_go(&live);
-	tell(database.fd, 'n');
+	notify(database.fd, 'n');
 	join(&database);
 	vdi_client_free(client);
 	vdi_server_free(server);
@@ -296,7 +296,7 @@ static void database_is_refused(int fd)
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_SECURITY);
 	TRUE(server_says(server, "may see the set, but not join it"));
 	TRUE(server_says(server, "of root (uid 0)"));
-	tell(fd, 'd');
+	notify(fd, 'd');
 	vdi_server_free(server);
 }
 
@@ -310,7 +310,7 @@ void test_refused_by_mode(void **state)
 	OK(vdi_client_create(client, NULL, set_name,
 			     &(struct VDConfig){ .deviceCount = 1 }, &access));
 	database = spawn(database_is_refused);
-	hear(database.fd, 'd');
+	await(database.fd, 'd');
 	join(&database);
 	vdi_client_free(client);
 }
@@ -333,7 +333,7 @@ static void client_knows_server(int fd)
 	EQ(vdi_client_get_peer(client, &peer), VD_E_PROTOCOL);
 	OK(vdi_client_get_creator(client, &user));
 	EQ(user, STRANGER);
-	tell(fd, 'c');
+	notify(fd, 'c');
 	OK(vdi_client_get_configuration(client, WAIT, &got));
 	OK(vdi_client_get_peer(client, &peer));
 	EQ(peer.role, VDI_ROLE_SERVER);
@@ -369,7 +369,7 @@ void test_peers(void **state)
 	EQ(vdi_client_get_creator(NULL, &user), VD_E_INVALID);
 
 	client = spawn(client_knows_server);
-	hear(client.fd, 'c');
+	await(client.fd, 'c');
 	OK(vdi_server_set_trusted_users(server, users, 1));
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_peer(server, &peer));
