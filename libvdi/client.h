@@ -16,9 +16,11 @@
 #include <libvdi.h>
 
 #include "channel.h"
+#include "check.h"
 #include "gate.h"
 #include "lock.h"
 #include "set.h"
+#include "spin.h"
 
 /*
  * A command held by the client. @cmd is what the client sees and may spoil;

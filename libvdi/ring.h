@@ -20,25 +20,10 @@
 #include <stdint.h>
 
 #include <linux/vdiset.h>
-#include <vditypes.h>
+
+#include "compiler.h"
 
 #define VDI_ENTRY_SIZE	32
-
-/* For what is done for each command, in few places; and for what is not. */
-#define VDI_ALWAYS_INLINE	inline __attribute__((always_inline))
-#define VDI_COLD		__attribute__((noinline, cold))
-/* For a loop over commands that is to have the registers for itself. */
-#define VDI_LOOP		__attribute__((noinline))
-/* A value that is not to be computed anew for each use. */
-#define VDI_KEEP(x)		__asm__("" : "+r"(x))
-#define vdi_likely(x)		__builtin_expect(!!(x), 1)
-#define vdi_unlikely(x)		__builtin_expect(!!(x), 0)
-
-/* Largest number of looks before a sleep. */
-#define VDI_SPIN_MAX	(1U << 24)
-
-/* Sleeps without a look before it is tried again, at first. */
-#define VDI_SKIP_MIN	16
 
 /*
  * @own is mapped read-write, @peer read-only. The indices are private; those in
@@ -65,44 +50,9 @@ enum vdi_ring_result {
 	VDI_RING_BROKEN		/* the peer's indices are impossible */
 };
 
-struct vdi_ring_limits {
-	uint32_t depth;
-	uint32_t max_transfer;
-	uint32_t features;
-};
-
-/* How often to look before sleeping; see vdi_spin_init(). */
-struct vdi_spin {
-	uint32_t max;
-	uint32_t budget;
-	uint32_t skip;		/* sleeps without a look, the next time */
-	uint32_t left;		/* of those, now */
-};
-
 size_t vdi_ring_region_size(uint32_t depth);
 void vdi_ring_init(struct vdi_ring *ring, void *own, const void *peer,
 		   uint32_t depth);
-
-void vdi_spin_init(struct vdi_spin *spin, uint32_t max);
-uint32_t vdi_spin_try(struct vdi_spin *spin);
-void vdi_spin_lost(struct vdi_spin *spin);
-uint32_t vdi_spin_default(void);
-bool vdi_several_cpus(void);
-
-/* How often to look before this sleep; 0 = not at all. */
-static inline uint32_t vdi_spin_begin(struct vdi_spin *spin)
-{
-	if (spin->budget || !spin->max || --spin->left)
-		return spin->budget;
-	return vdi_spin_try(spin);
-}
-
-static inline void vdi_spin_won(struct vdi_spin *spin)
-{
-	spin->skip = VDI_SKIP_MIN;
-	spin->budget = spin->budget > spin->max / 2 ? spin->max :
-						      spin->budget * 2;
-}
 
 /* A region and what follows it, of either kind of ring. */
 struct vdi_ring_image {
@@ -431,100 +381,6 @@ static inline void vdi_ring_count(struct vdi_ring *ring, uint64_t operations,
 	if (bytes)
 		__atomic_store_n(&own->bytes, own->bytes + bytes,
 				 __ATOMIC_RELAXED);
-}
-
-static inline bool vdi_command_has_data(uint32_t code)
-{
-	return code == VDC_Read || code == VDC_Write;
-}
-
-/*
- * What is wrong with code, size and buffer of a command, as far as it can be
- * seen without the area; NULL = nothing.
- */
-static inline const char *
-vdi_command_check_kind(const struct vdiset_command *cmd,
-		       const struct vdi_ring_limits *limits)
-{
-	if (vdi_command_has_data(cmd->code)) {
-		if (cmd->size < 0)
-			return "transfer of negative size";
-		if ((uint32_t)cmd->size > limits->max_transfer)
-			return "transfer larger than maxTransferSize";
-		if (cmd->buffer == VDISET_NO_BUFFER && cmd->size)
-			return "transfer without a buffer";
-		return NULL;
-	}
-	if (cmd->code == VDC_Complete &&
-	    !(limits->features & VDF_CompleteEnabled))
-		return "VDC_Complete without VDF_CompleteEnabled";
-	if (cmd->buffer != VDISET_NO_BUFFER && cmd->size < 0)
-		return "command with a buffer of negative size";
-	return NULL;
-}
-
-/*
- * Is it a transfer, as nearly all commands are, with which that finds nothing
- * wrong, if it has a buffer? max_transfer is positive as an int32_t.
- */
-static inline bool vdi_command_is_plain(const struct vdiset_command *cmd,
-					const struct vdi_ring_limits *limits)
-{
-	return vdi_command_has_data(cmd->code) &&
-	       (uint32_t)cmd->size <= limits->max_transfer;
-}
-
-/* How many bytes may be completed? */
-static inline uint32_t vdi_command_max_bytes(uint32_t code, int32_t size)
-{
-	return vdi_command_has_data(code) ? (uint32_t)size : UINT32_MAX;
-}
-
-/* The same of all of a command that was received. @cmd is the private copy. */
-static inline const char *
-vdi_command_check(const struct vdiset_command *cmd,
-		  const struct vdi_ring_limits *limits)
-{
-	if (cmd->tag >= limits->depth)
-		return "command with a tag beyond the depth";
-	if (cmd->reserved)
-		return "command with a reserved field set";
-	return vdi_command_check_kind(cmd, limits);
-}
-
-/* The same for a completion of a command with this code and size. */
-static inline const char *
-vdi_completion_check(const struct vdiset_completion *done, uint32_t command,
-		     int32_t size)
-{
-	if (done->reserved)
-		return "completion with a reserved field set";
-	if (vdi_command_has_data(command) && done->bytes > (uint64_t)size)
-		return "completion of more bytes than were asked for";
-	if (done->bytes > UINT32_MAX)
-		return "completion with an impossible number of bytes";
-	return NULL;
-}
-
-/*
- * Does this completion put the device into IO-ERROR? Both sides must come to
- * the same answer, see client.c. 1100 with everything stored is a warning.
- */
-static inline bool vdi_completion_is_error(uint32_t command, int32_t size,
-					   uint32_t code, uint64_t bytes)
-{
-	if (code == ERROR_END_OF_MEDIA)
-		return vdi_command_has_data(command) && bytes < (uint64_t)size;
-	return code != ERROR_SUCCESS;
-}
-
-static inline void vdi_cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-	__asm__ __volatile__("yield" ::: "memory");
-#endif
 }
 
 #endif /* VDI_RING_H */

@@ -23,10 +23,12 @@
 
 #include "alloc.h"
 #include "channel.h"
+#include "check.h"
 #include "config.h"
 #include "gate.h"
 #include "lock.h"
 #include "set.h"
+#include "spin.h"
 
 enum vdi_server_phase {
 	VDI_SERVER_NONE,

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "module.h"
-#include "ring.h"
 #include "set.h"
+#include "spin.h"
 
 /* ------------------------------------------------------------------- time */
 

@@ -16,6 +16,7 @@
 #include <vditypes.h>
 
 #include "../area.h"
+#include "../check.h"
 #include "../ring.h"
 #include "fuzz.h"
 

@@ -18,6 +18,7 @@
 
 #include <vditypes.h>
 
+#include "check.h"
 #include "ring.h"
 
 /* Both sides of a device in ordinary memory. */
@@ -260,156 +261,6 @@ static void test_kick_two_publishers(void **state)
 
 	munmap(other.page, other.size);
 	pair_free(&pair);
-}
-
-static void test_command_check(void **state)
-{
-	const struct vdi_ring_limits limits = {
-		.depth = 8, .max_transfer = 65536,
-	};
-	const struct vdiset_command good = {
-		.code = VDC_Write, .tag = 7, .size = 65536, .buffer = 4096,
-	};
-	struct vdiset_command cmd = good;
-
-	(void)state;
-	assert_null(vdi_command_check(&cmd, &limits));
-	cmd.tag = 8;
-	assert_non_null(vdi_command_check(&cmd, &limits));
-	cmd = good, cmd.size = 65537;
-	assert_non_null(vdi_command_check(&cmd, &limits));
-	cmd = good, cmd.size = -1;
-	assert_non_null(vdi_command_check(&cmd, &limits));
-	cmd = good, cmd.reserved = 1;
-	assert_non_null(vdi_command_check(&cmd, &limits));
-	cmd = good, cmd.buffer = VDISET_NO_BUFFER;
-	assert_non_null(vdi_command_check(&cmd, &limits));
-	cmd.size = 0;
-	assert_null(vdi_command_check(&cmd, &limits));
-	cmd.code = VDC_SkipMarks, cmd.size = -5;
-	assert_null(vdi_command_check(&cmd, &limits));
-	cmd.buffer = 0;
-	assert_non_null(vdi_command_check(&cmd, &limits));
-	cmd.code = VDC_Complete, cmd.size = 0, cmd.buffer = VDISET_NO_BUFFER;
-	assert_non_null(vdi_command_check(&cmd, &limits));
-}
-
-static void test_completion_check(void **state)
-{
-	struct vdiset_completion done = { .bytes = 512 };
-
-	(void)state;
-	assert_null(vdi_completion_check(&done, VDC_Read, 512));
-	assert_non_null(vdi_completion_check(&done, VDC_Read, 511));
-	assert_null(vdi_completion_check(&done, VDC_Flush, 0));
-	done.bytes = 1ULL << 32;
-	assert_non_null(vdi_completion_check(&done, VDC_Flush, 0));
-	done.bytes = 0, done.reserved = 1;
-	assert_non_null(vdi_completion_check(&done, VDC_Read, 512));
-
-	assert_false(vdi_completion_is_error(VDC_Write, 512, 0, 100));
-	assert_true(vdi_completion_is_error(VDC_Write, 512, 112, 512));
-	assert_false(vdi_completion_is_error(VDC_Write, 512, 1100, 512));
-	assert_true(vdi_completion_is_error(VDC_Write, 512, 1100, 511));
-	assert_false(vdi_completion_is_error(VDC_WriteMark, 0, 1100, 0));
-	assert_true(vdi_completion_is_error(VDC_Read, 512, 38, 0));
-}
-
-/* One or all of the CPUs this process may use at most. */
-static void use_cpus(const cpu_set_t *all, bool one)
-{
-	cpu_set_t set = *all;
-	int cpu;
-
-	for (cpu = 0; one && CPU_COUNT(&set) > 1; cpu++)
-		CPU_CLR(cpu, &set);
-	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
-}
-
-static void test_spin_one_cpu(void **state)
-{
-	struct vdi_spin spin;
-	cpu_set_t all;
-	int i;
-
-	(void)state;
-	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
-	use_cpus(&all, true);
-	vdi_spin_init(&spin, 4096);
-	for (i = 0; i < 10000; i++)
-		assert_int_equal(vdi_spin_begin(&spin), 0);
-	use_cpus(&all, false);
-}
-
-/* How many of @sleeps sleeps are preceded by iterations, all in vain. */
-static unsigned int lose(struct vdi_spin *spin, unsigned int sleeps)
-{
-	unsigned int looked = 0;
-
-	while (sleeps--) {
-		if (!vdi_spin_begin(spin))
-			continue;
-		looked++;
-		vdi_spin_lost(spin);
-	}
-	return looked;
-}
-
-static void test_spin(void **state)
-{
-	struct vdi_spin spin;
-	cpu_set_t all;
-	int i;
-
-	(void)state;
-	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
-	if (CPU_COUNT(&all) < 2)
-		skip();
-	vdi_spin_init(&spin, 0);
-	assert_int_equal(lose(&spin, 10000), 0);
-
-	/* what wins is given more, up to the limit */
-	vdi_spin_init(&spin, 5000);
-	for (i = 0; i < 50; i++) {
-		assert_true(vdi_spin_begin(&spin) > 0);
-		vdi_spin_won(&spin);
-	}
-	assert_int_equal(vdi_spin_begin(&spin), 5000);
-	/* what loses fades out, and is tried ever more rarely */
-	assert_in_range(lose(&spin, 100), 6, 12);
-	lose(&spin, 10000);
-	assert_in_range(lose(&spin, 20000), 1, 8);
-	/* it comes back when it wins once */
-	while (!vdi_spin_begin(&spin))
-		;
-	for (i = 0; i < 10; i++)
-		vdi_spin_won(&spin);
-	assert_int_equal(vdi_spin_begin(&spin), 5000);
-
-	/* and is not tried at all where the process has lost its other CPUs */
-	lose(&spin, 100);
-	use_cpus(&all, true);
-	assert_int_equal(lose(&spin, 20000), 0);
-	use_cpus(&all, false);
-}
-
-static void test_spin_variable(void **state)
-{
-	(void)state;
-	unsetenv("VDI_SPIN");
-	assert_true(vdi_spin_default() > 0);
-	setenv("VDI_SPIN", "0", 1);
-	assert_int_equal(vdi_spin_default(), 0);
-	setenv("VDI_SPIN", "16777216", 1);
-	assert_int_equal(vdi_spin_default(), VDI_SPIN_MAX);
-	setenv("VDI_SPIN", "123", 1);
-	assert_int_equal(vdi_spin_default(), 123);
-	setenv("VDI_SPIN", "-1", 1);
-	assert_int_not_equal(vdi_spin_default(), 123);
-	assert_true(vdi_spin_default() <= VDI_SPIN_MAX);
-	setenv("VDI_SPIN", "12x", 1);
-	assert_int_not_equal(vdi_spin_default(), 12);
-	unsetenv("VDI_SPIN");
 }
 
 /* One look, many taken, and told once: until then their places are kept. */
@@ -800,11 +651,6 @@ int main(void)
 		cmocka_unit_test(test_own_words),
 		cmocka_unit_test(test_kick),
 		cmocka_unit_test(test_kick_two_publishers),
-		cmocka_unit_test(test_command_check),
-		cmocka_unit_test(test_completion_check),
-		cmocka_unit_test(test_spin),
-		cmocka_unit_test(test_spin_one_cpu),
-		cmocka_unit_test(test_spin_variable),
 		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_two_threads),

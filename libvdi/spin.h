@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* spin.h - how long to look at the rings before sleeping */
+#ifndef VDI_SPIN_H
+#define VDI_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Largest number of looks before a sleep. */
+#define VDI_SPIN_MAX	(1U << 24)
+
+/* Sleeps without a look before it is tried again, at first. */
+#define VDI_SKIP_MIN	16
+
+/* How often to look before sleeping; see vdi_spin_init(). */
+struct vdi_spin {
+	uint32_t max;
+	uint32_t budget;
+	uint32_t skip;		/* sleeps without a look, the next time */
+	uint32_t left;		/* of those, now */
+};
+
+void vdi_spin_init(struct vdi_spin *spin, uint32_t max);
+uint32_t vdi_spin_try(struct vdi_spin *spin);
+void vdi_spin_lost(struct vdi_spin *spin);
+uint32_t vdi_spin_default(void);
+bool vdi_several_cpus(void);
+
+/* How often to look before this sleep; 0 = not at all. */
+static inline uint32_t vdi_spin_begin(struct vdi_spin *spin)
+{
+	if (spin->budget || !spin->max || --spin->left)
+		return spin->budget;
+	return vdi_spin_try(spin);
+}
+
+static inline void vdi_spin_won(struct vdi_spin *spin)
+{
+	spin->skip = VDI_SKIP_MIN;
+	spin->budget = spin->budget > spin->max / 2 ? spin->max :
+						      spin->budget * 2;
+}
+
+static inline void vdi_cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+	__asm__ __volatile__("yield" ::: "memory");
+#endif
+}
+
+#endif /* VDI_SPIN_H */
