@@ -125,17 +125,7 @@ static inline void vdi_ring_write_completion(const struct vdi_ring *ring,
 	VDI_PUT_FIELD(to, done, reserved);
 }
 
-/* The next one. */
-static inline enum vdi_ring_result
-vdi_ring_stage_command(struct vdi_ring *ring, const struct vdiset_command *cmd)
-{
-	if (vdi_unlikely(vdi_ring_used(ring) > ring->mask))
-		return VDI_RING_BROKEN;
-	vdi_ring_write_command(ring, ring->staged, cmd);
-	ring->staged++;
-	return VDI_RING_OK;
-}
-
+/* The next one; published by vdi_ring_publish(). */
 static inline enum vdi_ring_result
 vdi_ring_stage_completion(struct vdi_ring *ring,
 			  const struct vdiset_completion *done)
@@ -213,63 +203,9 @@ static inline void vdi_ring_take_command(struct vdi_ring *ring,
 	vdi_ring_read_command(ring, ring->head++, cmd);
 }
 
-static inline void vdi_ring_take_completion(struct vdi_ring *ring,
-					    struct vdiset_completion *done)
-{
-	vdi_ring_read_completion(ring, ring->head++, done);
-}
-
 static inline void vdi_ring_release(struct vdi_ring *ring)
 {
 	__atomic_store_n(&ring->own->head, ring->head, __ATOMIC_RELEASE); /* (E) */
-}
-
-/* The same for one entry. */
-static inline enum vdi_ring_result
-vdi_ring_put_command(struct vdi_ring *ring, const struct vdiset_command *cmd)
-{
-	enum vdi_ring_result result = vdi_ring_stage_command(ring, cmd);
-
-	if (result == VDI_RING_OK)
-		vdi_ring_publish(ring);
-	return result;
-}
-
-static inline enum vdi_ring_result
-vdi_ring_put_completion(struct vdi_ring *ring,
-			const struct vdiset_completion *done)
-{
-	enum vdi_ring_result result = vdi_ring_stage_completion(ring, done);
-
-	if (result == VDI_RING_OK)
-		vdi_ring_publish(ring);
-	return result;
-}
-
-static inline enum vdi_ring_result
-vdi_ring_get_command(struct vdi_ring *ring, struct vdiset_command *cmd)
-{
-	uint32_t count;
-	enum vdi_ring_result result = vdi_ring_available(ring, &count);
-
-	if (result != VDI_RING_OK)
-		return result;
-	vdi_ring_take_command(ring, cmd);
-	vdi_ring_release(ring);
-	return VDI_RING_OK;
-}
-
-static inline enum vdi_ring_result
-vdi_ring_get_completion(struct vdi_ring *ring, struct vdiset_completion *done)
-{
-	uint32_t count;
-	enum vdi_ring_result result = vdi_ring_available(ring, &count);
-
-	if (result != VDI_RING_OK)
-		return result;
-	vdi_ring_take_completion(ring, done);
-	vdi_ring_release(ring);
-	return VDI_RING_OK;
 }
 
 /* Is there something to get, or something wrong with the peer's tail? */

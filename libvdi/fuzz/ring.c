@@ -18,6 +18,7 @@
 #include "../area.h"
 #include "../check.h"
 #include "../ring.h"
+#include "../test/ring_ops.h"
 #include "fuzz.h"
 
 #define ENTRY		32

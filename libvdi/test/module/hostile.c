@@ -34,6 +34,7 @@
 
 #include "channel.h"
 #include "client.h"
+#include "../ring_ops.h"
 
 #define KIB		1024U
 #define BUFFER		(16 * KIB)

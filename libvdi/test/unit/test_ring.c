@@ -19,6 +19,7 @@
 #include <vditypes.h>
 
 #include "check.h"
+#include "../ring_ops.h"
 #include "ring.h"
 
 /* Both sides of a device in ordinary memory. */

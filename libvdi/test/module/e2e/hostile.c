@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../../ring_ops.h"
 #include "fixture.h"
 
 /* ------------------------------------------------------------ hostile peers */
