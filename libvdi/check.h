@@ -91,7 +91,7 @@ vdi_completion_check(const struct vdiset_completion *done, uint32_t command,
 
 /*
  * Does this completion put the device into IO-ERROR? Both sides must come to
- * the same answer, see client.c. 1100 with everything stored is a warning.
+ * the same answer, see client_device.c. 1100 with everything stored is a warning.
  */
 static inline bool vdi_completion_is_error(uint32_t command, int32_t size,
 					   uint32_t code, uint64_t bytes)
@@ -99,6 +99,19 @@ static inline bool vdi_completion_is_error(uint32_t command, int32_t size,
 	if (code == ERROR_END_OF_MEDIA)
 		return vdi_command_has_data(command) && bytes < (uint64_t)size;
 	return code != ERROR_SUCCESS;
+}
+
+/*
+ * Is the device in IO-ERROR after a completion with an error, or of ClearError,
+ * if it was @before?
+ */
+static inline bool vdi_io_error_after(bool before, uint32_t command,
+				      int32_t size, uint32_t code,
+				      uint64_t bytes)
+{
+	if (vdi_completion_is_error(command, size, code, bytes))
+		return true;
+	return before && command != VDC_ClearError;
 }
 
 #endif /* VDI_CHECK_H */

@@ -36,36 +36,6 @@ static int fail_exists(struct vdi_client *client, const char *what)
 
 /* ------------------------------------------------------------------- sets */
 
-int vdi_client_new(struct vdi_client **out)
-{
-	struct vdi_client *client;
-
-	if (!out)
-		return VD_E_INVALID;
-	*out = NULL;
-	client = calloc(1, sizeof(*client));
-	if (!client)
-		return VD_E_MEMORY;
-	if (vdi_set_init(&client->set)) {
-		free(client);
-		return VD_E_MEMORY;
-	}
-	pthread_mutex_init(&client->lock, NULL);
-	*out = client;
-	return NOERROR;
-}
-
-void vdi_client_free(struct vdi_client *client)
-{
-	if (!client)
-		return;
-	vdi_client_close(client);
-	vdi_client_free_retired(client);
-	vdi_set_fini(&client->set);
-	pthread_mutex_destroy(&client->lock);
-	free(client);
-}
-
 static int fail_create(struct vdi_set *set, int err)
 {
 	switch (err) {
@@ -178,7 +148,7 @@ static int adopt_config(struct vdi_client *client,
 	int code;
 
 	if (wrong)
-		return vdi_client_violation(client, wrong);
+		return vdi_set_violation(&client->set, wrong);
 	code = vdi_set_map_area(&client->set, config->buffer_area_size, NULL);
 	if (code)
 		return code;
@@ -239,8 +209,10 @@ static int abort_or_give_up(struct vdi_client *client, uint32_t reason,
 }
 
 /* The server broke the rules, and may have closed its devices since. */
-int vdi_client_violation(struct vdi_client *client, const char *text)
+static int violation(struct vdi_set *set, const char *text)
 {
+	struct vdi_client *client = (struct vdi_client *)set;
+
 	abort_or_give_up(client, VDISET_REASON_PROTOCOL, 0, text);
 	return vdi_client_fail_abort(client);
 }
@@ -258,6 +230,36 @@ int vdi_client_fail_abort(struct vdi_client *client)
 					 "this client after the set had "
 					 "terminated");
 	return vdi_set_fail_abort(&client->set);
+}
+
+int vdi_client_new(struct vdi_client **out)
+{
+	struct vdi_client *client;
+
+	if (!out)
+		return VD_E_INVALID;
+	*out = NULL;
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return VD_E_MEMORY;
+	if (vdi_set_init(&client->set, violation)) {
+		free(client);
+		return VD_E_MEMORY;
+	}
+	pthread_mutex_init(&client->lock, NULL);
+	*out = client;
+	return NOERROR;
+}
+
+void vdi_client_free(struct vdi_client *client)
+{
+	if (!client)
+		return;
+	vdi_client_close(client);
+	vdi_device_free_retired(&client->retired);
+	vdi_set_fini(&client->set);
+	pthread_mutex_destroy(&client->lock);
+	free(client);
 }
 
 static int code_of_join(int err)
@@ -409,7 +411,8 @@ static void release(struct vdi_client *client, bool forked)
 		vdi_gate_close(&client->set.gate);
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
 		if (client->devices[i])
-			vdi_client_device_retire(client->devices[i], forked);
+			vdi_device_retire(&client->devices[i]->core,
+					  &client->retired, forked);
 		client->devices[i] = NULL;
 	}
 	if (forked)

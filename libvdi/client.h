@@ -3,7 +3,7 @@
  * client.h - the client's set and devices, shared by client.c and
  * client_device.c
  *
- * Locks, in this order: set.life, device->lock, client->lock. A violation is
+ * Locks, in this order: set.life, device->core.lock, client->lock. A violation is
  * found with a device's lock held, and noted under that of the client.
  */
 #ifndef VDI_CLIENT_H
@@ -15,10 +15,7 @@
 
 #include <libvdi.h>
 
-#include "channel.h"
-#include "check.h"
-#include "gate.h"
-#include "lock.h"
+#include "device.h"
 #include "set.h"
 #include "spin.h"
 
@@ -34,13 +31,8 @@ struct vdi_slot {
 } __attribute__((aligned(64)));
 
 struct vdi_client_device {
+	struct vdi_device core;
 	struct vdi_client *client;
-	struct vdi_client_device *next;	/* when retired */
-	struct vdi_gate gate;		/* closed for good when retired */
-	struct vdi_channel ch;
-	struct vdi_ring_limits limits;
-	uint32_t prefix;
-	uint32_t unaligned;		/* no buffer's offset has these bits */
 
 	bool getting;			/* a thread is in get_command */
 
@@ -52,8 +44,7 @@ struct vdi_client_device {
 	bool clear_held_back;		/* ClearError is held back */
 	struct vdiset_command clear;
 
-	struct vdi_lock lock;		/* completing, and what follows */
-	struct vdi_window window;
+	/* with core.lock held, which completing takes, too */
 	bool in_error;
 	bool idle_waiter;		/* a thread waits for held to be 0 */
 	uint32_t held;
@@ -67,14 +58,14 @@ enum vdi_client_stop {
 };
 
 struct vdi_client {
-	struct vdi_set set;
+	struct vdi_set set;		/* first */
 	uint32_t role;
 	uint32_t stops;			/* enum vdi_client_stop */
 	pthread_mutex_t lock;		/* what follows */
 	bool configured;
 	struct vdiset_config config;
 	struct vdi_client_device *devices[VDISET_MAX_DEVICES];
-	struct vdi_client_device *retired;	/* those of the set before */
+	struct vdi_device *retired;	/* devices of the set before */
 
 	/* this client's abort of a set that had terminated: see give_up() */
 	struct vdi_abort_info own_abort;
@@ -82,12 +73,8 @@ struct vdi_client {
 
 int vdi_client_fail_order(struct vdi_client *client, const char *what);
 int vdi_client_fail_abort(struct vdi_client *client);
-int vdi_client_violation(struct vdi_client *client, const char *text);
 void vdi_client_abort(struct vdi_client *client, const char *text);
 bool vdi_client_configured(const struct vdi_client *client);
-
-void vdi_client_device_retire(struct vdi_client_device *device, bool forked);
-void vdi_client_free_retired(struct vdi_client *client);
 
 static inline uint32_t vdi_client_stops(const struct vdi_client *client)
 {

@@ -31,83 +31,25 @@
 
 /* ---------------------------------------------------------------- opening */
 
-static struct vdi_client_device *new_device(struct vdi_client *client,
-					    const struct vdi_channel *ch)
-{
-	struct vdi_client_device *device;
-	uint32_t depth = ch->ring.depth;
-	size_t size = sizeof(*device) + depth * sizeof(struct vdi_slot);
-
-	device = aligned_alloc(_Alignof(struct vdi_client_device), size);
-	if (!device)
-		return NULL;
-	memset(device, 0, size);
-	device->client = client;
-	device->ch = *ch;
-	device->limits.depth = depth;
-	device->limits.max_transfer = client->config.max_transfer_size;
-	device->limits.features = client->config.features;
-	device->prefix = client->config.prefix_zone_size;
-	device->unaligned = client->config.alignment - 1;
-	vdi_spin_init(&device->spin, client->set.spin);
-	vdi_gate_open(&device->gate);
-	vdi_lock_init(&device->lock);
-	return device;
-}
-
-/*
- * Devices of a set that was closed are kept until there are others, so that a
- * thread that did not notice is answered, and not met by freed memory.
- */
-void vdi_client_free_retired(struct vdi_client *client)
-{
-	struct vdi_client_device *device;
-
-	while ((device = client->retired)) {
-		client->retired = device->next;
-		free(device);
-	}
-}
-
-/* In a forked child, gate and locks are what threads of the parent left. */
-void vdi_client_device_retire(struct vdi_client_device *device, bool forked)
-{
-	struct vdi_client *client = device->client;
-
-	if (forked) {
-		vdi_gate_init(&device->gate);
-		vdi_lock_init(&device->lock);
-	} else {
-		vdi_gate_close(&device->gate);
-	}
-	vdi_channel_release(&device->ch, forked);
-	device->next = client->retired;
-	client->retired = device;
-}
-
 /* With the lock held. */
 static int open_device(struct vdi_client *client, const char *name,
 		       struct vdi_client_device **out)
 {
-	struct vdi_channel ch;
+	struct vdi_client_device *device;
+	struct vdi_device *core;
 	int code;
 
-	code = vdi_channel_open(&client->set, name, &ch);
+	code = vdi_device_open(&client->set, name, &client->config,
+			       sizeof(*device), sizeof(struct vdi_slot), &core);
 	if (code)
 		return code;
-	*out = new_device(client, &ch);
-	if (*out && !client->devices[ch.index]) {
-		client->devices[ch.index] = *out;
-		vdi_client_free_retired(client);
-		return NOERROR;
-	}
-	if (*out)
-		free(*out);
-	*out = NULL;
-	vdi_set_abort(&client->set, VDISET_REASON_SIGNAL, 0,
-		      "no memory for a device");
-	vdi_channel_release(&ch, false);
-	return vdi_set_fail(&client->set, VD_E_MEMORY, "no memory");
+	device = (struct vdi_client_device *)core;
+	device->client = client;
+	vdi_spin_init(&device->spin, client->set.spin);
+	client->devices[core->ch.index] = device;
+	vdi_device_free_retired(&client->retired);
+	*out = device;
+	return NOERROR;
 }
 
 static int open_device_named(struct vdi_client *client, const char *name,
@@ -145,16 +87,10 @@ int vdi_client_open_device(struct vdi_client *client, const char *name,
 
 int vdi_client_device_fd(const struct vdi_client_device *device)
 {
-	return device ? device->ch.fd : -1;
+	return device ? device->core.ch.fd : -1;
 }
 
 /* ------------------------------------------------------------- completing */
-
-static int bad_head(struct vdi_client_device *device)
-{
-	return vdi_client_violation(device->client, "the server's head of "
-				    "completions is impossible");
-}
 
 static struct vdi_slot *slot_of(struct VDC_Command *cmd)
 {
@@ -169,7 +105,7 @@ static VDI_ALWAYS_INLINE bool holds(const struct vdi_client_device *device,
 	uintptr_t index = distance / sizeof(struct vdi_slot);
 
 	*tag = index;
-	return index < device->limits.depth &&
+	return index < device->core.limits.depth &&
 	       !(distance % sizeof(struct vdi_slot)) &&
 	       ((const struct vdi_slot *)cmd)->held;
 }
@@ -186,15 +122,13 @@ static VDI_COLD void wake_idle(struct vdi_client_device *device)
 	vdi_futex_wake(&device->held);
 }
 
-/* IO-ERROR begins or ends. With the lock held, before it can be seen. */
+/* With the lock held, before the completion can be seen. */
 static VDI_COLD void note_error(struct vdi_client_device *device,
 				const struct vdi_slot *slot, uint32_t code,
 				uint64_t bytes)
 {
-	if (vdi_completion_is_error(slot->code, slot->max_bytes, code, bytes))
-		device->in_error = true;
-	else if (slot->code == VDC_ClearError)
-		device->in_error = false;
+	device->in_error = vdi_io_error_after(device->in_error, slot->code,
+					      slot->max_bytes, code, bytes);
 }
 
 /* This one cannot be completed, so none of the @count before it is. */
@@ -210,7 +144,7 @@ static VDI_COLD int roll_back(struct vdi_client_device *device,
 	while (count--)
 		slot_of((--done)->cmd)->held = true;
 	device->in_error = in_error;
-	return vdi_set_fail_text(&device->client->set, VD_E_INVALID, wrong);
+	return vdi_set_fail_text(device->core.set, VD_E_INVALID, wrong);
 }
 
 /*
@@ -222,17 +156,17 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 				  const struct vdi_completion *done,
 				  unsigned int count)
 {
-	struct vdi_ring *ring = &device->ch.ring;
+	struct vdi_ring *ring = &device->core.ch.ring;
 	const bool in_error = device->in_error;
 	uint32_t staged = ring->staged, end = staged + count;
 	uint64_t bytes = 0;
 
 	if (vdi_unlikely(count > device->held))
-		return vdi_set_fail_text(&device->client->set, VD_E_INVALID,
+		return vdi_set_fail_text(device->core.set, VD_E_INVALID,
 					 "these are not all commands held from "
 					 "this device");
 	if (vdi_unlikely(vdi_ring_used(ring) > ring->depth - count))
-		return bad_head(device);
+		return vdi_set_violation(device->core.set, VDI_BAD_HEAD);
 	for (; staged != end; staged++, done++) {
 		struct vdi_slot *slot = slot_of(done->cmd);
 		struct vdiset_completion entry = {
@@ -262,21 +196,10 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 	return NOERROR;
 }
 
-/* Begin a call on a device; false when its set was closed, or is not ours. */
-static inline bool enter_device(struct vdi_client_device *device)
-{
-	if (!vdi_gate_enter(&device->gate))
-		return false;
-	if (vdi_set_mine(&device->client->set))
-		return true;
-	vdi_gate_leave(&device->gate);
-	return false;
-}
-
 /* Nothing that is to end calls? */
 static inline bool may_go_on(const struct vdi_client_device *device)
 {
-	return vdi_likely(!vdi_channel_aborted(&device->ch) &&
+	return vdi_likely(!vdi_channel_aborted(&device->core.ch) &&
 			  !vdi_client_stops(device->client) &&
 			  !__atomic_load_n(&device->closed, __ATOMIC_RELAXED));
 }
@@ -286,7 +209,7 @@ static VDI_COLD int may_complete(struct vdi_client_device *device)
 {
 	struct vdi_client *client = device->client;
 
-	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
+	if (vdi_channel_aborted(&device->core.ch) || vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
 	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
 		return vdi_client_fail_order(client, "complete command");
@@ -297,7 +220,7 @@ static VDI_COLD int may_get(struct vdi_client_device *device)
 {
 	struct vdi_client *client = device->client;
 
-	if (vdi_channel_aborted(&device->ch) || vdi_client_gave_up(client))
+	if (vdi_channel_aborted(&device->core.ch) || vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
 	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
 		return vdi_client_fail_order(client, "get command");
@@ -313,9 +236,9 @@ complete_commands(struct vdi_client_device *device,
 {
 	int code;
 
-	vdi_lock(&device->lock);
+	vdi_lock(&device->core.lock);
 	code = complete_held(device, done, count);
-	vdi_unlock(&device->lock);
+	vdi_unlock(&device->core.lock);
 	return code;
 }
 
@@ -327,14 +250,14 @@ int vdi_client_complete_commands(struct vdi_client_device *device,
 
 	if (!device || !done || !count)
 		return VD_E_INVALID;
-	if (!enter_device(device))
-		return vdi_set_fail_gone(&device->client->set, "complete command");
+	if (!vdi_device_enter(&device->core))
+		return vdi_set_fail_gone(device->core.set, "complete command");
 	code = may_go_on(device) ? NOERROR : may_complete(device);
 	if (!code)
 		code = complete_commands(device, done, count);
 	if (!code)
-		vdi_channel_notify(&device->ch);
-	vdi_gate_leave(&device->gate);
+		vdi_channel_notify(&device->core.ch);
+	vdi_device_leave(&device->core);
 	return code;
 }
 
@@ -362,7 +285,7 @@ static void notify_pending(struct vdi_client_device *device)
 	if (!device->pending_kick)
 		return;
 	device->pending_kick = false;
-	vdi_channel_notify(&device->ch);
+	vdi_channel_notify(&device->core.ch);
 }
 
 /*
@@ -374,7 +297,7 @@ static VDI_COLD int find_new_buffer(struct vdi_client_device *device,
 				    const struct vdiset_command *cmd,
 				    uint8_t **buffer)
 {
-	uint64_t area_size = vdi_channel_area_size(&device->ch);
+	uint64_t area_size = vdi_channel_area_size(&device->core.ch);
 	struct vdi_client *client = device->client;
 	char why[VDI_MESSAGE_SIZE], text[VDI_TEXT_SIZE];
 	struct vdi_set *set = &client->set;
@@ -390,7 +313,7 @@ static VDI_COLD int find_new_buffer(struct vdi_client_device *device,
 		vdi_client_abort(client, text);
 		return vdi_set_fail_text(set, code, why);
 	}
-	*buffer = vdi_area_address(&set->area, cmd->buffer, device->prefix,
+	*buffer = vdi_area_address(&set->area, cmd->buffer, device->core.prefix,
 				   cmd->size);
 	return NOERROR;
 }
@@ -399,16 +322,16 @@ static VDI_COLD int find_new_buffer(struct vdi_client_device *device,
 static inline int find_buffer(struct vdi_client_device *device,
 			      const struct vdiset_command *cmd, uint8_t **buffer)
 {
-	const struct vdi_area *area = &device->client->set.area;
+	const struct vdi_area *area = &device->core.set->area;
 	const struct vdi_segment *seg;
 
 	*buffer = NULL;
-	if (cmd->buffer & device->unaligned)
+	if (cmd->buffer & device->core.unaligned)
 		return NOERROR;
-	seg = vdi_area_segment(area, cmd->buffer, device->prefix, cmd->size);
+	seg = vdi_area_segment(area, cmd->buffer, device->core.prefix, cmd->size);
 	if (!seg)
 		return find_new_buffer(device, cmd, buffer);
-	vdi_window_set(&device->window, seg, device->prefix);
+	vdi_window_set(&device->core.window, seg, device->core.prefix);
 	*buffer = seg->base + (cmd->buffer - seg->offset);
 	return NOERROR;
 }
@@ -424,7 +347,7 @@ static inline int check(struct vdi_client_device *device,
 	int code;
 
 	*buffer = NULL;
-	*wrong = vdi_command_check(cmd, &device->limits);
+	*wrong = vdi_command_check(cmd, &device->core.limits);
 	if (*wrong || cmd->buffer == VDISET_NO_BUFFER)
 		return NOERROR;
 	code = find_buffer(device, cmd, buffer);
@@ -462,13 +385,11 @@ static int drop_or_hold_back(struct vdi_client_device *device,
 		device->clear_held_back = true;
 		return NOTHING;
 	}
-	if (vdi_ring_stage_completion(&device->ch.ring, &done)) {
-		bad_head(device);
-		return VD_E_ABORT;
-	}
-	vdi_ring_count(&device->ch.ring, 1, 0);
-	vdi_ring_release(&device->ch.ring);
-	vdi_ring_publish(&device->ch.ring);
+	if (vdi_ring_stage_completion(&device->core.ch.ring, &done))
+		return vdi_set_violation(device->core.set, VDI_BAD_HEAD);
+	vdi_ring_count(&device->core.ch.ring, 1, 0);
+	vdi_ring_release(&device->core.ch.ring);
+	vdi_ring_publish(&device->core.ch.ring);
 	device->pending_kick = true;
 	return NOTHING;
 }
@@ -488,7 +409,7 @@ static VDI_COLD int accept(struct vdi_client_device *device,
 	if (!wrong && device->slots[cmd->tag].held)
 		wrong = "command with a tag in use";
 	if (wrong)
-		return vdi_client_violation(device->client, wrong);
+		return vdi_set_violation(device->core.set, wrong);
 	if (device->in_error)
 		return drop_or_hold_back(device, cmd);
 	*out = hold(&device->slots[cmd->tag], cmd,
@@ -516,22 +437,22 @@ static int deliver_clear(struct vdi_client_device *device,
  */
 static void set_wakeup(struct vdi_client_device *device)
 {
-	if (vdi_ring_own_wakeup(&device->ch.ring))
+	if (vdi_ring_own_wakeup(&device->core.ch.ring))
 		return;
 	device->sleep_seq = vdi_ring_next_sleep_seq(device->sleep_seq);
-	vdi_ring_set_wakeup(&device->ch.ring, device->sleep_seq);
+	vdi_ring_set_wakeup(&device->core.ch.ring, device->sleep_seq);
 }
 
 static void clear_wakeup(struct vdi_client_device *device)
 {
-	if (vdi_ring_own_wakeup(&device->ch.ring))
-		vdi_ring_set_wakeup(&device->ch.ring, 0);
+	if (vdi_ring_own_wakeup(&device->core.ch.ring))
+		vdi_ring_set_wakeup(&device->core.ch.ring, 0);
 }
 
 /* Is there anything to take, as far as it can be seen without the lock? */
 static bool pending(const struct vdi_client_device *device)
 {
-	return device->clear_held_back || vdi_ring_ready(&device->ch.ring);
+	return device->clear_held_back || vdi_ring_ready(&device->core.ch.ring);
 }
 
 /*
@@ -544,8 +465,9 @@ static VDI_LOOP unsigned int fetch_plain(struct vdi_client_device *device,
 					 unsigned int max,
 					 struct vdiset_command *other)
 {
-	const struct vdi_window *window = &device->window;
-	struct vdi_ring *ring = &device->ch.ring;
+	const struct vdi_device *core = &device->core;
+	const struct vdi_window *window = &core->window;
+	struct vdi_ring *ring = &device->core.ch.ring;
 	uint32_t head = ring->head;
 	struct vdiset_command cmd;
 	struct vdi_slot *slot;
@@ -555,11 +477,11 @@ static VDI_LOOP unsigned int fetch_plain(struct vdi_client_device *device,
 	for (i = 0; i < max; i++) {
 		vdi_ring_read_command(ring, head++, &cmd);
 		at = cmd.buffer - window->offset;
-		if (vdi_unlikely(cmd.tag >= device->limits.depth ||
+		if (vdi_unlikely(cmd.tag >= core->limits.depth ||
 				 cmd.reserved ||
-				 !vdi_command_is_plain(&cmd, &device->limits) ||
+				 !vdi_command_is_plain(&cmd, &core->limits) ||
 				 !vdi_window_holds(window, at, cmd.size) ||
-				 ((uint32_t)cmd.buffer & device->unaligned) ||
+				 ((uint32_t)cmd.buffer & core->unaligned) ||
 				 device->in_error))
 			break;
 		slot = &device->slots[cmd.tag];
@@ -592,7 +514,7 @@ static VDI_COLD int fetch_others(struct vdi_client_device *device,
 		}
 		if (!--n)
 			break;
-		vdi_ring_take_command(&device->ch.ring, cmd);
+		vdi_ring_take_command(&device->core.ch.ring, cmd);
 	}
 	return code;
 }
@@ -608,15 +530,14 @@ static inline int fetch(struct vdi_client_device *device,
 			struct VDC_Command **cmds, unsigned int max,
 			unsigned int *count)
 {
-	struct vdi_ring *ring = &device->ch.ring;
+	struct vdi_ring *ring = &device->core.ch.ring;
 	struct vdiset_command other;
 	unsigned int taken, want;
 	int code = NOERROR;
 	uint32_t n;
 
 	if (vdi_unlikely(vdi_ring_available(ring, &n) == VDI_RING_BROKEN))
-		return vdi_client_violation(device->client, "the server's tail "
-					    "of commands is impossible");
+		return vdi_set_violation(device->core.set, VDI_BAD_TAIL);
 	if (!n)
 		return NOTHING;
 	clear_wakeup(device);
@@ -639,12 +560,12 @@ static inline int next_commands(struct vdi_client_device *device,
 	unsigned int n = 0;
 	int code;
 
-	vdi_lock(&device->lock);
+	vdi_lock(&device->core.lock);
 	code = device->clear_held_back ? NOTHING : fetch(device, cmds, max, &n);
 	if (vdi_unlikely((code == NOERROR || code == NOTHING) && !n &&
 			 device->clear_held_back && !deliver_clear(device, cmds)))
 		n = 1;
-	vdi_unlock(&device->lock);
+	vdi_unlock(&device->core.lock);
 	if (vdi_unlikely(code != NOERROR && code != NOTHING))
 		return code;
 	if (!n)
@@ -654,28 +575,21 @@ static inline int next_commands(struct vdi_client_device *device,
 }
 
 /* Something happened that ends a wait without a command? */
-static bool ended(const struct vdi_client_device *device)
+static bool ended(const struct vdi_channel *ch)
 {
-	return vdi_channel_aborted(&device->ch) ||
-	       vdi_channel_closed(&device->ch);
+	return vdi_channel_aborted(ch) || vdi_channel_closed(ch);
 }
 
-static bool spin(struct vdi_client_device *device, uint32_t iterations)
+static inline bool spin_ends(const void *arg)
 {
-	while (iterations--) {
-		if (vdi_ring_ready(&device->ch.ring) || ended(device)) {
-			vdi_spin_won(&device->spin);
-			return true;
-		}
-		vdi_cpu_relax();
-	}
-	vdi_spin_lost(&device->spin);
-	return false;
+	const struct vdi_channel *ch = arg;
+
+	return vdi_ring_ready(&ch->ring) || ended(ch);
 }
 
 static int timed_out(struct vdi_client_device *device)
 {
-	return vdi_set_fail_text(&device->client->set, VD_E_TIMEOUT,
+	return vdi_set_fail_text(device->core.set, VD_E_TIMEOUT,
 				 "no command came in time");
 }
 
@@ -690,10 +604,10 @@ static int wait_for_idle(struct vdi_client_device *device,
 		return timed_out(device);
 	if (left < 0 || left > HOLD_TICK_NS)
 		left = HOLD_TICK_NS;
-	vdi_lock(&device->lock);
+	vdi_lock(&device->core.lock);
 	held = device->held;
 	device->idle_waiter = held;
-	vdi_unlock(&device->lock);
+	vdi_unlock(&device->core.lock);
 	if (held)
 		vdi_futex_wait(&device->held, held, left);
 	return NOERROR;
@@ -702,6 +616,7 @@ static int wait_for_idle(struct vdi_client_device *device,
 static int sleep_for_command(struct vdi_client_device *device,
 			     struct vdi_deadline *deadline)
 {
+	struct vdi_channel *ch = &device->core.ch;
 	uint32_t flags = VDISET_WAIT_SLEEP;
 	int64_t left;
 	int err;
@@ -709,14 +624,14 @@ static int sleep_for_command(struct vdi_client_device *device,
 	set_wakeup(device);
 	vdi_ring_barrier();	/* (D), and (C) for the pending kick */
 	left = vdi_deadline_left(deadline);
-	if (vdi_ring_ready(&device->ch.ring) || ended(device))
+	if (spin_ends(ch))
 		return NOERROR;
 	if (!left)
 		return timed_out(device);
-	if (device->pending_kick && vdi_channel_must_kick(&device->ch))
+	if (device->pending_kick && vdi_channel_must_kick(ch))
 		flags |= VDISET_WAIT_KICK;
 	device->pending_kick = false;
-	err = vdi_channel_wait(&device->ch, flags, left);
+	err = vdi_channel_wait(ch, flags, left);
 	switch (err) {
 	case 0:
 	case -EINTR:
@@ -725,7 +640,7 @@ static int sleep_for_command(struct vdi_client_device *device,
 	case -ETIMEDOUT:
 		return NOERROR;	/* the caller looks again */
 	default:
-		return vdi_set_fail_errno(&device->client->set, err,
+		return vdi_set_fail_errno(device->core.set, err,
 					  "wait for a command");
 	}
 }
@@ -734,28 +649,29 @@ static int sleep_for_command(struct vdi_client_device *device,
 static int wait_for_command(struct vdi_client_device *device,
 			    struct vdi_deadline *deadline)
 {
+	const struct vdi_channel *ch = &device->core.ch;
 	uint32_t iterations;
 
-	if (device->clear_held_back && !vdi_channel_closed(&device->ch)) {
+	if (device->clear_held_back && !vdi_channel_closed(ch)) {
 		notify_pending(device);
 		return wait_for_idle(device, deadline);
 	}
-	if (vdi_channel_closed(&device->ch)) {
+	if (vdi_channel_closed(ch)) {
 		/*
 		 * Closed after the last command: look at the ring once more.
 		 * What is held back was not waited for, so nobody wants it.
 		 */
-		if (!device->clear_held_back && vdi_ring_ready(&device->ch.ring))
+		if (!device->clear_held_back && vdi_ring_ready(&ch->ring))
 			return NOERROR;
 		__atomic_store_n(&device->closed, true, __ATOMIC_RELAXED);
-		return vdi_set_fail_text(&device->client->set, VD_E_CLOSE,
+		return vdi_set_fail_text(device->core.set, VD_E_CLOSE,
 					 "the server has closed the device");
 	}
 	iterations = deadline->timeout_ns ? vdi_spin_begin(&device->spin) : 0;
 	if (iterations) {
 		clear_wakeup(device);
 		notify_pending(device);
-		if (spin(device, iterations))
+		if (vdi_spin_run(&device->spin, iterations, 1, spin_ends, ch))
 			return NOERROR;
 	}
 	return sleep_for_command(device, deadline);
@@ -782,7 +698,7 @@ get_commands(struct vdi_client_device *device, int64_t timeout_ms,
 			if (code != NOTHING)
 				return code;
 			/* there is more, but only of what is dropped */
-			if (vdi_ring_ready(&device->ch.ring) &&
+			if (vdi_ring_ready(&device->core.ch.ring) &&
 			    !device->clear_held_back &&
 			    !vdi_deadline_left(&deadline))
 				return timed_out(device);
@@ -838,11 +754,11 @@ int vdi_client_exchange_commands(struct vdi_client_device *device,
 		return VD_E_INVALID;
 	*count = 0;
 	*cmds = NULL;
-	if (vdi_unlikely(!enter_device(device)))
-		return vdi_set_fail_gone(&device->client->set, "get command");
+	if (vdi_unlikely(!vdi_device_enter(&device->core)))
+		return vdi_set_fail_gone(device->core.set, "get command");
 	if (vdi_unlikely(__atomic_exchange_n(&device->getting, true,
 					     __ATOMIC_ACQUIRE))) {
-		code = vdi_set_fail(&device->client->set, VD_E_BUSY, "another "
+		code = vdi_set_fail(device->core.set, VD_E_BUSY, "another "
 				    "thread waits for this device's commands");
 	} else {
 		code = exchange(device, done, completed, timeout_ms, cmds, max,
@@ -853,7 +769,7 @@ int vdi_client_exchange_commands(struct vdi_client_device *device,
 		}
 		__atomic_store_n(&device->getting, false, __ATOMIC_RELEASE);
 	}
-	vdi_gate_leave(&device->gate);
+	vdi_device_leave(&device->core);
 	return code;
 }
 

@@ -17,6 +17,16 @@
 
 /* ------------------------------------------------------------------- sets */
 
+/* The client broke the rules. Before the abort, with which the agent sees it. */
+static int violation(struct vdi_set *set, const char *text)
+{
+	struct vdi_server *server = (struct vdi_server *)set;
+
+	__atomic_store_n(&server->violated, true, __ATOMIC_RELEASE);
+	vdi_set_abort(set, VDISET_REASON_PROTOCOL, 0, text);
+	return vdi_set_fail_abort(set);
+}
+
 int vdi_server_new(struct vdi_server **out)
 {
 	struct vdi_server *server;
@@ -27,7 +37,7 @@ int vdi_server_new(struct vdi_server **out)
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		return VD_E_MEMORY;
-	if (vdi_set_init(&server->set)) {
+	if (vdi_set_init(&server->set, violation)) {
 		free(server);
 		return VD_E_MEMORY;
 	}
@@ -45,7 +55,7 @@ void vdi_server_free(struct vdi_server *server)
 			vdi_server_in_agent(server)))
 		return;
 	vdi_server_close(server);
-	vdi_server_free_retired(server);
+	vdi_device_free_retired(&server->retired);
 	vdi_set_fini(&server->set);
 	pthread_mutex_destroy(&server->growth);
 	pthread_mutex_destroy(&server->lock);
@@ -56,13 +66,6 @@ void vdi_server_free(struct vdi_server *server)
 int vdi_server_fail_order(struct vdi_server *server, const char *what)
 {
 	return vdi_set_fail_order(&server->set, what);
-}
-
-/* The client broke the rules. Before the abort, with which the agent sees it. */
-int vdi_server_violation(struct vdi_server *server, const char *text)
-{
-	__atomic_store_n(&server->violated, true, __ATOMIC_RELEASE);
-	return vdi_set_violation(&server->set, text);
 }
 
 /* Begin and end a call that uses the set and what server->lock protects. */
@@ -190,7 +193,8 @@ static void release(struct vdi_server *server, bool forked)
 		vdi_gate_close(&server->set.gate);
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
 		if (server->devices[i])
-			vdi_server_device_retire(server->devices[i], forked);
+			vdi_device_retire(&server->devices[i]->core,
+					  &server->retired, forked);
 		server->devices[i] = NULL;
 	}
 	vdi_alloc_destroy(&server->alloc);
@@ -351,7 +355,7 @@ static int read_config(struct vdi_server *server, struct vdiset_config *config)
 	*config = get.out_config;
 	if (get.out_state == VDISET_STATE_CONNECTED)
 		wrong = vdi_config_check_request(config);
-	return wrong ? vdi_server_violation(server, wrong) : NOERROR;
+	return wrong ? vdi_set_violation(&server->set, wrong) : NOERROR;
 }
 
 int vdi_server_get_configuration(struct vdi_server *server,
@@ -539,7 +543,7 @@ static bool aborted(struct vdi_server *server)
 
 	device = __atomic_load_n(&server->first_opened, __ATOMIC_ACQUIRE);
 	if (device)
-		return vdi_channel_aborted(&device->ch);
+		return vdi_channel_aborted(&device->core.ch);
 	return !vdi_set_abort_info(&server->set, &info) && info.reason;
 }
 

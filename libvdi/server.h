@@ -10,7 +10,7 @@
  *	agent		held by whoever runs the completion agent
  *	server->growth	announcing buffers; held while memory is allocated
  *	server->lock	configuration, allocator, opening of devices
- *	device->lock	sending, and what completes
+ *	device->core.lock	sending, and what completes
  */
 #ifndef VDI_SERVER_H
 #define VDI_SERVER_H
@@ -22,11 +22,8 @@
 #include <libvdi.h>
 
 #include "alloc.h"
-#include "channel.h"
-#include "check.h"
 #include "config.h"
-#include "gate.h"
-#include "lock.h"
+#include "device.h"
 #include "set.h"
 #include "spin.h"
 
@@ -38,7 +35,7 @@ enum vdi_server_phase {
 };
 
 struct vdi_server {
-	struct vdi_set set;
+	struct vdi_set set;		/* first */
 
 	pthread_mutex_t growth;		/* of the area, with the lock */
 	pthread_mutex_t lock;		/* what follows */
@@ -56,7 +53,7 @@ struct vdi_server {
 	uint32_t closed;		/* in order */
 	bool closing;			/* vdi_server_close() was called */
 	bool violated;			/* the client broke the rules */
-	struct vdi_server_device *retired;	/* devices of the set before */
+	struct vdi_device *retired;	/* devices of the set before */
 
 	pthread_mutex_t agent;		/* what follows */
 	void *agent_thread;		/* vdi_self() */
@@ -91,17 +88,11 @@ enum vdi_server_device_block {
 };
 
 struct vdi_server_device {
+	struct vdi_device core;		/* core.ch.ring.head: the agent's */
 	struct vdi_server *server;
-	struct vdi_server_device *next;	/* when retired */
-	struct vdi_gate gate;		/* closed for good when retired */
-	struct vdi_channel ch;		/* ring.head: the agent's */
-	struct vdi_ring_limits limits;
-	uint32_t prefix;
-	uint32_t unaligned;		/* no buffer's offset has these bits */
 	uint64_t bit;			/* among the devices of the set */
 
-	struct vdi_lock lock;		/* what follows */
-	struct vdi_window window;
+	/* with core.lock held */
 	enum vdi_server_device_state state;
 	uint32_t blocks;		/* enum vdi_server_device_block */
 	uint32_t free_count;		/* read by anyone */
@@ -110,10 +101,7 @@ struct vdi_server_device {
 };
 
 int vdi_server_fail_order(struct vdi_server *server, const char *what);
-int vdi_server_violation(struct vdi_server *server, const char *text);
 
-void vdi_server_device_retire(struct vdi_server_device *device, bool forked);
-void vdi_server_free_retired(struct vdi_server *server);
 int vdi_server_device_run(struct vdi_server_device *device,
 			  unsigned int *count);
 struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device);
@@ -127,7 +115,7 @@ static inline bool
 vdi_server_device_busy(const struct vdi_server_device *device)
 {
 	return __atomic_load_n(&device->free_count, __ATOMIC_RELAXED) <
-	       device->limits.depth;
+	       device->core.limits.depth;
 }
 
 static inline struct vdi_server_device *

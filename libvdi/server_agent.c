@@ -41,7 +41,7 @@ static inline void notify_pending(struct vdi_server *server)
 	server->pending_kicks = 0;
 	for (; pending_kicks; pending_kicks &= pending_kicks - 1)
 		vdi_channel_notify(&vdi_server_device_at(server,
-					__builtin_ctzll(pending_kicks))->ch);
+					__builtin_ctzll(pending_kicks))->core.ch);
 }
 
 /* Those of them that sleep, to be kicked by the caller; after barrier (C). */
@@ -55,7 +55,7 @@ static uint64_t take_kicks(struct vdi_server *server)
 	for (; pending_kicks; pending_kicks &= pending_kicks - 1) {
 		i = __builtin_ctzll(pending_kicks);
 		device = vdi_server_device_at(server, i);
-		if (vdi_channel_must_kick(&device->ch))
+		if (vdi_channel_must_kick(&device->core.ch))
 			kick |= UINT64_C(1) << i;
 	}
 	return kick;
@@ -73,7 +73,7 @@ static VDI_ALWAYS_INLINE int scan(struct vdi_server *server, unsigned int *count
 		device = vdi_server_device_at(server, i);
 		if (++i >= n)
 			i = 0;
-		if (!device || !vdi_ring_ready(&device->ch.ring))
+		if (!device || !vdi_ring_ready(&device->core.ch.ring))
 			continue;
 		notify_pending(server);
 		code = vdi_server_device_run(device, count);
@@ -140,12 +140,13 @@ static bool aborted(const struct vdi_server *server)
 	const struct vdi_server_device *device;
 
 	device = __atomic_load_n(&server->first_opened, __ATOMIC_ACQUIRE);
-	return device && vdi_channel_aborted(&device->ch);
+	return device && vdi_channel_aborted(&device->core.ch);
 }
 
 /* Is there any reason not to sleep? */
-static inline bool ready(const struct vdi_server *server)
+static inline bool ready(const void *arg)
 {
+	const struct vdi_server *server = arg;
 	const struct vdi_server_device *device;
 	uint32_t i;
 
@@ -153,26 +154,9 @@ static inline bool ready(const struct vdi_server *server)
 		return true;
 	for (i = 0; i < server->config.device_count; i++) {
 		device = vdi_server_device_at(server, i);
-		if (device && vdi_ring_ready(&device->ch.ring))
+		if (device && vdi_ring_ready(&device->core.ch.ring))
 			return true;
 	}
-	return false;
-}
-
-/* The budget counts looks at a ring. */
-static bool spin(struct vdi_server *server, uint32_t iterations)
-{
-	uint32_t step = server->config.device_count;
-	uint32_t i;
-
-	for (i = 0; i < iterations; i += step) {
-		if (ready(server)) {
-			vdi_spin_won(&server->spin);
-			return true;
-		}
-		vdi_cpu_relax();
-	}
-	vdi_spin_lost(&server->spin);
 	return false;
 }
 
@@ -186,8 +170,9 @@ static inline void arm(struct vdi_server *server)
 	__atomic_store_n(&server->armed, true, __ATOMIC_RELAXED);
 	for (i = 0; i < server->config.device_count; i++) {
 		device = vdi_server_device_at(server, i);
-		if (device && !vdi_ring_own_wakeup(&device->ch.ring))
-			vdi_ring_set_wakeup(&device->ch.ring, server->sleep_seq);
+		if (device && !vdi_ring_own_wakeup(&device->core.ch.ring))
+			vdi_ring_set_wakeup(&device->core.ch.ring,
+					    server->sleep_seq);
 	}
 }
 
@@ -201,8 +186,8 @@ static inline void disarm(struct vdi_server *server)
 		return;
 	for (i = 0; i < server->config.device_count; i++) {
 		device = vdi_server_device_at(server, i);
-		if (device && vdi_ring_own_wakeup(&device->ch.ring))
-			vdi_ring_set_wakeup(&device->ch.ring, 0);
+		if (device && vdi_ring_own_wakeup(&device->core.ch.ring))
+			vdi_ring_set_wakeup(&device->core.ch.ring, 0);
 	}
 }
 
@@ -329,7 +314,9 @@ wait_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 	if (iterations) {
 		disarm(server);
 		notify_pending(server);
-		if (spin(server, iterations))
+		/* one iteration for each ring */
+		if (vdi_spin_run(&server->spin, iterations,
+				 server->config.device_count, ready, server))
 			return NOERROR;
 	}
 	return sleep_for_completions(server, deadline);

@@ -16,78 +16,6 @@
 
 /* ---------------------------------------------------------------- opening */
 
-static int init_requests(struct vdi_server_device *device, uint32_t depth)
-{
-	uint32_t i;
-
-	device->requests = calloc(depth, sizeof(*device->requests));
-	device->free_tags = calloc(depth, sizeof(*device->free_tags));
-	if (!device->requests || !device->free_tags)
-		return -ENOMEM;
-	for (i = 0; i < depth; i++)
-		device->free_tags[i] = depth - 1 - i;
-	device->free_count = depth;
-	return 0;
-}
-
-static void free_device(struct vdi_server_device *device)
-{
-	free(device->requests);
-	free(device->free_tags);
-	free(device);
-}
-
-static struct vdi_server_device *new_device(struct vdi_server *server,
-					    const struct vdi_channel *ch)
-{
-	struct vdi_server_device *device = calloc(1, sizeof(*device));
-
-	if (!device)
-		return NULL;
-	device->server = server;
-	vdi_gate_open(&device->gate);
-	device->ch = *ch;
-	device->limits.depth = ch->ring.depth;
-	device->limits.max_transfer = server->config.max_transfer_size;
-	device->limits.features = server->config.features;
-	device->prefix = server->config.prefix_zone_size;
-	device->unaligned = server->config.alignment - 1;
-	device->bit = UINT64_C(1) << ch->index;
-	if (init_requests(device, ch->ring.depth)) {
-		free_device(device);
-		return NULL;
-	}
-	vdi_lock_init(&device->lock);
-	return device;
-}
-
-/* Devices of a set that was closed are kept until there are others; client.c. */
-void vdi_server_free_retired(struct vdi_server *server)
-{
-	struct vdi_server_device *device;
-
-	while ((device = server->retired)) {
-		server->retired = device->next;
-		free_device(device);
-	}
-}
-
-/* In a forked child, gate and lock are what threads of the parent left. */
-void vdi_server_device_retire(struct vdi_server_device *device, bool forked)
-{
-	struct vdi_server *server = device->server;
-
-	if (forked) {
-		vdi_gate_init(&device->gate);
-		vdi_lock_init(&device->lock);
-	} else {
-		vdi_gate_close(&device->gate);
-	}
-	vdi_channel_release(&device->ch, forked);
-	device->next = server->retired;
-	server->retired = device;
-}
-
 /*
  * An agent may be asleep and not know of this device: the client is to kick
  * from the first completion on, until an agent clears the flag.
@@ -95,8 +23,8 @@ void vdi_server_device_retire(struct vdi_server_device *device, bool forked)
 static void publish(struct vdi_server *server,
 		    struct vdi_server_device *device)
 {
-	vdi_ring_set_wakeup(&device->ch.ring, 1);
-	__atomic_store_n(&server->devices[device->ch.index], device,
+	vdi_ring_set_wakeup(&device->core.ch.ring, 1);
+	__atomic_store_n(&server->devices[device->core.ch.index], device,
 			 __ATOMIC_RELEASE);
 	__atomic_store_n(&server->armed, true, __ATOMIC_RELEASE);
 	if (!server->first_opened)
@@ -108,21 +36,29 @@ static void publish(struct vdi_server *server,
 static int open_device(struct vdi_server *server, const char *name,
 		       struct vdi_server_device **out)
 {
-	struct vdi_channel ch;
+	struct vdi_server_device *device;
+	struct vdi_device *core;
+	uint32_t depth, i;
 	int code;
 
-	code = vdi_channel_open(&server->set, name, &ch);
+	code = vdi_device_open(&server->set, name, &server->config,
+			       sizeof(*device),
+			       sizeof(struct vdi_request) + sizeof(uint32_t),
+			       &core);
 	if (code)
 		return code;
-	*out = server->devices[ch.index] ? NULL : new_device(server, &ch);
-	if (!*out) {
-		vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, 0,
-			      "no memory for a device");
-		vdi_channel_release(&ch, false);
-		return vdi_set_fail(&server->set, VD_E_MEMORY, "no memory");
-	}
-	publish(server, *out);
-	vdi_server_free_retired(server);
+	device = (struct vdi_server_device *)core;
+	device->server = server;
+	device->bit = UINT64_C(1) << core->ch.index;
+	depth = core->limits.depth;
+	device->requests = (struct vdi_request *)(device + 1);
+	device->free_tags = (uint32_t *)&device->requests[depth];
+	for (i = 0; i < depth; i++)
+		device->free_tags[i] = depth - 1 - i;
+	device->free_count = depth;
+	publish(server, device);
+	vdi_device_free_retired(&server->retired);
+	*out = device;
 	return NOERROR;
 }
 
@@ -172,14 +108,14 @@ static inline const char *set_buffer(struct vdi_server_device *device,
 		return "send: the size is negative";
 	if (!cmd->buffer)
 		return cmd->size ? "send: there is no buffer" : NULL;
-	seg = vdi_area_segment_at(&device->server->set.area, cmd->buffer,
-				  device->prefix, cmd->size);
+	seg = vdi_area_segment_at(&device->core.set->area, cmd->buffer,
+				  device->core.prefix, cmd->size);
 	if (!seg)
 		return "send: the buffer is not one of this set";
 	entry->buffer = seg->offset + (cmd->buffer - seg->base);
-	if (entry->buffer & device->unaligned)
+	if (entry->buffer & device->core.unaligned)
 		return "send: the buffer is not aligned";
-	vdi_window_set(&device->window, seg, device->prefix);
+	vdi_window_set(&device->core.window, seg, device->core.prefix);
 	return NULL;
 }
 
@@ -196,7 +132,8 @@ static inline const char *make_entry(struct vdi_server_device *device,
 		.position = cmd->inPosition,
 	};
 	wrong = set_buffer(device, cmd, entry);
-	return wrong ? wrong : vdi_command_check_kind(entry, &device->limits);
+	return wrong ? wrong :
+		       vdi_command_check_kind(entry, &device->core.limits);
 }
 
 static int block_code(const struct vdi_server_device *device, uint32_t command)
@@ -210,7 +147,7 @@ static int block_code(const struct vdi_server_device *device, uint32_t command)
 
 static inline int may_send(const struct vdi_server_device *device, uint32_t command)
 {
-	if (vdi_channel_aborted(&device->ch))
+	if (vdi_channel_aborted(&device->core.ch))
 		return VD_E_ABORT;
 	if (device->blocks && block_code(device, command))
 		return block_code(device, command);
@@ -234,12 +171,6 @@ static void put_tag(struct vdi_server_device *device, uint32_t tag)
 	set_free(device, n + 1);
 }
 
-static int bad_head(struct vdi_server_device *device)
-{
-	return vdi_server_violation(device->server, "the client's head of "
-				    "commands is impossible");
-}
-
 /*
  * With the lock held, where it may be sent and there is room in the ring;
  * vdi_ring_publish() must follow.
@@ -249,13 +180,13 @@ static VDI_ALWAYS_INLINE void enqueue(struct vdi_server_device *device,
 				      struct vdiset_command *entry,
 				      uint32_t max_bytes)
 {
+	struct vdi_ring *ring = &device->core.ch.ring;
 	uint32_t left = device->free_count - 1;
 	struct vdi_request *request;
 
 	entry->tag = device->free_tags[left];
 	set_free(device, left);
-	vdi_ring_write_command(&device->ch.ring, device->ch.ring.staged++,
-			       entry);
+	vdi_ring_write_command(ring, ring->staged++, entry);
 	request = &device->requests[entry->tag];
 	request->cmd = cmd;
 	request->code = entry->code;
@@ -276,8 +207,8 @@ static inline int check_and_enqueue(struct vdi_server_device *device,
 	code = may_send(device, entry.code);
 	if (code)
 		return code;
-	if (vdi_ring_used(&device->ch.ring) > device->ch.ring.mask)
-		return bad_head(device);
+	if (vdi_ring_used(&device->core.ch.ring) > device->core.ch.ring.mask)
+		return vdi_set_violation(device->core.set, VDI_BAD_HEAD);
 	enqueue(device, cmd, &entry,
 		vdi_command_max_bytes(entry.code, entry.size));
 	if (vdi_command_has_data(entry.code))
@@ -309,17 +240,6 @@ static int call_back_unsent(struct VDS_Command *cmd, int code)
 	return code;
 }
 
-/* Begin a call on a device; false when its set was closed, or is not ours. */
-static inline bool enter_device(struct vdi_server_device *device)
-{
-	if (!vdi_gate_enter(&device->gate))
-		return false;
-	if (vdi_set_mine(&device->server->set))
-		return true;
-	vdi_gate_leave(&device->gate);
-	return false;
-}
-
 /* Now, or when the agent has run its routines; see notify_pending() of the agent. */
 static inline void notify_client(struct vdi_server_device *device, bool may_wait)
 {
@@ -328,12 +248,12 @@ static inline void notify_client(struct vdi_server_device *device, bool may_wait
 	if (may_wait && vdi_server_in_agent(server))
 		server->pending_kicks |= device->bit;
 	else
-		vdi_channel_notify(&device->ch);
+		vdi_channel_notify(&device->core.ch);
 }
 
 static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd)
 {
-	vdi_set_fail_gone(&device->server->set, "send command");
+	vdi_set_fail_gone(device->core.set, "send command");
 	return call_back_unsent(cmd, VD_E_PROTOCOL);
 }
 
@@ -341,14 +261,14 @@ static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd)
 static int send_failed(struct vdi_server_device *device,
 		       struct VDS_Command *cmd, int code, const char *wrong)
 {
-	struct vdi_set *set = &device->server->set;
+	struct vdi_set *set = device->core.set;
 
 	if (code == VD_E_ABORT)
 		vdi_set_fail_abort(set);
 	else
 		vdi_set_fail_text(set, code, wrong ? wrong :
 				  vdi_strerror(code));
-	vdi_gate_leave(&device->gate);
+	vdi_device_leave(&device->core);
 	return wrong ? code : call_back_unsent(cmd, code);
 }
 
@@ -367,23 +287,23 @@ send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
 	unsigned int i;
 
 	*sent = 0;
-	if (!enter_device(device))
+	if (!vdi_device_enter(&device->core))
 		return send_gone(device, cmds[0]);
-	vdi_lock(&device->lock);
+	vdi_lock(&device->core.lock);
 	for (i = 0; i < count; i++) {
 		code = check_and_enqueue(device, cmds[i], &bytes, &wrong);
 		if (code)
 			break;
 	}
-	vdi_ring_count(&device->ch.ring, i, bytes);
-	vdi_ring_publish(&device->ch.ring);
-	vdi_unlock(&device->lock);
+	vdi_ring_count(&device->core.ch.ring, i, bytes);
+	vdi_ring_publish(&device->core.ch.ring);
+	vdi_unlock(&device->core.lock);
 	*sent = i;
 	if (i)
 		notify_client(device, may_wait);
 	if (code)
 		return send_failed(device, cmds[i], code, wrong);
-	vdi_gate_leave(&device->gate);
+	vdi_device_leave(&device->core);
 	return NOERROR;
 }
 
@@ -429,7 +349,7 @@ static VDI_COLD int queue_other(struct vdi_server_device *device,
 static VDI_COLD int queue_blocked(struct vdi_server_device *device,
 				  struct VDS_Command *cmd)
 {
-	vdi_unlock(&device->lock);
+	vdi_unlock(&device->core.lock);
 	return queue_other(device, cmd);
 }
 
@@ -446,28 +366,30 @@ int vdi_server_queue_command(struct vdi_server_device *device,
 {
 	struct vdiset_command entry;
 	struct vdi_server *server;
+	struct vdi_device *core;
 	struct vdi_ring *ring;
 	uint64_t at;
 
 	if (vdi_unlikely(!device || !cmd || !cmd->completionRoutine))
 		return VD_E_INVALID;
 	server = device->server;
-	ring = &device->ch.ring;
+	core = &device->core;
+	ring = &core->ch.ring;
 	entry = (struct vdiset_command){
 		.code = cmd->commandCode,
 		.size = cmd->size,
 	};
 	if (vdi_unlikely(!vdi_server_in_agent(server) ||
-			 !vdi_gate_is_open(&device->gate) ||
+			 !vdi_gate_is_open(&core->gate) ||
 			 !vdi_set_mine(&server->set) ||
-			 !vdi_command_is_plain(&entry, &device->limits) ||
-			 !vdi_trylock(&device->lock)))
+			 !vdi_command_is_plain(&entry, &core->limits) ||
+			 !vdi_trylock(&core->lock)))
 		return queue_other(device, cmd);
-	at = (uint64_t)(uintptr_t)cmd->buffer - (uintptr_t)device->window.base;
-	entry.buffer = device->window.offset + at;
-	if (vdi_unlikely(!vdi_window_holds(&device->window, at, entry.size) ||
-			 ((uint32_t)entry.buffer & device->unaligned) ||
-			 vdi_channel_aborted(&device->ch) || device->blocks ||
+	at = (uint64_t)(uintptr_t)cmd->buffer - (uintptr_t)core->window.base;
+	entry.buffer = core->window.offset + at;
+	if (vdi_unlikely(!vdi_window_holds(&core->window, at, entry.size) ||
+			 ((uint32_t)entry.buffer & core->unaligned) ||
+			 vdi_channel_aborted(&core->ch) || device->blocks ||
 			 !device->free_count ||
 			 vdi_ring_used(ring) > ring->mask))
 		return queue_blocked(device, cmd);
@@ -476,7 +398,7 @@ int vdi_server_queue_command(struct vdi_server_device *device,
 	vdi_ring_count(ring, 1, entry.size);
 	vdi_ring_publish(ring);
 	server->pending_kicks |= device->bit;
-	return vdi_unlock(&device->lock);
+	return vdi_unlock(&core->lock);
 }
 
 /* ------------------------------------------------------------- completing */
@@ -492,7 +414,7 @@ what_is_wrong(const struct vdi_server_device *device, uint32_t tag,
 	};
 	const struct vdi_request *request;
 
-	if (tag >= device->limits.depth || !device->requests[tag].cmd)
+	if (tag >= device->core.limits.depth || !device->requests[tag].cmd)
 		return "completion with a tag that is not outstanding";
 	request = &device->requests[tag];
 	return vdi_completion_check(&done, request->code, request->max_bytes);
@@ -503,9 +425,10 @@ static VDI_COLD void settle_error(struct vdi_server_device *device,
 				  const struct vdi_request *request,
 				  uint32_t code, uint32_t bytes)
 {
-	if (vdi_completion_is_error(request->code, request->max_bytes, code, bytes))
+	if (vdi_io_error_after(device->blocks & VDI_BLOCK_IO_ERROR,
+			       request->code, request->max_bytes, code, bytes))
 		device->blocks |= VDI_BLOCK_IO_ERROR;
-	else if (request->code == VDC_ClearError)
+	else
 		device->blocks &= ~VDI_BLOCK_IO_ERROR;
 }
 
@@ -520,7 +443,7 @@ settle(struct vdi_server_device *device, const struct vdiset_completion *done,
 	struct vdi_request *request;
 	struct VDS_Command *cmd;
 
-	if (vdi_unlikely(done->tag >= device->limits.depth))
+	if (vdi_unlikely(done->tag >= device->core.limits.depth))
 		return what_is_wrong(device, done->tag, 0, 0);
 	request = &device->requests[done->tag];
 	cmd = request->cmd;
@@ -546,17 +469,17 @@ static inline const char *take(struct vdi_server_device *device,
 			       struct VDS_Command **cmds, unsigned int max,
 			       unsigned int *count)
 {
-	struct vdi_ring *ring = &device->ch.ring;
+	struct vdi_ring *ring = &device->core.ch.ring;
 	struct vdiset_completion done;
 	const char *wrong = NULL;
 	uint32_t *free_tag, *first;
 	uint32_t head, end, n;
 
-	vdi_lock(&device->lock);
+	vdi_lock(&device->core.lock);
 	head = ring->head;
 	first = free_tag = &device->free_tags[device->free_count];
 	if (vdi_ring_available(ring, &n) == VDI_RING_BROKEN) {
-		wrong = "the client's tail of completions is impossible";
+		wrong = VDI_BAD_TAIL;
 		n = 0;
 	}
 	for (end = head + (n < max ? n : max); head != end && !wrong; head++) {
@@ -570,7 +493,7 @@ static inline const char *take(struct vdi_server_device *device,
 	/* with the lock held: the tags that were given back are used after it */
 	ring->head = head;
 	vdi_ring_release(ring);
-	vdi_unlock(&device->lock);
+	vdi_unlock(&device->core.lock);
 	return wrong;
 }
 
@@ -588,7 +511,7 @@ static int close_now(struct vdi_server_device *device)
 	struct vdiset_device_close end = { .size = sizeof(end) };
 	struct vdi_server *server = device->server;
 
-	if (ioctl(device->ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
+	if (ioctl(device->core.ch.fd, VDISET_DEVICE_CLOSE, &end) < 0)
 		return vdi_set_fail_errno(&server->set, errno, "close device");
 	set_state(device, VDI_DEVICE_CLOSED);
 	__atomic_fetch_add(&server->closed, 1, __ATOMIC_RELEASE);
@@ -601,13 +524,13 @@ static int close_now(struct vdi_server_device *device)
  */
 static VDI_COLD void finish_close(struct vdi_server_device *device)
 {
-	if (vdi_channel_aborted(&device->ch))
+	if (vdi_channel_aborted(&device->core.ch))
 		return;
-	vdi_lock(&device->lock);
+	vdi_lock(&device->core.lock);
 	if (device->state == VDI_DEVICE_CLOSING &&
 	    !vdi_server_device_busy(device))
 		close_now(device);
-	vdi_unlock(&device->lock);
+	vdi_unlock(&device->core.lock);
 }
 
 /*
@@ -619,7 +542,7 @@ static VDI_COLD void finish_close(struct vdi_server_device *device)
  */
 int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 {
-	unsigned int left = device->ch.ring.depth;
+	unsigned int left = device->core.ch.ring.depth;
 	struct VDS_Command *cmds[TAKE];
 	const char *wrong;
 	unsigned int i, n;
@@ -628,14 +551,14 @@ int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 	do {
 		wrong = take(device, cmds, left < TAKE ? left : TAKE, &n);
 		if (vdi_unlikely(wrong))
-			code = vdi_server_violation(device->server, wrong);
+			code = vdi_set_violation(device->core.set, wrong);
 		for (i = 0; i < n; i++)
 			cmds[i]->completionRoutine(cmds[i]);
 		left -= n;
 		*count += n;
 		if (vdi_unlikely(code))
 			return code;
-	} while (left && vdi_ring_ready(&device->ch.ring));
+	} while (left && vdi_ring_ready(&device->core.ch.ring));
 	/*
 	 * Without the lock: who began to close had it before the agent settled
 	 * the last command under it, or has found nothing outstanding.
@@ -655,7 +578,7 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 	struct VDS_Command *cmd = NULL;
 	uint32_t tag;
 
-	vdi_lock(&device->lock);
+	vdi_lock(&device->core.lock);
 	device->blocks |= VDI_BLOCK_DRAINED;
 	for (tag = 0; vdi_server_device_busy(device) && !cmd; tag++)
 		cmd = device->requests[tag].cmd;
@@ -665,7 +588,7 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 		cmd->bytesTransferred = 0;
 		cmd->outPosition = 0;
 	}
-	vdi_unlock(&device->lock);
+	vdi_unlock(&device->core.lock);
 	return cmd;
 }
 
@@ -673,9 +596,9 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 
 static int close_device(struct vdi_server_device *device)
 {
-	struct vdi_set *set = &device->server->set;
+	struct vdi_set *set = device->core.set;
 
-	if (vdi_channel_aborted(&device->ch))
+	if (vdi_channel_aborted(&device->core.ch))
 		return vdi_set_fail_abort(set);
 	if (device->state != VDI_DEVICE_OPEN)
 		return vdi_set_fail(set, VD_E_CLOSE, "the device is closed");
@@ -691,11 +614,11 @@ int vdi_server_close_device(struct vdi_server_device *device)
 
 	if (!device)
 		return VD_E_INVALID;
-	if (!enter_device(device))
-		return vdi_set_fail_gone(&device->server->set, "close device");
-	vdi_lock(&device->lock);
+	if (!vdi_device_enter(&device->core))
+		return vdi_set_fail_gone(device->core.set, "close device");
+	vdi_lock(&device->core.lock);
 	code = close_device(device);
-	vdi_unlock(&device->lock);
-	vdi_gate_leave(&device->gate);
+	vdi_unlock(&device->core.lock);
+	vdi_device_leave(&device->core);
 	return code;
 }

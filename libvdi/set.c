@@ -198,10 +198,11 @@ static uint32_t *map_alive(void)
 	return alive;
 }
 
-int vdi_set_init(struct vdi_set *set)
+int vdi_set_init(struct vdi_set *set, vdi_violation_fn *violation)
 {
 	memset(set, 0, sizeof(*set));
 	set->fd = -1;
+	set->violation = violation;
 	set->spin = vdi_spin_default();
 	set->alive = map_alive();
 	if (!set->alive)
@@ -463,13 +464,6 @@ int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
 		snprintf(end.text, sizeof(end.text), "%s", text);
 	err = vdi_set_ioctl(set, VDISET_ABORT, &end);
 	return err ? vdi_set_fail_errno(set, err, "abort") : NOERROR;
-}
-
-/* The peer broke the rules: nothing of it is to be believed any more. */
-int vdi_set_violation(struct vdi_set *set, const char *text)
-{
-	vdi_set_abort(set, VDISET_REASON_PROTOCOL, 0, text);
-	return vdi_set_fail_abort(set);
 }
 
 void vdi_set_copy_abort(const struct vdiset_abort_record *record,

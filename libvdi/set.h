@@ -27,6 +27,11 @@ struct vdi_trust {
 	uid_t user[VDI_MAX_TRUSTED_USERS];
 };
 
+struct vdi_set;
+
+/* Aborts the set since the peer broke the rules; VD_E_ABORT, with the message. */
+typedef int vdi_violation_fn(struct vdi_set *set, const char *text);
+
 /*
  * The gate is open while there is a set; calls enter it. The life lock is held
  * to create, join and close, by calls that are not inside.
@@ -34,6 +39,7 @@ struct vdi_trust {
 struct vdi_set {
 	int fd;				/* -1 = no set */
 	uint32_t *alive;		/* reads 0 in a forked child */
+	vdi_violation_fn *violation;	/* of this side */
 	struct vdi_gate gate;
 	pthread_mutex_t life;
 	uint32_t spin;			/* most looks before a sleep */
@@ -53,7 +59,7 @@ struct vdi_deadline {
 	int64_t end_ns;			/* 0 = the clock was not read yet */
 };
 
-int vdi_set_init(struct vdi_set *set);
+int vdi_set_init(struct vdi_set *set, vdi_violation_fn *violation);
 void vdi_set_fini(struct vdi_set *set);
 int vdi_set_set_spin(struct vdi_set *set, uint32_t iterations);
 int vdi_set_open(struct vdi_set *set);
@@ -76,7 +82,6 @@ int vdi_set_close(struct vdi_set *set, uint32_t *state);
 
 int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
 		  const char *text);
-int vdi_set_violation(struct vdi_set *set, const char *text);
 int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info);
 void vdi_set_copy_abort(const struct vdiset_abort_record *record,
 			struct vdi_abort_info *info);
@@ -120,6 +125,15 @@ static inline int vdi_set_ioctl(const struct vdi_set *set,
 				unsigned long request, void *arg)
 {
 	return ioctl(set->fd, request, arg) < 0 ? -errno : 0;
+}
+
+/*
+ * The one end of whatever the peer writes and must not: nothing of it is believed
+ * after that.
+ */
+static inline int vdi_set_violation(struct vdi_set *set, const char *text)
+{
+	return set->violation(set, text);
 }
 
 /* Is this the process that opened the set, and no child of it? */

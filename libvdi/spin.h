@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "compiler.h"
+
 /* Largest number of looks before a sleep. */
 #define VDI_SPIN_MAX	(1U << 24)
 
@@ -48,6 +50,27 @@ static inline void vdi_cpu_relax(void)
 #elif defined(__aarch64__) || defined(__arm__)
 	__asm__ __volatile__("yield" ::: "memory");
 #endif
+}
+
+/*
+ * Ask @ready again and again, for so many iterations of which each call is @step,
+ * and adapt the budget to the outcome, which is returned. In line, and @ready too.
+ */
+static VDI_ALWAYS_INLINE bool
+vdi_spin_run(struct vdi_spin *spin, uint32_t iterations, uint32_t step,
+	     bool (*ready)(const void *arg), const void *arg)
+{
+	uint32_t i;
+
+	for (i = 0; i < iterations; i += step) {
+		if (ready(arg)) {
+			vdi_spin_won(spin);
+			return true;
+		}
+		vdi_cpu_relax();
+	}
+	vdi_spin_lost(spin);
+	return false;
 }
 
 #endif /* VDI_SPIN_H */

@@ -438,7 +438,7 @@ static void map_area(void)
 
 static void begin_evil(void)
 {
-	if (vdi_set_init(&evil_set) || vdi_set_open(&evil_set))
+	if (vdi_set_init(&evil_set, NULL) || vdi_set_open(&evil_set))
 		wrong("no set file");
 	if (vdi_name_of_set(NULL, r->name, evil_set.name))
 		wrong("no name");

@@ -424,7 +424,7 @@ struct vdi_channel raw_open_named(int set_fd, const char *name)
 	struct vdi_set set;
 	struct vdi_channel ch;
 
-	vdi_set_init(&set);
+	vdi_set_init(&set, NULL);
 	set.fd = set_fd;
 	strcpy(set.name, set_name);
 	OK(vdi_channel_open(&set, name, &ch));

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * device.c - what a device has on either side: opening, retiring
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+
+#define CACHE_LINE	64
+
+static void init(struct vdi_device *core, struct vdi_set *set,
+		 const struct vdi_channel *ch,
+		 const struct vdiset_config *config)
+{
+	core->set = set;
+	core->ch = *ch;
+	core->limits.depth = ch->ring.depth;
+	core->limits.max_transfer = config->max_transfer_size;
+	core->limits.features = config->features;
+	core->prefix = config->prefix_zone_size;
+	core->unaligned = config->alignment - 1;
+	vdi_lock_init(&core->lock);
+	vdi_gate_open(&core->gate);
+}
+
+/*
+ * Open a device; *@out begins an object of @size bytes and @entry_size for each
+ * command of the queue, which is zero otherwise.
+ */
+int vdi_device_open(struct vdi_set *set, const char *name,
+		    const struct vdiset_config *config, size_t size,
+		    size_t entry_size, struct vdi_device **out)
+{
+	struct vdi_channel ch;
+	int code;
+
+	code = vdi_channel_open(set, name, &ch);
+	if (code)
+		return code;
+	size += ch.ring.depth * entry_size;
+	size = (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+	*out = aligned_alloc(CACHE_LINE, size);
+	if (!*out) {
+		vdi_set_abort(set, VDISET_REASON_SIGNAL, 0,
+			      "no memory for a device");
+		vdi_channel_release(&ch, false);
+		return vdi_set_fail(set, VD_E_MEMORY, "no memory");
+	}
+	memset(*out, 0, size);
+	init(*out, set, &ch, config);
+	return NOERROR;
+}
+
+/*
+ * The set is closed: wait for calls to end, and put the device on the list. In a
+ * forked child, gate and lock are in the state in which threads of the parent
+ * had them at the time of the fork.
+ */
+void vdi_device_retire(struct vdi_device *core, struct vdi_device **list,
+		       bool forked)
+{
+	if (forked) {
+		vdi_gate_init(&core->gate);
+		vdi_lock_init(&core->lock);
+	} else {
+		vdi_gate_close(&core->gate);
+	}
+	vdi_channel_release(&core->ch, forked);
+	core->next = *list;
+	*list = core;
+}
+
+/*
+ * Retired devices are kept until the object opens a device of its next set: a
+ * thread that has not noticed the close gets an error, and does not read freed
+ * memory.
+ */
+void vdi_device_free_retired(struct vdi_device **list)
+{
+	struct vdi_device *core;
+
+	while ((core = *list)) {
+		*list = core->next;
+		free(core);
+	}
+}
