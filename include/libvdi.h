@@ -44,6 +44,7 @@
 extern "C" {
 #endif
 
+#define VDI_MAX_DEVICES	64	/* of a set */
 #define VDI_TEXT_SIZE	128	/* of an abort's text, with the NUL */
 #define VDI_COMM_SIZE	16	/* of a command name, with the NUL */
 #define VDI_MAX_TRUSTED_USERS	64	/* in the list of an object */
@@ -491,6 +492,310 @@ int vdi_server_get_creator(struct vdi_server *server, uid_t *creator);
 int vdi_server_abort_info(struct vdi_server *server,
 			  struct vdi_abort_info *info);
 void vdi_server_message(struct vdi_server *server, char *buf, size_t size);
+
+/* -------------------------------------------------------------- observer */
+
+#define VDI_NAME_SIZE	256	/* of the name of a set or device, with the NUL */
+
+/**
+ * enum vdi_state - state of a set
+ * @VDI_STATE_CREATED: no server has joined yet
+ * @VDI_STATE_CONNECTED: the server has joined
+ * @VDI_STATE_CONFIGURABLE: the server has begun to configure the set
+ * @VDI_STATE_INITIALIZING: configured; devices may be opened
+ * @VDI_STATE_ACTIVE: a device was opened
+ * @VDI_STATE_TERMINATED: the server has closed every device; final
+ * @VDI_STATE_ABORTED: aborted; final
+ */
+enum vdi_state {
+	VDI_STATE_CREATED	= 1,
+	VDI_STATE_CONNECTED	= 2,
+	VDI_STATE_CONFIGURABLE	= 3,
+	VDI_STATE_INITIALIZING	= 4,
+	VDI_STATE_ACTIVE	= 5,
+	VDI_STATE_TERMINATED	= 6,
+	VDI_STATE_ABORTED	= 7
+};
+
+/**
+ * enum vdi_device_state - state of a device
+ * @VDI_DEVICE_STATE_IDLE: the server has not opened it yet
+ * @VDI_DEVICE_STATE_OPEN: the server has it open
+ * @VDI_DEVICE_STATE_CLOSED: the server has closed it
+ */
+enum vdi_device_state {
+	VDI_DEVICE_STATE_IDLE	= 0,
+	VDI_DEVICE_STATE_OPEN	= 1,
+	VDI_DEVICE_STATE_CLOSED	= 2
+};
+
+/**
+ * struct vdi_set_entry - one set of a list
+ * @id: number of the set; never 0, and never used again
+ * @state: enum vdi_state
+ * @creator: user whose process created the set
+ * @name_len: length of @name in bytes; 0 = the set has no name
+ * @name: the name, NUL-terminated. Sets that were not created by this library may
+ *	have control characters and NULs in it: see vdi_name_escape()
+ */
+struct vdi_set_entry {
+	uint64_t id;
+	uint32_t state;
+	uid_t creator;
+	uint32_t name_len;
+	char name[VDI_NAME_SIZE];
+};
+
+/**
+ * struct vdi_set_status - status of a set
+ * @id: number of the set
+ * @age_ns: time since its creation, in nanoseconds
+ * @area_bytes: size of the buffer area, 0 before it exists
+ * @state: enum vdi_state
+ * @mode: permission bits
+ * @uid: owner
+ * @gid: group
+ * @creator: user whose process created the set
+ * @secondaries: secondary clients that have joined
+ * @client_devices: devices that a client has opened
+ * @server_devices: devices that the server has opened
+ * @config: the configuration; what the server fixes is 0 before that
+ * @primary: the primary client; role 0 when it has left
+ * @server: the server; role 0 before it has joined and when it has left
+ * @abort: the first abort; reason 0 when the set is not aborted
+ * @name_len: length of @name in bytes; 0 = the set has no name
+ * @name: the name, NUL-terminated, as in struct vdi_set_entry
+ * @reserved: 0
+ */
+struct vdi_set_status {
+	uint64_t id;
+	uint64_t age_ns;
+	uint64_t area_bytes;
+	uint32_t state;
+	uint32_t mode;
+	uid_t uid;
+	gid_t gid;
+	uid_t creator;
+	uint32_t secondaries;
+	uint32_t client_devices;
+	uint32_t server_devices;
+	struct VDConfig config;
+	struct vdi_peer primary;
+	struct vdi_peer server;
+	struct vdi_abort_info abort;
+	uint32_t name_len;
+	char name[VDI_NAME_SIZE];
+	uint64_t reserved[4];
+};
+
+/**
+ * struct vdi_device_status - status of a device
+ * @commands: commands sent so far, as the server reports it
+ * @completions: commands completed so far, as the client reports it
+ * @bytes: bytes transferred so far, as the client reports it
+ * @server_waited_ns: nanoseconds that the server has slept with commands
+ *	outstanding on this device: the client is slow
+ * @client_waited_ns: nanoseconds that the client has slept without a command: the
+ *	server is slow
+ * @state: enum vdi_device_state
+ * @client: the client that has the device open; role 0 when there is none
+ * @server: the server when it has the device open, else role 0
+ * @name_len: length of @name in bytes; 0 = the device has no name yet
+ * @name: the name, NUL-terminated, as in struct vdi_set_entry
+ * @reserved: 0
+ *
+ * The counters are figures for people: a party may write anything there.
+ */
+struct vdi_device_status {
+	uint64_t commands;
+	uint64_t completions;
+	uint64_t bytes;
+	uint64_t server_waited_ns;
+	uint64_t client_waited_ns;
+	uint32_t state;
+	struct vdi_peer client;
+	struct vdi_peer server;
+	uint32_t name_len;
+	char name[VDI_NAME_SIZE];
+	uint64_t reserved[4];
+};
+
+/**
+ * struct vdi_module_info - the kernel module, its limits and their use
+ * @max_set_bytes: largest buffer area of a set
+ * @max_user_bytes: largest sum of the areas of one user's sets
+ * @max_total_bytes: largest sum of all areas
+ * @total_bytes: sum of all areas that exist
+ * @version: version of the interface of the module
+ * @max_devices: devices of a set
+ * @max_depth: commands outstanding on a device, at most
+ * @default_depth: the same, where the server does not choose
+ * @max_sets: sets of one user
+ * @sets: sets that exist, those that the caller may not see included
+ * @reserved: 0
+ */
+struct vdi_module_info {
+	uint64_t max_set_bytes;
+	uint64_t max_user_bytes;
+	uint64_t max_total_bytes;
+	uint64_t total_bytes;
+	uint32_t version;
+	uint32_t max_devices;
+	uint32_t max_depth;
+	uint32_t default_depth;
+	uint32_t max_sets;
+	uint32_t sets;
+	uint64_t reserved[4];
+};
+
+/*
+ * An observer looks at sets without joining them. It sees those whose mode lets
+ * the caller read; to abort one takes write permission. No set depends on it: it
+ * may be freed, and its process may end, at any time. An observer is for one
+ * thread at a time.
+ */
+struct vdi_observer;
+
+/**
+ * vdi_observer_new() - create an observer
+ * @out: the observer, to be freed by vdi_observer_free(); NULL on error
+ *
+ * Return: NOERROR, VD_E_INVALID (@out is NULL) or VD_E_MEMORY.
+ */
+int vdi_observer_new(struct vdi_observer **out);
+/**
+ * vdi_observer_free() - close and free an observer
+ * @observer: the observer; NULL is allowed
+ */
+void vdi_observer_free(struct vdi_observer *observer);
+/**
+ * vdi_observer_open() - open /dev/vdiset
+ * @observer: the observer
+ *
+ * The other calls do this by themselves. The module is not loaded by it: where it
+ * is not loaded there are no sets.
+ *
+ * Return: NOERROR, also when it is open already, or
+ *   VD_E_INVALID     @observer is NULL
+ *   VD_E_NOTOPEN     the kernel module is not loaded
+ *   VD_E_SECURITY    it is loaded, but this process has no access to /dev/vdiset
+ *   VD_E_UNEXPECTED  the system refused something; the message says what
+ */
+int vdi_observer_open(struct vdi_observer *observer);
+/**
+ * vdi_observer_next() - step through the sets that the caller may see
+ * @observer: the observer
+ * @entry: in: @id of the set before, 0 for the first; out: the next set
+ *
+ * Sets are listed in the order of their numbers. Those that come and go meanwhile
+ * may be missing.
+ *
+ * Return: NOERROR, VD_E_CLOSE after the last set, or an error of
+ * vdi_observer_open().
+ */
+int vdi_observer_next(struct vdi_observer *observer,
+		      struct vdi_set_entry *entry);
+/**
+ * vdi_observer_find() - find the sets that a name stands for
+ * @observer: the observer
+ * @name: NAME, for sets of every user, or USER:NAME, for those that USER created;
+ *	USER is a name or a number. A set that has a colon in its name is found by
+ *	the whole of it, too
+ * @sets: the first @max of the sets found; may be NULL with @max 0
+ * @max: number of elements of @sets
+ * @count: number of sets found, which may be more than @max; 0 on error
+ *
+ * Sets that have ended are found only when there is no live set, and then only
+ * the last of them.
+ *
+ * Return: NOERROR: @count is 1 or more, and a caller that wants one set must check
+ * it;
+ *   VD_E_INVALID  there is no such set that the caller may see, or an argument is
+ *                 NULL
+ * or an error of vdi_observer_open().
+ */
+int vdi_observer_find(struct vdi_observer *observer, const char *name,
+		      struct vdi_set_entry *sets, unsigned int max,
+		      unsigned int *count);
+/**
+ * vdi_observer_status() - read the status of a set and its devices
+ * @observer: the observer
+ * @id: number of the set
+ * @status: the status
+ * @devices: status of the devices, in their order; may be NULL with @max 0
+ * @max: number of elements of @devices. Those beyond the devices of the set,
+ *	status->config.deviceCount, are zeroed
+ *
+ * Return: NOERROR, or
+ *   VD_E_INVALID  there is no such set that the caller may see, or an argument is
+ *                 NULL
+ *   VD_E_MEMORY   the caller's user takes part in, or looks at, too many sets
+ * or an error of vdi_observer_open().
+ */
+int vdi_observer_status(struct vdi_observer *observer, uint64_t id,
+			struct vdi_set_status *status,
+			struct vdi_device_status *devices, unsigned int max);
+/**
+ * vdi_observer_abort() - abort a set
+ * @observer: the observer
+ * @id: number of the set
+ * @code: any number; the parties find it in their abort information
+ * @text: a short reason for people, NULL = none; what is beyond VDI_TEXT_SIZE - 1
+ *	bytes is cut off
+ *
+ * Return: NOERROR: the set is aborted, by this call or by another party at the
+ * same time; every call of its parties that waits has been woken. Or
+ *   VD_E_ABORT     the set was aborted before
+ *   VD_E_CLOSE     the set has terminated, and was not changed
+ *   VD_E_SECURITY  the caller may see the set, but not abort it
+ *   VD_E_INVALID   there is no such set that the caller may see
+ *   VD_E_MEMORY    the caller's user takes part in, or looks at, too many sets
+ * or an error of vdi_observer_open().
+ */
+int vdi_observer_abort(struct vdi_observer *observer, uint64_t id,
+		       uint32_t code, const char *text);
+/**
+ * vdi_observer_info() - read version, limits and use of the kernel module
+ * @observer: the observer
+ * @info: the values
+ *
+ * Return: NOERROR, VD_E_INVALID (an argument is NULL) or an error of
+ * vdi_observer_open().
+ */
+int vdi_observer_info(struct vdi_observer *observer,
+		      struct vdi_module_info *info);
+/**
+ * vdi_observer_message() - explain the last failure
+ * @observer: the observer
+ * @buf: the text, always NUL-terminated; "" when no call has failed
+ * @size: size of @buf in bytes
+ */
+void vdi_observer_message(struct vdi_observer *observer, char *buf,
+			  size_t size);
+/**
+ * vdi_state_name() - name of a state of a set
+ * @state: enum vdi_state
+ *
+ * Return: static text such as "active"; "unknown" for other numbers.
+ */
+const char *vdi_state_name(int state);
+/**
+ * vdi_reason_name() - name of the reason of an abort
+ * @reason: enum vdi_reason
+ *
+ * Return: static text such as "died"; "unknown" for other numbers.
+ */
+const char *vdi_reason_name(int reason);
+/**
+ * vdi_name_escape() - make a name printable
+ * @name: bytes of a name or command name
+ * @length: their number
+ * @buf: the text, always NUL-terminated: space, backslash and control characters
+ *	are written as \xNN, other bytes stay
+ * @size: size of @buf in bytes; 4 * @length + 1 are enough, else the rest is left
+ *	out
+ */
+void vdi_name_escape(const char *name, size_t length, char *buf, size_t size);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libvdi.hpp - the four interfaces of the VDI in C++, over libvdi.h
+ * libvdi.hpp - the four interfaces of the VDI, and an observer, in C++
  *
  * Methods have the names, the order of arguments and the results that they have
  * on Windows; names of sets and devices are UTF-8. What COM did is left to this:
@@ -581,6 +581,97 @@ private:
 
 	IServerVirtualDeviceSet2(const IServerVirtualDeviceSet2 &);
 	IServerVirtualDeviceSet2 &operator=(const IServerVirtualDeviceSet2 &);
+};
+
+/*
+ * Lists, inspects and aborts sets of other processes: vdi_observer(3). No
+ * interface of Windows; the methods return what their C functions return.
+ */
+class VirtualDeviceObserver final {
+public:
+	static int CreateInstance(VirtualDeviceObserver **out)
+	{
+		struct vdi_observer *observer;
+		int code;
+
+		if (!out)
+			return VD_E_INVALID;
+		*out = NULL;
+		code = vdi_observer_new(&observer);
+		if (code)
+			return code;
+		*out = new (std::nothrow) VirtualDeviceObserver(observer);
+		if (*out)
+			return NOERROR;
+		vdi_observer_free(observer);
+		return VD_E_MEMORY;
+	}
+
+	uint32_t AddRef()
+	{
+		return ++refs;
+	}
+
+	uint32_t Release()
+	{
+		uint32_t n = --refs;
+
+		if (!n)
+			delete this;
+		return n;
+	}
+
+	/* The set after that of entry->id, 0 = the first; VD_E_CLOSE at the end */
+	int Next(struct vdi_set_entry *entry)
+	{
+		return vdi_observer_next(observer, entry);
+	}
+
+	/* NAME or USER:NAME; *count may be more than max */
+	int Find(const char *name, struct vdi_set_entry *sets, unsigned int max,
+		 unsigned int *count)
+	{
+		return vdi_observer_find(observer, name, sets, max, count);
+	}
+
+	int GetStatus(uint64_t id, struct vdi_set_status *status,
+		      struct vdi_device_status *devices = NULL,
+		      unsigned int max = 0)
+	{
+		return vdi_observer_status(observer, id, status, devices, max);
+	}
+
+	int Abort(uint64_t id, uint32_t code = 0, const char *text = NULL)
+	{
+		return vdi_observer_abort(observer, id, code, text);
+	}
+
+	int GetInfo(struct vdi_module_info *info)
+	{
+		return vdi_observer_info(observer, info);
+	}
+
+	struct vdi_observer *LibvdiHandle() const
+	{
+		return observer;
+	}
+
+private:
+	struct vdi_observer *observer;
+	std::atomic<uint32_t> refs;
+
+	explicit VirtualDeviceObserver(struct vdi_observer *observer_) :
+		observer(observer_), refs(1)
+	{
+	}
+
+	~VirtualDeviceObserver()
+	{
+		vdi_observer_free(observer);
+	}
+
+	VirtualDeviceObserver(const VirtualDeviceObserver &);
+	VirtualDeviceObserver &operator=(const VirtualDeviceObserver &);
 };
 
 #endif /* LIBVDI_HPP */

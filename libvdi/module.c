@@ -30,7 +30,7 @@ static bool node_exists(void)
 }
 
 /* Independent of /dev, which may be a private one. */
-static bool module_is_loaded(void)
+bool vdi_module_is_loaded(void)
 {
 	return !access(SYSFS_PATH, F_OK);
 }
@@ -99,7 +99,7 @@ int vdi_module_load(char *buf, size_t size)
 
 	if (node_exists())
 		return NOERROR;
-	err = module_is_loaded() ? 0 : insert();
+	err = vdi_module_is_loaded() ? 0 : insert();
 	if (err == -EPERM || err == -EACCES) {
 		snprintf(buf, size, "the kernel module vdiset is not loaded "
 			 "and may not be loaded by this user: as root, "

@@ -3,8 +3,10 @@
 #ifndef VDI_MODULE_H
 #define VDI_MODULE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+bool vdi_module_is_loaded(void);
 int vdi_module_load(char *buf, size_t size);
 /* Why /dev/vdiset cannot be opened, and what to do; err is an errno. */
 void vdi_module_explain(int err, char *buf, size_t size);

@@ -5,6 +5,7 @@
  * The kernel knows a set of an instance as "instance\name". It is no instance
  * to the kernel, just a name; no name of the interface has a backslash.
  */
+#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,6 +225,27 @@ bool vdi_user_name(uid_t user, char *buf, size_t size)
 		return false;
 	snprintf(buf, size, "%s", found->pw_name);
 	clean(buf);
+	return true;
+}
+
+/* The user of a name or a number; false where there is none. */
+bool vdi_user_number(const char *text, uid_t *user)
+{
+	struct passwd entry, *found = NULL;
+	unsigned long long value;
+	char data[16384], *end;
+
+	if (!getpwnam_r(text, &entry, data, sizeof(data), &found) && found) {
+		*user = found->pw_uid;
+		return true;
+	}
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno || *end || value >= (uid_t)-1)
+		return false;
+	*user = value;
 	return true;
 }
 

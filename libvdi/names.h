@@ -19,5 +19,6 @@ const char *vdi_name_without_instance(const char *kernel_name);
 const char *vdi_name_of_device(const char *kernel_name, const char *name);
 const char *vdi_role_name(uint32_t role);
 bool vdi_user_name(uid_t user, char *buf, size_t size);
+bool vdi_user_number(const char *text, uid_t *user);
 
 #endif /* VDI_NAMES_H */

@@ -492,6 +492,16 @@ int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info)
 
 /* ------------------------------------------------------------------- peers */
 
+void vdi_set_copy_peer(const struct vdiset_peer *from, struct vdi_peer *peer)
+{
+	memset(peer, 0, sizeof(*peer));
+	peer->role = from->role;
+	peer->pid = from->pid;
+	peer->uid = from->uid;
+	peer->gid = from->gid;
+	memcpy(peer->comm, from->comm, VDI_COMM_SIZE - 1);
+}
+
 /* The primary client or the server, as the kernel recorded it. */
 int vdi_set_get_peer(struct vdi_set *set, uint32_t role, struct vdi_peer *peer)
 {
@@ -506,12 +516,7 @@ int vdi_set_get_peer(struct vdi_set *set, uint32_t role, struct vdi_peer *peer)
 	if (!from->role)
 		return vdi_set_fail(set, VD_E_PROTOCOL, "get peer: the set has "
 				    "no %s now", vdi_role_name(role));
-	memset(peer, 0, sizeof(*peer));
-	peer->role = from->role;
-	peer->pid = from->pid;
-	peer->uid = from->uid;
-	peer->gid = from->gid;
-	memcpy(peer->comm, from->comm, VDI_COMM_SIZE - 1);
+	vdi_set_copy_peer(from, peer);
 	return NOERROR;
 }
 

@@ -85,6 +85,7 @@ int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
 int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info);
 void vdi_set_copy_abort(const struct vdiset_abort_record *record,
 			struct vdi_abort_info *info);
+void vdi_set_copy_peer(const struct vdiset_peer *from, struct vdi_peer *peer);
 int vdi_set_get_peer(struct vdi_set *set, uint32_t role,
 		     struct vdi_peer *peer);
 int vdi_set_get_creator(struct vdi_set *set, uid_t *creator);

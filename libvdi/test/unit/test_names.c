@@ -126,6 +126,51 @@ static void test_describe_peer(void **state)
 	vdi_peer_describe(&peer, NULL, 0);
 }
 
+static void test_escape(void **state)
+{
+	char buf[64];
+
+	(void)state;
+	vdi_name_escape("nightly", 7, buf, sizeof(buf));
+	assert_string_equal(buf, "nightly");
+	vdi_name_escape("a b\\\x1b\0\x7f\xc3\xa9", 9, buf, sizeof(buf));
+	assert_string_equal(buf, "a\\x20b\\x5c\\x1b\\x00\\x7f\xc3\xa9");
+	/* what does not fit is left out, and nothing is cut in two */
+	vdi_name_escape("\n\n\n", 3, buf, 4 * 3 + 1);
+	assert_string_equal(buf, "\\x0a\\x0a\\x0a");
+	vdi_name_escape("\n\n\n", 3, buf, 4 * 3);
+	assert_string_equal(buf, "\\x0a\\x0a");
+	vdi_name_escape("x", 0, buf, sizeof(buf));
+	assert_string_equal(buf, "");
+	vdi_name_escape(NULL, 3, buf, sizeof(buf));
+	assert_string_equal(buf, "");
+	vdi_name_escape("x", 1, buf, 0);
+	vdi_name_escape("x", 1, NULL, 8);
+
+	assert_string_equal(vdi_state_name(VDI_STATE_ACTIVE), "active");
+	assert_string_equal(vdi_state_name(0), "unknown");
+	assert_string_equal(vdi_state_name(-1), "unknown");
+	assert_string_equal(vdi_state_name(8), "unknown");
+	assert_string_equal(vdi_reason_name(VDI_REASON_DIED), "died");
+	assert_string_equal(vdi_reason_name(6), "unknown");
+}
+
+static void test_user_number(void **state)
+{
+	uid_t user = 5;
+
+	(void)state;
+	assert_true(vdi_user_number("root", &user));
+	assert_int_equal(user, 0);
+	assert_true(vdi_user_number("4294967294", &user));
+	assert_int_equal(user, 4294967294U);
+	assert_false(vdi_user_number("4294967295", &user));
+	assert_false(vdi_user_number("-1", &user));
+	assert_false(vdi_user_number("7x", &user));
+	assert_false(vdi_user_number("", &user));
+	assert_false(vdi_user_number("no such user", &user));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +179,8 @@ int main(void)
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_describe),
 		cmocka_unit_test(test_describe_peer),
+		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_user_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,13 @@
 	TEST(recorded_by_the_dead) \
 	TEST(evil_at_the_end) \
 	TEST(client_limits) \
-	TEST(server_limits)
+	TEST(server_limits) \
+	TEST(observer_list) \
+	TEST(observer_several) \
+	TEST(observer_status) \
+	TEST(observer_abort) \
+	TEST(observer_abort_late) \
+	TEST(observer_errors) \
+	TEST(observer_access)
 
 #endif /* E2E_TESTS_H */
