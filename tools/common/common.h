@@ -28,8 +28,6 @@ enum vdi_exit {
 	EXIT_INTERRUPTED = 130	/* Ctrl-C, or a signal to end */
 };
 
-#define VDI_MAX_DEVICES 64
-
 /* common.c */
 /* The name that messages begin with; "vdi" unless the program sets another. */
 void vdi_set_program(const char *name);

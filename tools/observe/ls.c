@@ -30,52 +30,36 @@ struct table {
 	bool creators;		/* some set's is not its owner */
 };
 
-static void peer_text(const struct vdiset_peer *peer, char *buf, size_t size)
+static void peer_text(const struct vdi_peer *peer, char *buf, size_t size)
 {
-	char comm[4 * VDISET_COMM_SIZE + 1];
+	char comm[4 * VDI_COMM_SIZE + 1];
 
 	if (!peer->role) {
 		snprintf(buf, size, "-");
 		return;
 	}
-	observe_escape(peer->comm, strnlen(peer->comm, sizeof(peer->comm)),
-		       comm, sizeof(comm));
+	vdi_name_escape(peer->comm, strnlen(peer->comm, sizeof(peer->comm)),
+			comm, sizeof(comm));
 	snprintf(buf, size, "%u/%s", peer->pid, comm);
 }
 
-static uint64_t set_bytes(int fd, const struct vdiset_status *status)
+static void print_device(FILE *out, unsigned int index,
+			 const struct vdi_device_status *device)
 {
-	struct vdiset_device_status device;
-	uint64_t bytes = 0;
-	uint32_t i;
-
-	for (i = 0; i < status->out_config.device_count; i++) {
-		if (observe_device(fd, i, &device))
-			bytes += device.out_bytes;
-	}
-	return bytes;
-}
-
-static void print_device(FILE *out, int fd, unsigned int index)
-{
-	struct vdiset_device_status device;
-	char name[4 * VDISET_NAME_MAX + 1], client[128], bytes[32];
+	char name[4 * VDI_NAME_SIZE], client[128], bytes[32];
 	char database[32], appliance[32];
 
-	if (!observe_device(fd, index, &device))
-		return;
-	observe_escape(device.out_name, device.out_name_len, name,
-		       sizeof(name));
-	peer_text(&device.out_client, client, sizeof(client));
-	vdi_format_bytes(device.out_bytes, bytes, sizeof(bytes));
-	vdi_format_duration(device.out_server_waited_ns / 1e9, database,
+	vdi_name_escape(device->name, device->name_len, name, sizeof(name));
+	peer_text(&device->client, client, sizeof(client));
+	vdi_format_bytes(device->bytes, bytes, sizeof(bytes));
+	vdi_format_duration(device->server_waited_ns / 1e9, database,
 			    sizeof(database));
-	vdi_format_duration(device.out_client_waited_ns / 1e9, appliance,
+	vdi_format_duration(device->client_waited_ns / 1e9, appliance,
 			    sizeof(appliance));
 	fprintf(out, "    device %-2u %-24s client %-20s %10s %llu of %llu commands done; waited: database %s, appliance %s\n",
-	       index, device.out_name_len ? name : "-", client, bytes,
-	       (unsigned long long)device.out_completions,
-	       (unsigned long long)device.out_commands, database, appliance);
+		index, device->name_len ? name : "-", client, bytes,
+		(unsigned long long)device->completions,
+		(unsigned long long)device->commands, database, appliance);
 }
 
 static void free_row(struct row *row)
@@ -88,7 +72,7 @@ static void free_row(struct row *row)
 	free(row);
 }
 
-static char *device_lines(int fd, const struct vdiset_status *status)
+static char *device_lines(const struct observed_set *set)
 {
 	char *text = NULL;
 	size_t size;
@@ -97,20 +81,21 @@ static char *device_lines(int fd, const struct vdiset_status *status)
 
 	if (!out)
 		return NULL;
-	for (i = 0; i < status->out_config.device_count; i++)
-		print_device(out, fd, i);
+	for (i = 0; i < set->status.config.deviceCount; i++)
+		print_device(out, i, &set->device[i]);
 	return fclose(out) ? NULL : text;
 }
 
 /* False when there is no memory. */
-static bool add_set(struct table *table, int fd,
-		    const struct vdiset_status *status, bool verbose)
+static bool add_set(struct table *table, const struct observed_set *set,
+		    bool verbose)
 {
-	char name[4 * VDISET_NAME_MAX + 1], owner[64], creator[64], devices[24];
+	const struct vdi_set_status *status = &set->status;
+	char name[4 * VDI_NAME_SIZE], owner[64], creator[64], devices[24];
 	char primary[128], server[128], bytes[32], age[32];
 	const char *cells[COLUMNS] = {
-		[COLUMN_NAME] = status->out_name_len ? name : "-",
-		[COLUMN_STATE] = observe_state_name(status->out_state),
+		[COLUMN_NAME] = status->name_len ? name : "-",
+		[COLUMN_STATE] = vdi_state_name(status->state),
 		[COLUMN_OWNER] = owner,
 		[COLUMN_CREATOR] = creator,
 		[COLUMN_DEVICES] = devices,
@@ -123,26 +108,25 @@ static bool add_set(struct table *table, int fd,
 	bool ok = row;
 	int i;
 
-	observe_escape(status->out_name, status->out_name_len, name,
-		       sizeof(name));
-	vdi_user_text(status->out_uid, owner, sizeof(owner));
-	vdi_user_text(status->out_creator, creator, sizeof(creator));
-	peer_text(&status->out_primary, primary, sizeof(primary));
-	peer_text(&status->out_server, server, sizeof(server));
-	vdi_format_bytes(set_bytes(fd, status), bytes, sizeof(bytes));
-	vdi_format_duration(status->out_age_ns / 1e9, age, sizeof(age));
-	snprintf(devices, sizeof(devices), "%u/%u", status->out_client_devices,
-		 status->out_config.device_count);
+	vdi_name_escape(status->name, status->name_len, name, sizeof(name));
+	vdi_user_text(status->uid, owner, sizeof(owner));
+	vdi_user_text(status->creator, creator, sizeof(creator));
+	peer_text(&status->primary, primary, sizeof(primary));
+	peer_text(&status->server, server, sizeof(server));
+	vdi_format_bytes(observe_bytes(set), bytes, sizeof(bytes));
+	vdi_format_duration(status->age_ns / 1e9, age, sizeof(age));
+	snprintf(devices, sizeof(devices), "%u/%u", status->client_devices,
+		 status->config.deviceCount);
 	for (i = 0; ok && i < COLUMNS; i++)
 		ok = (row->cell[i] = strdup(cells[i]));
 	if (ok && verbose)
-		ok = (row->devices = device_lines(fd, status));
+		ok = (row->devices = device_lines(set));
 	if (!ok) {
 		if (row)
 			free_row(row);
 		return false;
 	}
-	table->creators |= status->out_uid != status->out_creator;
+	table->creators |= status->uid != status->creator;
 	*table->last = row;
 	table->last = &row->next;
 	return true;
@@ -192,13 +176,13 @@ static void print_table(struct table *table)
 
 static struct json_object *json_name(const char *name, size_t length)
 {
-	char text[4 * VDISET_NAME_MAX + 1];
+	char text[4 * VDI_NAME_SIZE];
 
-	observe_escape(name, length, text, sizeof(text));
+	vdi_name_escape(name, length, text, sizeof(text));
 	return json_object_new_string(text);
 }
 
-static struct json_object *json_peer(const struct vdiset_peer *peer)
+static struct json_object *json_peer(const struct vdi_peer *peer)
 {
 	struct json_object *object;
 
@@ -213,120 +197,118 @@ static struct json_object *json_peer(const struct vdiset_peer *peer)
 	return object;
 }
 
-static struct json_object *json_device(int fd, unsigned int index)
+static struct json_object *
+json_device(const struct vdi_device_status *device)
 {
 	struct json_object *object = json_object_new_object();
-	struct vdiset_device_status device;
 
-	if (!observe_device(fd, index, &device))
-		return object;
 	json_object_object_add(object, "name",
-			device.out_name_len ?
-			json_name(device.out_name, device.out_name_len) : NULL);
-	json_object_object_add(object, "client", json_peer(&device.out_client));
+			device->name_len ?
+			json_name(device->name, device->name_len) : NULL);
+	json_object_object_add(object, "client", json_peer(&device->client));
 	json_object_object_add(object, "bytes",
-			       json_object_new_uint64(device.out_bytes));
+			       json_object_new_uint64(device->bytes));
 	json_object_object_add(object, "commands",
-			       json_object_new_uint64(device.out_commands));
+			       json_object_new_uint64(device->commands));
 	json_object_object_add(object, "completions",
-			       json_object_new_uint64(device.out_completions));
+			       json_object_new_uint64(device->completions));
 	json_object_object_add(object, "database_waited_seconds",
-		json_object_new_double(device.out_server_waited_ns / 1e9));
+		json_object_new_double(device->server_waited_ns / 1e9));
 	json_object_object_add(object, "appliance_waited_seconds",
-		json_object_new_double(device.out_client_waited_ns / 1e9));
+		json_object_new_double(device->client_waited_ns / 1e9));
 	return object;
 }
 
-static struct json_object *json_abort(const struct vdiset_abort_record *record)
+static struct json_object *json_abort(const struct vdi_abort_info *record)
 {
+	struct vdi_peer by = {
+		.role = record->role,
+		.pid = record->pid,
+		.uid = record->uid,
+	};
 	struct json_object *object;
 
 	if (!record->reason)
 		return NULL;
+	memcpy(by.comm, record->comm, sizeof(by.comm));
 	object = json_object_new_object();
 	json_object_object_add(object, "reason",
-		json_object_new_string(observe_reason_name(record->reason)));
+		json_object_new_string(vdi_reason_name(record->reason)));
 	json_object_object_add(object, "code",
 			       json_object_new_int64(record->code));
-	json_object_object_add(object, "by", json_peer(&record->by));
+	json_object_object_add(object, "by", json_peer(&by));
 	json_object_object_add(object, "text",
 			json_name(record->text, strnlen(record->text,
 							sizeof(record->text))));
 	return object;
 }
 
-static struct json_object *json_set(int fd, const struct vdiset_status *status)
+static struct json_object *json_set(const struct observed_set *set)
 {
+	const struct vdi_set_status *status = &set->status;
 	struct json_object *object = json_object_new_object();
 	struct json_object *devices = json_object_new_array();
 	unsigned int i;
 
 	json_object_object_add(object, "id",
-			       json_object_new_uint64(status->out_id));
+			       json_object_new_uint64(status->id));
 	json_object_object_add(object, "name",
-			status->out_name_len ?
-			json_name(status->out_name, status->out_name_len) :
+			status->name_len ?
+			json_name(status->name, status->name_len) :
 			NULL);
 	json_object_object_add(object, "state",
-		json_object_new_string(observe_state_name(status->out_state)));
+		json_object_new_string(vdi_state_name(status->state)));
 	json_object_object_add(object, "uid",
-			       json_object_new_int64(status->out_uid));
+			       json_object_new_int64(status->uid));
 	json_object_object_add(object, "creator",
-			       json_object_new_int64(status->out_creator));
+			       json_object_new_int64(status->creator));
 	json_object_object_add(object, "gid",
-			       json_object_new_int64(status->out_gid));
+			       json_object_new_int64(status->gid));
 	json_object_object_add(object, "mode",
-			       json_object_new_int64(status->out_mode));
+			       json_object_new_int64(status->mode));
 	json_object_object_add(object, "age_seconds",
-			json_object_new_double(status->out_age_ns / 1e9));
+			json_object_new_double(status->age_ns / 1e9));
 	json_object_object_add(object, "primary",
-			       json_peer(&status->out_primary));
+			       json_peer(&status->primary));
 	json_object_object_add(object, "server",
-			       json_peer(&status->out_server));
+			       json_peer(&status->server));
 	json_object_object_add(object, "secondaries",
-			json_object_new_int64(status->out_secondaries));
+			json_object_new_int64(status->secondaries));
 	json_object_object_add(object, "area_bytes",
-		json_object_new_uint64(status->out_config.buffer_area_size));
+		json_object_new_uint64(status->area_bytes));
 	json_object_object_add(object, "bytes",
-			json_object_new_uint64(set_bytes(fd, status)));
-	for (i = 0; i < status->out_config.device_count; i++)
-		json_object_array_add(devices, json_device(fd, i));
+			json_object_new_uint64(observe_bytes(set)));
+	for (i = 0; i < status->config.deviceCount; i++)
+		json_object_array_add(devices, json_device(&set->device[i]));
 	json_object_object_add(object, "devices", devices);
 	json_object_object_add(object, "abort",
-			       json_abort(&status->out_abort));
+			       json_abort(&status->abort));
 	return object;
 }
 
 /* Sets come and go meanwhile: what has gone is left out. */
 static int list_sets(bool verbose, struct json_object *json)
 {
-	struct vdiset_list list = { .cursor = 0 };
 	struct table table = { .last = &table.first };
+	struct vdi_set_entry entry = { .id = 0 };
+	struct vdi_observer *observer;
+	struct observed_set set;
 	int exit_code = EXIT_OK;
-	int fd;
 
-	fd = observe_open(&exit_code);
-	if (fd < 0)
+	observer = observe_open(&exit_code);
+	if (!observer)
 		return exit_code;
-	while (exit_code == EXIT_OK && observe_next(fd, &list)) {
-		struct vdiset_status status;
-		int set = observe_attach(list.cursor);
-
-		if (set < 0)
+	while (exit_code == EXIT_OK && !vdi_observer_next(observer, &entry)) {
+		if (!observe_set(observer, entry.id, &set))
 			continue;
-		if (!observe_status(set, &status)) {
-			close(set);
-			continue;
-		}
 		if (json) {
-			json_object_array_add(json, json_set(set, &status));
-		} else if (!add_set(&table, set, &status, verbose)) {
+			json_object_array_add(json, json_set(&set));
+		} else if (!add_set(&table, &set, verbose)) {
 			vdi_error("out of memory");
 			exit_code = EXIT_FAILED;
 		}
-		close(set);
 	}
-	close(fd);
+	vdi_observer_free(observer);
 	if (!json && !table.first && isatty(STDOUT_FILENO))
 		fputs("vdi: no sets are in use\n", stderr);
 	print_table(&table);

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * observe.c - looking at sets from outside, by the kernel's interface
+ * observe.c - looking at sets from outside, as the commands of this folder do
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "observe.h"
@@ -16,231 +13,96 @@ bool observe_module_is_loaded(void)
 	return !access("/sys/class/misc/vdiset", F_OK);
 }
 
+const char *observe_message(struct vdi_observer *observer)
+{
+	static char text[768];
+
+	vdi_observer_message(observer, text, sizeof(text));
+	return text;
+}
+
 /* Looking does not load the module: without it there are no sets. */
-int observe_open(int *exit_code)
+struct vdi_observer *observe_open(int *exit_code)
 {
-	int fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
+	struct vdi_observer *observer;
+	int code;
 
-	if (fd >= 0)
-		return fd;
+	code = vdi_observer_new(&observer);
+	if (code) {
+		vdi_error("out of memory");
+		*exit_code = EXIT_FAILED;
+		return NULL;
+	}
+	code = vdi_observer_open(observer);
+	if (!code)
+		return observer;
 	*exit_code = EXIT_NO_MODULE;
-	if (errno == EPERM || errno == EACCES ||
-	    (errno == ENOENT && observe_module_is_loaded()))
-		vdi_error("cannot open %s: %s; 'vdi load' says what to do",
-			  VDISET_DEVICE_PATH, strerror(errno));
-	else if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		vdi_error("the vdiset kernel module is not loaded; 'vdi info' tells what to do");
-	else
-		vdi_error("cannot open %s: %s", VDISET_DEVICE_PATH,
-			  strerror(errno));
-	return -1;
+	vdi_error("%s%s", observe_message(observer),
+		  code == VD_E_NOTOPEN ? "; 'vdi info' tells what to do" :
+		  code == VD_E_SECURITY ? "; 'vdi load' says what to do" : "");
+	vdi_observer_free(observer);
+	return NULL;
 }
 
-bool observe_next(int fd, struct vdiset_list *list)
+static void print_candidates(const struct vdi_set_entry *sets,
+			     unsigned int count)
 {
-	*list = (struct vdiset_list){
-		.size = sizeof(*list),
-		.cursor = list->cursor,
-	};
-	return !ioctl(fd, VDISET_LIST, list);
-}
+	char name[4 * VDI_NAME_SIZE], user[64];
 
-int observe_attach(uint64_t id)
-{
-	struct vdiset_attach args = {
-		.size = sizeof(args),
-		.flags = VDISET_ATTACH_BY_ID,
-		.role = VDISET_ROLE_OBSERVER,
-		.id = id,
-	};
-	int fd = open(VDISET_DEVICE_PATH, O_RDWR | O_CLOEXEC);
-	int saved;
-
-	if (fd < 0)
-		return -1;
-	if (!ioctl(fd, VDISET_ATTACH, &args))
-		return fd;
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
-/* ------------------------------------------------------------------- names */
-
-/* What a name on the command line may stand for. */
-struct wanted {
-	const char *name;
-	const char *rest;	/* of USER:NAME, the name; NULL = it is none */
-	uid_t user;
-};
-
-static bool has_name(const struct vdiset_list *set, const char *name)
-{
-	return strlen(name) == set->out_name_len &&
-	       !memcmp(name, set->out_name, set->out_name_len);
-}
-
-static bool is_wanted(const struct wanted *wanted,
-		      const struct vdiset_list *set)
-{
-	return has_name(set, wanted->name) ||
-	       (wanted->rest && set->out_creator == wanted->user &&
-		has_name(set, wanted->rest));
-}
-
-/* A user's name has no colon; the name of a set may have. */
-static void parse_wanted(struct wanted *wanted, const char *name)
-{
-	const char *colon = strchr(name, ':');
-	char user[256];
-
-	*wanted = (struct wanted){ .name = name };
-	if (!colon || (size_t)(colon - name) >= sizeof(user))
-		return;
-	snprintf(user, sizeof(user), "%.*s", (int)(colon - name), name);
-	if (vdi_parse_user(user, &wanted->user))
-		wanted->rest = colon + 1;
-}
-
-static bool is_live(const struct vdiset_list *set)
-{
-	return set->out_state < VDISET_STATE_TERMINATED;
-}
-
-/* Each of them on a line, with what makes it unambiguous. */
-static void print_candidates(int fd, const struct wanted *wanted)
-{
-	struct vdiset_list set = { .cursor = 0 };
-	char name[4 * VDISET_NAME_MAX + 1], user[64];
-
-	while (observe_next(fd, &set)) {
-		if (!is_wanted(wanted, &set) || !is_live(&set))
-			continue;
-		observe_escape(set.out_name, set.out_name_len, name,
-			       sizeof(name));
-		vdi_user_text(set.out_creator, user, sizeof(user));
+	for (; count; count--, sets++) {
+		vdi_name_escape(sets->name, sets->name_len, name, sizeof(name));
+		vdi_user_text(sets->creator, user, sizeof(user));
 		vdi_error("  --id %llu is %s:%s, %s",
-			  (unsigned long long)set.cursor, user, name,
-			  observe_state_name(set.out_state));
+			  (unsigned long long)sets->id, user, name,
+			  vdi_state_name(sets->state));
 	}
 }
 
-/* A live set comes before one that has ended, of which the last counts. */
-bool observe_find(int fd, const char *name, uint64_t *id, int *exit_code)
+static void explain_several(struct vdi_observer *observer, const char *name,
+			    unsigned int count)
 {
-	struct vdiset_list set = { .cursor = 0 };
-	unsigned int live = 0;
-	struct wanted wanted;
-	uint64_t ended = 0;
+	struct vdi_set_entry *sets = calloc(count, sizeof(*sets));
+	unsigned int found;
 
-	parse_wanted(&wanted, name);
-	while (observe_next(fd, &set)) {
-		if (!is_wanted(&wanted, &set))
-			continue;
-		if (!is_live(&set))
-			ended = set.cursor;
-		else if (!live++)
-			*id = set.cursor;
-	}
-	if (live == 1)
-		return true;
-	if (live) {
-		vdi_error("'%s' stands for %u sets; name one as USER:NAME or by its number:",
-			  name, live);
-		print_candidates(fd, &wanted);
-		*exit_code = EXIT_USAGE;
+	vdi_error("'%s' stands for %u sets; name one as USER:NAME or by its number:",
+		  name, count);
+	if (sets && !vdi_observer_find(observer, name, sets, count, &found))
+		print_candidates(sets, found < count ? found : count);
+	free(sets);
+}
+
+bool observe_find(struct vdi_observer *observer, const char *name, uint64_t *id,
+		  int *exit_code)
+{
+	struct vdi_set_entry set;
+	unsigned int count;
+
+	if (vdi_observer_find(observer, name, &set, 1, &count)) {
+		vdi_error("%s", observe_message(observer));
+		*exit_code = EXIT_FAILED;
 		return false;
 	}
-	*id = ended;
-	if (ended)
+	*id = set.id;
+	if (count == 1)
 		return true;
-	vdi_error("there is no set '%s' that you may see", name);
-	*exit_code = EXIT_FAILED;
+	explain_several(observer, name, count);
+	*exit_code = EXIT_USAGE;
 	return false;
 }
 
-/* ------------------------------------------------------------------ status */
-
-bool observe_status(int fd, struct vdiset_status *status)
+bool observe_set(struct vdi_observer *observer, uint64_t id,
+		 struct observed_set *set)
 {
-	*status = (struct vdiset_status){ .size = sizeof(*status) };
-	return !ioctl(fd, VDISET_STATUS, status);
+	return !vdi_observer_status(observer, id, &set->status, set->device,
+				    VDI_MAX_DEVICES);
 }
 
-bool observe_device(int fd, unsigned int index,
-		    struct vdiset_device_status *status)
+uint64_t observe_bytes(const struct observed_set *set)
 {
-	*status = (struct vdiset_device_status){
-		.size = sizeof(*status),
-		.index = index,
-	};
-	return !ioctl(fd, VDISET_DEVICE_STATUS, status);
-}
+	uint64_t bytes = 0;
+	uint32_t i;
 
-bool observe_abort(int fd, const char *text)
-{
-	struct vdiset_abort args = {
-		.size = sizeof(args),
-		.reason = VDISET_REASON_SIGNAL,
-		.code = EXIT_ABORTED,
-	};
-
-	snprintf(args.text, sizeof(args.text), "%s", text);
-	return !ioctl(fd, VDISET_ABORT, &args);
-}
-
-bool observe_info(int fd, struct vdiset_info *info)
-{
-	*info = (struct vdiset_info){ .size = sizeof(*info) };
-	return !ioctl(fd, VDISET_INFO, info);
-}
-
-static const char *lookup(const char * const *names, size_t count,
-			  uint32_t value)
-{
-	return value < count && names[value] ? names[value] : "unknown";
-}
-
-const char *observe_state_name(uint32_t state)
-{
-	static const char * const names[] = {
-		[VDISET_STATE_CREATED] = "created",
-		[VDISET_STATE_CONNECTED] = "connected",
-		[VDISET_STATE_CONFIGURABLE] = "configurable",
-		[VDISET_STATE_INITIALIZING] = "initializing",
-		[VDISET_STATE_ACTIVE] = "active",
-		[VDISET_STATE_TERMINATED] = "terminated",
-		[VDISET_STATE_ABORTED] = "aborted",
-	};
-
-	return lookup(names, sizeof(names) / sizeof(names[0]), state);
-}
-
-const char *observe_reason_name(uint32_t reason)
-{
-	static const char * const names[] = {
-		[VDISET_REASON_SIGNAL] = "signal",
-		[VDISET_REASON_PROTOCOL] = "protocol",
-		[VDISET_REASON_TIMEOUT] = "timeout",
-		[VDISET_REASON_CLOSED] = "closed",
-		[VDISET_REASON_DIED] = "died",
-	};
-
-	return lookup(names, sizeof(names) / sizeof(names[0]), reason);
-}
-
-void observe_escape(const char *name, size_t length, char *buf, size_t size)
-{
-	size_t i, used = 0;
-
-	for (i = 0; i < length && used + 5 < size; i++) {
-		unsigned char c = name[i];
-
-		if (c > ' ' && c != '\\' && c != 0x7f)
-			buf[used++] = c;
-		else
-			used += snprintf(buf + used, size - used, "\\x%02x", c);
-	}
-	buf[used] = '\0';
+	for (i = 0; i < set->status.config.deviceCount; i++)
+		bytes += set->device[i].bytes;
+	return bytes;
 }

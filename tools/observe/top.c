@@ -17,8 +17,7 @@
 struct sample {
 	struct sample *next;
 	double when;
-	struct vdiset_status status;
-	struct vdiset_device_status device[VDI_MAX_DEVICES];
+	struct observed_set set;
 };
 
 struct top {
@@ -39,21 +38,18 @@ struct pace {
 	uint64_t in_flight;
 };
 
-static struct sample *take_sample(int set)
+/* NULL: the set is gone. */
+static struct sample *take_sample(struct vdi_observer *observer, uint64_t id)
 {
 	struct sample *sample = calloc(1, sizeof(*sample));
-	unsigned int i;
 
 	if (!sample)
 		return NULL;
 	sample->when = vdi_now();
-	if (!observe_status(set, &sample->status)) {
-		free(sample);
-		return NULL;
-	}
-	for (i = 0; i < sample->status.out_config.device_count; i++)
-		observe_device(set, i, &sample->device[i]);
-	return sample;
+	if (observe_set(observer, id, &sample->set))
+		return sample;
+	free(sample);
+	return NULL;
 }
 
 static void free_samples(struct sample *sample)
@@ -67,39 +63,22 @@ static void free_samples(struct sample *sample)
 }
 
 /* Sets come and go meanwhile: what has gone is left out. */
-static struct sample *sample_all(int fd)
+static struct sample *sample_all(struct vdi_observer *observer)
 {
 	struct sample *first = NULL, **last = &first;
-	struct vdiset_list list = { .cursor = 0 };
+	struct vdi_set_entry entry = { .id = 0 };
 
-	while (observe_next(fd, &list)) {
-		int set = observe_attach(list.cursor);
-
-		if (set < 0)
-			continue;
-		*last = take_sample(set);
+	while (!vdi_observer_next(observer, &entry)) {
+		*last = take_sample(observer, entry.id);
 		if (*last)
 			last = &(*last)->next;
-		close(set);
 	}
 	return first;
 }
 
-static struct sample *sample_one(uint64_t id)
-{
-	int set = observe_attach(id);
-	struct sample *sample;
-
-	if (set < 0)
-		return NULL;
-	sample = take_sample(set);
-	close(set);
-	return sample;
-}
-
 static const struct sample *find(const struct sample *samples, uint64_t id)
 {
-	while (samples && samples->status.out_id != id)
+	while (samples && samples->set.status.id != id)
 		samples = samples->next;
 	return samples;
 }
@@ -118,24 +97,24 @@ static double share(uint64_t now, uint64_t before, double seconds)
 static void measure(const struct sample *now, const struct sample *before,
 		    unsigned int i, struct pace *pace)
 {
-	static const struct vdiset_device_status none;
-	const struct vdiset_device_status *d = &now->device[i];
-	const struct vdiset_device_status *b = before ? &before->device[i] :
+	static const struct vdi_device_status none;
+	const struct vdi_device_status *d = &now->set.device[i];
+	const struct vdi_device_status *b = before ? &before->set.device[i] :
 							&none;
 	double seconds = before ? now->when - before->when :
-				  now->status.out_age_ns / 1e9;
+				  now->set.status.age_ns / 1e9;
 
 	*pace = (struct pace){ 0 };
-	if (d->out_commands > d->out_completions)
-		pace->in_flight = d->out_commands - d->out_completions;
+	if (d->commands > d->completions)
+		pace->in_flight = d->commands - d->completions;
 	if (seconds <= 0)
 		return;
-	pace->bytes = (d->out_bytes - b->out_bytes) / seconds;
-	pace->commands = (d->out_completions - b->out_completions) / seconds;
-	pace->database_waits = share(d->out_server_waited_ns,
-				     b->out_server_waited_ns, seconds);
-	pace->appliance_waits = share(d->out_client_waited_ns,
-				      b->out_client_waited_ns, seconds);
+	pace->bytes = (d->bytes - b->bytes) / seconds;
+	pace->commands = (d->completions - b->completions) / seconds;
+	pace->database_waits = share(d->server_waited_ns,
+				     b->server_waited_ns, seconds);
+	pace->appliance_waits = share(d->client_waited_ns,
+				      b->client_waited_ns, seconds);
 }
 
 /* Who is waited for is slow; where nobody waits much, both are at work. */
@@ -162,40 +141,39 @@ static void print_line(const char *name, const struct pace *pace,
 	       pace->database_waits * 100, pace->appliance_waits * 100, what);
 }
 
-static bool same_name(const struct vdiset_status *a,
-		      const struct vdiset_status *b)
+static bool same_name(const struct vdi_set_status *a,
+		      const struct vdi_set_status *b)
 {
-	return a->out_name_len == b->out_name_len &&
-	       !memcmp(a->out_name, b->out_name, a->out_name_len);
+	return a->name_len == b->name_len &&
+	       !memcmp(a->name, b->name, a->name_len);
 }
 
 /* The name of a set; with its creator, where another set has the same. */
 static void title(const struct sample *all, const struct sample *sample,
 		  char *buf, size_t size)
 {
-	const struct vdiset_status *status = &sample->status;
-	char name[4 * VDISET_NAME_MAX + 1], user[64];
+	const struct vdi_set_status *status = &sample->set.status;
+	char name[4 * VDI_NAME_SIZE], user[64];
 
-	if (!status->out_name_len) {
+	if (!status->name_len) {
 		snprintf(buf, size, "-");
 		return;
 	}
-	observe_escape(status->out_name, status->out_name_len, name,
-		       sizeof(name));
+	vdi_name_escape(status->name, status->name_len, name, sizeof(name));
 	for (; all; all = all->next) {
-		if (all != sample && same_name(&all->status, status))
+		if (all != sample && same_name(&all->set.status, status))
 			break;
 	}
-	vdi_user_text(status->out_creator, user, sizeof(user));
+	vdi_user_text(status->creator, user, sizeof(user));
 	snprintf(buf, size, "%s%s%s", all ? user : "", all ? ":" : "", name);
 }
 
 static void print_set(const struct sample *all_sets, const struct sample *now,
 		      const struct sample *before)
 {
-	char name[4 * VDISET_NAME_MAX + 65], line[64];
+	char name[4 * VDI_NAME_SIZE + 64], line[64];
 	struct pace all = { 0 }, pace[VDI_MAX_DEVICES];
-	unsigned int i, n = now->status.out_config.device_count;
+	unsigned int i, n = now->set.status.config.deviceCount;
 
 	for (i = 0; i < n; i++) {
 		measure(now, before, i, &pace[i]);
@@ -206,14 +184,14 @@ static void print_set(const struct sample *all_sets, const struct sample *now,
 		all.appliance_waits += pace[i].appliance_waits / n;
 	}
 	title(all_sets, now, name, sizeof(name));
-	print_line(name, &all, now->status.out_state == VDISET_STATE_ACTIVE ?
-		   verdict(&all) : observe_state_name(now->status.out_state));
+	print_line(name, &all, now->set.status.state == VDI_STATE_ACTIVE ?
+		   verdict(&all) : vdi_state_name(now->set.status.state));
 	for (i = 0; n > 1 && i < n; i++) {
-		observe_escape(now->device[i].out_name,
-			       now->device[i].out_name_len, name,
-			       sizeof(name));
+		vdi_name_escape(now->set.device[i].name,
+				now->set.device[i].name_len, name,
+				sizeof(name));
 		snprintf(line, sizeof(line), "  %u %.48s", i,
-			 now->device[i].out_name_len ? name : "-");
+			 now->set.device[i].name_len ? name : "-");
 		print_line(line, &pace[i], "");
 	}
 }
@@ -231,7 +209,7 @@ static void print_all(struct top *top, const struct sample *all)
 	if (!all)
 		puts("no sets are in use");
 	for (now = all; now; now = now->next)
-		print_set(all, now, find(top->before, now->status.out_id));
+		print_set(all, now, find(top->before, now->set.status.id));
 	if (!top->redraw)
 		putchar('\n');
 	fflush(stdout);
@@ -250,17 +228,17 @@ static void nap(double seconds)
 
 static int run(struct top *top)
 {
+	struct vdi_observer *observer;
 	struct sample *now;
 	int rc = EXIT_OK;
 	uint64_t i;
-	int fd;
 
-	fd = observe_open(&rc);
-	if (fd < 0)
+	observer = observe_open(&rc);
+	if (!observer)
 		return rc;
 	vdi_catch_signals();
-	if (top->name && !observe_find(fd, top->name, &top->id, &rc)) {
-		close(fd);
+	if (top->name && !observe_find(observer, top->name, &top->id, &rc)) {
+		vdi_observer_free(observer);
 		return rc;
 	}
 	for (i = 0; !top->count || i < top->count; i++) {
@@ -268,7 +246,8 @@ static int run(struct top *top)
 			nap(top->interval);
 		if (vdi_signal_received())
 			break;
-		now = top->id ? sample_one(top->id) : sample_all(fd);
+		now = top->id ? take_sample(observer, top->id) :
+				sample_all(observer);
 		if (top->id && !now) {
 			if (!i) {
 				vdi_error("there is no set %llu that you may see",
@@ -282,7 +261,7 @@ static int run(struct top *top)
 		top->before = now;
 	}
 	free_samples(top->before);
-	close(fd);
+	vdi_observer_free(observer);
 	return rc;
 }
 

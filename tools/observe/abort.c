@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * abort.c - vdi abort
+ */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "observe.h"
+#include "vdi.h"
+
+static int abort_set(struct vdi_observer *observer, uint64_t id,
+		     const char *what, const char *text)
+{
+	switch (vdi_observer_abort(observer, id, EXIT_ABORTED, text)) {
+	case NOERROR:
+		return EXIT_OK;
+	case VD_E_ABORT:
+		vdi_error("%s is aborted already", what);
+		return EXIT_OK;
+	case VD_E_CLOSE:
+		vdi_error("%s has ended already", what);
+		return EXIT_FAILED;
+	case VD_E_INVALID:
+		vdi_error("there is no %s that you may see", what);
+		return EXIT_FAILED;
+	default:
+		vdi_error("cannot abort %s: %s", what,
+			  observe_message(observer));
+		return EXIT_FAILED;
+	}
+}
+
+int vdi_abort_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "id", required_argument, NULL, 'I' },
+		{ "message", required_argument, NULL, 'm' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	static const char help[] =
+		"usage: vdi abort [USER:]NAME [--message TEXT]\n"
+		"       vdi abort --id NUMBER [--message TEXT]\n\n"
+		"Aborts a set: the database and the backup program end at once, and say by whom\n"
+		"and why. Several users may have a set of the same name: USER is the one who\n"
+		"created it. The number is that of 'vdi ls --json'.\n";
+	const char *text = "by vdi abort";
+	int exit_code = EXIT_OK;
+	uint64_t id = 0;
+	struct vdi_observer *observer;
+	char what[300];
+	int c;
+
+	while ((c = getopt_long(argc, argv, "m:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'I':
+			if (!vdi_parse_size(optarg, 1, UINT64_MAX, &id)) {
+				vdi_error("'%s' is not the number of a set",
+					  optarg);
+				return EXIT_USAGE;
+			}
+			break;
+		case 'm':
+			text = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_OK;
+		default:
+			fputs(help, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind != argc - !id) {
+		fputs(help, stderr);
+		return EXIT_USAGE;
+	}
+	observer = observe_open(&exit_code);
+	if (!observer)
+		return exit_code;
+	if (id)
+		snprintf(what, sizeof(what), "set %llu",
+			 (unsigned long long)id);
+	else
+		snprintf(what, sizeof(what), "set '%s'", argv[optind]);
+	if (id || observe_find(observer, argv[optind], &id, &exit_code))
+		exit_code = abort_set(observer, id, what, text);
+	vdi_observer_free(observer);
+	return exit_code;
+}
