@@ -2,20 +2,21 @@
 /*
  * alloc.c - the server's allocator of buffers in the area
  *
- * Every announced buffer gets a slot of its own, so that whatever was
- * allocated and freed before, in whatever order, as many buffers of a shape
- * as were announced can be had. The slots of one shape form a pool. A request
- * of another shape splits a slot; extents of one slot are joined again when
- * they are free, never those of two slots.
+ * Every announced buffer has a slot. So the announced number of buffers of a
+ * shape can always be allocated, whatever was allocated and freed before. The
+ * slots of one shape form a pool. A request for another shape splits a slot.
+ * Extents of one slot are merged again when they are free; extents of two slots
+ * never are.
  *
- * A slot holds the prefix zone, the data and the gap to the next prefix zone:
+ * A slot contains the prefix zone, the data and the gap to the next prefix
+ * zone:
  *
  *	|prefix|data.......|gap|prefix|data.......|gap|
  *	       ^ aligned              ^ aligned, + stride
  *
- * Costs: an announced shape is one list operation; another shape looks at the
- * bins of free extents by power of two; free is one look in a hash. Memory for
- * extents is taken in chunks and reused.
+ * Costs: a buffer of an announced shape takes one list operation. Another shape
+ * searches the bins of free extents by power of two. Freeing takes one hash
+ * look-up. Memory for extents is allocated in chunks and reused.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -25,19 +26,19 @@
 #include "area.h"
 
 #define CHUNK		64
-#define LEAST_REST	512U	/* bytes worth an extent of their own */
+#define LEAST_REST	512U	/* least bytes of an extent of their own */
 
 struct vdi_extent {
 	uint64_t start;
 	uint64_t length;
-	uint64_t data;			/* offset of the buffer, when used */
+	uint64_t data;			/* offset of the buffer, if used */
 	uint32_t size;			/* of the buffer, when used */
 	bool used;
 	struct vdi_pool *pool;		/* its slot's */
 	struct vdi_extent *before;	/* neighbours in its slot */
 	struct vdi_extent *after;
 	struct vdi_extent *next;	/* in pool, bin, hash chain or unused */
-	struct vdi_extent **link;	/* what points to it there */
+	struct vdi_extent **link;	/* the pointer to it there */
 };
 
 struct vdi_pool {
@@ -113,7 +114,9 @@ static struct vdi_extent **bucket(const struct vdi_alloc *alloc,
 	return &alloc->hash[mixed >> (64 - alloc->hash_bits)];
 }
 
-/* Keep chains short for @count extents. A failure leaves them longer. */
+/*
+ * Keep hash chains short for @count extents. After a failure they are longer.
+ */
 static int grow_hash(struct vdi_alloc *alloc, uint64_t count)
 {
 	struct vdi_extent **old = alloc->hash;
@@ -169,7 +172,7 @@ static int more_nodes(struct vdi_alloc *alloc)
 	return 0;
 }
 
-/* Cut @ext at @at; gives the second part, linked but in no list. */
+/* Split @ext at @at. Returns the second part, linked but in no list. */
 static struct vdi_extent *split(struct vdi_alloc *alloc,
 				struct vdi_extent *ext, uint64_t at)
 {
@@ -192,7 +195,7 @@ static struct vdi_extent *split(struct vdi_alloc *alloc,
 	return rest;
 }
 
-/* Join @ext and the one after it; both are in no list. */
+/* Merge @ext and the one after it; both are in no list. */
 static void join(struct vdi_alloc *alloc, struct vdi_extent *ext)
 {
 	struct vdi_extent *gone = ext->after;
@@ -239,7 +242,7 @@ void vdi_alloc_destroy(struct vdi_alloc *alloc)
 	vdi_alloc_init(alloc, alloc->prefix, alloc->alignment);
 }
 
-/* The alignment a buffer really gets; 0 when @alignment is impossible. */
+/* The alignment that a buffer gets; 0 if @alignment is not possible. */
 static uint32_t effective(const struct vdi_alloc *alloc, uint32_t alignment)
 {
 	if (alignment & (alignment - 1) || alignment > VDI_AREA_ALIGN)
@@ -287,8 +290,9 @@ static void lay_out(const struct vdi_alloc *alloc, struct vdi_slots *slots,
 }
 
 /*
- * Prepare @count slots in a part of the area that begins at @offset and has
- * to have at least *@bytes. What can fail, fails here. 0, -EINVAL or -ENOMEM.
+ * Prepare @count slots in a part of the area that begins at @offset; the part
+ * needs at least *@bytes. All that can fail is done here. 0, -EINVAL or
+ * -ENOMEM.
  */
 int vdi_alloc_announce(struct vdi_alloc *alloc, uint32_t size,
 		       uint32_t alignment, uint32_t count, uint64_t offset,
@@ -337,7 +341,7 @@ static void insert_pool(struct vdi_alloc *alloc, struct vdi_pool *pool)
 	*link = pool;
 }
 
-/* The part exists: its buffers can be had. Cannot fail. */
+/* The part was allocated: its buffers can be used. Cannot fail. */
 void vdi_alloc_commit(struct vdi_alloc *alloc, struct vdi_slots *slots)
 {
 	uint32_t i;
@@ -351,7 +355,7 @@ void vdi_alloc_commit(struct vdi_alloc *alloc, struct vdi_slots *slots)
 	alloc->count += slots->count;
 }
 
-/* The part could not be had. */
+/* The part could not be allocated. */
 void vdi_alloc_discard(struct vdi_slots *slots)
 {
 	if (slots->new_pool)
@@ -361,7 +365,9 @@ void vdi_alloc_discard(struct vdi_slots *slots)
 
 /* ------------------------------------------------------------- allocation */
 
-/* Bytes of @ext from the first place for data of this alignment. */
+/*
+ * Bytes of @ext from the first position where data of this alignment may begin.
+ */
 static uint64_t room_in(const struct vdi_alloc *alloc,
 			const struct vdi_extent *ext, uint32_t alignment)
 {
@@ -381,7 +387,7 @@ static struct vdi_extent *first_fit(const struct vdi_alloc *alloc,
 	return NULL;
 }
 
-/* A part of a slot that was split before. */
+/* Find a part of a slot that was split before. */
 static struct vdi_extent *find_part(const struct vdi_alloc *alloc,
 				    uint32_t size, uint32_t alignment)
 {
@@ -396,7 +402,7 @@ static struct vdi_extent *find_part(const struct vdi_alloc *alloc,
 	return NULL;
 }
 
-/* A whole slot of the smallest shape that will do. */
+/* Find a whole slot of the smallest shape that is large enough. */
 static struct vdi_extent *find_slot(const struct vdi_alloc *alloc,
 				    uint32_t size, uint32_t alignment)
 {
@@ -412,8 +418,8 @@ static struct vdi_extent *find_slot(const struct vdi_alloc *alloc,
 }
 
 /*
- * Cut off what the buffer does not need. Failing to (no memory for a node) is
- * no failure: the buffer is then larger than it had to be.
+ * Split off what the buffer does not need. If there is no memory for an extent,
+ * the buffer is larger than it must be; that is no error.
  */
 static struct vdi_extent *trim(struct vdi_alloc *alloc,
 			       struct vdi_extent *ext, uint64_t data,
@@ -447,7 +453,7 @@ static void use(struct vdi_alloc *alloc, struct vdi_extent *ext,
 	list_add(bucket(alloc, data), ext);
 }
 
-/* Allocate; *@offset is that of the data. 0, -EINVAL or -ENOMEM. */
+/* Allocate a buffer; *@offset is that of its data. 0, -EINVAL or -ENOMEM. */
 int vdi_alloc_get(struct vdi_alloc *alloc, uint32_t size, uint32_t alignment,
 		  uint64_t *offset)
 {
@@ -478,7 +484,7 @@ int vdi_alloc_get(struct vdi_alloc *alloc, uint32_t size, uint32_t alignment,
 	return 0;
 }
 
-/* Free what was allocated as @size bytes at @offset. 0 or -EINVAL. */
+/* Free a buffer that was allocated as @size bytes at @offset. 0 or -EINVAL. */
 int vdi_alloc_put(struct vdi_alloc *alloc, uint64_t offset, uint32_t size)
 {
 	struct vdi_extent *ext = find_used(alloc, offset);
@@ -510,14 +516,14 @@ static uint64_t count_in(const struct vdi_alloc *alloc,
 
 	if (room < size)
 		return 0;
-	/* an announced shape takes its slot whole */
+	/* a buffer of an announced shape uses its whole slot */
 	if (is_whole(ext) && ext->pool->size == size &&
 	    ext->pool->alignment == alignment)
 		return 1;
 	return 1 + (room - size) / stride;
 }
 
-/* How many such buffers could be allocated one after the other. */
+/* Number of such buffers that could be allocated one after the other. */
 uint64_t vdi_alloc_available(const struct vdi_alloc *alloc, uint32_t size,
 			     uint32_t alignment)
 {

@@ -2,7 +2,7 @@
 /*
  * alloc.h - the server's allocator of buffers in the area
  *
- * Works on offsets; nothing of it is in shared memory. Not locked.
+ * It works on offsets, has no data in shared memory, and takes no lock.
  */
 #ifndef VDI_ALLOC_H
 #define VDI_ALLOC_H
@@ -18,10 +18,10 @@ struct vdi_nodes;
 
 struct vdi_alloc {
 	uint32_t prefix;
-	uint32_t alignment;		/* least one of a buffer */
+	uint32_t alignment;		/* smallest alignment of a buffer */
 	struct vdi_pool *pools;		/* one per announced shape, by size */
 	struct vdi_slots *slots;	/* one per announcement */
-	struct vdi_nodes *nodes;	/* memory of further extents */
+	struct vdi_nodes *nodes;	/* memory for further extents */
 	struct vdi_extent *unused;	/* free nodes */
 	struct vdi_extent *bins[VDI_ALLOC_BINS];
 	struct vdi_extent **hash;	/* used extents by data offset */

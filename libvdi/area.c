@@ -13,7 +13,7 @@
 
 #define RESERVED	(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
-/* Reserved ahead at most, where addresses are scarce. */
+/* Most addresses reserved in advance, if addresses are scarce. */
 #define SCARCE_AHEAD	(64U << 20)
 
 void vdi_area_init(struct vdi_area *area)
@@ -28,8 +28,8 @@ void vdi_area_init(struct vdi_area *area)
 /* ------------------------------------------------------------- addresses */
 
 /*
- * Reserve addresses so that the segment can begin where address and offset
- * are equal modulo VDI_AREA_ALIGN: then aligning offsets aligns addresses.
+ * Reserve addresses such that address and offset of the segment are equal
+ * modulo VDI_AREA_ALIGN: then aligned offsets are aligned addresses.
  */
 static uint8_t *reserve(uint64_t offset, uint64_t size)
 {
@@ -45,7 +45,9 @@ static uint8_t *reserve(uint64_t offset, uint64_t size)
 	base = mmap(NULL, span, PROT_NONE, RESERVED, -1, 0);
 	if (base == MAP_FAILED)
 		return NULL;
-	/* mlockall(MCL_FUTURE) counts addresses without memory as locked, too */
+	/*
+	 * mlockall(MCL_FUTURE) counts reserved addresses as locked memory, too
+	 */
 	munlock(base, span);
 
 	start = (uintptr_t)base;
@@ -66,9 +68,9 @@ static bool addresses_are_scarce(void)
 }
 
 /*
- * Room for growths to come: as much as is mapped with this one, so that the next
- * segment begins when the area has doubled. None for the first segment: most
- * areas never grow.
+ * Number of addresses for future growths: as many as are mapped, this growth
+ * included, so that the next segment begins when the area has doubled. None for
+ * the first segment, since most areas never grow.
  */
 static uint64_t room_ahead(const struct vdi_area *area, uint64_t size)
 {
@@ -81,10 +83,10 @@ static uint64_t room_ahead(const struct vdi_area *area, uint64_t size)
 /* ---------------------------------------------------------------- mapping */
 
 /*
- * Map @size bytes over reserved addresses. The kernel joins the new mapping with
- * the one before it when a call makes their flags equal: mprotect(2) here, and
- * mlock(2) where what is before it is locked. mmap(2) itself does not in all
- * kernels, since the module maps another file than the one it is asked to map.
+ * Map @size bytes over reserved addresses. The kernel merges the new mapping
+ * with the one before it when a call makes their flags equal: mprotect(2) here,
+ * and mlock(2) if the one before is locked. In some kernels mmap(2) itself does
+ * not merge, since the module maps another file than the one that is passed.
  */
 static int map_part(uint8_t *at, int fd, uint64_t offset, uint64_t size,
 		    bool locked, bool *locking)
@@ -104,14 +106,14 @@ static int map_part(uint8_t *at, int fd, uint64_t offset, uint64_t size,
 	 * After mlockall(MCL_FUTURE), mmap(2) fails with EAGAIN before it
 	 * replaces anything. After any other error the reservation may be gone,
 	 * and another thread may have mapped something at these addresses: they
-	 * are left alone.
+	 * are not unmapped.
 	 */
 	if (mapped || err == EAGAIN)
 		munmap(at, size);
 	return -err;
 }
 
-/* The addresses behind those in use, and behind a part that failed, are given up. */
+/* Release the addresses behind those in use, and behind a part that failed. */
 static void forget_room(struct vdi_segment *seg, uint64_t failed)
 {
 	uint64_t used = seg->size + failed;
@@ -128,7 +130,7 @@ static void publish(struct vdi_area *area, struct vdi_segment *seg,
 	__atomic_store_n(&area->size, seg->offset + size, __ATOMIC_RELEASE);
 }
 
-/* Into the room of the last segment. */
+/* Map into the reserved addresses of the last segment. */
 static int map_behind(struct vdi_area *area, int fd, uint64_t size, bool locked,
 		      bool *locking)
 {
@@ -190,8 +192,8 @@ static int map_segment(struct vdi_area *area, int fd, uint64_t size,
 }
 
 /*
- * Map everything up to @size. 0 or -errno, which is an error of this process;
- * *@locking becomes true when it is one of locking the memory.
+ * Map everything up to @size. 0 or -errno, an error of this process. *@locking
+ * is set to true if the memory could not be locked.
  */
 int vdi_area_map(struct vdi_area *area, int fd, uint64_t size, bool *locking)
 {
@@ -215,7 +217,10 @@ int vdi_area_map(struct vdi_area *area, int fd, uint64_t size, bool *locking)
 	return err;
 }
 
-/* Also in a forked child, which may have found another thread at it. */
+/*
+ * May run in a forked child: takes no lock, which a thread of the parent may
+ * hold.
+ */
 void vdi_area_unmap(struct vdi_area *area)
 {
 	struct vdi_segment *seg = area->first;

@@ -2,18 +2,18 @@
 /*
  * area.h - mappings of a set's buffer area
  *
- * The area only grows, and nothing that is mapped moves. Addresses are reserved
- * ahead, and a growth is mapped directly behind the one before: the segment
- * grows, and so does the kernel's mapping. A new segment is made only when the
- * reserved addresses are used up, and reserves as much as is mapped by then. So
- * the number of segments and of mappings is at most logarithmic in the number of
- * growths: a server that lets the area grow page by page cannot use up the
- * mappings of a client (vm.max_map_count).
+ * The area only grows, and mapped parts never move. Addresses are reserved in
+ * advance, and each growth is mapped directly behind the one before, so that
+ * the segment grows, and the kernel's mapping with it. A new segment is created
+ * only when the reserved addresses are used up; it reserves as many as are
+ * mapped by then. So the number of segments and of mappings is at most
+ * logarithmic in the number of growths: a server that lets the area grow page
+ * by page cannot exhaust the mappings of a client (vm.max_map_count).
  *
  * Look-ups take no lock and may run while another thread maps more. A buffer
- * never crosses the border of two segments: the server's allocator does not make
- * such, and a client refuses it. Segments therefore begin only at sizes that the
- * kernel has reported, which are ends of growths.
+ * never crosses the border of two segments: the server's allocator does not
+ * create such buffers, and a client rejects them. Segments therefore begin only
+ * at sizes that the kernel has reported, which are ends of growths.
  */
 #ifndef VDI_AREA_H
 #define VDI_AREA_H
@@ -22,13 +22,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Offsets and addresses agree modulo this; the largest alignment of a buffer */
+/* Offsets and addresses are equal modulo this, the largest alignment. */
 #define VDI_AREA_ALIGN		(2U << 20)
 
 struct vdi_segment {
 	uint64_t offset;
 	uint64_t size;			/* mapped so far: vdi_segment_size() */
-	uint64_t room;			/* addresses reserved, of a new growth too */
+	uint64_t room;			/* addresses reserved, size included */
 	uint8_t *base;
 	struct vdi_segment *next;
 };
@@ -38,7 +38,7 @@ struct vdi_area {
 	struct vdi_segment *first;
 	struct vdi_segment *last;	/* used only with the lock held */
 	uint64_t size;			/* mapped so far */
-	bool locked;			/* is to be kept in memory */
+	bool locked;			/* lock new mappings in memory */
 };
 
 void vdi_area_init(struct vdi_area *area);
@@ -62,15 +62,15 @@ vdi_area_next(const struct vdi_segment *seg)
 	return __atomic_load_n(&seg->next, __ATOMIC_ACQUIRE);
 }
 
-/* A size once seen stays valid: segments only grow. */
+/* A size that was loaded once stays valid: segments only grow. */
 static inline uint64_t vdi_segment_size(const struct vdi_segment *seg)
 {
 	return __atomic_load_n(&seg->size, __ATOMIC_ACQUIRE);
 }
 
 /*
- * Do @prefix bytes before and @size bytes from @at lie in [0, @limit)? What is
- * below 0 has wrapped, and is too large.
+ * Are @prefix bytes before and @size bytes from @at in [0, @limit)? A value
+ * below 0 has wrapped around, and is too large.
  */
 static inline bool vdi_area_fits(uint64_t at, uint64_t limit, uint32_t prefix,
 				 uint32_t size)
@@ -80,7 +80,7 @@ static inline bool vdi_area_fits(uint64_t at, uint64_t limit, uint32_t prefix,
 	return need <= limit && at - prefix <= limit - need;
 }
 
-/* The segment that a buffer wholly is in, by offset and by address, or NULL. */
+/* The segment that contains a buffer, by offset and by address, or NULL. */
 static inline const struct vdi_segment *
 vdi_area_segment(const struct vdi_area *area, uint64_t offset, uint32_t prefix,
 		 uint32_t size)
@@ -106,7 +106,7 @@ vdi_area_segment_at(const struct vdi_area *area, const uint8_t *address,
 	return seg;
 }
 
-/* Address of a buffer, NULL when it is not wholly in a mapped segment. */
+/* Address of a buffer; NULL if it is not inside a mapped segment. */
 static inline uint8_t *
 vdi_area_address(const struct vdi_area *area, uint64_t offset, uint32_t prefix,
 		 uint32_t size)
@@ -117,7 +117,7 @@ vdi_area_address(const struct vdi_area *area, uint64_t offset, uint32_t prefix,
 	return seg ? seg->base + (offset - seg->offset) : NULL;
 }
 
-/* The reverse. */
+/* Offset of a buffer; false if it is not inside a mapped segment. */
 static inline bool
 vdi_area_offset(const struct vdi_area *area, const uint8_t *address,
 		uint32_t prefix, uint32_t size, uint64_t *offset)
@@ -132,9 +132,10 @@ vdi_area_offset(const struct vdi_area *area, const uint8_t *address,
 }
 
 /*
- * Where a device has found its last buffer, and looks first for the next: a
- * segment without what only the prefix zone of a buffer can be in. It has the
- * size that the segment had then; a buffer beyond is found in the segment.
+ * The segment in which a device has found its last buffer, and where it
+ * searches the next one first; without its beginning, where only a prefix zone
+ * can be. It has the size that the segment had at that time: a buffer beyond it
+ * is found in the segment.
  */
 struct vdi_window {
 	uint64_t offset;
@@ -153,7 +154,7 @@ static inline void vdi_window_set(struct vdi_window *window,
 	window->size = size > prefix ? size - prefix : 0;
 }
 
-/* Of a buffer that begins so far into it; what is before it has wrapped. */
+/* @at is relative to the window: an address before it has wrapped around. */
 static inline bool vdi_window_holds(const struct vdi_window *window, uint64_t at,
 				    uint32_t size)
 {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * channel.c - a device file with its mapped rings, of either side
- */
+/* channel.c - a device file with its mapped rings, for both sides */
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -50,7 +48,9 @@ static int map_rings(struct vdi_channel *ch,
 	return 0;
 }
 
-/* All were opened; when all were closed, too, it is out of order. */
+/*
+ * All devices were opened; if they were also closed, the call is out of order.
+ */
 static int fail_all_open(struct vdi_set *set)
 {
 	struct vdiset_status status = { .size = sizeof(status) };
@@ -79,8 +79,8 @@ static int fail_open(struct vdi_set *set, int err, const char *name)
 }
 
 /*
- * Opening a device cannot be taken back: where the rings cannot be mapped,
- * the set is aborted, since nobody else could serve the device.
+ * Opening a device cannot be undone. If the rings cannot be mapped, the set is
+ * aborted, since no other process can serve the device.
  */
 int vdi_channel_open(struct vdi_set *set, const char *name,
 		     struct vdi_channel *ch)
@@ -113,8 +113,8 @@ int vdi_channel_open(struct vdi_set *set, const char *name,
 }
 
 /*
- * A forked child has the descriptor, but not the mappings of the rings; what
- * it mapped since may be at their addresses.
+ * A forked child has inherited the descriptor, but not the mappings of the
+ * rings: other mappings may be at their addresses.
  */
 void vdi_channel_release(struct vdi_channel *ch, bool forked)
 {
@@ -134,7 +134,9 @@ uint64_t vdi_channel_area_size(const struct vdi_channel *ch)
 	return __atomic_load_n(&ch->state->area_size, __ATOMIC_ACQUIRE);
 }
 
-/* An abort has woken the peer already, and is seen by the next call. */
+/*
+ * Errors do not matter: an abort has woken the peer, and the next call sees it.
+ */
 void vdi_channel_kick(const struct vdi_channel *ch)
 {
 	struct vdiset_device_wait wait = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* channel.h - a device file with its mapped rings, of either side */
+/* channel.h - a device file with its mapped rings, for both sides */
 #ifndef VDI_CHANNEL_H
 #define VDI_CHANNEL_H
 
@@ -14,7 +14,7 @@
 
 struct vdi_channel {
 	int fd;
-	uint32_t index;			/* which device of the set */
+	uint32_t index;			/* of the device in its set */
 	void *ro;
 	void *rw;
 	size_t ro_size;
@@ -30,7 +30,7 @@ void vdi_channel_release(struct vdi_channel *ch, bool forked);
 uint64_t vdi_channel_area_size(const struct vdi_channel *ch);
 void vdi_channel_kick(const struct vdi_channel *ch);
 
-/* Kick, sleep or both; sleeps while there is nothing to get. 0 or -errno. */
+/* Kick, sleep or both; sleeps while there is nothing to take. 0 or -errno. */
 static inline int vdi_channel_wait(const struct vdi_channel *ch, uint32_t flags,
 				   int64_t timeout_ns)
 {
@@ -45,9 +45,9 @@ static inline int vdi_channel_wait(const struct vdi_channel *ch, uint32_t flags,
 }
 
 /*
- * After something was published, and barrier (C): is the peer to be kicked? Then
- * the caller does it by its next system call, which must be the next thing that it
- * does: other threads that have published do not kick any more.
+ * Must the peer be kicked? To be called after a tail was published and barrier
+ * (C). If so, the caller kicks with its next system call, and does nothing else
+ * before: other threads that have published rely on this kick.
  */
 static inline bool vdi_channel_must_kick(struct vdi_channel *ch)
 {
@@ -58,7 +58,7 @@ static inline bool vdi_channel_must_kick(struct vdi_channel *ch)
 	return sleep_seq;
 }
 
-/* After something was published: kick the peer if it sleeps. From any thread. */
+/* Kick the peer if it sleeps, after a tail was published. From any thread. */
 static inline void vdi_channel_notify(struct vdi_channel *ch)
 {
 	vdi_ring_barrier();	/* (C) */
@@ -72,7 +72,7 @@ static inline bool vdi_channel_aborted(const struct vdi_channel *ch)
 	       VDISET_STATE_ABORTED;
 }
 
-/* Closed by the server; what is in the rings comes first. */
+/* Has the server closed the device? Entries in the ring come first. */
 static inline bool vdi_channel_closed(const struct vdi_channel *ch)
 {
 	return __atomic_load_n(&ch->state->device_state, __ATOMIC_ACQUIRE) ==

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check.h - what the other side may write into an entry */
+/*
+ * check.h - validation of entries that the other side has written
+ *
+ * Each entry is validated once, where it is copied out of the ring: commands by
+ * the client (accept() and fetch_plain() in client_device.c), completions by
+ * the server (settle() in server_device.c). The server also checks a command
+ * before it sends it, so that its client does not abort the set because of it.
+ */
 #ifndef VDI_CHECK_H
 #define VDI_CHECK_H
 
@@ -22,8 +29,8 @@ static inline bool vdi_command_has_data(uint32_t code)
 }
 
 /*
- * What is wrong with code, size and buffer of a command, as far as it can be
- * seen without the area; NULL = nothing.
+ * What is wrong with code, size and buffer of a command, as far as the area is
+ * not needed to see it; NULL if nothing.
  */
 static inline const char *
 vdi_command_check_kind(const struct vdiset_command *cmd,
@@ -47,8 +54,9 @@ vdi_command_check_kind(const struct vdiset_command *cmd,
 }
 
 /*
- * Is it a transfer, as nearly all commands are, with which that finds nothing
- * wrong, if it has a buffer? max_transfer is positive as an int32_t.
+ * Is this a transfer, as nearly all commands are, with a size that
+ * vdi_command_check_kind() accepts, provided that it has a buffer? max_transfer
+ * is positive as an int32_t.
  */
 static inline bool vdi_command_is_plain(const struct vdiset_command *cmd,
 					const struct vdi_ring_limits *limits)
@@ -57,13 +65,16 @@ static inline bool vdi_command_is_plain(const struct vdiset_command *cmd,
 	       (uint32_t)cmd->size <= limits->max_transfer;
 }
 
-/* How many bytes may be completed? */
+/* Largest number of bytes that a completion may report. */
 static inline uint32_t vdi_command_max_bytes(uint32_t code, int32_t size)
 {
 	return vdi_command_has_data(code) ? (uint32_t)size : UINT32_MAX;
 }
 
-/* The same of all of a command that was received. @cmd is the private copy. */
+/*
+ * What is wrong with a received command; NULL if nothing. @cmd is a private
+ * copy.
+ */
 static inline const char *
 vdi_command_check(const struct vdiset_command *cmd,
 		  const struct vdi_ring_limits *limits)
@@ -75,7 +86,7 @@ vdi_command_check(const struct vdiset_command *cmd,
 	return vdi_command_check_kind(cmd, limits);
 }
 
-/* The same for a completion of a command with this code and size. */
+/* What is wrong with a completion of a command of this code and size. */
 static inline const char *
 vdi_completion_check(const struct vdiset_completion *done, uint32_t command,
 		     int32_t size)
@@ -90,8 +101,8 @@ vdi_completion_check(const struct vdiset_completion *done, uint32_t command,
 }
 
 /*
- * Does this completion put the device into IO-ERROR? Both sides must come to
- * the same answer, see client_device.c. 1100 with everything stored is a warning.
+ * Does this completion put the device into IO-ERROR? Both sides must decide
+ * alike, see client_device.c. 1100 is a warning if everything was stored.
  */
 static inline bool vdi_completion_is_error(uint32_t command, int32_t size,
 					   uint32_t code, uint64_t bytes)
@@ -102,8 +113,8 @@ static inline bool vdi_completion_is_error(uint32_t command, int32_t size,
 }
 
 /*
- * Is the device in IO-ERROR after a completion with an error, or of ClearError,
- * if it was @before?
+ * The IO-ERROR state after a completion that reports an error, or of
+ * ClearError; @before is the state before.
  */
 static inline bool vdi_io_error_after(bool before, uint32_t command,
 				      int32_t size, uint32_t code,

@@ -16,7 +16,7 @@
 #include "config.h"
 #include "find.h"
 
-/* A handle is a multiple of this in the area, plus 1: no handle is 0. */
+/* A handle is the offset in these units, plus 1: no handle is 0. */
 #define HANDLE_UNIT	512U
 
 int vdi_client_fail_order(struct vdi_client *client, const char *what)
@@ -140,7 +140,7 @@ int vdi_client_create(struct vdi_client *client, const char *instance,
 	return code;
 }
 
-/* Keep the outcome of configuration, when it is one. */
+/* Adopt the final configuration, if it is valid. */
 static int adopt_config(struct vdi_client *client,
 			const struct vdiset_config *config)
 {
@@ -161,16 +161,17 @@ static int adopt_config(struct vdi_client *client,
 	return NOERROR;
 }
 
-/* Is the configuration known? It never changes again. */
+/* Is the configuration known? It never changes after that. */
 bool vdi_client_configured(const struct vdi_client *client)
 {
 	return __atomic_load_n(&client->configured, __ATOMIC_ACQUIRE);
 }
 
 /*
- * An abort comes too late for a set that has terminated: the server's work
- * is done, and the kernel changes nothing. But the specification has this
- * client in Abort from then on (matrix of client calls), and so it is told.
+ * An abort has no effect on a set that has terminated: the server has finished,
+ * and the kernel changes nothing. But by the specification this client is in
+ * state Abort from then on (matrix of client calls), so its calls return
+ * VD_E_ABORT.
  */
 static void give_up(struct vdi_client *client, uint32_t reason, uint32_t code,
 		    const char *text)
@@ -208,7 +209,7 @@ static int abort_or_give_up(struct vdi_client *client, uint32_t reason,
 	return rc;
 }
 
-/* The server broke the rules, and may have closed its devices since. */
+/* The server broke the rules; it may have closed its devices since. */
 static int violation(struct vdi_set *set, const char *text)
 {
 	struct vdi_client *client = (struct vdi_client *)set;
@@ -217,7 +218,7 @@ static int violation(struct vdi_set *set, const char *text)
 	return vdi_client_fail_abort(client);
 }
 
-/* This process cannot go on, by no fault of the server's. */
+/* This process cannot continue; the server has done nothing wrong. */
 void vdi_client_abort(struct vdi_client *client, const char *text)
 {
 	abort_or_give_up(client, VDISET_REASON_SIGNAL, 0, text);
@@ -400,8 +401,8 @@ int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
 }
 
 /*
- * The file has left the set, which has woken whoever slept in a call: wait for
- * the calls to end, then take away what they used.
+ * The file has left the set, which has woken all threads that slept in calls.
+ * Wait for the calls to end, then release what they used.
  */
 static void release(struct vdi_client *client, bool forked)
 {
@@ -423,15 +424,15 @@ static void release(struct vdi_client *client, bool forked)
 }
 
 /*
- * Before Active nothing is lost, and closing is in order (matrix of client
- * calls); the set ends with its client all the same.
+ * Before state Active no data is lost, and closing is in order (matrix of
+ * client calls). The set ends with its primary client in any case.
  */
 static int close_set(struct vdi_client *client)
 {
 	uint32_t state;
 	int err;
 
-	/* a peer that never lets a call come to an end must not hold us up */
+	/* a peer that keeps a call busy must not delay the close */
 	__atomic_fetch_or(&client->stops, VDI_STOP_CLOSING, __ATOMIC_RELEASE);
 	err = vdi_set_close(&client->set, &state);
 	release(client, false);
@@ -540,7 +541,7 @@ void vdi_client_message(struct vdi_client *client, char *buf, size_t size)
 
 /* ---------------------------------------------------------------- buffers */
 
-/* Map what the area has grown by. Where that cannot be read, it has not grown. */
+/* Map the growth of the area. If its size cannot be read, it has not grown. */
 static int follow_area(struct vdi_client *client)
 {
 	struct vdiset_get_config get;

@@ -3,8 +3,8 @@
  * client.h - the client's set and devices, shared by client.c and
  * client_device.c
  *
- * Locks, in this order: set.life, device->core.lock, client->lock. A violation is
- * found with a device's lock held, and noted under that of the client.
+ * Order of locks: set.life, device->core.lock, client->lock. A violation is
+ * found with a device's lock held, and recorded under client->lock.
  */
 #ifndef VDI_CLIENT_H
 #define VDI_CLIENT_H
@@ -20,8 +20,8 @@
 #include "spin.h"
 
 /*
- * A command held by the client. @cmd is what the client sees and may spoil;
- * the other fields are what completing relies on. A cache line each.
+ * A command that the client holds. The program sees @cmd, and may overwrite it;
+ * completing relies on the other fields only. One cache line each.
  */
 struct vdi_slot {
 	struct VDC_Command cmd;		/* first, see slot_of() */
@@ -36,22 +36,22 @@ struct vdi_client_device {
 
 	bool getting;			/* a thread is in get_command */
 
-	/* of that thread */
+	/* used only by that thread */
 	struct vdi_spin spin;
 	uint32_t sleep_seq;
-	bool pending_kick;		/* completions without a kick so far */
-	bool closed;			/* VD_E_CLOSE was given */
-	bool clear_held_back;		/* ClearError is held back */
+	bool pending_kick;		/* completions were not kicked for yet */
+	bool closed;			/* VD_E_CLOSE was returned */
+	bool clear_held_back;		/* ClearError waits in clear */
 	struct vdiset_command clear;
 
-	/* with core.lock held, which completing takes, too */
+	/* protected by core.lock */
 	bool in_error;
-	bool idle_waiter;		/* a thread waits for held to be 0 */
+	bool idle_waiter;		/* a thread waits until held is 0 */
 	uint32_t held;
 	struct vdi_slot slots[];	/* by tag */
 };
 
-/* Why calls are to end, in one word for those that look each time. */
+/* Why calls must end; one word, since it is checked for each command. */
 enum vdi_client_stop {
 	VDI_STOP_GAVE_UP	= 1 << 0,	/* see give_up() */
 	VDI_STOP_CLOSING	= 1 << 1	/* vdi_client_close() was called */
@@ -61,13 +61,13 @@ struct vdi_client {
 	struct vdi_set set;		/* first */
 	uint32_t role;
 	uint32_t stops;			/* enum vdi_client_stop */
-	pthread_mutex_t lock;		/* what follows */
+	pthread_mutex_t lock;		/* protects what follows */
 	bool configured;
 	struct vdiset_config config;
 	struct vdi_client_device *devices[VDISET_MAX_DEVICES];
-	struct vdi_device *retired;	/* devices of the set before */
+	struct vdi_device *retired;	/* devices of the previous set */
 
-	/* this client's abort of a set that had terminated: see give_up() */
+	/* this client's abort of a terminated set: see give_up() */
 	struct vdi_abort_info own_abort;
 };
 

@@ -2,19 +2,24 @@
 /*
  * client_device.c - the client's devices and their commands
  *
- * IO-ERROR, and who does what (both sides of the library agree on this):
+ * IO-ERROR, and what each side does about it:
  *
- * A command completed with an error code (vdi_completion_is_error()) puts its
- * device into IO-ERROR. Commands already queued must then end with 1117
- * without the client seeing them; but they are in a ring that only the client
- * consumes. So the client's library, from the moment it records an error,
- * completes each further command it fetches with 1117 by itself, until it
- * meets ClearError. That one it holds back until the client has completed all
- * commands it holds, and then delivers it; its completion with success ends
- * IO-ERROR. The server's library refuses to send anything but ClearError from
- * the moment it sees the error completion, and ends IO-ERROR when it sees that
- * of ClearError. Commands sent in between are before ClearError in the ring,
- * so the two can never disagree about a command.
+ * A command that is completed with an error code (vdi_completion_is_error())
+ * puts its device into IO-ERROR. Commands that are queued already must then end
+ * with 1117 without being delivered, but they are in a ring that only the
+ * client reads. So from the moment it records an error, the client's library
+ * completes each further command with 1117 by itself, until it finds
+ * ClearError. It holds ClearError back until the client has completed all
+ * commands that it holds, and delivers it then; its completion with success
+ * ends IO-ERROR.
+ *
+ * The server's library sends nothing but ClearError from the moment it sees the
+ * completion with an error, until it sees the completion of ClearError.
+ * Commands sent in between are before ClearError in the ring, so both sides
+ * always agree about a command.
+ *
+ * Validation: whatever the server has written is checked once. fetch_plain()
+ * does it for nearly all commands, accept() for the others.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,10 +28,12 @@
 
 #include "client.h"
 
-/* How often the wait for the client's other threads looks for an abort. */
+/*
+ * Interval at which a wait for the client's other threads checks for an abort.
+ */
 #define HOLD_TICK_NS	(10 * 1000 * 1000)
 
-/* Internal to get_command: nothing to deliver yet. */
+/* Internal to get_command: no command to deliver yet. */
 #define NOTHING		1
 
 /* ---------------------------------------------------------------- opening */
@@ -115,7 +122,7 @@ static void set_held(struct vdi_client_device *device, uint32_t held)
 	__atomic_store_n(&device->held, held, __ATOMIC_RELAXED);
 }
 
-/* The getting thread sleeps in wait_for_idle(), or is about to. */
+/* The thread in get_command sleeps in wait_for_idle(), or is about to. */
 static VDI_COLD void wake_idle(struct vdi_client_device *device)
 {
 	device->idle_waiter = false;
@@ -131,7 +138,7 @@ static VDI_COLD void note_error(struct vdi_client_device *device,
 					      slot->max_bytes, code, bytes);
 }
 
-/* This one cannot be completed, so none of the @count before it is. */
+/* @done cannot be completed: undo the @count before it. */
 static VDI_COLD int roll_back(struct vdi_client_device *device,
 			      const struct vdi_completion *done,
 			      unsigned int count, bool in_error)
@@ -148,9 +155,9 @@ static VDI_COLD int roll_back(struct vdi_client_device *device,
 }
 
 /*
- * All or none, by one publication. With the lock held. A slot must be free before
- * the completion can be seen, and IO-ERROR entered: the server may use the tag
- * again at once.
+ * Complete all or none, by one publication, with the lock held. The slot must
+ * be free, and IO-ERROR entered, before the completion can be seen: the server
+ * may use the tag again at once.
  */
 static VDI_LOOP int complete_held(struct vdi_client_device *device,
 				  const struct vdi_completion *done,
@@ -196,7 +203,7 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 	return NOERROR;
 }
 
-/* Nothing that is to end calls? */
+/* Is there nothing that must end calls? */
 static inline bool may_go_on(const struct vdi_client_device *device)
 {
 	return vdi_likely(!vdi_channel_aborted(&device->core.ch) &&
@@ -204,7 +211,7 @@ static inline bool may_go_on(const struct vdi_client_device *device)
 			  !__atomic_load_n(&device->closed, __ATOMIC_RELAXED));
 }
 
-/* If there is: what. A client that is being closed may still complete. */
+/* If there is, the error. While the client is being closed it may complete. */
 static VDI_COLD int may_complete(struct vdi_client_device *device)
 {
 	struct vdi_client *client = device->client;
@@ -229,7 +236,7 @@ static VDI_COLD int may_get(struct vdi_client_device *device)
 	return NOERROR;
 }
 
-/* The caller tells the server. */
+/* The caller notifies the server. */
 static VDI_ALWAYS_INLINE int
 complete_commands(struct vdi_client_device *device,
 		  const struct vdi_completion *done, unsigned int count)
@@ -279,7 +286,9 @@ int vdi_client_complete_command(struct vdi_client_device *device,
 
 /* ---------------------------------------------------------------- getting */
 
-/* Tell the server what it was not told yet: the thread goes on to other things. */
+/*
+ * Kick the server for earlier completions, since this thread may be busy now.
+ */
 static void notify_pending(struct vdi_client_device *device)
 {
 	if (!device->pending_kick)
@@ -289,9 +298,10 @@ static void notify_pending(struct vdi_client_device *device)
 }
 
 /*
- * In what the area has grown by. When this process cannot map it, the client can
- * no longer execute commands: the set is aborted, and the call tells why. Mapping
- * takes time, and more so where pages are locked: not before the server was told.
+ * Find a buffer in the growth of the area. If this process cannot map it, the
+ * client cannot execute commands any more: the set is aborted, and the call
+ * reports why. Mapping takes time, in particular if pages are locked, so the
+ * server is notified first.
  */
 static VDI_COLD int find_new_buffer(struct vdi_client_device *device,
 				    const struct vdiset_command *cmd,
@@ -318,7 +328,7 @@ static VDI_COLD int find_new_buffer(struct vdi_client_device *device,
 	return NOERROR;
 }
 
-/* *@buffer = address of a command's buffer; NULL when it is not in the area. */
+/* *@buffer = address of a command's buffer; NULL if it is not in the area. */
 static inline int find_buffer(struct vdi_client_device *device,
 			      const struct vdiset_command *cmd, uint8_t **buffer)
 {
@@ -337,8 +347,8 @@ static inline int find_buffer(struct vdi_client_device *device,
 }
 
 /*
- * *@wrong = what is wrong with a fetched command, or NULL, and *@buffer is set.
- * An error is one of this process.
+ * Check a command. *@wrong = what is wrong with it, or NULL and *@buffer is
+ * set. An error code is an error of this process.
  */
 static inline int check(struct vdi_client_device *device,
 			const struct vdiset_command *cmd, uint8_t **buffer,
@@ -356,7 +366,7 @@ static inline int check(struct vdi_client_device *device,
 	return code;
 }
 
-/* With the lock held; the command was checked. The caller counts it. */
+/* With the lock held, after the check. The caller updates device->held. */
 static inline struct VDC_Command *hold(struct vdi_slot *slot,
 				       const struct vdiset_command *cmd,
 				       uint32_t max_bytes, uint8_t *buffer)
@@ -371,7 +381,7 @@ static inline struct VDC_Command *hold(struct vdi_slot *slot,
 	return &slot->cmd;
 }
 
-/* In IO-ERROR, with the lock held: see the top of the file. */
+/* A command in IO-ERROR, with the lock held: see the top of the file. */
 static int drop_or_hold_back(struct vdi_client_device *device,
 			     const struct vdiset_command *cmd)
 {
@@ -394,7 +404,7 @@ static int drop_or_hold_back(struct vdi_client_device *device,
 	return NOTHING;
 }
 
-/* Any command. With the lock held. */
+/* Check any command, and hold it. With the lock held. */
 static VDI_COLD int accept(struct vdi_client_device *device,
 			   const struct vdiset_command *cmd,
 			   struct VDC_Command **out)
@@ -417,7 +427,7 @@ static VDI_COLD int accept(struct vdi_client_device *device,
 	return NOERROR;
 }
 
-/* ClearError, once the client holds nothing else. */
+/* Deliver ClearError, if the client holds nothing else. */
 static int deliver_clear(struct vdi_client_device *device,
 			 struct VDC_Command **out)
 {
@@ -432,8 +442,8 @@ static int deliver_clear(struct vdi_client_device *device,
 
 /*
  * need_wakeup is set when the ring was found empty, and cleared when something
- * was taken from it: each such stretch has one sleep number. It stays set
- * after a time-out: the caller may poll(2) then.
+ * was taken from it; the time in between has one sleep number. It stays set
+ * after a time-out, since the caller may use poll(2) then.
  */
 static void set_wakeup(struct vdi_client_device *device)
 {
@@ -449,16 +459,16 @@ static void clear_wakeup(struct vdi_client_device *device)
 		vdi_ring_set_wakeup(&device->core.ch.ring, 0);
 }
 
-/* Is there anything to take, as far as it can be seen without the lock? */
+/* Is there a command to take, as far as it can be seen without the lock? */
 static bool pending(const struct vdi_client_device *device)
 {
 	return device->clear_held_back || vdi_ring_ready(&device->core.ch.ring);
 }
 
 /*
- * Take transfers as nearly all commands are, with which accept() would find
- * nothing wrong and which have their buffer in the window, up to @max of them and
- * up to the first that is anything else: that is copied to @other.
+ * Take up to @max transfers, as nearly all commands are, in which accept()
+ * would find nothing wrong and whose buffers are in the window. Stops at the
+ * first other command, and copies it to @other.
  */
 static VDI_LOOP unsigned int fetch_plain(struct vdi_client_device *device,
 					 struct VDC_Command **cmds,
@@ -496,7 +506,7 @@ static VDI_LOOP unsigned int fetch_plain(struct vdi_client_device *device,
 	return i;
 }
 
-/* The rest of @n commands, of which that is the first. */
+/* Take the rest of @n commands; *@cmd is the first of them. */
 static VDI_COLD int fetch_others(struct vdi_client_device *device,
 				 struct VDC_Command **cmds, unsigned int max,
 				 struct vdiset_command *cmd, uint32_t n,
@@ -520,11 +530,11 @@ static VDI_COLD int fetch_others(struct vdi_client_device *device,
 }
 
 /*
- * Take commands from the ring, up to @max that are to be delivered, with the lock
- * held. Commands that end here, in IO-ERROR, may be many, and a hostile server
- * sends them as fast as they are dropped: what comes after the one look at the
- * ring is for the next round, when the caller has looked whether it is still to
- * go on. NOERROR and NOTHING are the same here.
+ * Take commands from the ring, with the lock held, and up to @max of them that
+ * are to be delivered. The ring is checked only once: in IO-ERROR, commands end
+ * here, and a hostile server may send them as fast as they are dropped. So the
+ * caller gets a chance to check whether it must stop. NOERROR and NOTHING are
+ * the same here.
  */
 static inline int fetch(struct vdi_client_device *device,
 			struct VDC_Command **cmds, unsigned int max,
@@ -552,7 +562,7 @@ static inline int fetch(struct vdi_client_device *device,
 	return code;
 }
 
-/* The next commands to deliver, up to @max; *@count is 0. */
+/* Get the next commands to deliver, up to @max; *@count is 0. */
 static inline int next_commands(struct vdi_client_device *device,
 				struct VDC_Command **cmds, unsigned int max,
 				unsigned int *count)
@@ -574,7 +584,7 @@ static inline int next_commands(struct vdi_client_device *device,
 	return NOERROR;
 }
 
-/* Something happened that ends a wait without a command? */
+/* Has something happened that ends a wait without a command? */
 static bool ended(const struct vdi_channel *ch)
 {
 	return vdi_channel_aborted(ch) || vdi_channel_closed(ch);
@@ -593,7 +603,7 @@ static int timed_out(struct vdi_client_device *device)
 				 "no command came in time");
 }
 
-/* ClearError is held back, and nothing but ClearErrors can come after it. */
+/* ClearError is held back; only other ClearErrors may follow it in the ring. */
 static int wait_for_idle(struct vdi_client_device *device,
 			 struct vdi_deadline *deadline)
 {
@@ -638,14 +648,14 @@ static int sleep_for_command(struct vdi_client_device *device,
 	case -EPIPE:
 	case -ECANCELED:
 	case -ETIMEDOUT:
-		return NOERROR;	/* the caller looks again */
+		return NOERROR;	/* the caller checks again */
 	default:
 		return vdi_set_fail_errno(device->core.set, err,
 					  "wait for a command");
 	}
 }
 
-/* The ring is empty, or only ClearError is there and held back. */
+/* The ring is empty, or ClearError is held back. */
 static int wait_for_command(struct vdi_client_device *device,
 			    struct vdi_deadline *deadline)
 {
@@ -658,8 +668,9 @@ static int wait_for_command(struct vdi_client_device *device,
 	}
 	if (vdi_channel_closed(ch)) {
 		/*
-		 * Closed after the last command: look at the ring once more.
-		 * What is held back was not waited for, so nobody wants it.
+		 * The server closes after its last command: check the ring once
+		 * more. It did not wait for a ClearError that is held back, so
+		 * that is dropped.
 		 */
 		if (!device->clear_held_back && vdi_ring_ready(&ch->ring))
 			return NOERROR;
@@ -689,15 +700,16 @@ get_commands(struct vdi_client_device *device, int64_t timeout_ms,
 		if (pending(device)) {
 			code = next_commands(device, cmds, max, count);
 			/*
-			 * After they were taken: a SignalAbort that has returned
-			 * is seen, in this process or another. Then they stay
-			 * behind, and the server completes them with 995.
+			 * Checked after they were taken, so that a SignalAbort
+			 * that has returned, in any process, is seen. The
+			 * commands are not delivered; the server completes them
+			 * with 995.
 			 */
 			if (code == NOERROR && vdi_unlikely(!may_go_on(device)))
 				break;
 			if (code != NOTHING)
 				return code;
-			/* there is more, but only of what is dropped */
+			/* there are more commands, but they are dropped */
 			if (vdi_ring_ready(&device->core.ch.ring) &&
 			    !device->clear_held_back &&
 			    !vdi_deadline_left(&deadline))
@@ -711,9 +723,9 @@ get_commands(struct vdi_client_device *device, int64_t timeout_ms,
 }
 
 /*
- * Complete, then get. What is completed here is told to the server by the
- * system call that puts this thread to sleep, where it comes to that; and
- * before anything else that takes time. Only the getting thread uses
+ * Complete, then get. The kick for the completions is left to the system call
+ * with which this thread sleeps, if it does, and otherwise comes before
+ * anything that takes time. Only the thread in get_command uses
  * device->pending_kick.
  */
 static inline int exchange(struct vdi_client_device *device,
@@ -741,7 +753,7 @@ static inline int exchange(struct vdi_client_device *device,
 	return code;
 }
 
-/* One thread at a time: two would take commands from under each other. */
+/* One thread at a time: fetching is not protected against a second one. */
 int vdi_client_exchange_commands(struct vdi_client_device *device,
 				 const struct vdi_completion *done,
 				 unsigned int completed, int64_t timeout_ms,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * config.c - rules of VDConfig: legal feature sets and ranges
+ * config.c - rules of VDConfig: valid feature sets and ranges
  *
- * The kernel carries most of the configuration without looking at it, so each
- * side checks what comes from the other. Checks return NULL or what is wrong.
+ * The kernel passes most of the configuration on without a check, so each side
+ * checks what comes from the other. The checks return NULL, or what is wrong.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -17,9 +17,9 @@
 #define TRANSFER_UNIT	65536U
 #define MAX_TRANSFER	(4U << 20)
 
-/* The bits that make up the positioning profile. */
+/* Features of a positioning profile. */
 #define PROFILE_BITS	(VDF_LikeTape | VDF_RandomAccess)
-/* The bits a client may add to any profile. */
+/* Features that a client may add to any profile. */
 #define EXTRA_BITS	(VDF_Discard | VDF_SnapshotPrepare | \
 			 VDF_EnumFrozenFiles | VDF_VSSWriter | \
 			 VDF_RequestComplete)
@@ -29,7 +29,9 @@ static bool power_of_two(uint32_t n)
 	return n && !(n & (n - 1));
 }
 
-/* Pipe and disk may be removable, tape is; nothing in between is defined. */
+/*
+ * Pipe and disk may be removable, tape is; other combinations are not defined.
+ */
 static bool legal_profile(uint32_t features)
 {
 	switch (features & PROFILE_BITS) {
@@ -57,7 +59,7 @@ static const char *check_common(const struct vdiset_config *config)
 	return NULL;
 }
 
-/* The client's fields, as given to Create or as found by the server. */
+/* Check the client's fields, as passed to Create or as found by the server. */
 const char *vdi_config_check_request(const struct vdiset_config *config)
 {
 	if (config->features & ~(PROFILE_BITS | EXTRA_BITS))
@@ -83,7 +85,9 @@ static const char *check_transfer(uint32_t block_size, uint32_t alignment,
 	return NULL;
 }
 
-/* Fill in defaults, check, and raise the alignment to what the client needs. */
+/*
+ * Fill in defaults, check, and raise the alignment to what the client requires.
+ */
 const char *vdi_config_fix(const struct vdiset_config *request,
 			   struct vdiset_configure *wish)
 {
@@ -111,7 +115,7 @@ const char *vdi_config_fix(const struct vdiset_config *request,
 	return wrong;
 }
 
-/* The outcome, as found by a client. */
+/* Check the final configuration, as found by a client. */
 const char *vdi_config_check_fixed(const struct vdiset_config *config)
 {
 	uint32_t known = PROFILE_BITS | EXTRA_BITS | VDI_SERVER_FEATURES;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* config.h - rules of VDConfig */
+/* config.h - rules of VDConfig: valid feature sets and ranges */
 #ifndef VDI_CONFIG_H
 #define VDI_CONFIG_H
 

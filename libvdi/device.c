@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * device.c - what a device has on either side: opening, retiring
- */
+/* device.c - the common part of a device: opening, retiring */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +23,8 @@ static void init(struct vdi_device *core, struct vdi_set *set,
 }
 
 /*
- * Open a device; *@out begins an object of @size bytes and @entry_size for each
- * command of the queue, which is zero otherwise.
+ * Open a device. *@out is the beginning of an object of @size bytes and
+ * @entry_size bytes for each command of the queue; the rest of it is zeroed.
  */
 int vdi_device_open(struct vdi_set *set, const char *name,
 		    const struct vdiset_config *config, size_t size,
@@ -73,7 +71,7 @@ void vdi_device_retire(struct vdi_device *core, struct vdi_device **list,
 
 /*
  * Retired devices are kept until the object opens a device of its next set: a
- * thread that has not noticed the close gets an error, and does not read freed
+ * thread that has not noticed the close gets an error instead of reading freed
  * memory.
  */
 void vdi_device_free_retired(struct vdi_device **list)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * device.h - what a device has on either side
+ * device.h - the common part of a device of a client and of a server
  *
  * struct vdi_client_device and struct vdi_server_device begin with it.
  */
@@ -19,18 +19,18 @@
 
 struct vdi_device {
 	struct vdi_set *set;
-	struct vdi_device *next;	/* of the retired devices */
-	struct vdi_gate gate;		/* closed for good when retired */
+	struct vdi_device *next;	/* in the list of retired devices */
+	struct vdi_gate gate;		/* closed for good once retired */
 	struct vdi_channel ch;
 	struct vdi_ring_limits limits;
 	uint32_t prefix;
 	uint32_t unaligned;		/* no buffer's offset has these bits */
 
-	struct vdi_lock lock;		/* what the side has below it, and: */
+	struct vdi_lock lock;		/* for window and the sides' fields */
 	struct vdi_window window;
 };
 
-/* Why a set was aborted by the side that read such an index. */
+/* Reasons in the abort record when such an index was read. */
 #define VDI_BAD_HEAD	"the peer's head index is impossible"
 #define VDI_BAD_TAIL	"the peer's tail index is impossible"
 
@@ -41,7 +41,9 @@ void vdi_device_retire(struct vdi_device *core, struct vdi_device **list,
 		       bool forked);
 void vdi_device_free_retired(struct vdi_device **list);
 
-/* Begin a call on a device; false when its set was closed, or is the parent's. */
+/*
+ * Begin a call; false if the set was closed, or belongs to the parent process.
+ */
 static inline bool vdi_device_enter(struct vdi_device *core)
 {
 	if (!vdi_gate_enter(&core->gate))

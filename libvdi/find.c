@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * find.c - which set a name or a descriptor stands for
+ * find.c - finding the set of a name or a descriptor
  *
  * Names belong to the users who create sets: two users may have a set of the
- * same name. A name is looked up among the sets of trusted users only, one user
- * after the other, so that a set of any other user is never joined by its name,
+ * same name. A name is searched only among the sets of trusted users, one user
+ * after the other. So a set of any other user is never joined by its name,
  * whatever its mode and the privileges of the caller.
  */
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 
 #include "find.h"
 
-#define USER_SIZE	96	/* text about one user */
-#define USERS_SIZE	192	/* the same about the trusted users */
+#define USER_SIZE	96	/* description of a user */
+#define USERS_SIZE	192	/* description of the trusted users */
 
 static bool trusts(const struct vdi_trust *trust, uid_t user)
 {
@@ -27,7 +27,10 @@ static bool trusts(const struct vdi_trust *trust, uid_t user)
 	return false;
 }
 
-/* The list of this object, or the default: the caller's own user, then root. */
+/*
+ * The trusted users of this object, or the default: the caller's user, then
+ * root.
+ */
 static void get_trust(struct vdi_set *set, struct vdi_trust *trust)
 {
 	pthread_mutex_lock(&set->message_lock);
@@ -78,7 +81,7 @@ static void name_user(uid_t user, char buf[USER_SIZE])
 		snprintf(buf, USER_SIZE, "uid %lu", (unsigned long)user);
 }
 
-/* "root, postgres, uid 7"; what does not fit becomes "...". */
+/* "root, postgres, uid 7"; the rest is replaced by "..." if it does not fit. */
 static void name_trusted(const struct vdi_trust *trust, char buf[USERS_SIZE])
 {
 	char name[USER_SIZE];
@@ -98,7 +101,7 @@ static void name_trusted(const struct vdi_trust *trust, char buf[USERS_SIZE])
 	}
 }
 
-/* What an error of ATTACH says about a set; the others are general. */
+/* Errors of ATTACH that have a special meaning. */
 static const char *text_of(int err)
 {
 	switch (err) {
@@ -128,7 +131,7 @@ static void keep_ended(struct vdi_set *set, const struct vdi_abort_info *info)
 	pthread_mutex_unlock(&set->message_lock);
 }
 
-/* How the set of a set file was aborted; reason 0 when that is not known. */
+/* How the set of this file was aborted; reason 0 if that is not known. */
 static void read_abort(int fd, struct vdi_abort_info *info)
 {
 	struct vdiset_status status = { .size = sizeof(status) };
@@ -138,7 +141,9 @@ static void read_abort(int fd, struct vdi_abort_info *info)
 		vdi_set_copy_abort(&status.out_abort, info);
 }
 
-/* The same by name: as an observer, which a set that has ended still admits. */
+/*
+ * The same by name, as an observer: these may still attach to a set that ended.
+ */
 static void observe_abort(const char *name, uid_t creator,
 			  struct vdi_abort_info *info)
 {
@@ -171,7 +176,9 @@ static void describe_abort(const struct vdi_abort_info *info, char *buf,
 
 /* ----------------------------------------------------------------- look-up */
 
-/* The first live set of this name that the caller may see and does not trust. */
+/*
+ * Find a live set of this name that the caller may see, of a user not trusted.
+ */
 static bool find_untrusted(struct vdi_set *set, const char *name,
 			   const struct vdi_trust *trust, uid_t *creator)
 {
@@ -197,7 +204,9 @@ static bool find_untrusted(struct vdi_set *set, const char *name,
 	}
 }
 
-/* Nothing was joined: *text says why, @ended is the error of @creator's set. */
+/*
+ * Nothing was joined. *@text says why; @ended is the error of @creator's set.
+ */
 static int fail_by_name(struct vdi_set *set, const char *name,
 			const struct vdi_trust *trust, int ended,
 			uid_t creator, char text[VDI_MESSAGE_SIZE])
@@ -245,8 +254,9 @@ static int fail_by_name(struct vdi_set *set, const char *name,
 }
 
 /*
- * Join the set @name of the first trusted user who has one. A set that has ended
- * does not hide a live one of a later user. 0, or -errno with *text filled.
+ * Join the set @name of the first trusted user who has one. A set that has
+ * ended does not hide a live one of a user later in the list. 0, or -errno and
+ * *@text.
  */
 int vdi_find_by_name(struct vdi_set *set, uint32_t role, const char *name,
 		     char text[VDI_MESSAGE_SIZE])
@@ -264,7 +274,7 @@ int vdi_find_by_name(struct vdi_set *set, uint32_t role, const char *name,
 		case 0:
 			return 0;
 		case -ENOENT:
-		case -EINVAL:	/* no user of this namespace */
+		case -EINVAL:	/* no such user in this namespace */
 			continue;
 		case -ECANCELED:
 		case -EPIPE:
@@ -283,7 +293,7 @@ int vdi_find_by_name(struct vdi_set *set, uint32_t role, const char *name,
 	return fail_by_name(set, name, &trust, ended, creator, text);
 }
 
-/* Join the set of a descriptor: who holds it needs no trust. As above. */
+/* Join the set of a descriptor: no trust is needed for it. As above. */
 int vdi_find_by_fd(struct vdi_set *set, uint32_t role, int fd,
 		   char text[VDI_MESSAGE_SIZE])
 {
@@ -304,8 +314,8 @@ int vdi_find_by_fd(struct vdi_set *set, uint32_t role, int fd,
 /* ------------------------------------------------------- after a failed open */
 
 /*
- * These explain a failure and leave its message alone. NOERROR, or VD_E_PROTOCOL
- * where there is nothing to tell.
+ * Details of a failure; they leave its message unchanged. NOERROR, or
+ * VD_E_PROTOCOL if there are none.
  */
 int vdi_find_abort_info(struct vdi_set *set, struct vdi_abort_info *info)
 {

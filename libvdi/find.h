@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* find.h - which set a name or a descriptor stands for */
+/* find.h - finding the set of a name or a descriptor */
 #ifndef VDI_FIND_H
 #define VDI_FIND_H
 

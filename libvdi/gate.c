@@ -1,29 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * gate.c - keeps what a call uses in place until the call is over
- */
+/* gate.c - run-down protection: opening and closing gates */
 #include "gate.h"
 #include "lock.h"
 
-/* Closed, with nobody inside. */
+/* Closed, with no call inside. */
 void vdi_gate_init(struct vdi_gate *gate)
 {
 	__atomic_store_n(&gate->word, VDI_GATE_CLOSED, __ATOMIC_RELEASE);
 }
 
-/* A call that is being turned away may count itself in and out meanwhile. */
+/* A call that is about to fail may be counted in and out meanwhile. */
 void vdi_gate_open(struct vdi_gate *gate)
 {
 	__atomic_and_fetch(&gate->word, ~VDI_GATE_CLOSED, __ATOMIC_RELEASE);
 }
 
-/* The last one out wakes whoever closes. */
+/* The last call that leaves wakes the thread that closes. */
 void vdi_gate_wake(struct vdi_gate *gate)
 {
 	vdi_futex_wake(&gate->word);
 }
 
-/* The caller has made sure that those inside come out. */
+/* The caller has made sure that the calls inside return. */
 void vdi_gate_close(struct vdi_gate *gate)
 {
 	uint32_t word = __atomic_or_fetch(&gate->word, VDI_GATE_CLOSED,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * gate.h - keeps what a call uses in place until the call is over
+ * gate.h - run-down protection: objects stay until the calls that use them end
  *
  * A call enters the gate of its set or device, and leaves it. Closing a gate
- * turns later calls away and waits for those inside; then mappings and
- * descriptors can go without anybody still using them.
+ * makes later calls fail and waits for those inside; then mappings and
+ * descriptors can be released.
  *
- * Nobody may close a gate that it is in itself: the library runs no foreign
- * code inside of one, but the agent's routines, and those may not close.
+ * A thread must not close a gate that it is in. The library runs no code of the
+ * program inside a gate, except completion routines, and these must not close.
  */
 #ifndef VDI_GATE_H
 #define VDI_GATE_H
@@ -32,7 +32,7 @@ static inline bool vdi_gate_is_open(const struct vdi_gate *gate)
 		 VDI_GATE_CLOSED);
 }
 
-/* The gate outlives its calls. */
+/* The memory of the gate must outlive its calls. */
 static inline void vdi_gate_leave(struct vdi_gate *gate)
 {
 	uint32_t left = __atomic_sub_fetch(&gate->word, 1, __ATOMIC_RELEASE);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * lock.c - the lock of a device, where it is held by another thread
- */
+/* lock.c - the lock of a device under contention, and futexes */
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -13,8 +11,8 @@
 #define NS_PER_SEC	1000000000
 
 /*
- * Sleep while *@word is @value, for @ns nanoseconds at most, negative = any. Ends
- * early for reasons of its own: the caller looks again.
+ * Sleep while *@word is @value, at most @ns nanoseconds; negative = without
+ * limit. May return early: the caller checks the word again.
  */
 void vdi_futex_wait(const uint32_t *word, uint32_t value, int64_t ns)
 {
@@ -27,20 +25,20 @@ void vdi_futex_wait(const uint32_t *word, uint32_t value, int64_t ns)
 		ns < 0 ? NULL : &longest, NULL, 0);
 }
 
-/* One of those who sleep. */
+/* Wake one of the threads that sleep. */
 void vdi_futex_wake(const uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Of the lock that was just given up; 0. */
+/* Wake a thread that waits for a lock that was just released. Returns 0. */
 int vdi_lock_wake(struct vdi_lock *lock)
 {
 	vdi_futex_wake(&lock->word);
 	return 0;
 }
 
-/* Whoever has slept leaves WANTED behind: there may be others. */
+/* A thread that has slept sets WANTED, since there may be others. */
 void vdi_lock_wait(struct vdi_lock *lock)
 {
 	while (__atomic_exchange_n(&lock->word, VDI_LOCK_WANTED,

@@ -2,10 +2,9 @@
 /*
  * lock.h - the lock of a device
  *
- * It is taken twice for each command or batch, nearly always without anybody
- * else wanting it: then locking is one atomic operation in line, and so is
- * unlocking. Between threads of one process, not recursive. A lock of zeros is
- * free.
+ * It is taken twice for each command or batch, nearly always without
+ * contention: then locking and unlocking are one inline atomic operation each.
+ * It is for threads of one process, and not recursive. A zeroed lock is free.
  */
 #ifndef VDI_LOCK_H
 #define VDI_LOCK_H
@@ -16,7 +15,7 @@
 enum {
 	VDI_LOCK_FREE,
 	VDI_LOCK_HELD,
-	VDI_LOCK_WANTED		/* held, and somebody may sleep */
+	VDI_LOCK_WANTED		/* held, and a thread may sleep */
 };
 
 struct vdi_lock {
@@ -28,7 +27,9 @@ int vdi_lock_wake(struct vdi_lock *lock);
 void vdi_futex_wait(const uint32_t *word, uint32_t value, int64_t ns);
 void vdi_futex_wake(const uint32_t *word);
 
-/* Also where a forked child finds what a thread of its parent has left. */
+/*
+ * Also for a forked child, whose copy may be locked by a thread of its parent.
+ */
 static inline void vdi_lock_init(struct vdi_lock *lock)
 {
 	__atomic_store_n(&lock->word, VDI_LOCK_FREE, __ATOMIC_RELAXED);
@@ -49,7 +50,7 @@ static inline void vdi_lock(struct vdi_lock *lock)
 		vdi_lock_wait(lock);
 }
 
-/* Gives 0: who ends with it needs no frame for what is nearly never called. */
+/* Returns 0, so that a caller can end with it as a tail call. */
 static inline int vdi_unlock(struct vdi_lock *lock)
 {
 	uint32_t old = __atomic_exchange_n(&lock->word, VDI_LOCK_FREE,

@@ -20,7 +20,7 @@
 
 #define MODULE_NAME	"vdiset"
 #define SYSFS_PATH	"/sys/class/misc/vdiset"
-#define NODE_WAIT_MS	1000	/* for a udev without devtmpfs */
+#define NODE_WAIT_MS	1000	/* for a udev that creates the node itself */
 
 static bool node_exists(void)
 {
@@ -29,7 +29,7 @@ static bool node_exists(void)
 	return !stat(VDISET_DEVICE_PATH, &st) && S_ISCHR(st.st_mode);
 }
 
-/* Independent of /dev, which may be a private one. */
+/* Does not use /dev, which may be a private one. */
 bool vdi_module_is_loaded(void)
 {
 	return !access(SYSFS_PATH, F_OK);
@@ -57,7 +57,7 @@ static int probe(struct kmod_ctx *ctx)
 			break;
 	}
 	kmod_module_unref_list(list);
-	return err > 0 ? -EPERM : err;	/* above 0: on the deny list */
+	return err > 0 ? -EPERM : err;	/* above 0: on modprobe's deny list */
 }
 
 static void no_log(void *data, int priority, const char *file, int line,

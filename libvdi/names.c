@@ -2,8 +2,8 @@
 /*
  * names.c - names of sets and devices, and texts for codes
  *
- * The kernel knows a set of an instance as "instance\name". It is no instance
- * to the kernel, just a name; no name of the interface has a backslash.
+ * The name of a set of an instance is "instance\name" in the kernel, which has
+ * no notion of instances. The names of the interface contain no backslash.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -15,7 +15,7 @@
 
 #include "names.h"
 
-/* VD_E_INVALID unless @name can be the name of a set or device. */
+/* Returns VD_E_INVALID unless @name can be the name of a set or device. */
 int vdi_name_check(const char *name)
 {
 	size_t len;
@@ -29,8 +29,9 @@ int vdi_name_check(const char *name)
 }
 
 /*
- * VD_E_INVALID for the name, VD_E_INSTANCE_NAME for the instance. Where the two
- * together are too long for the kernel, each of them could do.
+ * Returns VD_E_INVALID if the name is wrong, and VD_E_INSTANCE_NAME if the
+ * instance is. Also VD_E_INVALID if only both together are too long for the
+ * kernel.
  */
 int vdi_name_of_set(const char *instance, const char *name,
 		    char buf[VDI_NAME_BUF])
@@ -56,7 +57,9 @@ const char *vdi_name_without_instance(const char *kernel_name)
 	return slash ? slash + 1 : kernel_name;
 }
 
-/* The first device has the set's name: to the kernel, that of its set. */
+/*
+ * The first device has the name of the set; in the kernel, with the instance.
+ */
 const char *vdi_name_of_device(const char *kernel_name, const char *name)
 {
 	if (*kernel_name &&
@@ -164,7 +167,10 @@ const char *vdi_completion_name(int code)
 	}
 }
 
-/* Foreign text may be shown on a terminal: no control characters. */
+/*
+ * Text of other processes may be printed on a terminal: remove control
+ * characters.
+ */
 static void clean(char *text)
 {
 	unsigned char *c = (unsigned char *)text;
@@ -215,7 +221,7 @@ void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
 		 vdi_role_name(info->role), *text ? ": " : "", text);
 }
 
-/* The name of a user; false where the system has none for it. */
+/* Name of a user; false if the system has none for it. */
 bool vdi_user_name(uid_t user, char *buf, size_t size)
 {
 	struct passwd entry, *found = NULL;
@@ -228,7 +234,7 @@ bool vdi_user_name(uid_t user, char *buf, size_t size)
 	return true;
 }
 
-/* The user of a name or a number; false where there is none. */
+/* User of a name or a number; false if there is none. */
 bool vdi_user_number(const char *text, uid_t *user)
 {
 	struct passwd entry, *found = NULL;

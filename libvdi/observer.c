@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * observer.c - looking at sets without joining them
+ * observer.c - listing, inspecting and aborting sets without joining them
  *
- * Each look at a set opens a file of its own, which lasts for the call: so an
- * observer holds on to no set, and needs no descriptor for each.
+ * Each call that looks at a set opens a file for it and closes it again. So an
+ * observer keeps no set alive, and needs no descriptor for each.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -158,10 +158,10 @@ int vdi_observer_next(struct vdi_observer *observer,
 	return NOERROR;
 }
 
-/* What a name may stand for. */
+/* The two meanings of a name. */
 struct wanted {
 	const char *name;
-	const char *rest;	/* of USER:NAME, the name; NULL = it is none */
+	const char *rest;	/* NAME of USER:NAME; NULL = not of this form */
 	uid_t user;
 };
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * ring.c - how rings begin
- */
+/* ring.c - initial state and size of rings */
 #include <string.h>
 
 #include "ring.h"
@@ -15,7 +13,7 @@ size_t vdi_ring_region_size(uint32_t depth)
 	return sizeof(struct vdiset_region) + (size_t)depth * VDI_ENTRY_SIZE;
 }
 
-/* @depth is a power of two, as the kernel gives it. */
+/* @depth is a power of two: vdi_channel_open() has checked it. */
 void vdi_ring_init(struct vdi_ring *ring, void *own, const void *peer,
 		   uint32_t depth)
 {

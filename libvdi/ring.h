@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ring.h - one side's view of a device's two rings
+ * ring.h - one side's view of the two rings of a device
  *
  * Functions on mapped memory, without system calls. The letters (A) to (H) are
  * those of "DOC: rings" in <linux/vdiset.h>.
  *
- * The peer is not trusted: every word it can write is read once, by an atomic
- * load, into private memory; checks and uses are made on that copy. Entries of
- * both rings have 32 bytes.
+ * The peer is not trusted. Every word that it can write is read once, by an
+ * atomic load, into private memory; checks and uses are made on that copy.
+ * Entries of both rings have 32 bytes.
  *
- * What is done for each command is in line, so that entries pass from the ring to
- * where they are used in registers.
+ * What runs for each command is inline, so that an entry passes from the ring
+ * to its user in registers.
  */
 #ifndef VDI_RING_H
 #define VDI_RING_H
@@ -26,22 +26,22 @@
 #define VDI_ENTRY_SIZE	32
 
 /*
- * @own is mapped read-write, @peer read-only. The indices are private; those in
- * @own are written for the peer. One of them is read back: the tail, by
- * vdi_ring_wants_kick(), which must not know of a tail before the peer can.
+ * @own is mapped read-write, @peer read-only. The indices here are private;
+ * those in @own are written for the peer. Only the tail in @own is read back,
+ * by vdi_ring_wants_kick(), which must not use a tail before the peer can see
+ * it.
  *
- * @staged belongs to the holder of the device's lock, where several threads
- * publish; @kicked is any thread's.
+ * @staged is protected by the device's lock, since several threads may publish.
+ * @kicked may be written by any thread.
  */
 struct vdi_ring {
 	struct vdiset_region *own;
 	const struct vdiset_region *peer;
 	uint32_t depth;
 	uint32_t mask;		/* depth - 1 */
-	uint32_t staged;	/* tail of the ring this side produces, with
-				 * what is not published yet */
-	uint32_t head;		/* of the ring this side consumes */
-	uint32_t kicked;	/* sleep of the peer that was answered last */
+	uint32_t staged;	/* tail of the ring this side produces */
+	uint32_t head;		/* head of the ring this side consumes */
+	uint32_t kicked;	/* last sleep_seq of the peer that was kicked */
 };
 
 enum vdi_ring_result {
@@ -54,7 +54,7 @@ size_t vdi_ring_region_size(uint32_t depth);
 void vdi_ring_init(struct vdi_ring *ring, void *own, const void *peer,
 		   uint32_t depth);
 
-/* A region and what follows it, of either kind of ring. */
+/* A region and the entries that follow it, of either kind of ring. */
 struct vdi_ring_image {
 	struct vdiset_region region;
 	union {
@@ -75,9 +75,10 @@ vdi_ring_peer(const struct vdi_ring *ring)
 }
 
 /*
- * Entries that the peer has not let go of, as it says. The caller has no more
- * commands outstanding than the depth, and an honest peer moves its head before
- * it completes: so there is room for the next, or the head is wrong.
+ * Entries that the peer has not released, as far as its head says. The caller
+ * has no more commands outstanding than the depth, and an honest peer moves its
+ * head before it completes a command. So there is room for the next entry, or
+ * the head is wrong.
  */
 static inline uint32_t vdi_ring_used(const struct vdi_ring *ring)
 {
@@ -93,8 +94,8 @@ static inline uint32_t vdi_ring_used(const struct vdi_ring *ring)
 	((to)->field = __atomic_load_n(&(from)->field, __ATOMIC_RELAXED))
 
 /*
- * Write the entry of an index for which there is room: the peer does not see it
- * before it is staged and published.
+ * Write the entry at an index for which there is room. The peer does not see it
+ * until the tail is published.
  */
 static inline void vdi_ring_write_command(const struct vdi_ring *ring,
 					  uint32_t index,
@@ -125,7 +126,7 @@ static inline void vdi_ring_write_completion(const struct vdi_ring *ring,
 	VDI_PUT_FIELD(to, done, reserved);
 }
 
-/* The next one; published by vdi_ring_publish(). */
+/* Write the next entry; to be published by vdi_ring_publish(). */
 static inline enum vdi_ring_result
 vdi_ring_stage_completion(struct vdi_ring *ring,
 			  const struct vdiset_completion *done)
@@ -138,8 +139,8 @@ vdi_ring_stage_completion(struct vdi_ring *ring,
 }
 
 /*
- * All that was staged, by one store, and no second place that has the tail: see
- * vdi_ring_wants_kick(). Barrier (C) and a kick may follow.
+ * Publish everything that was staged by one store. No second variable has the
+ * tail: see vdi_ring_wants_kick(). Barrier (C) and a kick may follow.
  */
 static inline void vdi_ring_publish(struct vdi_ring *ring)
 {
@@ -147,7 +148,7 @@ static inline void vdi_ring_publish(struct vdi_ring *ring)
 			 __ATOMIC_RELEASE); /* (A) */
 }
 
-/* How many entries there are to take, by one look at the peer's tail. */
+/* Number of entries to take, from one load of the peer's tail. */
 static inline enum vdi_ring_result
 vdi_ring_available(const struct vdi_ring *ring, uint32_t *count)
 {
@@ -160,7 +161,7 @@ vdi_ring_available(const struct vdi_ring *ring, uint32_t *count)
 	return *count > ring->depth ? VDI_RING_BROKEN : VDI_RING_OK;
 }
 
-/* Copy the entry of an index, one of them. */
+/* Copy the entry at an index. */
 static inline void vdi_ring_read_command(const struct vdi_ring *ring,
 					 uint32_t index,
 					 struct vdiset_command *cmd)
@@ -194,8 +195,8 @@ static inline void vdi_ring_read_completion(const struct vdi_ring *ring,
 #undef VDI_GET_FIELD
 
 /*
- * The next of them. Its place is the peer's again with vdi_ring_release(),
- * which must come before the peer is told of anything that ends a command.
+ * Take the next entry. The peer may reuse its slot after vdi_ring_release(),
+ * which must come before anything that tells the peer of the end of a command.
  */
 static inline void vdi_ring_take_command(struct vdi_ring *ring,
 					 struct vdiset_command *cmd)
@@ -208,58 +209,61 @@ static inline void vdi_ring_release(struct vdi_ring *ring)
 	__atomic_store_n(&ring->own->head, ring->head, __ATOMIC_RELEASE); /* (E) */
 }
 
-/* Is there something to get, or something wrong with the peer's tail? */
+/* Is there an entry to take, or is the peer's tail wrong? */
 static inline bool vdi_ring_ready(const struct vdi_ring *ring)
 {
 	return __atomic_load_n(&ring->peer->tail, __ATOMIC_ACQUIRE) !=
 	       ring->head;
 }
 
-/* (C) after a tail was stored, (D) after need_wakeup was stored. */
+/* Barrier (C) follows the store of a tail, (D) the store of need_wakeup. */
 static inline void vdi_ring_barrier(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 /*
- * After put and barrier (C): 0, or the peer sleeps and must be kicked; then
- * report the value with vdi_ring_was_kicked() and kick. Any number of threads
- * may do this at the same time, without a lock.
+ * To be called after a tail was published and barrier (C). Returns 0, or the
+ * sleep number of a peer that must be kicked: the caller then passes it to
+ * vdi_ring_was_kicked() and kicks. Any number of threads may do this at the
+ * same time, without a lock.
  *
- * One kick per sleep is enough, but a flag does not say which sleep it belongs
- * to. So libvdi stores a new number above 1 for each, sleep_seq. The same
- * number may be there for several sleeps, but not after the peer has taken
- * something from the ring: then it stores another one before it sleeps again.
+ * One kick per sleep is enough, but a flag alone does not show which sleep it
+ * belongs to. So libvdi stores a sleep number above 1 in need_wakeup,
+ * sleep_seq. Several sleeps may have the same number, but only as long as the
+ * peer takes nothing from the ring: after that it stores another number before
+ * it sleeps again.
  *
- * A number that was kicked needs no second kick, provided that the first one
- * ends the last sleep of this number. Then the peer sleeps again only with
- * another number; a thread that still reads the old one has published before,
- * so the peer's look at the ring after (D) finds its entries: (C) and (D).
+ * A number that was kicked needs no second kick, provided that the first kick
+ * ends the last sleep with this number. After that the peer sleeps only with
+ * another number. A thread that still reads the old number has published
+ * before, so the peer finds its entries when it checks the ring after (D): that
+ * is the pair (C) and (D).
  *
- * A kick ends a sleep when the kernel sees a tail that is not the sleeper's
- * head. (It ends any sleep of a server's agent, which with nothing in its rings
- * sleeps again with the same number.) So a number may be marked as kicked only
- * with an entry in the ring that the peer has not taken and that the kernel can
- * see:
+ * A kick ends a sleep if the kernel sees a tail that differs from the sleeper's
+ * head. (It ends any sleep of a server's agent, which sleeps again with the
+ * same number if its rings are empty.) So a number may be marked as kicked only
+ * while the ring has an entry that the peer has not taken and that the kernel
+ * can see:
  *
- * - The head read here is at least that of the sleep: the peer stores the head
- *   before the number. If it is a later one, the number is used for no further
- *   sleep, and the mark does no harm.
- * - The tail read here is at least that of the caller, and is in memory: it was
- *   read from there, or is the caller's own, and (C) lies in between. It is not
- *   behind the head: the peer has read the tail before it stored the head (B,
- *   E), and the head is loaded first.
+ * - The head that is read here is not older than that of the sleep, since the
+ *   peer stores the head before the number. If it is newer, no further sleep
+ *   uses the number, and the mark is harmless.
+ * - The tail that is read here is not older than that of the caller, and is in
+ *   memory: it was read from there, or is the caller's own, and (C) lies in
+ *   between. It is not behind the head, since the peer has read the tail before
+ *   it stored the head (B, E), and the head is loaded first here.
  *
- * Where head and tail are equal the peer has taken all that the caller has
- * published. No kick is needed, and the number is not marked: the next thread that
- * publishes will kick.
+ * If head and tail are equal the peer has taken everything that the caller has
+ * published. No kick is needed, and the number is not marked: the next thread
+ * that publishes will kick.
  *
- * The tail must not come from a private copy. With a copy that is stored before
- * the tail, one thread kicks for an entry of another that is not in the ring yet:
- * the kernel finds nothing new, the peer sleeps on, and the other thread finds the
- * number marked. A copy that is stored after the tail can be behind the head, and
- * then differs from it, with the same result. model/ring.pml has these faults, and
- * shows that there is none without them.
+ * The tail must not come from a private copy. If the copy is stored before the
+ * tail, one thread may kick for an entry of another thread that is not in the
+ * ring yet: the kernel finds nothing new, the peer sleeps on, and the other
+ * thread finds the number marked. If the copy is stored after the tail, it may
+ * be behind the head and differ from it, with the same result. model/ring.pml
+ * has both as planted faults, and shows that no wake-up is lost without them.
  *
  * A peer that stores just 1 is always kicked.
  */
@@ -279,7 +283,7 @@ static inline uint32_t vdi_ring_wants_kick(const struct vdi_ring *ring)
 }
 
 /*
- * From now on other threads rely on the caller's kick: nothing that may wait
+ * From now on other threads rely on the caller's kick: nothing that may block
  * or fail may come before it.
  */
 static inline void vdi_ring_was_kicked(struct vdi_ring *ring, uint32_t sleep_seq)
@@ -288,8 +292,8 @@ static inline void vdi_ring_was_kicked(struct vdi_ring *ring, uint32_t sleep_seq
 }
 
 /*
- * The caller's own flag; barrier (D) and a look at the rings must follow. After
- * the head of what was taken before: release.
+ * Set the caller's own flag. Barrier (D) and a check of the rings must follow.
+ * The store is a release, after the head of what was taken before.
  */
 static inline void vdi_ring_set_wakeup(struct vdi_ring *ring, uint32_t sleep_seq)
 {
@@ -306,7 +310,7 @@ static inline uint32_t vdi_ring_next_sleep_seq(uint32_t sleep_seq)
 	return sleep_seq < 2 || sleep_seq == UINT32_MAX ? 2 : sleep_seq + 1;
 }
 
-/* Figures for people; the owner is the only writer. */
+/* Statistics that an observer can read; this side is the only writer. */
 static inline void vdi_ring_count(struct vdi_ring *ring, uint64_t operations,
 				  uint64_t bytes)
 {

@@ -17,7 +17,9 @@
 
 /* ------------------------------------------------------------------- sets */
 
-/* The client broke the rules. Before the abort, with which the agent sees it. */
+/*
+ * The client broke the rules. Stored before the abort, which tells the agent.
+ */
 static int violation(struct vdi_set *set, const char *text)
 {
 	struct vdi_server *server = (struct vdi_server *)set;
@@ -50,7 +52,7 @@ int vdi_server_new(struct vdi_server **out)
 
 void vdi_server_free(struct vdi_server *server)
 {
-	/* a completion routine runs in what would be freed */
+	/* a completion routine uses the object */
 	if (!server || (!vdi_set_forked(&server->set) &&
 			vdi_server_in_agent(server)))
 		return;
@@ -182,7 +184,7 @@ static void reset_locks(struct vdi_server *server)
 	server->agent_runs = false;
 }
 
-/* Nobody is inside when the gates are closed; see client.c. */
+/* No call is inside once the gates are closed; see client.c. */
 static void release(struct vdi_server *server, bool forked)
 {
 	int i;
@@ -215,8 +217,9 @@ static void release(struct vdi_server *server, bool forked)
 }
 
 /*
- * The order matters: leaving the set first wakes an agent in another thread,
- * and the agent has completed what was outstanding when it lets go.
+ * The order matters. Leaving the set first wakes an agent in another thread,
+ * and the agent has completed all outstanding commands when it releases its
+ * lock.
  */
 static int close_set(struct vdi_server *server)
 {
@@ -231,7 +234,7 @@ static int close_set(struct vdi_server *server)
 	release(server, false);
 
 	if (err == -EBUSY && state < VDISET_STATE_ACTIVE)
-		return NOERROR;		/* nobody lost anything */
+		return NOERROR;		/* no data was lost */
 	if (err == -EBUSY)
 		return vdi_set_fail(&server->set, VD_E_PROTOCOL, "closed with "
 				    "devices open: the set is aborted");
@@ -423,7 +426,7 @@ static int configure(struct vdi_server *server, struct vdiset_configure *wish)
 	return NOERROR;
 }
 
-/* The time-out has no meaning: no client can declare buffers of its own. */
+/* The time-out is not used: no client can declare buffers of its own. */
 int vdi_server_begin_configuration(struct vdi_server *server,
 				   uint32_t features, uint32_t block_size,
 				   uint32_t alignment,
@@ -500,7 +503,7 @@ static int finish_configuration(struct vdi_server *server)
 		return vdi_server_fail_order(server, "end configuration");
 	err = vdi_set_ioctl_resumed(&server->set, VDISET_END_CONFIG, &end);
 	if (err) {
-		if (err != -EBADFD) {	/* the requests are forgotten */
+		if (err != -EBADFD) {	/* the kernel has dropped the requests */
 			vdi_alloc_destroy(&server->alloc);
 			server->area_size = 0;
 			server->area_used = 0;
@@ -511,7 +514,7 @@ static int finish_configuration(struct vdi_server *server)
 	server->config = end.out_config;
 	server->area_size = end.out_config.buffer_area_size;
 	code = vdi_set_map_area(&server->set, server->area_size, why);
-	if (code) {	/* there is no way back to Configurable */
+	if (code) {	/* the set cannot become Configurable again */
 		snprintf(text, sizeof(text), "the server %.*s",
 			 (int)sizeof(text) - 12, why);
 		vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, 0, text);
@@ -535,7 +538,7 @@ int vdi_server_end_configuration(struct vdi_server *server)
 
 /* ---------------------------------------------------------------- buffers */
 
-/* Without a system call where a device is open: part of the steady flow. */
+/* No system call if a device is open: this is called in normal operation. */
 static bool aborted(struct vdi_server *server)
 {
 	const struct vdi_server_device *device;
@@ -547,7 +550,7 @@ static bool aborted(struct vdi_server *server)
 	return !vdi_set_abort_info(&server->set, &info) && info.reason;
 }
 
-/* *@area_size = what the kernel has made of it; it may add more than was asked. */
+/* *@area_size = the new size; the kernel may add more than was requested. */
 static int add_buffers(struct vdi_server *server, uint64_t bytes,
 		       uint64_t *area_size)
 {
@@ -565,9 +568,9 @@ static int add_buffers(struct vdi_server *server, uint64_t bytes,
 }
 
 /*
- * Prepare buffers at *@from: in what the last growth has left, when they fit
- * there, or behind the area. Not partly in either: a client may have mapped the
- * two apart. 0 or -errno.
+ * Prepare buffers at *@from: in what the last growth has left, if they fit
+ * there, else at the end of the area. Never partly in both, since a client may
+ * have mapped the two parts apart. 0 or -errno.
  */
 static int prepare(struct vdi_server *server, uint32_t size,
 		   uint32_t alignment, uint32_t count, uint64_t *from,
@@ -589,7 +592,7 @@ static int prepare(struct vdi_server *server, uint32_t size,
 				  slots, bytes);
 }
 
-/* In Configurable: the kernel adds the requests up. */
+/* In state Configurable: the kernel adds up the requests. */
 static int reserve(struct vdi_server *server, uint64_t bytes)
 {
 	int code = add_buffers(server, bytes, &server->area_size);
@@ -599,10 +602,10 @@ static int reserve(struct vdi_server *server, uint64_t bytes)
 }
 
 /*
- * After that. server->lock is given up while memory is allocated and mapped, so
- * that completion routines can free and allocate buffers meanwhile; server->growth
- * keeps area_size and area_used as they are. What was allocated and cannot be
- * mapped is left for the next request.
+ * After configuration. server->lock is released while memory is allocated and
+ * mapped, so that completion routines can free and allocate buffers meanwhile;
+ * server->growth protects area_size and area_used. What was allocated and
+ * cannot be mapped is left for the next request.
  */
 static int grow(struct vdi_server *server, uint64_t from, uint64_t bytes)
 {
@@ -733,7 +736,9 @@ int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,
 	return end_call(server, get_buffer(server, buffer, size, alignment));
 }
 
-/* After an abort or the normal end, too: clean-up comes then. */
+/*
+ * Works after an abort and after the normal end, too: programs clean up then.
+ */
 static int put_buffer(struct vdi_server *server, const uint8_t *buffer,
 		      uint32_t size)
 {

@@ -8,7 +8,7 @@
 
 #define NS_PER_MS	INT64_C(1000000)
 
-/* Become the agent; false when another thread is, and not to be waited for. */
+/* Become the agent; false if another thread is and @wait is false. */
 bool vdi_server_claim_agent(struct vdi_server *server, bool wait)
 {
 	if (wait)
@@ -29,8 +29,9 @@ void vdi_server_leave_agent(struct vdi_server *server)
 /* ------------------------------------------------------------------- scan */
 
 /*
- * What routines queued, the clients are told of before other routines run, by
- * the system call that puts the agent to sleep, or when its step is over.
+ * Kick the clients of devices for which routines have queued commands: before
+ * other routines run, by the system call with which the agent sleeps, or at the
+ * end of its step.
  */
 static inline void notify_pending(struct vdi_server *server)
 {
@@ -44,7 +45,7 @@ static inline void notify_pending(struct vdi_server *server)
 					__builtin_ctzll(pending_kicks))->core.ch);
 }
 
-/* Those of them that sleep, to be kicked by the caller; after barrier (C). */
+/* Those that must be kicked, by the caller; after barrier (C). */
 static uint64_t take_kicks(struct vdi_server *server)
 {
 	uint64_t pending_kicks = server->pending_kicks, kick = 0;
@@ -61,7 +62,7 @@ static uint64_t take_kicks(struct vdi_server *server)
 	return kick;
 }
 
-/* Each device once, beginning with the one after that of the scan before. */
+/* Check each device once, beginning behind the first one of the scan before. */
 static VDI_ALWAYS_INLINE int scan(struct vdi_server *server, unsigned int *count)
 {
 	uint32_t left, n = server->config.device_count;
@@ -87,16 +88,16 @@ static VDI_ALWAYS_INLINE int scan(struct vdi_server *server, unsigned int *count
 
 /*
  * After an abort, deliver what clients had completed before it, with the codes
- * that they have recorded. All of that is in the rings: a client publishes the
- * completion (A) before it calls SignalAbort, the kernel stores the abort with a
- * release, and the caller has seen it with an acquire, in a state page or by an
- * ioctl that was refused with ECANCELED. So the look at the tail (B), which comes
- * after that, finds the completion. One that is published while the set is being
- * aborted is found or not.
+ * that they have recorded. All of this is in the rings: a client publishes the
+ * completion (A) before it calls SignalAbort, the kernel stores the abort with
+ * a release, and the caller has loaded it with an acquire from a state page, or
+ * has got ECANCELED from an ioctl. So the load of the tail (B), which comes
+ * after that, finds the completion. A completion that is published during the
+ * abort may or may not be found.
  *
- * It ends with the first violation, in this device or before: nothing that the
- * client writes is believed then. Further sends are refused, so that there are
- * no more completions than were outstanding.
+ * It ends with the first violation, in this device or an earlier one: nothing
+ * that the client has written is used after that. Sending fails from now on, so
+ * there are no more completions than commands were outstanding.
  */
 static unsigned int deliver_recorded(struct vdi_server *server)
 {
@@ -114,7 +115,9 @@ static unsigned int deliver_recorded(struct vdi_server *server)
 	return count;
 }
 
-/* After an abort: what was completed as it was completed, the rest with 995. */
+/*
+ * After an abort: deliver recorded completions, and complete the rest with 995.
+ */
 unsigned int vdi_server_drain(struct vdi_server *server)
 {
 	struct vdi_server_device *device;
@@ -143,7 +146,7 @@ static bool aborted(const struct vdi_server *server)
 	return device && vdi_channel_aborted(&device->core.ch);
 }
 
-/* Is there any reason not to sleep? */
+/* Is there a reason not to sleep? */
 static inline bool ready(const void *arg)
 {
 	const struct vdi_server *server = arg;
@@ -205,10 +208,10 @@ static bool outstanding(const struct vdi_server *server)
 }
 
 /*
- * serverTimeOut: abort when two intervals went by with commands outstanding
- * and none completed. Others may send while the agent sleeps, so that it checks
- * once per interval; time-outs end between two and three intervals. Gives the
- * longest sleep, negative = any.
+ * serverTimeOut: abort if commands were outstanding for two intervals and none
+ * completed. Other threads may send while the agent sleeps, so it checks once
+ * per interval; the abort comes after two to three intervals. Returns the
+ * longest time to sleep, negative = without limit.
  */
 static int64_t watch_silence(struct vdi_server *server)
 {
@@ -268,8 +271,9 @@ static int finish(struct vdi_server *server, unsigned int *count)
 }
 
 /*
- * Sleep. NOERROR = look again, VD_E_BUSY = a signal came; else the end of the
- * step. The flags stay set after a time-out: the caller may poll(2) then.
+ * Sleep. NOERROR = check again, VD_E_BUSY = interrupted by a signal, others end
+ * the step. need_wakeup stays set after a time-out, since the caller may use
+ * poll(2) then.
  */
 static VDI_ALWAYS_INLINE int
 sleep_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
@@ -293,7 +297,7 @@ sleep_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 		return NOERROR;
 	case -EINTR:
 		return VD_E_BUSY;
-	case -EPIPE:	/* terminated: closed by us, or by another thread */
+	case -EPIPE:	/* terminated: all devices were closed */
 		return VD_E_CLOSE;
 	case -ECANCELED:
 		return VD_E_ABORT;
@@ -314,7 +318,7 @@ wait_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 	if (iterations) {
 		disarm(server);
 		notify_pending(server);
-		/* one iteration for each ring */
+		/* each call checks all rings */
 		if (vdi_spin_run(&server->spin, iterations,
 				 server->config.device_count, ready, server))
 			return NOERROR;
@@ -323,8 +327,8 @@ wait_for_completions(struct vdi_server *server, struct vdi_deadline *deadline)
 }
 
 /*
- * By the agent: one step, to the first completions, or for good, with no end but
- * that of the set. *@count routines were run.
+ * The agent's loop: until completions were delivered or, if @for_good, until
+ * the end of the set. *@count = number of routines that were run.
  */
 static VDI_LOOP int work(struct vdi_server *server, int64_t timeout_ms,
 			 bool for_good, unsigned int *count)
@@ -348,7 +352,7 @@ static VDI_LOOP int work(struct vdi_server *server, int64_t timeout_ms,
 			server->silent_since = 0;
 			if (!for_good)
 				return NOERROR;
-			/* a device on its own was found empty just now */
+			/* the only device was found empty just now */
 			if (server->config.device_count > 1)
 				continue;
 			if (vdi_unlikely(aborted(server)))
@@ -369,9 +373,9 @@ static VDI_LOOP int work(struct vdi_server *server, int64_t timeout_ms,
 }
 
 /*
- * Become the agent, inside of the set; but for NOERROR, neither. Where every
- * device is closed already there is nothing to do, and that is no error: a
- * thread that was to be the agent may come late.
+ * Enter the set and become the agent; on error, neither. That all devices are
+ * closed already is no error, since a thread that is to be the agent may be
+ * late.
  */
 static int begin_agent(struct vdi_server *server)
 {

@@ -2,7 +2,8 @@
 /*
  * server_device.c - the server's devices: opening, sending, completing, closing
  *
- * The server's part of IO-ERROR is here; the whole is told in client.c.
+ * For IO-ERROR see the top of client_device.c. Validation: whatever the client
+ * has written into a completion is checked once, by settle().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,14 +12,14 @@
 
 #include "server.h"
 
-/* Completions fetched with one hold of the lock. */
+/* Completions that are taken each time the lock is held. */
 #define TAKE		16
 
 /* ---------------------------------------------------------------- opening */
 
 /*
- * An agent may be asleep and not know of this device: the client is to kick
- * from the first completion on, until an agent clears the flag.
+ * An agent may be asleep without having seen this device. So the client must
+ * kick from the first completion on, until an agent clears the flag.
  */
 static void publish(struct vdi_server *server,
 		    struct vdi_server_device *device)
@@ -87,7 +88,10 @@ int vdi_server_open_device(struct vdi_server *server, const char *name,
 
 /* ---------------------------------------------------------------- sending */
 
-/* May this command carry a buffer though it moves no data? Nobody knows. */
+/*
+ * May this command have a buffer though it moves no data? Not documented, so
+ * yes.
+ */
 static bool undocumented(int32_t code)
 {
 	return code == VDC_FileInfoBegin || code == VDC_FileInfoEnd ||
@@ -119,7 +123,9 @@ static inline const char *set_buffer(struct vdi_server_device *device,
 	return NULL;
 }
 
-/* What the client's library would take for a violation is not sent. */
+/*
+ * A command that the client's library would reject as a violation is not sent.
+ */
 static inline const char *make_entry(struct vdi_server_device *device,
 				     const struct VDS_Command *cmd,
 				     struct vdiset_command *entry)
@@ -172,7 +178,7 @@ static void put_tag(struct vdi_server_device *device, uint32_t tag)
 }
 
 /*
- * With the lock held, where it may be sent and there is room in the ring;
+ * With the lock held, after all checks, and with room in the ring.
  * vdi_ring_publish() must follow.
  */
 static VDI_ALWAYS_INLINE void enqueue(struct vdi_server_device *device,
@@ -193,7 +199,7 @@ static VDI_ALWAYS_INLINE void enqueue(struct vdi_server_device *device,
 	request->max_bytes = max_bytes;
 }
 
-/* The same of any command. */
+/* Check any command and enqueue it. */
 static inline int check_and_enqueue(struct vdi_server_device *device,
 				    struct VDS_Command *cmd, uint64_t *bytes,
 				    const char **wrong)
@@ -230,7 +236,7 @@ static int completion_of(int code)
 	}
 }
 
-/* A command that cannot be sent still gets its routine, on this thread. */
+/* The routine of a command that cannot be sent runs, too, on this thread. */
 static int call_back_unsent(struct VDS_Command *cmd, int code)
 {
 	cmd->completionCode = completion_of(code);
@@ -240,7 +246,9 @@ static int call_back_unsent(struct VDS_Command *cmd, int code)
 	return code;
 }
 
-/* Now, or when the agent has run its routines; see notify_pending() of the agent. */
+/*
+ * Kick now or, in a completion routine, when the agent calls notify_pending().
+ */
 static inline void notify_client(struct vdi_server_device *device, bool may_wait)
 {
 	struct vdi_server *server = device->server;
@@ -257,7 +265,10 @@ static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd)
 	return call_back_unsent(cmd, VD_E_PROTOCOL);
 }
 
-/* The end of a call. The routine of @cmd may close the set: outside. */
+/*
+ * End a call that has failed. Outside the gate, since the routine may close the
+ * set.
+ */
 static int send_failed(struct vdi_server_device *device,
 		       struct VDS_Command *cmd, int code, const char *wrong)
 {
@@ -273,9 +284,9 @@ static int send_failed(struct vdi_server_device *device,
 }
 
 /*
- * Send in order up to the first that cannot be sent: *@sent is its number. One
- * publication; what was sent may be completed by the end of it, and is not
- * ours any more.
+ * Send in order up to the first command that cannot be sent; *@sent is its
+ * index. All are published at once. The client may have completed them before
+ * this returns: they must not be used after that.
  */
 static int
 send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
@@ -345,7 +356,7 @@ static VDI_COLD int queue_other(struct vdi_server_device *device,
 	return send_all(device, &cmd, 1, &sent, true);
 }
 
-/* With the lock held, which is given up. */
+/* With the lock held, which is released. */
 static VDI_COLD int queue_blocked(struct vdi_server_device *device,
 				  struct VDS_Command *cmd)
 {
@@ -354,12 +365,12 @@ static VDI_COLD int queue_blocked(struct vdi_server_device *device,
 }
 
 /*
- * What keeps a device busy, command after command, is a transfer that is queued
- * by a completion routine with nothing in the way. That is done here, without a
- * call; whatever else it is has nothing done yet, and goes the longer way.
+ * Most commands are transfers that a completion routine queues, with nothing in
+ * the way. These are queued here, without a call. In all other cases nothing
+ * has been done yet, and the command takes the slow path.
  *
- * The agent is in the gate of the set, which a close shuts before those of the
- * devices: this one's need not be entered.
+ * The agent is inside the gate of the set, which a close closes before those of
+ * the devices: this device's gate need not be entered.
  */
 int vdi_server_queue_command(struct vdi_server_device *device,
 			     struct VDS_Command *cmd)
@@ -403,7 +414,7 @@ int vdi_server_queue_command(struct vdi_server_device *device,
 
 /* ------------------------------------------------------------- completing */
 
-/* What is wrong with a completion that is not as it should be. */
+/* What is wrong with a completion that settle() has rejected. */
 static VDI_COLD const char *
 what_is_wrong(const struct vdi_server_device *device, uint32_t tag,
 	      uint32_t reserved, uint64_t bytes)
@@ -433,8 +444,8 @@ static VDI_COLD void settle_error(struct vdi_server_device *device,
 }
 
 /*
- * With the lock held: one completion. What is wrong with it, or NULL, and the tag
- * is to be given back.
+ * Check one completion and fill in its command, with the lock held. Returns
+ * what is wrong with it, or NULL: then the caller must free the tag.
  */
 static VDI_ALWAYS_INLINE const char *
 settle(struct vdi_server_device *device, const struct vdiset_completion *done,
@@ -462,8 +473,9 @@ settle(struct vdi_server_device *device, const struct vdiset_completion *done,
 }
 
 /*
- * Fetch up to @max completions, *@count in number; @cmds are those whose routines
- * are to run. NULL, or how the client broke the rules, after those.
+ * Take up to @max completions; *@count is their number, and @cmds are the
+ * commands whose routines are to run. Returns NULL or, after those, how the
+ * client broke the rules.
  */
 static inline const char *take(struct vdi_server_device *device,
 			       struct VDS_Command **cmds, unsigned int max,
@@ -490,7 +502,10 @@ static inline const char *take(struct vdi_server_device *device,
 	}
 	*count = free_tag - first;
 	set_free(device, device->free_count + *count);
-	/* with the lock held: the tags that were given back are used after it */
+	/*
+	 * with the lock held, since freed tags may be used as soon as it is
+	 * released
+	 */
 	ring->head = head;
 	vdi_ring_release(ring);
 	vdi_unlock(&device->core.lock);
@@ -519,8 +534,8 @@ static int close_now(struct vdi_server_device *device)
 }
 
 /*
- * The agent has run the last routine of a device that was to be closed. After an
- * abort there is nothing to be closed.
+ * The agent has run the last routine of a device that is being closed. After an
+ * abort there is nothing to close.
  */
 static VDI_COLD void finish_close(struct vdi_server_device *device)
 {
@@ -534,11 +549,11 @@ static VDI_COLD void finish_close(struct vdi_server_device *device)
 }
 
 /*
- * The agent: run the routines of what is complete, *@count more; what comes in
- * meanwhile is for the next round, lest one device keeps the others waiting. They
- * are taken from the ring a few at a time: a close from another thread has the
- * agent's leave only when their routines have run. VD_E_ABORT when the client
- * broke the rules.
+ * Run the routines of completed commands, for the agent, and add their number
+ * to *@count. Completions that arrive meanwhile are left for the next round, so
+ * that one device does not delay the others. They are taken from the ring a few
+ * at a time, and a close in another thread waits until their routines have run.
+ * VD_E_ABORT if the client broke the rules.
  */
 int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 {
@@ -560,8 +575,8 @@ int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 			return code;
 	} while (left && vdi_ring_ready(&device->core.ch.ring));
 	/*
-	 * Without the lock: who began to close had it before the agent settled
-	 * the last command under it, or has found nothing outstanding.
+	 * No lock is needed: a thread that begins to close held it before the
+	 * agent settled the last command, or has found nothing outstanding.
 	 */
 	if (vdi_unlikely(__atomic_load_n(&device->state, __ATOMIC_RELAXED) ==
 			 VDI_DEVICE_CLOSING))
@@ -570,8 +585,8 @@ int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 }
 
 /*
- * After an abort, when what had completed was delivered: give one outstanding
- * command back; NULL = no more.
+ * After an abort, once recorded completions were delivered: complete one
+ * outstanding command with 995; NULL = there is none.
  */
 struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 {

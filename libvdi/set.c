@@ -49,7 +49,7 @@ int vdi_set_fail_text(struct vdi_set *set, int code, const char *text)
 	return vdi_set_fail(set, code, "%s", text);
 }
 
-/* Keep a message and give back @code. */
+/* Store a message and return @code. */
 int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 {
 	va_list args;
@@ -92,7 +92,7 @@ int vdi_set_fail_abort(struct vdi_set *set)
 	return vdi_set_fail_text(set, VD_E_ABORT, text);
 }
 
-/* The object has no set, or the device is one of a set that was closed. */
+/* The object has no set, or the device belongs to a set that was closed. */
 int vdi_set_fail_gone(struct vdi_set *set, const char *what)
 {
 	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: there is no set", what);
@@ -105,7 +105,10 @@ int vdi_set_fail_exists(struct vdi_set *set, const char *what)
 			    "close it first", what);
 }
 
-/* From inside: out of order; in an aborted set, any call but close is. */
+/*
+ * The call is out of order. In an aborted set every call but close is, so that
+ * the abort is what is reported. For calls inside the gate.
+ */
 int vdi_set_fail_order(struct vdi_set *set, const char *what)
 {
 	struct vdi_abort_info info;
@@ -116,7 +119,7 @@ int vdi_set_fail_order(struct vdi_set *set, const char *what)
 			    "the set", what);
 }
 
-/* The general VD_E_* of an errno. */
+/* The VD_E_* code for an errno where the call has no special one. */
 static int code_of_errno(int err)
 {
 	switch (err) {
@@ -166,7 +169,7 @@ int vdi_set_code(int err)
 	return code_of_errno(err < 0 ? -err : err);
 }
 
-/* The general meaning of an errno; @err may be negative. */
+/* Fail with the general code and text of an errno; @err may be negative. */
 int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what)
 {
 	if (err < 0)
@@ -180,8 +183,8 @@ int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what)
 /* ------------------------------------------------------------- life cycle */
 
 /*
- * A page that a forked child finds empty tells the process of a party from
- * its children without asking for the process id in every call.
+ * Allocate a page that is wiped in a forked child: it distinguishes the process
+ * of a party from its children, without a getpid() in every call.
  */
 static uint32_t *map_alive(void)
 {
@@ -248,12 +251,12 @@ static int open_node(struct vdi_set *set)
 		vdi_module_explain(errno, text, sizeof(text));
 		return vdi_set_fail_text(set, code, text);
 	}
-	/* after the mark of the process: see vdi_set_forked() */
+	/* after set->alive: see vdi_set_forked() */
 	__atomic_store_n(&set->fd, fd, __ATOMIC_RELEASE);
 	return NOERROR;
 }
 
-/* A fresh file, bound to nothing yet. */
+/* Open a file that is not bound to a set yet. */
 int vdi_set_open(struct vdi_set *set)
 {
 	pthread_mutex_lock(&set->message_lock);
@@ -264,16 +267,16 @@ int vdi_set_open(struct vdi_set *set)
 	return open_node(set);
 }
 
-/* The file is bound: let calls in. */
+/* The file is bound to a set: let calls in. */
 void vdi_set_ready(struct vdi_set *set)
 {
 	vdi_gate_open(&set->gate);
 }
 
 /*
- * Descriptors and memory of this process, when nobody is inside any more. A
- * forked child may do that, too: locks and gate are as they were in another
- * process, whose threads are not here.
+ * Release descriptors and memory, when no call is inside the gate any more. In
+ * a forked child, locks and gate are reset first: their state is that of the
+ * parent's threads at the time of the fork.
  */
 void vdi_set_release(struct vdi_set *set)
 {
@@ -290,28 +293,28 @@ void vdi_set_release(struct vdi_set *set)
 	set->name[0] = '\0';
 }
 
-/* Is there a set, and may this process use it? */
+/* Does the object have a set, and is this the process that opened it? */
 bool vdi_set_exists(const struct vdi_set *set)
 {
 	return vdi_gate_is_open(&set->gate) && vdi_set_mine(set);
 }
 
-/* Has the object a file? To be asked outside, too. */
+/* Does the object have a file? May be called outside the gate. */
 bool vdi_set_has_file(const struct vdi_set *set)
 {
 	return __atomic_load_n(&set->fd, __ATOMIC_ACQUIRE) >= 0;
 }
 
 /*
- * Is this a forked child's copy of a set? To be asked outside, too: the file
- * comes after the mark, so it is looked at first.
+ * Is this a forked child's copy of a set? May be called outside the gate: the
+ * file is stored after set->alive, and is loaded first here.
  */
 bool vdi_set_forked(const struct vdi_set *set)
 {
 	return vdi_set_has_file(set) && !vdi_set_mine(set);
 }
 
-/* Begin a call that uses the set; false when there is none. */
+/* Begin a call that uses the set; false if there is none. */
 bool vdi_set_enter(struct vdi_set *set)
 {
 	if (!vdi_gate_enter(&set->gate))
@@ -330,10 +333,10 @@ void vdi_set_leave(struct vdi_set *set)
 /* ----------------------------------------------------------------- ioctls */
 
 /*
- * vdi_set_ioctl() for calls that allocate memory. The kernel keeps what it has
- * allocated when a signal interrupts them, and goes on from there. So handlers
- * run meanwhile, a signal that ends the process ends it, and an abort of the set
- * ends the loop by ECANCELED.
+ * vdi_set_ioctl() for calls that allocate memory. If a signal interrupts such a
+ * call, the kernel keeps what it has allocated and continues from there in the
+ * next call. So signal handlers run meanwhile, a fatal signal ends the process,
+ * and an abort of the set ends the loop with ECANCELED.
  */
 int vdi_set_ioctl_resumed(const struct vdi_set *set, unsigned long request,
 			  void *arg)
@@ -361,7 +364,10 @@ static int learn_name(struct vdi_set *set)
 	return 0;
 }
 
-/* Join @creator's set @name, or with @name NULL that of @fd. 0 or -errno. */
+/*
+ * Join the set @name of @creator or, if @name is NULL, that of @fd. 0 or
+ * -errno.
+ */
 int vdi_set_attach(struct vdi_set *set, uint32_t role, const char *name,
 		   uid_t creator, int fd)
 {
@@ -396,7 +402,7 @@ int vdi_set_get_config(const struct vdi_set *set, uint32_t flags,
 	return vdi_set_ioctl(set, VDISET_GET_CONFIG, get);
 }
 
-/* The limit that a mapping may have failed by; "" when there is none. */
+/* The resource limit that may have made a mapping fail; "" if there is none. */
 static void describe_limit(char *buf, size_t size, bool locking)
 {
 	struct rlimit limit;
@@ -410,9 +416,9 @@ static void describe_limit(char *buf, size_t size, bool locking)
 }
 
 /*
- * Map the area up to @size. A failure is one of this process and never the
- * peer's fault. It is described in the message and, for the text of an abort, in
- * @text of VDI_MESSAGE_SIZE bytes (NULL = not wanted).
+ * Map the area up to @size. A failure is an error of this process, and never
+ * the peer's fault. It is described in the message and in @text, of
+ * VDI_MESSAGE_SIZE bytes, for the text of an abort (NULL = not needed).
  */
 int vdi_set_map_area(struct vdi_set *set, uint64_t size, char *text)
 {
@@ -428,14 +434,14 @@ int vdi_set_map_area(struct vdi_set *set, uint64_t size, char *text)
 	describe_limit(limit, sizeof(limit), locking);
 	snprintf(text, VDI_MESSAGE_SIZE, "cannot %s the buffers: %s%s",
 		 locking ? "lock" : "map", strerror(-err), limit);
-	/* mlock(2) has other errors than ENOMEM for its limit */
+	/* mlock(2) reports its limit by several errors */
 	return vdi_set_fail_text(set, locking ? VD_E_MEMORY :
 				 code_of_errno(-err), text);
 }
 
 /*
- * The orderly end; -EBUSY when it was not, and the set is aborted by it. *@state
- * is that of the set just before.
+ * Leave the set. -EBUSY: the set had not ended, and was aborted by it. *@state
+ * is the state of the set before.
  */
 int vdi_set_close(struct vdi_set *set, uint32_t *state)
 {
@@ -502,7 +508,7 @@ void vdi_set_copy_peer(const struct vdiset_peer *from, struct vdi_peer *peer)
 	memcpy(peer->comm, from->comm, VDI_COMM_SIZE - 1);
 }
 
-/* The primary client or the server, as the kernel recorded it. */
+/* Fill in the primary client or the server, as the kernel recorded it. */
 int vdi_set_get_peer(struct vdi_set *set, uint32_t role, struct vdi_peer *peer)
 {
 	struct vdiset_status status = { .size = sizeof(status) };

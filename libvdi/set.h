@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * set.h - what clients and servers have in common: a file of /dev/vdiset, the
- * mapped area, the meaning of errno, the last message
+ * mapped area, error codes of errno values, the last message
  */
 #ifndef VDI_SET_H
 #define VDI_SET_H
@@ -21,7 +21,7 @@
 
 #define VDI_MESSAGE_SIZE	768
 
-/* Users whose sets are joined by name; see find.c. */
+/* Users whose sets may be joined by name; see find.c. */
 struct vdi_trust {
 	unsigned int count;		/* 0 = the default */
 	uid_t user[VDI_MAX_TRUSTED_USERS];
@@ -29,23 +29,23 @@ struct vdi_trust {
 
 struct vdi_set;
 
-/* Aborts the set since the peer broke the rules; VD_E_ABORT, with the message. */
+/* Abort the set since the peer broke the rules. Returns VD_E_ABORT. */
 typedef int vdi_violation_fn(struct vdi_set *set, const char *text);
 
 /*
- * The gate is open while there is a set; calls enter it. The life lock is held
- * to create, join and close, by calls that are not inside.
+ * The gate is open while the object has a set; calls enter it. The life lock is
+ * held to create, join and close, by calls that are not inside the gate.
  */
 struct vdi_set {
 	int fd;				/* -1 = no set */
 	uint32_t *alive;		/* reads 0 in a forked child */
-	vdi_violation_fn *violation;	/* of this side */
+	vdi_violation_fn *violation;	/* of the client or the server */
 	struct vdi_gate gate;
 	pthread_mutex_t life;
-	uint32_t spin;			/* most looks before a sleep */
-	char name[VDI_NAME_BUF];	/* as the kernel knows it */
+	uint32_t spin;			/* most iterations before a sleep */
+	char name[VDI_NAME_BUF];	/* with the instance, as in the kernel */
 	struct vdi_area area;
-	pthread_mutex_t message_lock;	/* what follows */
+	pthread_mutex_t message_lock;	/* protects what follows */
 	char message[VDI_MESSAGE_SIZE];
 	struct vdi_trust trust;
 	struct vdi_abort_info ended;	/* of the set that was not joined */
@@ -53,10 +53,10 @@ struct vdi_set {
 	uid_t untrusted;		/* user whose set was not joined */
 };
 
-/* A moment to give up, from a time-out in milliseconds. */
+/* The end of a time-out that is given in milliseconds. */
 struct vdi_deadline {
 	int64_t timeout_ns;		/* negative = never */
-	int64_t end_ns;			/* 0 = the clock was not read yet */
+	int64_t end_ns;			/* 0 = the clock has not been read yet */
 };
 
 int vdi_set_init(struct vdi_set *set, vdi_violation_fn *violation);
@@ -114,7 +114,9 @@ static inline void vdi_deadline_init(struct vdi_deadline *deadline,
 		deadline->timeout_ns = -1;
 }
 
-/* Nanoseconds left, negative = for ever. Starts the clock when first asked. */
+/*
+ * Nanoseconds left; negative = without limit. The first call starts the clock.
+ */
 static inline int64_t vdi_deadline_left(struct vdi_deadline *deadline)
 {
 	return deadline->timeout_ns <= 0 ? deadline->timeout_ns :
@@ -129,15 +131,15 @@ static inline int vdi_set_ioctl(const struct vdi_set *set,
 }
 
 /*
- * The one end of whatever the peer writes and must not: nothing of it is believed
- * after that.
+ * Every violation of the protocol by the peer ends here: the set is aborted,
+ * and nothing else that the peer has written is used.
  */
 static inline int vdi_set_violation(struct vdi_set *set, const char *text)
 {
 	return set->violation(set, text);
 }
 
-/* Is this the process that opened the set, and no child of it? */
+/* Is this the process that opened the set, rather than a child of it? */
 static inline bool vdi_set_mine(const struct vdi_set *set)
 {
 	return __atomic_load_n(set->alive, __ATOMIC_RELAXED);

@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * spin.c - how long to look at the rings before sleeping
- */
+/* spin.c - how long to poll the rings before sleeping */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 
 #include "spin.h"
 
-/* Looks at the rings: the least worth while, and the most by default. */
+/* Iterations: the smallest budget that is worthwhile, and the default. */
 #define SPIN_MIN	64
 #define SPIN_DEFAULT	4096
 
-/* Sleeps without a look before it is tried again, at most. */
+/* Largest number of sleeps without spinning before the next try. */
 #define SKIP_MAX	4096
 
 /*
- * Spinning hands over in a fraction of the time a wake-up takes, but burns
- * what it fails to win, and with one CPU keeps the peer from running at all.
- * So the budget doubles when a spin has won and halves when it has lost; when
- * too little is left there is none, but for a try after a number of sleeps that
- * doubles each time it is in vain.
+ * Spinning takes a fraction of the time of a wake-up, but costs CPU time if it
+ * fails, and with one CPU it keeps the peer from running at all. So the budget
+ * doubles after a success and is halved after a failure. When it becomes too
+ * small, spinning stops, except for a try after a number of sleeps, which
+ * doubles with each try that fails.
  */
 void vdi_spin_init(struct vdi_spin *spin, uint32_t max)
 {
@@ -32,10 +30,10 @@ void vdi_spin_init(struct vdi_spin *spin, uint32_t max)
 	spin->left = VDI_SKIP_MIN;
 }
 
-/* Again, after many sleeps without. */
+/* Try again, after many sleeps without spinning. */
 uint32_t vdi_spin_try(struct vdi_spin *spin)
 {
-	/* the process may have been moved to one CPU since */
+	/* the affinity of the process may have changed */
 	if (vdi_several_cpus())
 		spin->budget = spin->max < SPIN_MIN ? spin->max : SPIN_MIN;
 	else
@@ -54,7 +52,7 @@ void vdi_spin_lost(struct vdi_spin *spin)
 		spin->skip *= 2;
 }
 
-/* What VDI_SPIN says, else the default. */
+/* The value of the environment variable VDI_SPIN, or the default. */
 uint32_t vdi_spin_default(void)
 {
 	const char *text = secure_getenv("VDI_SPIN");
@@ -74,7 +72,7 @@ bool vdi_several_cpus(void)
 {
 	cpu_set_t set;
 
-	/* fails where there are more CPUs than fit: that is several */
+	/* fails if there are more CPUs than fit: that is several */
 	if (sched_getaffinity(0, sizeof(set), &set))
 		return true;
 	return CPU_COUNT(&set) > 1;

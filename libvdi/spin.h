@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* spin.h - how long to look at the rings before sleeping */
+/* spin.h - how long to poll the rings before sleeping */
 #ifndef VDI_SPIN_H
 #define VDI_SPIN_H
 
@@ -8,18 +8,18 @@
 
 #include "compiler.h"
 
-/* Largest number of looks before a sleep. */
+/* Largest number of iterations before a sleep. */
 #define VDI_SPIN_MAX	(1U << 24)
 
-/* Sleeps without a look before it is tried again, at first. */
+/* Initial number of sleeps without spinning before the next try. */
 #define VDI_SKIP_MIN	16
 
-/* How often to look before sleeping; see vdi_spin_init(). */
+/* State of the adaptive spinning; see vdi_spin_init(). */
 struct vdi_spin {
 	uint32_t max;
 	uint32_t budget;
-	uint32_t skip;		/* sleeps without a look, the next time */
-	uint32_t left;		/* of those, now */
+	uint32_t skip;		/* sleeps without spinning, the next time */
+	uint32_t left;		/* of those, still to come */
 };
 
 void vdi_spin_init(struct vdi_spin *spin, uint32_t max);
@@ -28,7 +28,7 @@ void vdi_spin_lost(struct vdi_spin *spin);
 uint32_t vdi_spin_default(void);
 bool vdi_several_cpus(void);
 
-/* How often to look before this sleep; 0 = not at all. */
+/* Number of iterations before this sleep; 0 = do not spin. */
 static inline uint32_t vdi_spin_begin(struct vdi_spin *spin)
 {
 	if (spin->budget || !spin->max || --spin->left)
@@ -53,8 +53,8 @@ static inline void vdi_cpu_relax(void)
 }
 
 /*
- * Ask @ready again and again, for so many iterations of which each call is @step,
- * and adapt the budget to the outcome, which is returned. In line, and @ready too.
+ * Poll @ready for so many iterations, of which each call counts for @step, and
+ * adapt the budget to the outcome, which is returned. Inline, and so is @ready.
  */
 static VDI_ALWAYS_INLINE bool
 vdi_spin_run(struct vdi_spin *spin, uint32_t iterations, uint32_t step,
