@@ -94,7 +94,7 @@ vdi_completion_check(const struct vdiset_completion *done, uint32_t command,
 	if (done->reserved)
 		return "completion with a reserved field set";
 	if (vdi_command_has_data(command) && done->bytes > (uint64_t)size)
-		return "completion of more bytes than were asked for";
+		return "completion of more bytes than requested";
 	if (done->bytes > UINT32_MAX)
 		return "completion with an impossible number of bytes";
 	return NULL;

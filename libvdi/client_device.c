@@ -147,7 +147,7 @@ static VDI_COLD int roll_back(struct vdi_client_device *device,
 	uint32_t tag;
 
 	if (holds(device, done->cmd, &tag))
-		wrong = "completion of more bytes than were asked for";
+		wrong = "completion of more bytes than requested";
 	while (count--)
 		slot_of((--done)->cmd)->held = true;
 	device->in_error = in_error;

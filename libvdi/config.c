@@ -51,9 +51,9 @@ static const char *check_common(const struct vdiset_config *config)
 	if (!config->device_count || config->device_count > VDISET_MAX_DEVICES)
 		return "deviceCount is not in 1 to 64";
 	if (!legal_profile(config->features))
-		return "features are neither like a pipe, a tape nor a disk";
+		return "features are not those of a pipe, tape or disk";
 	if (config->alignment && !power_of_two(config->alignment))
-		return "alignment is no power of two";
+		return "alignment is not a power of two";
 	if (config->alignment > MAX_BLOCK)
 		return "alignment is above 64 KiB";
 	return NULL;
@@ -63,10 +63,10 @@ static const char *check_common(const struct vdiset_config *config)
 const char *vdi_config_check_request(const struct vdiset_config *config)
 {
 	if (config->features & ~(PROFILE_BITS | EXTRA_BITS))
-		return "features has bits that are not the client's";
+		return "features has bits that only the server may set";
 	if (config->block_size || config->max_io_depth ||
 	    config->max_transfer_size || config->buffer_area_size)
-		return "a field of the server is not 0";
+		return "a field that the server sets is not 0";
 	return check_common(config);
 }
 
@@ -75,13 +75,13 @@ static const char *check_transfer(uint32_t block_size, uint32_t alignment,
 {
 	if (!power_of_two(block_size) || block_size < MIN_BLOCK ||
 	    block_size > MAX_BLOCK)
-		return "blockSize is no power of two from 512 to 65536";
+		return "blockSize is not a power of two from 512 to 65536";
 	if (!power_of_two(alignment) || alignment < block_size ||
 	    alignment > MAX_BLOCK)
-		return "alignment is no power of two from blockSize to 65536";
+		return "alignment is not a power of two from blockSize to 65536";
 	if (!max_transfer || max_transfer % TRANSFER_UNIT ||
 	    max_transfer > MAX_TRANSFER)
-		return "maxTransferSize is no multiple of 64 KiB up to 4 MiB";
+		return "maxTransferSize is not a multiple of 64 KiB up to 4 MiB";
 	return NULL;
 }
 
@@ -95,9 +95,9 @@ const char *vdi_config_fix(const struct vdiset_config *request,
 	const char *wrong;
 
 	if (own & ~request->features)
-		return "features has bits that the client did not ask for";
+		return "features has bits that the client did not request";
 	if (!legal_profile(own))
-		return "features are neither like a pipe, a tape nor a disk";
+		return "features are not those of a pipe, tape or disk";
 	if ((wish->features & VDF_CompleteEnabled) &&
 	    !(request->features & VDF_RequestComplete))
 		return "CompleteEnabled without the client's RequestComplete";

@@ -57,7 +57,7 @@ int vdi_find_set_trusted(struct vdi_set *set, const uid_t *users,
 	for (i = 0; i < count; i++)
 		if (users[i] == (uid_t)-1)
 			return vdi_set_fail(set, VD_E_INVALID,
-					    "trusted users: -1 is no user");
+					    "trusted users: -1 is not a user");
 	if (vdi_set_forked(set))	/* the lock may be held for ever */
 		return VD_E_PROTOCOL;
 	pthread_mutex_lock(&set->message_lock);
@@ -114,7 +114,7 @@ static const char *text_of(int err)
 	case -EPIPE:
 		return "the set has terminated";
 	case -EBADF:
-		return "the descriptor is not that of a set";
+		return "the descriptor does not belong to a set";
 	case -EDQUOT:
 		return "this user takes part in too many sets";
 	default:

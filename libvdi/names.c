@@ -189,9 +189,9 @@ static const char *what_happened(uint32_t reason)
 	case VDI_REASON_SIGNAL:
 		return "aborted by";
 	case VDI_REASON_PROTOCOL:
-		return "protocol violation found by";
+		return "protocol violation, noticed by";
 	case VDI_REASON_TIMEOUT:
-		return "silence of the other side, found by";
+		return "time-out of the other side, noticed by";
 	case VDI_REASON_CLOSED:
 		return "closed before the end by";
 	case VDI_REASON_DIED:

@@ -253,7 +253,7 @@ int vdi_server_close(struct vdi_server *server)
 	}
 	if (vdi_server_in_agent(server))
 		return vdi_set_fail(&server->set, VD_E_PROTOCOL,
-				    "close: from a completion routine");
+				    "close: called from a completion routine");
 	pthread_mutex_lock(&server->set.life);
 	if (vdi_set_exists(&server->set))
 		code = close_set(server);
@@ -386,7 +386,7 @@ int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth)
 		return VD_E_INVALID;
 	if (depth > VDISET_MAX_DEPTH)
 		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "the queue depth is above %d",
+				    "the queue depth is larger than %d",
 				    VDISET_MAX_DEPTH);
 	if (vdi_set_forked(&server->set))
 		return VD_E_PROTOCOL;

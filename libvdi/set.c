@@ -95,7 +95,7 @@ int vdi_set_fail_abort(struct vdi_set *set)
 /* The object has no set, or the device belongs to a set that was closed. */
 int vdi_set_fail_gone(struct vdi_set *set, const char *what)
 {
-	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: there is no set", what);
+	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: the object has no set", what);
 }
 
 /* The object has a set and cannot take another. */
@@ -115,8 +115,8 @@ int vdi_set_fail_order(struct vdi_set *set, const char *what)
 
 	if (!vdi_set_abort_info(set, &info) && info.reason)
 		return vdi_set_fail_abort(set);
-	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: not in this state of "
-			    "the set", what);
+	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: not possible in this "
+			    "state of the set", what);
 }
 
 /* The VD_E_* code for an errno where the call has no special one. */
@@ -152,13 +152,13 @@ static const char *text_of_errno(int err)
 {
 	switch (err) {
 	case EBADFD:
-		return "not in this state of the set";
+		return "not possible in this state of the set";
 	case ETIMEDOUT:
-		return "the time is over";
+		return "timed out";
 	case EPIPE:
 		return "closed by the server";
 	case EDQUOT:
-		return "over the limit of the user";
+		return "a limit of the user is reached";
 	default:
 		return strerror(err);
 	}
@@ -229,7 +229,8 @@ int vdi_set_set_spin(struct vdi_set *set, uint32_t iterations)
 {
 	if (iterations > VDI_SPIN_MAX)
 		return vdi_set_fail(set, VD_E_INVALID,
-				    "spin: more than %u looks", VDI_SPIN_MAX);
+				    "spin: more than %u iterations",
+				    VDI_SPIN_MAX);
 	__atomic_store_n(&set->spin, iterations, __ATOMIC_RELAXED);
 	return NOERROR;
 }
@@ -521,7 +522,7 @@ int vdi_set_get_peer(struct vdi_set *set, uint32_t role, struct vdi_peer *peer)
 		return vdi_set_fail_errno(set, err, "get peer");
 	if (!from->role)
 		return vdi_set_fail(set, VD_E_PROTOCOL, "get peer: the set has "
-				    "no %s now", vdi_role_name(role));
+				    "no %s at present", vdi_role_name(role));
 	vdi_set_copy_peer(from, peer);
 	return NOERROR;
 }
