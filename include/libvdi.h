@@ -2,33 +2,35 @@
 /*
  * libvdi.h - the Virtual Device Interface in C, for both sides
  *
- * Every function that returns int gives NOERROR or a VD_E_* code of
- * vdierror.h; vdi_client_message() and vdi_server_message() say in words what
- * went wrong. Codes common to all calls, not repeated below:
+ * Every function that returns int returns NOERROR or a VD_E_* code of
+ * vdierror.h, unless stated otherwise. vdi_client_message() and
+ * vdi_server_message() explain the last failure in words. Codes common to all
+ * calls, not repeated below:
  *
  *   VD_E_INVALID     an argument is NULL or out of range
  *   VD_E_PROTOCOL    the call is out of order
  *   VD_E_ABORT       the set is aborted; see vdi_*_abort_info()
  *   VD_E_MEMORY      out of memory
- *   VD_E_UNEXPECTED  the system refused something; the message tells what
+ *   VD_E_UNEXPECTED  the system refused something; the message says what
  *
- * Time-outs are milliseconds; negative waits for ever, 0 polls.
+ * Time-outs are milliseconds; negative waits without limit, 0 does not wait.
  *
  * Threads: a set may be used from any thread. A device is for one thread at a
  * time on each side (a second caller of get_command gets VD_E_BUSY;
  * send_command is serialised), but commands may be completed from any thread.
  * Close may be called while other threads are in calls: it makes them return,
- * and waits for them. It cannot know who still touches buffers: their memory
- * goes with it.
+ * and waits for them. It does not wait for threads that access buffers: the
+ * memory of the buffers is unmapped by it.
  *
- * Lifetime: a device belongs to its client or server object. When the set was
- * closed, calls on the device give VD_E_PROTOCOL, until the object opens the
+ * Lifetime: a device belongs to its client or server object. After the set was
+ * closed, calls on the device return VD_E_PROTOCOL, until the object opens the
  * first device of its next set, or is freed; then the pointer is invalid.
  * Objects may be freed when no other thread uses them.
  *
- * Processes: the process that creates or joins a set is a party of it. Its end
- * without close aborts the set, even where a forked child still has the
- * descriptors; a child cannot go on using the objects of its parent.
+ * Processes: the process that creates or joins a set is a party of it. If it
+ * ends without closing the set, the set is aborted, even if a forked child
+ * still has the descriptors. A child cannot use the objects of its parent,
+ * except to close and free them.
  */
 #ifndef LIBVDI_H
 #define LIBVDI_H
@@ -54,16 +56,16 @@ struct vdi_client_device;
 struct vdi_server;		/* server's view of a set */
 struct vdi_server_device;
 
-/* Who ended a set, and why. */
+/* The process that ended a set, and why. */
 struct vdi_abort_info {
 	uint32_t reason;		/* VDI_REASON_*, 0 = not aborted */
-	uint32_t code;			/* given by the aborting program */
-	uint32_t role;			/* VDI_ROLE_* of who did it */
+	uint32_t code;			/* chosen by the aborting program */
+	uint32_t role;			/* VDI_ROLE_* of the aborting party */
 	pid_t pid;			/* 0 = in another pid namespace */
 	uid_t uid;
 	int64_t time_ns;		/* CLOCK_REALTIME */
 	char comm[VDI_COMM_SIZE];	/* command name */
-	char text[VDI_TEXT_SIZE];	/* given by the aborting program */
+	char text[VDI_TEXT_SIZE];	/* chosen by the aborting program */
 };
 
 /* A party of a set, as the kernel recorded it when that party joined. */
@@ -78,9 +80,9 @@ struct vdi_peer {
 enum vdi_reason {
 	VDI_REASON_SIGNAL	= 1,	/* SignalAbort */
 	VDI_REASON_PROTOCOL	= 2,	/* the peer broke the protocol */
-	VDI_REASON_TIMEOUT	= 3,	/* the peer was silent too long */
+	VDI_REASON_TIMEOUT	= 3,	/* the peer did not respond in time */
 	VDI_REASON_CLOSED	= 4,	/* closed before the normal end */
-	VDI_REASON_DIED		= 5	/* the process went away */
+	VDI_REASON_DIED		= 5	/* the process ended or closed its files */
 };
 
 enum vdi_role {
@@ -90,7 +92,7 @@ enum vdi_role {
 	VDI_ROLE_OBSERVER	= 4
 };
 
-/* Who may join a set; start from VDI_ACCESS_DEFAULT. */
+/* Access to a set; initialize it with VDI_ACCESS_DEFAULT. */
 struct vdi_access {
 	uint32_t mode;		/* permission bits: r = see, w = join, abort */
 	uid_t uid;		/* owner; (uid_t)-1 = the caller */
@@ -108,7 +110,7 @@ const char *vdi_command_name(int command);
 const char *vdi_completion_name(int code);
 /*
  * One line "aborted by vdi (pid 17, observer): text" for people, always
- * NUL-terminated; control characters in foreign text are replaced.
+ * NUL-terminated; control characters in text of other processes are replaced.
  */
 void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
 			size_t size);
@@ -117,19 +119,19 @@ void vdi_peer_describe(const struct vdi_peer *peer, char *buf, size_t size);
 /* Version of the library, "0.1.0". */
 const char *vdi_version(void);
 /*
- * The instance that the deprecated calls without one (Create, OpenInSecondary)
- * mean: the value of the environment variable _VIRTUAL_SERVER_NAME_, NULL when
- * it is not set. To be passed as `instance`.
+ * The instance of the deprecated calls that do not name one (Create,
+ * OpenInSecondary): the value of the environment variable
+ * _VIRTUAL_SERVER_NAME_, NULL if it is not set. To be passed as `instance`.
  */
 const char *vdi_default_instance(void);
 
 /* ---------------------------------------------------------------- module */
 
 /*
- * Make /dev/vdiset available: load the module through libkmod when it is not
- * there and the caller may. Returns NOERROR, VD_E_SECURITY (no permission) or
- * VD_E_UNEXPECTED, and then in buf what to do about it. The create, join and
- * open calls do this by themselves.
+ * Make /dev/vdiset available: if it is missing, load the module by libkmod, if
+ * the caller is permitted to. Returns NOERROR, VD_E_SECURITY (no permission) or
+ * VD_E_UNEXPECTED; on error, buf explains what to do. The create, join and open
+ * calls do this by themselves.
  */
 int vdi_load_module(char *buf, size_t size);
 
@@ -137,7 +139,7 @@ int vdi_load_module(char *buf, size_t size);
 
 /* A client object in state "does not exist". VD_E_MEMORY. */
 int vdi_client_new(struct vdi_client **out);
-/* Closes the set when it is open, and frees the object. NULL is allowed. */
+/* Close the set if it is open, and free the object. NULL is allowed. */
 void vdi_client_free(struct vdi_client *client);
 
 /*
@@ -147,22 +149,22 @@ void vdi_client_free(struct vdi_client *client);
  * fields; the server's must be 0.
  *   VD_E_NOTSUPPORTED   a field of config is invalid
  *   VD_E_PROTOCOL       this object has a set, or the name is in use
- *   VD_E_INSTANCE_NAME  the instance is no name: a backslash, or too long
+ *   VD_E_INSTANCE_NAME  the instance has a backslash, or is too long
  *   VD_E_SECURITY       no access to /dev/vdiset, or access not permitted
  */
 int vdi_client_create(struct vdi_client *client, const char *instance,
 		      const char *name, const struct VDConfig *config,
 		      const struct vdi_access *access);
 /*
- * OpenInSecondaryEx: join a configured set from a further process. The name is
- * looked up among the sets of trusted users only.
- *   VD_E_PROTOCOL  no trusted user has such a set that this user may see, or it
+ * OpenInSecondaryEx: join a configured set from a further process. Only sets of
+ * trusted users are found by their name.
+ *   VD_E_PROTOCOL  no trusted user has such a set that the caller may see, or it
  *                  is not configured yet, or it has terminated
- *   VD_E_SECURITY  this user may see the set, but not join it
+ *   VD_E_SECURITY  the caller may see the set, but not join it
  */
 int vdi_client_open_in_secondary(struct vdi_client *client,
 				 const char *instance, const char *name);
-/* The same by a descriptor of the set that another party passed. */
+/* The same, by a descriptor of the set that another party has passed. */
 int vdi_client_open_in_secondary_fd(struct vdi_client *client, int fd);
 /* As vdi_server_set_trusted_users(), for joining by name. An extension. */
 int vdi_client_set_trusted_users(struct vdi_client *client,
@@ -174,8 +176,8 @@ int vdi_client_set_trusted_users(struct vdi_client *client,
 int vdi_client_get_configuration(struct vdi_client *client,
 				 int64_t timeout_ms, struct VDConfig *config);
 /*
- * OpenDevice. The first device has the name of the set. *out is NULL on error;
- * the device belongs to the client and ends with its close.
+ * OpenDevice. The first device has the name of the set. *out is NULL on error.
+ * The device belongs to the client; it becomes invalid as described above.
  *   VD_E_OPEN      every device is open already
  *   VD_E_PROTOCOL  not configured yet, or this device is open already
  *   VD_E_INVALID   no device has this name
@@ -185,27 +187,28 @@ int vdi_client_open_device(struct vdi_client *client, const char *name,
 /*
  * GetCommand. *cmd belongs to the library and is valid until its completion;
  * cmd->buffer until then is the caller's. Several commands may be held.
- *   VD_E_TIMEOUT  none came in time
+ *   VD_E_TIMEOUT  there was none in time
  *   VD_E_CLOSE    the server has closed the device: normal end
- *   VD_E_MEMORY   this process cannot map what the area has grown by
- *                 (RLIMIT_AS, RLIMIT_MEMLOCK); the set is aborted by it
+ *   VD_E_MEMORY   this process cannot map the growth of the area (RLIMIT_AS,
+ *                 RLIMIT_MEMLOCK); the set is aborted by it
  */
 int vdi_client_get_command(struct vdi_client_device *device,
 			   int64_t timeout_ms, struct VDC_Command **cmd);
 /*
- * CompleteCommand, in any order, from any thread. The server is told at once
- * when it sleeps.
+ * CompleteCommand, in any order, from any thread. A server that sleeps is woken
+ * at once.
  *   VD_E_INVALID  cmd is not a command held from this device
  */
 int vdi_client_complete_command(struct vdi_client_device *device,
 				struct VDC_Command *cmd, int completion_code,
 				uint32_t bytes_transferred, int64_t position);
 /*
- * The same, many at a time; extensions. Each is as many single calls in a row,
- * but the other side sees all of it at once and is woken once at most.
+ * The same, many at a time; extensions. Each has the effect of as many single
+ * calls in a row, but the other side sees all of it at once and is woken at
+ * most once.
  *
- * Get: waits for the first command, takes what else there is up to max (not 0)
- * into cmds, and does not wait for more. *count is 0 on error.
+ * Get: wait for the first command, take others that are available, up to max
+ * (not 0), into cmds, and do not wait for more. *count is 0 on error.
  */
 int vdi_client_get_commands(struct vdi_client_device *device,
 			    int64_t timeout_ms, struct VDC_Command **cmds,
@@ -219,89 +222,92 @@ struct vdi_completion {
 };
 /*
  * Complete: count (not 0) of them, in this order.
- *   VD_E_INVALID  one is not a command held from this device, or is there
- *                 twice; none was completed
+ *   VD_E_INVALID  one is not a command held from this device, or occurs twice;
+ *                 none was completed
  */
 int vdi_client_complete_commands(struct vdi_client_device *device,
 				 const struct vdi_completion *done,
 				 unsigned int count);
 /*
- * Complete, then get, by one system call where it comes to sleeping. `completed`
- * may be 0. With VD_E_TIMEOUT and VD_E_CLOSE everything was completed; with
- * other errors nothing was, or the set is aborted. Only for the thread that
- * gets commands:
- *   VD_E_BUSY  another one does; nothing was completed
+ * Complete, then get; one system call does both if the thread has to sleep.
+ * `completed` may be 0. With VD_E_TIMEOUT and VD_E_CLOSE everything was
+ * completed; with other errors nothing was, or the set is aborted. Only for the
+ * thread that gets commands:
+ *   VD_E_BUSY  another thread does; nothing was completed
  */
 int vdi_client_exchange_commands(struct vdi_client_device *device,
 				 const struct vdi_completion *done,
 				 unsigned int completed, int64_t timeout_ms,
 				 struct VDC_Command **cmds, unsigned int max,
 				 unsigned int *count);
-/* GetBufferHandle / MapBufferHandle: name a buffer to another client process. */
+/* GetBufferHandle, MapBufferHandle: pass a buffer to another client process. */
 int vdi_client_get_buffer_handle(struct vdi_client *client,
 				 const uint8_t *buffer, uint32_t *handle);
 int vdi_client_map_buffer_handle(struct vdi_client *client, uint32_t handle,
 				 uint8_t **buffer);
 /*
- * SignalAbort; text (NULL = none) and code go to everybody's abort_info. What was
- * completed before (CompleteCommand returned NOERROR) is delivered to the server
- * as it was recorded, the rest with 995. Once it has returned, GetCommand returns
- * no command any more in this process.
+ * SignalAbort. All parties find text (NULL = none) and code in their abort
+ * information. Completions that were recorded before (CompleteCommand returned
+ * NOERROR) are delivered to the server; other commands are completed with 995.
+ * After it has returned, GetCommand returns no command any more in this
+ * process.
  *
- * Once the server has closed every device it only ends this client's part: the
- * client gets VD_E_ABORT from then on, the server does not hear of it.
+ * After the server has closed every device it has effect on this client only:
+ * its calls return VD_E_ABORT from then on, and the server is not affected.
  */
 int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
 			    const char *text);
 /*
- * Close: give up everything of the set, then the object may create again.
- * Before Active this is in order, and the end of the set.
- *   VD_E_OPEN  devices of the set are open: the set was aborted by it, and
- *              resources are released all the same
+ * Close: release everything of the set; then the object may create or join
+ * another one. Before state Active this is in order, and ends the set.
+ *   VD_E_OPEN  devices of the set are open: the set was aborted by it; resources
+ *              are released in this case, too
  */
 int vdi_client_close(struct vdi_client *client);
 /*
- * How often to look for a command, at most, before sleeping for it; 0 = sleep at
- * once. Adapts itself below that, and is 0 where the process has one CPU. For
- * devices opened from then on, of this set and later ones. The default is
- * 4096, or what the environment variable VDI_SPIN says. An extension.
+ * Set the largest number of iterations in which a thread polls for a command
+ * before it sleeps; 0 = sleep at once. The actual number adapts itself below
+ * that, and is 0 if the process may use one CPU only. For devices opened from
+ * then on, of this set and later ones. The default is 4096, or the value of the
+ * environment variable VDI_SPIN. An extension.
  *   VD_E_INVALID  more than 16777216 (1 << 24)
  */
 int vdi_client_set_spin(struct vdi_client *client, unsigned int iterations);
 /*
- * Whether (not 0) buffers are locked in memory when they are mapped, as by
- * mlock(2): then they cannot be swapped out, and touching one is no page fault.
- * One party that does it is enough for the former. To be called before the
- * configuration is got, or the set is joined; what is mapped stays as it is.
- * Where locking fails (RLIMIT_MEMLOCK), so does the call that maps, with
- * VD_E_MEMORY: GetConfiguration, the call that joins, or GetCommand when the area
- * has grown. Off by default. An extension.
+ * Choose whether (lock is not 0) buffers are locked in memory when they are
+ * mapped, as by mlock(2): then they are never swapped out, which needs one
+ * party only, and accessing one causes no page fault. To be called before
+ * GetConfiguration, or before the set is joined; what is mapped already is not
+ * changed. If locking fails (RLIMIT_MEMLOCK), the call that maps returns
+ * VD_E_MEMORY: GetConfiguration, the call that joins, or GetCommand after the
+ * area has grown. Off by default. An extension.
  */
 int vdi_client_set_lock(struct vdi_client *client, int lock);
-/* Descriptor of the set, for poll(2) and for passing on; -1 when none. */
+/* Descriptor of the set, for poll(2) and to be passed on; -1 if there is none. */
 int vdi_client_fd(const struct vdi_client *client);
 /*
- * Descriptor of the device; poll(2) is meaningful only while not in a call. Of a
- * device in IO-ERROR, call get_command after each completion and before poll: a
- * ClearError that was held back until then is not seen in the descriptor.
+ * Descriptor of the device. poll(2) is meaningful only while no call on the
+ * device runs. For a device in IO-ERROR, call get_command after each completion
+ * and before poll(2): the descriptor does not show a ClearError that was held
+ * back until then.
  */
 int vdi_client_device_fd(const struct vdi_client_device *device);
 /*
- * The server of the set: a client that does not want to work for it aborts.
- * Also after an abort, while that process is there. An extension.
- *   VD_E_PROTOCOL  there is no set, or it has no server now
+ * Fill in the server of the set: a client that does not trust it aborts the
+ * set. Also after an abort, until the server has left. An extension.
+ *   VD_E_PROTOCOL  there is no set, or it has no server at present
  */
 int vdi_client_get_peer(struct vdi_client *client, struct vdi_peer *peer);
 /* The user whose process created the set. An extension. */
 int vdi_client_get_creator(struct vdi_client *client, uid_t *creator);
 /*
- * NOERROR with *info filled; reason 0 when the set is not aborted. After a
- * failed join: about the set that was found, VD_E_PROTOCOL when that is not
- * known. Leaves the message alone.
+ * Fill in *info; reason 0 if the set is not aborted. After a join that failed:
+ * about the set that was found, or VD_E_PROTOCOL if that is not known. Does not
+ * change the message.
  */
 int vdi_client_abort_info(struct vdi_client *client,
 			  struct vdi_abort_info *info);
-/* Explanation of the last failure of a call on this object, "" when none. */
+/* Explanation of the last failure of a call on this object, "" if none. */
 void vdi_client_message(struct vdi_client *client, char *buf, size_t size);
 
 /* ---------------------------------------------------------------- server */
@@ -309,8 +315,8 @@ void vdi_client_message(struct vdi_client *client, char *buf, size_t size);
 /* A server object in state "does not exist". VD_E_MEMORY. */
 int vdi_server_new(struct vdi_server **out);
 /*
- * Closes the set when it is open, and frees the object. NULL is allowed; does
- * nothing when called from a completion routine of this server.
+ * Close the set if it is open, and free the object. NULL is allowed. Has no
+ * effect if called from a completion routine of this server.
  */
 void vdi_server_free(struct vdi_server *server);
 
@@ -318,79 +324,81 @@ void vdi_server_free(struct vdi_server *server);
  * Open: connect to the set `name` of `instance` (NULL = the default instance)
  * that a trusted user has created. Names belong to users: a set of this name of
  * any other user is not joined, whatever its mode and the caller's privileges.
- *   VD_E_INVALID        no trusted user has such a set that this user may see,
+ *   VD_E_INVALID        no trusted user has such a set that the caller may see,
  *                       or it has terminated
- *   VD_E_ABORT          the set is aborted, but still held by a process
+ *   VD_E_ABORT          the set is aborted, but still open in a process
  *   VD_E_BUSY           the set has or had a server
- *   VD_E_SECURITY       this user may see the set, but not join it
- *   VD_E_INSTANCE_NAME  the instance is no name: a backslash, or too long
+ *   VD_E_SECURITY       the caller may see the set, but not join it
+ *   VD_E_INSTANCE_NAME  the instance has a backslash, or is too long
  */
 int vdi_server_open(struct vdi_server *server, const char *instance,
 		    const char *name);
-/* The same by a descriptor of the set that another process passed. */
+/* The same, by a descriptor of the set that another process has passed. */
 int vdi_server_open_fd(struct vdi_server *server, int fd);
 /*
- * The users whose sets Open joins, up to VDI_MAX_TRUSTED_USERS. Open tries them
- * in this order: a live set comes before one that has ended, otherwise the first
- * counts. count 0 is the default: the effective user of the caller, then root.
- * For calls of Open from then on. An extension.
+ * Set the users whose sets Open joins, up to VDI_MAX_TRUSTED_USERS. Open tries
+ * them in this order and prefers a live set to one that has ended. count 0
+ * restores the default: the effective user of the caller, then root. For later
+ * calls of Open. An extension.
  *   VD_E_INVALID  too many users, or one is (uid_t)-1
  */
 int vdi_server_set_trusted_users(struct vdi_server *server,
 				 const uid_t *users, unsigned int count);
 /*
- * After an Open that joined nothing: the user who created a live set of that name
- * and is not trusted. Leaves the message, which names that user, alone. An
- * extension.
- *   VD_E_PROTOCOL  there was none that this user may see
+ * After an Open that joined nothing: the user who created a live set of that
+ * name and is not trusted. Does not change the message, which names that user.
+ * An extension.
+ *   VD_E_PROTOCOL  there was no such set that the caller may see
  */
 int vdi_server_get_untrusted(struct vdi_server *server, uid_t *user);
-/* GetConfiguration: what the client asks for; later, what was fixed. */
+/* GetConfiguration: what the client requests; later, the final values. */
 int vdi_server_get_configuration(struct vdi_server *server,
 				 struct VDConfig *config);
 /*
- * Commands to keep outstanding on a device (0 = default 32, up to 1024); to be
- * called before BeginConfiguration; kept for later sets. An extension.
+ * Set the number of commands that may be outstanding on a device (0 = the
+ * default, 32; at most 1024). To be called before BeginConfiguration; also for
+ * later sets. An extension.
  */
 int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth);
 /*
  * BeginConfiguration. features: the client's, plus WriteMedia, ReadMedia,
  * CompleteEnabled; block_size 0 = 512; alignment 0 = block_size;
  * max_transfer_size 0 = 64 KiB.
- *   VD_E_NOTSUPPORTED  a value out of its range or not possible together
+ *   VD_E_NOTSUPPORTED  a value is out of range, or conflicts with another
  */
 int vdi_server_begin_configuration(struct vdi_server *server,
 				   uint32_t features, uint32_t block_size,
 				   uint32_t alignment,
 				   uint32_t max_transfer_size,
 				   int64_t timeout_ms);
-/* Name device `index` before anybody opens it. An extension. */
+/* Name device `index`, before it is opened. An extension. */
 int vdi_server_name_device(struct vdi_server *server, unsigned int index,
 			   const char *name);
 /*
  * RequestBuffers: announce `count` buffers of `size` data bytes. After
- * EndConfiguration memory is allocated by the call; other threads, completion
+ * EndConfiguration the call allocates the memory; other threads, completion
  * routines included, can free and allocate buffers meanwhile.
- *   VD_E_MEMORY  no memory, or over a limit, of this process (RLIMIT_AS,
- *                RLIMIT_MEMLOCK) too; the set stays as it was
+ *   VD_E_MEMORY  no memory, or a limit is reached, which may be one of this
+ *                process (RLIMIT_AS, RLIMIT_MEMLOCK); the set is not changed
  */
 int vdi_server_request_buffers(struct vdi_server *server, uint32_t size,
 			       uint32_t alignment, uint32_t count);
-/* QueryAvailableBuffers: how many of that shape can be allocated now. */
+/* QueryAvailableBuffers: how many of this shape can be allocated now. */
 int vdi_server_query_available_buffers(struct vdi_server *server,
 				       uint32_t size, uint32_t alignment,
 				       uint32_t *count);
 /*
- * EndConfiguration; VD_E_MEMORY leaves the set Configurable, no buffers. Where
- * they were allocated and this process cannot map them, it aborts the set.
+ * EndConfiguration. After VD_E_MEMORY the set is still Configurable, without
+ * buffers. If buffers were allocated, but this process cannot map them, the set
+ * is aborted.
  */
 int vdi_server_end_configuration(struct vdi_server *server);
-/* AllocateBuffer; VD_E_MEMORY when none is left. */
+/* AllocateBuffer; VD_E_MEMORY if none is left. */
 int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,
 			       uint32_t size, uint32_t alignment);
 int vdi_server_free_buffer(struct vdi_server *server, uint8_t *buffer,
 			   uint32_t size);
-/* IsSharedBuffer: 1 when the address lies in the set's area, else 0. */
+/* IsSharedBuffer: 1 if the address is in the area of the set, else 0. */
 int vdi_server_is_shared_buffer(struct vdi_server *server,
 				const uint8_t *buffer);
 /*
@@ -402,59 +410,61 @@ int vdi_server_is_shared_buffer(struct vdi_server *server,
 int vdi_server_open_device(struct vdi_server *server, const char *name,
 			   struct vdi_server_device **out);
 /*
- * SendCommand. The block is the caller's and must live until its completion
- * routine has run: by the completion agent, or, when sending fails with one of
- * these, by the sending thread before the call returns:
+ * SendCommand. The block belongs to the caller and must exist until its
+ * completion routine has run. The completion agent runs it or, if sending fails
+ * with one of these codes, the sending thread, before the call returns:
  *   VD_E_QUEUE_FULL  maxIODepth commands are outstanding      (1450)
  *   VD_E_IO_ERROR    in IO-ERROR, and this is not ClearError  (1117)
  *   VD_E_PROTOCOL    the device is not open                   (6)
  *   VD_E_ABORT       the set is aborted                       (995)
- * VD_E_INVALID (no routine, buffer not of this set) runs nothing. The peer is
- * told of the command when it sleeps, at once.
+ * VD_E_INVALID (no routine, buffer not of this set): no routine runs. A client
+ * that sleeps is woken at once.
  */
 int vdi_server_send_command(struct vdi_server_device *device,
 			    struct VDS_Command *cmd);
 /*
- * Send many in this order, up to the first that cannot be sent. As so many
- * single calls up to there: that one is answered like a single one, by the
- * return value and its routine; those after it were not looked at. The client
- * sees all at once and is woken once at most. *sent (NULL allowed) = number
+ * Send many commands in this order, up to the first that cannot be sent, with
+ * the effect of as many single calls: the one that cannot be sent is reported
+ * by the return value and its routine; those after it are not used. The client
+ * sees all at once and is woken at most once. *sent (NULL allowed) = number
  * sent. An extension.
- *   VD_E_INVALID  for the first of them, or: count is 0, or some block or
- *                 routine is NULL and nothing was sent
+ *   VD_E_INVALID  of the first that cannot be sent; or count is 0, or a block or
+ *                 routine is NULL, and nothing was sent
  */
 int vdi_server_send_commands(struct vdi_server_device *device,
 			     struct VDS_Command *const *cmds,
 			     unsigned int count, unsigned int *sent);
 /*
- * SendCommand for completion routines that return at once: a sleeping client is
- * told no later than when the agent has run the routines of what had completed
- * on one device, by the system call that puts the agent to sleep where it comes
- * to that. Outside of a routine it is vdi_server_send_command(). An extension.
+ * SendCommand for completion routines that return at once. A client that sleeps
+ * is woken when the agent has run the routines of one device at the latest; if
+ * the agent sleeps then, by the same system call. Outside of a routine this is
+ * the same as vdi_server_send_command(). An extension.
  */
 int vdi_server_queue_command(struct vdi_server_device *device,
 			     struct VDS_Command *cmd);
 /*
  * CloseDevice. Commands still outstanding are completed first; the client then
  * sees VD_E_CLOSE.
- *   VD_E_CLOSE  closed already
+ *   VD_E_CLOSE  it is closed already
  */
 int vdi_server_close_device(struct vdi_server_device *device);
 /*
  * ExecuteCompletionAgent: run completion routines on this thread until every
- * device is closed and nothing is outstanding (NOERROR), or until an abort, or
- * close from another thread, after all outstanding commands were called back
- * (VD_E_ABORT): with what the client had recorded before the abort, the others
- * with 995.
+ * device is closed and no command is outstanding (NOERROR), or until the set is
+ * aborted or another thread closes it (VD_E_ABORT). In the latter case all
+ * outstanding commands are completed first: with what the client had recorded
+ * before the abort, the others with 995.
  */
 int vdi_server_execute_completion_agent(struct vdi_server *server);
 /*
  * One step of the agent, for servers with a single thread: run the routines of
- * what is complete; when nothing is, wait for the first. An extension.
- * *count (NULL allowed) = routines run; 0 with NOERROR: a signal came.
- *   VD_E_TIMEOUT  nothing completed in time
- *   VD_E_CLOSE    every device is closed, nothing is outstanding
- *   VD_E_ABORT    all outstanding commands were called back, as by the agent
+ * completed commands; if there are none, wait for the first. An extension.
+ * *count (NULL allowed) = routines run; 0 with NOERROR: interrupted by a
+ * signal.
+ *   VD_E_TIMEOUT  no command completed in time
+ *   VD_E_CLOSE    every device is closed, no command is outstanding
+ *   VD_E_ABORT    aborted; all outstanding commands were completed, as by the
+ *                 agent
  *   VD_E_BUSY     another thread runs the agent
  */
 int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
@@ -462,31 +472,30 @@ int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
 int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 			    const char *text);
 /*
- * Close: release everything in every case but the last.
- *   VD_E_PROTOCOL  devices were open: the set was aborted by it and what was
- *                  outstanding was called back, as by the agent; or there was
- *                  no set; or called from a completion routine, which does
- *                  nothing
+ * Close: release everything of the set.
+ *   VD_E_PROTOCOL  devices were open: the set was aborted by it, and outstanding
+ *                  commands were completed, as by the agent; or there was no set;
+ *                  or the call came from a completion routine, and had no effect
  */
 int vdi_server_close(struct vdi_server *server);
 /*
- * The agent's looks before it sleeps, as vdi_client_set_spin(); for sets opened
- * from then on. An extension.
+ * As vdi_client_set_spin(), for the agent; for sets opened from then on. An
+ * extension.
  */
 int vdi_server_set_spin(struct vdi_server *server, unsigned int iterations);
 /* As vdi_client_set_lock(); to be called before EndConfiguration. An extension. */
 int vdi_server_set_lock(struct vdi_server *server, int lock);
 int vdi_server_fd(const struct vdi_server *server);
 /*
- * The primary client of the set: a server that does not want to work for it
- * aborts before BeginConfiguration. An extension.
- *   VD_E_PROTOCOL  there is no set, or its primary client has gone
+ * Fill in the primary client of the set: a server that does not trust it aborts
+ * the set before BeginConfiguration. An extension.
+ *   VD_E_PROTOCOL  there is no set, or its primary client has left
  */
 int vdi_server_get_peer(struct vdi_server *server, struct vdi_peer *peer);
 /* The user whose process created the set. An extension. */
 int vdi_server_get_creator(struct vdi_server *server, uid_t *creator);
 /*
- * As vdi_client_abort_info(); after an Open that gave VD_E_ABORT it says why that
+ * As vdi_client_abort_info(). After an Open that returned VD_E_ABORT, why that
  * set was aborted.
  */
 int vdi_server_abort_info(struct vdi_server *server,
@@ -649,10 +658,10 @@ struct vdi_module_info {
 };
 
 /*
- * An observer looks at sets without joining them. It sees those whose mode lets
- * the caller read; to abort one takes write permission. No set depends on it: it
- * may be freed, and its process may end, at any time. An observer is for one
- * thread at a time.
+ * An observer looks at sets without joining them. It sees the sets that the
+ * caller may read; aborting one takes write permission. No set depends on an
+ * observer: it may be freed, and its process may end, at any time. An observer
+ * is for one thread at a time.
  */
 struct vdi_observer;
 
@@ -672,8 +681,8 @@ void vdi_observer_free(struct vdi_observer *observer);
  * vdi_observer_open() - open /dev/vdiset
  * @observer: the observer
  *
- * The other calls do this by themselves. The module is not loaded by it: where it
- * is not loaded there are no sets.
+ * The other calls do this by themselves. The module is not loaded by it: where
+ * it is not loaded there are no sets.
  *
  * Return: NOERROR, also when it is open already, or
  *   VD_E_INVALID     @observer is NULL
@@ -687,8 +696,8 @@ int vdi_observer_open(struct vdi_observer *observer);
  * @observer: the observer
  * @entry: in: @id of the set before, 0 for the first; out: the next set
  *
- * Sets are listed in the order of their numbers. Those that come and go meanwhile
- * may be missing.
+ * Sets are listed in the order of their numbers. Those that come and go
+ * meanwhile may be missing.
  *
  * Return: NOERROR, VD_E_CLOSE after the last set, or an error of
  * vdi_observer_open().

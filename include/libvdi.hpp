@@ -3,21 +3,22 @@
  * libvdi.hpp - the four interfaces of the VDI, and an observer, in C++
  *
  * Methods have the names, the order of arguments and the results that they have
- * on Windows; names of sets and devices are UTF-8. What COM did is left to this:
+ * on Windows; names of sets and devices are UTF-8. The following replaces COM:
  *
- *   CreateInstance()  in place of CoCreateInstance(); NOERROR or VD_E_MEMORY
- *   AddRef, Release   the last Release() closes what is open, and frees
+ *   CreateInstance()  instead of CoCreateInstance(); NOERROR or VD_E_MEMORY
+ *   AddRef, Release   the last Release() closes what is open, and frees the object
  *
- * Devices belong to their set's object. The reference that OpenDevice() gives
- * may be released, as COM wants it, or left alone. A device exists until that
- * object is asked for another set or is freed; AddRef() keeps both until the
- * last Release(). After the set's Close() each call gives VD_E_PROTOCOL. The last
- * Release() of a server's set must not come from a completion routine.
+ * Devices belong to the object of their set. The reference that OpenDevice()
+ * returns may be released, as COM requires, or not. A device exists until the
+ * object of its set opens or creates another set, or is freed; after AddRef()
+ * both exist until the last Release(). After Close() of the set each call
+ * returns VD_E_PROTOCOL. The last Release() of a server's set must not come
+ * from a completion routine.
  *
- * Time-outs are milliseconds, 0xffffffff waits for ever. What each method gives
- * and which threads may call it is told with its C function in libvdi.h. What
- * is not in the Windows interface (messages, who aborted, descriptors) is
- * reached through LibvdiHandle(), which gives the C object:
+ * Time-outs are milliseconds, 0xffffffff waits without limit. libvdi.h
+ * documents, for the C function of each method, what it returns and which
+ * threads may call it. For what is not in the Windows interface (messages,
+ * abort information, descriptors) LibvdiHandle() returns the C object:
  *
  *	vdi_client_message(set->LibvdiHandle(), text, sizeof(text));
  *
@@ -42,7 +43,7 @@ inline int64_t timeout_ms(uint32_t timeout)
 	return timeout == 0xffffffffU ? -1 : (int64_t)timeout;
 }
 
-/* The devices of a set's object, which it owns. */
+/* The devices of a set's object, which owns them. */
 template <class Device> class Devices {
 public:
 	Devices() : first(NULL)
@@ -67,7 +68,10 @@ public:
 		first = device;
 	}
 
-	/* Another set is open; the C objects go with the first device of it. */
+	/*
+	 * Another set was opened: the C objects are freed with its first
+	 * device.
+	 */
 	void forget()
 	{
 		std::lock_guard<std::mutex> guard(lock);
@@ -95,9 +99,9 @@ private:
 };
 
 /*
- * OpenDevice() gives a reference, which need not be released: the set's object
- * owns the device. From the first AddRef() on, until the last Release(), the
- * device holds a reference of its own on the set.
+ * OpenDevice() returns a reference, which need not be released: the set's
+ * object owns the device. From the first AddRef() until the last Release(), the
+ * device holds a reference to the set.
  */
 template <class Device, class Set, class Handle> class DeviceBase {
 public:
@@ -112,7 +116,7 @@ public:
 		return ++refs;
 	}
 
-	/* One too many does no harm while the set's object is there. */
+	/* An extra Release() is harmless while the set's object exists. */
 	uint32_t Release()
 	{
 		bool last;
@@ -129,11 +133,11 @@ public:
 				counted = false;
 		}
 		if (last)
-			set->Release();	/* this may be gone now */
+			set->Release();	/* this object may be freed now */
 		return n;
 	}
 
-	/* The C object; NULL when another set was opened. */
+	/* The C object; NULL if another set was opened. */
 	Handle *LibvdiHandle() const
 	{
 		return handle.load();
@@ -255,7 +259,7 @@ public:
 		return left;
 	}
 
-	/* access, an extension: who may join; libvdi.h */
+	/* access is an extension: see struct vdi_access */
 	int CreateEx(const char *instance, const char *name,
 		     const VDConfig *cfg, const struct vdi_access *access = NULL)
 	{
@@ -292,7 +296,9 @@ public:
 			devices.add(*out);
 			return NOERROR;
 		}
-		/* opening cannot be taken back, and nobody will serve it */
+		/*
+		 * opening cannot be undone, and no other process can serve it
+		 */
 		vdi_client_signal_abort(client, 0, "no memory for a device");
 		return VD_E_MEMORY;
 	}
@@ -320,7 +326,7 @@ public:
 		return OpenInSecondaryEx(vdi_default_instance(), setName);
 	}
 
-	/* Extensions: whose sets are joined by name, and who is in this one. */
+	/* Extensions: users whose sets are joined by name, and the peer. */
 	int SetTrustedUsers(const uid_t *users, unsigned int count)
 	{
 		return vdi_client_set_trusted_users(client, users, count);
@@ -378,8 +384,8 @@ class IServerVirtualDevice final :
 					 struct vdi_server_device> {
 public:
 	/*
-	 * completionRoutine and completionContext are in the command; the
-	 * routine runs whatever comes of it, but for VD_E_INVALID.
+	 * completionRoutine and completionContext are in the command. The
+	 * routine runs in every case but VD_E_INVALID.
 	 */
 	int SendCommand(VDS_Command *cmd)
 	{
@@ -459,7 +465,7 @@ public:
 		return vdi_server_open(server, instance, name);
 	}
 
-	/* Extensions: whose sets Open() joins, and who is in this one. */
+	/* Extensions: users whose sets Open() joins, and the peer. */
 	int SetTrustedUsers(const uid_t *users, unsigned int count)
 	{
 		return vdi_server_set_trusted_users(server, users, count);
@@ -543,7 +549,7 @@ public:
 		return vdi_server_free_buffer(server, buffer, size);
 	}
 
-	/* 1 or 0, no code of vdierror.h */
+	/* returns 1 or 0, not a code of vdierror.h */
 	int IsSharedBuffer(const uint8_t *buffer)
 	{
 		return vdi_server_is_shared_buffer(server, buffer);
@@ -584,8 +590,8 @@ private:
 };
 
 /*
- * Lists, inspects and aborts sets of other processes: vdi_observer(3). No
- * interface of Windows; the methods return what their C functions return.
+ * Lists, inspects and aborts sets of other processes: vdi_observer(3). Not in
+ * the Windows interface; the methods return what their C functions return.
  */
 class VirtualDeviceObserver final {
 public:

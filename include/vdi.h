@@ -3,18 +3,18 @@
  * vdi.h - the client's classes of the Virtual Device Interface's Linux SDK
  *
  * Source-compatible with the header of that name: the same classes, structures,
- * names and values, and nothing that a program could trip over. Link with
- * -lsqlvdi. libsqlvdi(3) tells what differs; new programs are better served by
- * libvdi.h (C) or libvdi.hpp (C++).
+ * names and values, and no others. Link with -lsqlvdi. libsqlvdi(3) lists the
+ * differences; new programs should use libvdi.h (C) or libvdi.hpp (C++).
  *
- * Every int method gives 0 or a code of vdierror.h:
+ * Every int method returns 0 or a code of vdierror.h:
  *
  *   VD_E_INVALID   an argument is NULL or out of range
  *   VD_E_PROTOCOL  the call is out of order, or the object is closed
  *   VD_E_ABORT     the set is aborted
  *   VD_E_MEMORY    out of memory
  *
- * Time-outs are milliseconds; negative and 0xFFFFFFFF wait for ever, 0 polls.
+ * Time-outs are milliseconds; negative and 0xFFFFFFFF wait without limit, 0
+ * does not wait.
  */
 #ifndef VDI_H
 #define VDI_H
@@ -33,9 +33,9 @@ class CVDS;
 class ClientVirtualDeviceSet;
 
 /*
- * A device. Those of OpenDevice() may be deleted or left alone; a program that
- * deletes none loses these few bytes for each. After the set's Close() every
- * call gives VD_E_PROTOCOL.
+ * A device. Objects returned by OpenDevice() may be deleted or not; each one
+ * that is not deleted leaks a few bytes. After Close() of the set every call
+ * returns VD_E_PROTOCOL.
  */
 class ClientVirtualDevice {
 public:
@@ -61,17 +61,17 @@ public:
 	int GetConfiguration(time_t timeout, VDConfig *cfg);
 	/* VD_E_OPEN: all are open; VD_E_PROTOCOL: this one is */
 	int OpenDevice(char *name, ClientVirtualDevice **ppVirtualDevice);
-	/* VD_E_OPEN: before the normal end; aborted, and closed all the same */
+	/* VD_E_OPEN: before the normal end; the set is aborted and closed */
 	int Close();
 	int SignalAbort();
 	int OpenInSecondary(char *setName);
 	int GetBufferHandle(uint8_t *pBuffer, unsigned int *pBufferHandle);
 	int MapBufferHandle(int dwBuffer, uint8_t **ppBuffer);
-	/* does nothing; the library knows by itself */
+	/* has no effect; the library notices closed devices by itself */
 	void RegisterDeviceClosed();
 
 	ClientVirtualDeviceSet();
-	/* closes the set when it is open */
+	/* closes the set if it is open */
 	~ClientVirtualDeviceSet();
 
 private:

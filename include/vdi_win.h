@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdi_win.h - the Windows names that code ported from there cannot do without
+ * vdi_win.h - names of Windows that ported programs need
  *
- * For programs that want them; no other header of ours defines these. Types are
- * those of unixODBC, so that both can be included. There is nothing of COM:
- * CoInitializeEx() goes away, CoCreateInstance() becomes CreateInstance(), see
- * libvdi.hpp; names are UTF-8.
+ * No other header of this library defines these. The types are those of
+ * unixODBC, so that both can be included. There is no COM: remove
+ * CoInitializeEx() and replace CoCreateInstance() by CreateInstance(), see
+ * libvdi.hpp. Names are UTF-8.
  */
 #ifndef VDI_WIN_H
 #define VDI_WIN_H

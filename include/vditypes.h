@@ -16,7 +16,7 @@ extern "C" {
 
 #pragma pack(push, 8)
 
-/* Configuration of a set: fields 1-7 are the client's, 8-11 the server's. */
+/* Configuration of a set: the client sets fields 1-7, the server 8-11. */
 struct VDConfig {
 	uint32_t deviceCount;		/* 1-64 */
 	uint32_t features;		/* VDF_* */
@@ -153,9 +153,9 @@ enum VDWhence {
 #endif /* VDITYPES_H */
 
 /*
- * The codes that vdi.h of the Linux SDK lacks. Programs written for it may have
- * names of their own for them, so our vdi.h leaves them out; they are outside
- * of the guard above for those who include libvdi.h after it.
+ * Codes that vdi.h of the Linux SDK does not have. Programs written for it may
+ * define these names, so our vdi.h leaves them out. They are outside of the
+ * include guard, for programs that include libvdi.h after it.
  */
 #if !defined(VDITYPES_AS_SDK) && !defined(VDITYPES_CODES)
 #define VDITYPES_CODES

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-/* names that such a source may have for itself */
+/* names that such a source may define */
 enum TapeCodes {
 	ERROR_INVALID_HANDLE = 6,
 	ERROR_END_OF_MEDIA = 1100,
@@ -157,7 +157,7 @@ bool known(int status)
 	return SUCCEEDED(status) || (unsigned int)status == INFINITE;
 }
 
-/* as it comes first in many a file */
+/* as many files begin */
 HRESULT use(char *name)
 {
 	VDConfig config = VDConfig(), other = config;

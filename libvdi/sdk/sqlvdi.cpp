@@ -2,22 +2,24 @@
 /*
  * sqlvdi.cpp - libsqlvdi.so: the classes of the Linux SDK over libvdi
  *
- * Programs written for the SDK delete their devices, or never do; keep pointers
- * to them beyond Close() and beyond the set; copy objects. So what an object
- * holds is no pointer but a handle: the number of an entry in a table, and the
- * generation of that entry. A handle whose time is over is refused with
- * VD_E_PROTOCOL, whoever still has it, and an object owns nothing. Calls count
- * themselves in the entry; who ends it turns to the next generation first, and
- * then waits for those that are inside.
+ * Some programs written for the SDK delete their devices, others never do; they
+ * use pointers to devices after Close() and after the set was destroyed; they
+ * copy objects. So an object has no pointer, but a handle: the number of an
+ * entry in a table, and the generation of that entry. A handle of an earlier
+ * generation is rejected with VD_E_PROTOCOL, and an object owns nothing. Calls
+ * are counted in the entry; a thread that ends the entry first increments the
+ * generation, and then waits for the calls inside.
  *
- * Order among calls, and what close does to other threads, is the core's. It
- * keeps the devices of a closed set until another is opened, and so do we.
+ * The order of calls, and the effect of close on other threads, are those of
+ * libvdi. It keeps the devices of a closed set until another one is opened, and
+ * so does this layer.
  *
- * Locks, in this order: Set::life, Set::opening, the table's. A forked child
- * takes none of a set of its parent: their holders may not exist there.
+ * Order of locks: Set::life, Set::opening, the table's. A forked child takes no
+ * lock of a set of its parent, since the thread that holds it may not exist
+ * there.
  *
- * There is no exception, no RTTI and no static constructor here: the library
- * does not need the one of the C++ language.
+ * There are no exceptions, no RTTI and no static constructors: the library does
+ * not need the C++ run-time library.
  */
 #include <errno.h>
 #include <grp.h>
@@ -34,8 +36,8 @@
 #include <vdi.h>
 
 /*
- * A device may be deleted by the program: its memory has to come from the
- * program's operator new, where there is one.
+ * The program may delete a device: its memory must come from the program's
+ * operator new, if it has one.
  */
 #ifdef __LP64__
 #define NEW	"_ZnwmRKSt9nothrow_t"
@@ -51,7 +53,7 @@ namespace {
 
 /* ---------------------------------------------------------------- handles */
 
-/* Generation in the upper half, calls inside in the lower one. */
+/* Generation in the upper half, number of calls inside in the lower one. */
 typedef uint64_t Gate;
 
 const Gate GENERATION = Gate(1) << 32;
@@ -66,19 +68,22 @@ void leave(Gate *gate)
 	__atomic_fetch_sub(gate, 1, __ATOMIC_RELEASE);
 }
 
-/* Gives the generation that was met; the caller leaves if it is a wrong one. */
+/*
+ * Returns the generation that was found; the caller leaves if it is not its
+ * own.
+ */
 uint32_t enter(Gate *gate)
 {
 	return generation(__atomic_fetch_add(gate, 1, __ATOMIC_ACQUIRE));
 }
 
-/* From here on nobody finds the generation that was. */
+/* From now on the old generation is not found any more. */
 void turn(Gate *gate)
 {
 	__atomic_fetch_add(gate, GENERATION, __ATOMIC_ACQ_REL);
 }
 
-/* What is inside returns soon: it was woken, or has nothing to wait for. */
+/* Calls inside return soon: they were woken, or do not wait. */
 void wait_empty(const Gate *gate)
 {
 	const struct timespec ms = { 0, 1000000 };
@@ -93,18 +98,21 @@ const unsigned int INDEX_BITS = sizeof(uintptr_t) == 8 ? 32 : 16;
 
 struct Entry {
 	Gate gate;
-	void *object;		/* changes only while nobody may be inside */
+	void *object;		/* changes only while no call can be inside */
 	Entry *next_free;
 	uintptr_t number;
 } __attribute__((aligned(64)));
 
-/* Chunks are never freed: there are as many as objects lived at a time. */
+/* Chunks are never freed: there are as many as objects existed at a time. */
 Entry *chunks[CHUNKS];
 unsigned int chunk_count;
 Entry *first_free;
 pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* A child must not find the table locked by a thread that it has not. */
+/*
+ * In a child, the table must not be locked by a thread that exists only in the
+ * parent.
+ */
 void lock_table(void)
 {
 	pthread_mutex_lock(&table_lock);
@@ -136,7 +144,7 @@ bool add_chunk(void)
 	return true;
 }
 
-/* An entry to be filled and then told to others, or given back. */
+/* Allocate an entry, to be filled in and then published or returned. */
 Entry *get_entry(void)
 {
 	Entry *entry = NULL;
@@ -150,7 +158,7 @@ Entry *get_entry(void)
 	return entry;
 }
 
-/* Handles of it are out of date from here on. */
+/* Handles of the entry are outdated from now on. */
 void put_entry(Entry *entry)
 {
 	turn(&entry->gate);
@@ -162,7 +170,7 @@ void put_entry(Entry *entry)
 	pthread_mutex_unlock(&table_lock);
 }
 
-/* Never NULL: a generation that would make it so is passed over. */
+/* Never NULL: a generation that would make it NULL is skipped. */
 uintptr_t handle_of(Entry *entry)
 {
 	uintptr_t handle;
@@ -177,7 +185,7 @@ uintptr_t handle_of(Entry *entry)
 	}
 }
 
-/* The entry with a call inside, or NULL when the handle is out of date. */
+/* The entry, with a call inside, or NULL if the handle is outdated. */
 Entry *enter_handle(uintptr_t handle)
 {
 	uintptr_t number = handle & (((uintptr_t)1 << INDEX_BITS) - 1);
@@ -196,7 +204,7 @@ Entry *enter_handle(uintptr_t handle)
 	return NULL;
 }
 
-/* What is behind a handle, for the time of a call. */
+/* The object of a handle, for the time of a call. */
 template <typename T> class Use {
 public:
 	explicit Use(const void *handle) :
@@ -243,7 +251,7 @@ bool enabled(const char *name)
 	return value && strcmp(value, "0");
 }
 
-/* Nothing on the console, unless asked for. */
+/* Nothing is printed, unless requested. */
 int fail(const char *call, int code, const char *text)
 {
 	if (enabled("VDI_DEBUG"))
@@ -252,7 +260,7 @@ int fail(const char *call, int code, const char *text)
 	return code;
 }
 
-/* Of a set: none but when the constructor found no memory, or it is destroyed. */
+/* The object has no set: the constructor had no memory, or it was destroyed. */
 int no_set(const char *call, const CVDS *cvds)
 {
 	return fail(call, cvds ? VD_E_PROTOCOL : VD_E_MEMORY,
@@ -310,8 +318,9 @@ bool find_user(const char *name, uid_t *uid)
 }
 
 /*
- * The users whose sets OpenInSecondary joins: VDI_TRUSTED_USERS is a list with
- * commas, count 0 the default of libvdi. NULL, or what is wrong.
+ * The users whose sets OpenInSecondary joins: VDI_TRUSTED_USERS is a list
+ * separated by commas; count 0 is the default of libvdi. NULL, or what is
+ * wrong.
  */
 const char *trust_wish(uid_t *users, unsigned int *count)
 {
@@ -328,15 +337,15 @@ const char *trust_wish(uid_t *users, unsigned int *count)
 		memcpy(name, list, length);
 		name[length] = '\0';
 		if (!find_user(name, &users[*count]))
-			return "VDI_TRUSTED_USERS has a name that is no user";
+			return "VDI_TRUSTED_USERS names an unknown user";
 		list = list[length] ? list + length + 1 : NULL;
 	}
 	return NULL;
 }
 
 /*
- * The interface knows no owner, group or mode of a set; the environment may
- * open it to the database's user. NULL, or what is wrong.
+ * The interface has no owner, group or mode of a set; environment variables can
+ * give the database's user access. NULL, or what is wrong.
  */
 const char *access_wish(struct vdi_access *access)
 {
@@ -347,14 +356,14 @@ const char *access_wish(struct vdi_access *access)
 
 	if (group) {
 		if (!find_group(group, &access->gid))
-			return "VDI_SET_GROUP is no group";
+			return "VDI_SET_GROUP is not a group";
 		access->mode = 0660;
 	}
 	if (owner && !find_user(owner, &access->uid))
-		return "VDI_SET_OWNER is no user";
+		return "VDI_SET_OWNER is not a user";
 	if (mode) {
 		if (!number(mode, 8, 0777, &value))
-			return "VDI_SET_MODE is no octal mode up to 0777";
+			return "VDI_SET_MODE is not an octal mode up to 0777";
 		access->mode = value;
 	}
 	return NULL;
@@ -362,7 +371,7 @@ const char *access_wish(struct vdi_access *access)
 
 /* --------------------------------------------------------------- time-outs */
 
-/* In which unit GetCommand takes its time-out; see command_timeout(). */
+/* Unit of the time-out of GetCommand; see command_timeout(). */
 enum Unit {
 	UNIT_AUTO,
 	UNIT_SECONDS,
@@ -385,22 +394,22 @@ const char *unit_wish(Unit *unit)
 	return NULL;
 }
 
-/* INFINITE of Windows comes as a positive number where time_t has 64 bits. */
+/* INFINITE of Windows is a positive number if time_t has 64 bits. */
 int64_t timeout_ms(time_t timeout)
 {
 	return timeout < 0 || timeout == (time_t)0xffffffff ? -1 : timeout;
 }
 
 /*
- * The document of the SDK says milliseconds, but its own sample passes 90 to
- * GetCommand, says 90 seconds in a comment, and takes a time-out for the end of
- * the data. Read as milliseconds, any pause of the database, or a slow machine,
- * ends its restore with a truncated database. So by default a number below 1000
- * is taken as seconds. Where a program does mean milliseconds, it waits longer
- * for a command that does not come; each command, the close of the device and an
+ * The documentation of the SDK says milliseconds. But its own sample passes 90
+ * to GetCommand, says 90 seconds in a comment, and takes a time-out for the end
+ * of the data. In milliseconds, any pause of the database, or a slow machine,
+ * would end its restore with a truncated database. So by default a number below
+ * 1000 is taken as seconds. A program that does mean milliseconds then waits
+ * longer if no command comes; each command, the close of the device and an
  * abort still end the wait at once.
  *
- * GetConfiguration is not concerned: document and samples agree on
+ * GetConfiguration is not affected: documentation and samples agree on
  * milliseconds there, and pass 1000 or more.
  */
 int64_t command_timeout(Unit unit, time_t timeout)
@@ -418,14 +427,14 @@ int64_t command_timeout(Unit unit, time_t timeout)
 struct Set {
 	vdi_client *client;
 
-	pthread_mutex_t life;		/* to change what follows */
+	pthread_mutex_t life;		/* held to change what follows */
 	bool is_open;
-	pid_t pid;			/* who opened it */
+	pid_t pid;			/* process that opened it */
 	Unit unit;
 
 	pthread_mutex_t opening;	/* what follows */
 	unsigned int count;
-	Entry *devices[64];		/* of the set that is or was open */
+	Entry *devices[64];		/* devices of the set that is or was open */
 
 	int done(const char *call, int code);
 	bool forked() const;
@@ -437,9 +446,9 @@ struct Set {
 	int close(Entry *own);
 };
 
-/* Behind the handle of a device; the core has the rest. */
+/* The entry of a device; the rest is in libvdi. */
 struct Device {
-	Set *set;			/* forgets its devices before it goes */
+	Set *set;			/* forgets its devices before it ends */
 	vdi_client_device *device;
 };
 
@@ -467,14 +476,14 @@ void release(void *memory)
 		free(memory);
 }
 
-/* Is this a forked child's copy? */
+/* Is this the copy of a forked child? */
 bool Set::forked() const
 {
 	return __atomic_load_n(&is_open, __ATOMIC_ACQUIRE) &&
 	       __atomic_load_n(&pid, __ATOMIC_RELAXED) != getpid();
 }
 
-/* Before the core does. */
+/* Before libvdi does. */
 void Set::forget_devices()
 {
 	unsigned int i;
@@ -522,8 +531,8 @@ int Set::open(const char *call, const char *name, const VDConfig *config,
 }
 
 /*
- * *handle becomes that of a new device. The core is called with the lock held:
- * a device is in the list before the next set can come.
+ * Set *handle to that of a new device. libvdi is called with the lock held: so
+ * the device is in the list before another set can be opened.
  */
 int Set::open_device(const char *name, ClientVirtualDevice **out,
 		     uintptr_t *handle)
@@ -555,9 +564,10 @@ int Set::open_device(const char *name, ClientVirtualDevice **out,
 }
 
 /*
- * There are no threads of the parent here: their locks are never released, and
- * their calls never end. Devices are out of date from here on, and their entries
- * lost; of the calls counted in the set's entry only the caller's is real.
+ * In the child there are no threads of the parent: their locks are never
+ * released, and their calls never end. Devices are outdated from now on, and
+ * their entries are lost. Of the calls that the set's entry counts, only the
+ * caller's is real.
  */
 void forget_parent(Set *set, Entry *own)
 {
@@ -613,8 +623,8 @@ void free_set(Set *set)
 }
 
 /*
- * What the server tells in the structure is no wish of the client's, though it
- * is there when a program uses the structure again.
+ * The server's fields are no request of the client, although they are filled in
+ * if a program uses the structure again.
  */
 VDConfig wish(const VDConfig *cfg)
 {
@@ -692,7 +702,7 @@ ClientVirtualDeviceSet::ClientVirtualDeviceSet() : cvds(NULL)
 		put_entry(entry);
 }
 
-/* No call comes in any more; close() makes those of other threads return. */
+/* No further call can enter; close() makes those of other threads return. */
 ClientVirtualDeviceSet::~ClientVirtualDeviceSet()
 {
 	Entry *entry = enter_handle((uintptr_t)cvds);
