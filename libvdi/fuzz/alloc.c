@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * alloc.c - the allocator of buffers against a list of what is allocated
+ * alloc.c - the allocator of buffers against a list of allocated buffers
  *
- * No two buffers overlap, prefix zones included; each is aligned and within
- * what was announced; as many can be had as are said to be available, and no
- * more; as long as nobody takes more of a shape than was announced of it, none
- * is refused; and when all is given back, all that was announced can be had.
+ * No two buffers overlap, prefix zones included. Each is aligned and inside an
+ * announced part. As many can be allocated as are reported to be available, and
+ * no more. As long as no more buffers of a shape are in use than were
+ * announced, none is refused. When all are freed, all announced ones can be
+ * allocated again.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -39,7 +40,7 @@ struct model {
 	struct buffer buffer[MAX_LIVE];
 	unsigned int shapes;
 	struct shape shape[MAX_SHAPES];
-	/* since all was free, nobody took more than was announced */
+	/* since the last time all were free, no shape was overdrawn */
 	bool modest;
 };
 
@@ -72,7 +73,7 @@ static int find_shape(const struct model *m, uint32_t size,
 	return -1;
 }
 
-/* A shape that exists, or any. */
+/* A shape that was announced, or any. */
 static void pick_shape(struct fuzz_input *in, const struct model *m,
 		       uint32_t *size, uint32_t *alignment)
 {
@@ -114,7 +115,7 @@ static void announce(struct fuzz_input *in, struct model *m)
 
 	pick_shape(in, m, &size, &alignment);
 	count = fuzz_below(in, 16) ? fuzz_below(in, MAX_COUNT) : UINT32_MAX;
-	/* so much cannot be; but less than that would take all memory */
+	/* impossible; a smaller number would take all memory */
 	if (count == UINT32_MAX)
 		size |= 1U << 31;
 	rc = vdi_alloc_announce(&m->alloc, size, alignment, count, m->area,
@@ -129,7 +130,7 @@ static void announce(struct fuzz_input *in, struct model *m)
 	}
 	fuzz_assert(!rc);
 	fuzz_assert(bytes >= (uint64_t)count * size);
-	/* with the gap at the beginning, and to each next prefix zone */
+	/* with the gap at the beginning and before each prefix zone */
 	fuzz_assert(bytes <= (count + 1) *
 		    ((uint64_t)m->alloc.prefix + size +
 		     effective(m, alignment)));
@@ -220,7 +221,7 @@ static void put(struct fuzz_input *in, struct model *m)
 		give(m, fuzz_below(in, m->count));
 		return;
 	}
-	/* what is nobody's buffer, and what is one but for its size */
+	/* no buffer, and a buffer with a wrong size */
 	for (i = 0; i < m->count && m->buffer[i].offset != offset; i++)
 		;
 	if (i == m->count)
@@ -230,7 +231,7 @@ static void put(struct fuzz_input *in, struct model *m)
 					  m->buffer[i].size + 1) == -EINVAL);
 }
 
-/* So many, and not one more; then they go back. */
+/* Allocate so many, and fail to allocate one more; then free them. */
 static void available(struct fuzz_input *in, struct model *m)
 {
 	unsigned int had = m->count;
@@ -255,7 +256,7 @@ static void available(struct fuzz_input *in, struct model *m)
 	fuzz_assert(vdi_alloc_available(&m->alloc, size, alignment) == n);
 }
 
-/* Everything back; then everything that was announced. */
+/* Free everything, then allocate everything that was announced. */
 static void finish(struct model *m)
 {
 	unsigned int i, k;

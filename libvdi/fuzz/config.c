@@ -2,10 +2,10 @@
 /*
  * config.c - rules of VDConfig, and names, for any values and any bytes
  *
- * What one side lets pass, the other takes; what passes is within the ranges
- * that the rest of the library divides and allocates by; a name that was made
- * of two is taken apart into them; and no text of a stranger brings control
- * characters to a terminal.
+ * What one side accepts, the other accepts, too. Accepted values are in the
+ * ranges by which the rest of the library divides and allocates. A name that
+ * was made of instance and name is split into the same. Text of other processes
+ * brings no control characters to a terminal.
  */
 #include <stdbool.h>
 
@@ -20,7 +20,7 @@ static bool power_of_two(uint32_t n)
 	return n && !(n & (n - 1));
 }
 
-/* Mostly what could be meant. */
+/* Mostly plausible values. */
 static uint32_t pick(struct fuzz_input *in, uint32_t least, uint32_t most)
 {
 	if (!fuzz_below(in, 4))
@@ -72,7 +72,7 @@ static struct vdiset_config make_config(struct fuzz_input *in)
 	return config;
 }
 
-/* What a library that took it would rely on. */
+/* What the library relies on after it has accepted a configuration. */
 static void check_fixed(const struct vdiset_config *c)
 {
 	if (vdi_config_check_fixed(c))
@@ -90,7 +90,7 @@ static void check_fixed(const struct vdiset_config *c)
 	fuzz_assert(!(c->features & 0x8000c00cU));
 }
 
-/* The server's answer to a good request is one that the client takes. */
+/* A client accepts the server's answer to a valid request. */
 static void check_fix(struct fuzz_input *in, struct vdiset_config config)
 {
 	struct vdiset_configure wish = {
@@ -135,7 +135,7 @@ static void check_conversion(const struct vdiset_config *config)
 
 /* ------------------------------------------------------------------- names */
 
-/* A string in memory of just its size; the caller's to free. */
+/* A string in memory of exactly its size; the caller frees it. */
 static char *take_string(struct fuzz_input *in)
 {
 	size_t most = fuzz_below(in, 300), length;
@@ -148,7 +148,7 @@ static char *take_string(struct fuzz_input *in)
 	fuzz_assert(text);
 	fuzz_bytes(in, text, length);
 	text[length] = '\0';
-	/* a long one needs not be spelt */
+	/* a long name need not be in the input */
 	if (length > 4 && fuzz_below(in, 8) == 0) {
 		free(text);
 		text = malloc(256 + 1);
@@ -186,7 +186,7 @@ static void check_names(struct fuzz_input *in)
 		fuzz_assert(vdi_name_of_device(buf, name) == buf);
 		fuzz_assert(vdi_name_of_device("", name) == name);
 	}
-	/* of the kernel, which gives names no meaning */
+	/* any bytes, as the kernel accepts them */
 	vdi_name_of_device(instance, vdi_name_without_instance(name));
 	free(instance);
 	free(name);
@@ -203,7 +203,7 @@ static bool is_clean(const char *text)
 	return true;
 }
 
-/* The texts come from strangers, and need not even end. */
+/* The texts come from other processes, and may lack their NUL. */
 static void check_description(struct fuzz_input *in)
 {
 	struct vdi_abort_info *info = malloc(sizeof(*info));

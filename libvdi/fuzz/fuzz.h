@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * fuzz.h - what the fuzz targets share
+ * fuzz.h - shared by the fuzz targets
  *
- * A target is libFuzzer's LLVMFuzzerTestOneInput(); linked with replay.c it
- * runs its corpus without libFuzzer. Input that has come to its end gives
- * zeros, so that each prefix of an input means something.
+ * A target is libFuzzer's LLVMFuzzerTestOneInput(). Linked with replay.c it
+ * runs its corpus without libFuzzer. After its end the input is zeros, so that
+ * each prefix of an input is an input.
  */
 #ifndef VDI_FUZZ_H
 #define VDI_FUZZ_H
@@ -47,7 +47,7 @@ static inline uint32_t fuzz_below(struct fuzz_input *in, uint32_t n)
 	return fuzz_take(in, n > 65536 ? 4 : n > 256 ? 2 : 1) % n;
 }
 
-/* Numbers at which code changes its mind: around powers of two. */
+/* Numbers around powers of two, where code takes other branches. */
 static inline uint64_t fuzz_number(struct fuzz_input *in)
 {
 	uint8_t how = fuzz_take(in, 1);

@@ -4,7 +4,7 @@
  *
  *	replay-NAME FILE...
  *
- * One line of TAP; when a target gives up, it names the input.
+ * Prints one line of TAP. If the target fails, the input is named.
  */
 #include <signal.h>
 #include <unistd.h>
@@ -42,7 +42,7 @@ static void catch_crashes(void)
 		sigaction(signals[i], &action, NULL);
 }
 
-/* Memory of just that size: what is read beyond is found by a sanitizer. */
+/* Memory of exactly that size, so that a sanitizer finds reads beyond it. */
 static int run_file(const char *path)
 {
 	static uint8_t buffer[MAX_INPUT];

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ring.c - one side of a device against a peer that writes what it likes
+ * ring.c - one side of a device against a peer that writes anything
  *
- * The peer's region ends, to the byte, where nothing is mapped, and this side
- * maps it read-only; so does the own one. Between any two calls the input
- * changes words and entries of the peer's region, and tail and head of the own
- * one, which are told and never read back. The oracle is a model with indices
- * of its own: what each call gives, what it writes, and that nothing else
- * changes.
+ * The peer's region, mapped read-only, and the own one end exactly where
+ * nothing is mapped. Between two calls the input changes words and entries of
+ * the peer's region, and tail and head of the own one, which are written for
+ * the peer and must not be read back. The oracle is a model with its own
+ * indices: what each call returns, what it writes, and that it changes nothing
+ * else.
  */
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -26,7 +26,7 @@
 #define ROOM		((MAX_REGION + 4095) & ~4095UL)
 #define MAX_AREA	(1 << 20)
 
-/* One piece of memory under two addresses, each with nothing behind it. */
+/* One piece of memory at two addresses, each followed by unmapped memory. */
 struct shared {
 	uint8_t *mine;
 	uint8_t *theirs;
@@ -34,7 +34,7 @@ struct shared {
 
 static struct shared own, peer;
 static int area_fd;
-static uint8_t image[MAX_REGION];	/* the own region, as it must be */
+static uint8_t image[MAX_REGION];	/* expected content of the own region */
 
 struct model {
 	struct vdi_ring ring;
@@ -79,7 +79,7 @@ static void set_up(void)
 	fuzz_assert(area_fd >= 0 && !ftruncate(area_fd, MAX_AREA));
 }
 
-/* The own region is what the model says. */
+/* Compare the own region with the model. */
 static void check_own(struct model *m)
 {
 	fuzz_assert(!memcmp(m->ring.own, image, m->size));
@@ -140,8 +140,8 @@ static void peer_writes(struct fuzz_input *in, struct model *m)
 }
 
 /*
- * What is told is not read back, so that whatever stands there means nothing; but
- * that a kick is for what the peer can see.
+ * What is written for the peer is not read back, so its content has no effect,
+ * except that the tail decides about a kick.
  */
 static void spoil_own(struct fuzz_input *in, struct model *m)
 {
@@ -214,7 +214,9 @@ static void get(struct fuzz_input *in, struct model *m)
 		check_completion(in, &entry.done);
 }
 
-/* One kick for each sleep that it can end; see vdi_ring_wants_kick(). */
+/*
+ * There is one kick for each sleep that it can end; see vdi_ring_wants_kick().
+ */
 static void kick(struct fuzz_input *in, struct model *m)
 {
 	uint32_t sleep_seq = m->peer->need_wakeup;
@@ -247,7 +249,7 @@ static void sleep_and_count(struct fuzz_input *in, struct model *m)
 
 /* ------------------------------------------------- commands and completions */
 
-/* Where a buffer is, or NULL: all of it in one piece of the area. */
+/* Address of a buffer, or NULL; it must be in one piece of the area. */
 static void check_buffer(struct fuzz_input *in, const struct model *m,
 			 const struct vdiset_command *cmd)
 {
@@ -304,7 +306,7 @@ static void check_command(struct fuzz_input *in, const struct model *m,
 		check_buffer(in, m, cmd);
 }
 
-/* Completions belong to a command that was good. */
+/* Completions of a command that was valid. */
 static void check_completion(struct fuzz_input *in,
 			     const struct vdiset_completion *done)
 {
@@ -338,7 +340,7 @@ static uint64_t near_end(struct fuzz_input *in, const struct model *m,
 	return seg->offset + seg->size - size + fuzz_below(in, 3) - 1;
 }
 
-/* Entries that no ring has to bring. */
+/* Entries that do not come from a ring. */
 static void check_some(struct fuzz_input *in, struct model *m)
 {
 	struct vdiset_completion done;

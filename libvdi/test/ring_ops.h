@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ring_ops.h - rings, one entry at a time
+ * ring_ops.h - putting and getting one entry at a time
  *
  * The library moves many entries at a time. Tests, and parties of tests that do
- * without the library, are simpler with one.
+ * not use the library, are simpler with one.
  */
 #ifndef VDI_RING_OPS_H
 #define VDI_RING_OPS_H

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * hostile.c - libvdi against a peer that writes whatever it can, whenever
+ * hostile.c - libvdi against a peer that writes whatever it can, at any time
  *
- * In each round one process uses libvdi as it should be used. The other talks
- * to the module by itself: it behaves for a while, so that it gets everywhere,
- * and meanwhile, at random times, writes garbage into the words it may write:
- * indices, entries, flags, counters, the configuration, the buffers. The
- * honest side must come to its end, by an abort with a reason or in order, in
- * time, and without a bad access. Build it with SAN=address,undefined: what
- * libvdi maps is mapped between guards, and stays guarded when it is unmapped.
+ * In each round one process uses libvdi correctly. The other calls the module
+ * directly. It behaves for a while, so that it reaches every state, and
+ * meanwhile, at random times, writes garbage into the words that it may write:
+ * indices, entries, flags, counters, the configuration, the buffers. The honest
+ * side must end in time, by an abort with a reason or normally, and without an
+ * invalid access. Build it with SAN=address,undefined: libvdi's mappings are
+ * placed between guards, and stay guarded when they are unmapped.
  *
  *   VDISET_HOSTILE_SECONDS   for each side, 20 by default
- *   VDISET_HOSTILE_SEED      what is random; printed
+ *   VDISET_HOSTILE_SEED      seed of the random numbers; printed
  */
 #include <errno.h>
 #include <pthread.h>
@@ -40,7 +40,7 @@
 #define BUFFER		(16 * KIB)
 #define BUFFERS		8
 #define MAX_DEVICES	3
-#define WAIT		20000	/* ms; who waits longer hangs */
+#define WAIT		20000	/* ms; a longer wait is a hang */
 #define LIMIT		30	/* seconds for a round */
 #define GUARD		(64 * KIB)
 #define NONE		(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -51,7 +51,7 @@ void *__real_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o)
 void *__wrap_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o);
 int __wrap_munmap(void *at, size_t size);
 
-/* Page-aligned guards before and after; a fixed mapping is inside of one. */
+/* Page-aligned guards before and after; fixed mappings are inside already. */
 void *__wrap_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o)
 {
 	size_t whole = (size + 4095) & ~(size_t)4095;
@@ -65,7 +65,7 @@ void *__wrap_mmap64(void *at, size_t size, int prot, int flags, int fd, off_t o)
 	return __real_mmap64(base + GUARD, size, prot, flags | MAP_FIXED, fd, o);
 }
 
-/* Nothing else shall come there, so that a late access is seen. */
+/* Keep the addresses, so that a late access is detected. */
 int __wrap_munmap(void *at, size_t size)
 {
 	return __real_mmap64(at, size, PROT_NONE, NONE | MAP_FIXED, -1, 0) ==
@@ -78,10 +78,10 @@ enum outcome {
 	NOTHING,
 	BY_US,			/* aborted by the honest side: protocol */
 	BY_THEM,		/* aborted by the hostile side */
-	DIED,			/* the hostile side went away */
-	SILENT,			/* it did nothing for as long as it had set */
-	CLOSED,			/* came to its end in order */
-	REFUSED,		/* by the configuration */
+	DIED,			/* the hostile side has ended */
+	SILENT,			/* the hostile side did nothing until the time-out */
+	CLOSED,			/* ended normally */
+	REFUSED,		/* by rejecting the configuration */
 	OUTCOMES
 };
 
@@ -94,7 +94,7 @@ struct round {
 	uint64_t seed;
 	char name[64];
 	unsigned int devices;
-	unsigned int mischief;	/* of 1000 steps, so many are garbage */
+	unsigned int mischief;	/* garbage steps of 1000 */
 	unsigned int life_ms;	/* of the hostile side */
 	bool odd_config;
 	volatile int up;	/* the set exists */
@@ -195,7 +195,7 @@ static uint32_t odd_index(const struct vdi_ring *ring, uint32_t now)
 	}
 }
 
-/* Any word of the region, by any width */
+/* Any word of the region, of any width */
 static void write_anywhere(struct vdi_channel *ch)
 {
 	size_t at = below(ch->rw_size / 8) * 8;
@@ -272,7 +272,7 @@ static void trick(struct vdi_channel *ch)
 		write_entry(ch);
 		break;
 	case 4:
-		/* a kick for nothing */
+		/* a spurious kick */
 		vdi_channel_wait(ch, VDISET_WAIT_KICK, 0);
 		break;
 	default:
@@ -286,7 +286,7 @@ static void notify(struct vdi_channel *ch)
 		vdi_channel_wait(ch, VDISET_WAIT_KICK, 0);
 }
 
-/* One field of it is not what it should be. */
+/* One field of it is wrong. */
 static void spoil(void *entry)
 {
 	uint32_t *word = entry;
@@ -302,7 +302,7 @@ static bool misbehaves(void)
 	return below(1000) < r->mischief;
 }
 
-/* What an honest client does, mostly */
+/* Mostly what an honest client does */
 static void act_as_client(struct vdi_channel *ch)
 {
 	static struct vdiset_command held[MAX_DEVICES][4];
@@ -329,7 +329,7 @@ static void act_as_client(struct vdi_channel *ch)
 	notify(ch);
 }
 
-/* What an honest server does, mostly */
+/* Mostly what an honest server does */
 static void act_as_server(struct vdi_channel *ch)
 {
 	static const uint8_t codes[] = {
@@ -360,7 +360,7 @@ static void act_as_server(struct vdi_channel *ch)
 	notify(ch);
 }
 
-/* In the middle of it, the area grows, or somebody aborts. */
+/* At any time, the area grows, or the set is aborted. */
 static void unusual(void)
 {
 	struct vdiset_request_buffers more = {
@@ -405,7 +405,7 @@ static void attack(bool as_server)
 		close_some();
 }
 
-/* As it was, with the odd field in it */
+/* As it was, with some fields changed */
 static void spoil_config(void *config, size_t size)
 {
 	if (r->odd_config)
@@ -455,7 +455,7 @@ static void evil_client(void)
 	begin_evil();
 	create.name = (uintptr_t)evil_set.name;
 	create.name_len = strlen(evil_set.name);
-	/* the fields that the kernel only carries */
+	/* fields that the kernel passes on */
 	if (r->odd_config)
 		(&create.config.features)[below(6)] = odd_value();
 	if (vdi_set_ioctl(&evil_set, VDISET_CREATE, &create))
@@ -519,7 +519,7 @@ static void judge(const struct vdi_abort_info *info, uint32_t own_role)
 		r->outcome = DIED;
 		break;
 	case VDI_REASON_TIMEOUT:
-		/* of a hostile client's serverTimeOut, which may be anything */
+		/* a hostile client may set any serverTimeOut */
 		if (!r->odd_config || info->role != own_role ||
 		    own_role != VDI_ROLE_SERVER)
 			wrong("a time-out of role %u", info->role);
@@ -560,7 +560,7 @@ static void send_job(struct job *job)
 	int code;
 
 	job->cmd.commandCode = codes[below(sizeof(codes))];
-	/* after an error nothing else is taken */
+	/* after an error only ClearError is accepted */
 	if (job->ran && job->cmd.completionCode && below(2))
 		job->cmd.commandCode = VDC_ClearError;
 	job->cmd.size = 0;
@@ -618,7 +618,7 @@ static bool all_ran(const struct job *job, unsigned int n)
 	return true;
 }
 
-/* Send and complete until it ends, one way or the other. */
+/* Send and complete until the end of the set. */
 static int serve_on(struct vdi_server *server, struct job *job,
 		    unsigned int jobs, unsigned int rounds)
 {
@@ -685,7 +685,7 @@ aborted:
 	vdi_server_free(server);
 }
 
-/* All of it, as a client that stores or sends it would */
+/* Read or write all of the buffer, as a client does that stores or sends it */
 static void use_buffer(struct vdi_client *client, const struct VDC_Command *c)
 {
 	volatile uint8_t sum = 0;
@@ -738,7 +738,10 @@ static void *client_loop(void *arg)
 	int code;
 
 	for (;;) {
-		/* not more than it can, and waits only with empty hands */
+		/*
+		 * at most as many as it can hold; it waits only if it holds
+		 * none
+		 */
 		code = vdi_client_get_command(t->device, n ? 0 : WAIT,
 					      &held[n]);
 		if (code && code != VD_E_TIMEOUT)
@@ -775,7 +778,7 @@ static void client_end(struct vdi_client *client, int code)
 		wrong("client: %s", vdi_strerror(code));
 	}
 	code = vdi_client_close(client);
-	/* it may have closed some devices only */
+	/* it may have closed only some devices */
 	if (code && (code != VD_E_OPEN || r->outcome != CLOSED))
 		wrong("close: %s", vdi_strerror(code));
 	vdi_client_free(client);
@@ -804,7 +807,7 @@ static void honest_client(void)
 		t[n].rng = next();
 		pthread_create(&t[n].thread, NULL, client_loop, &t[n]);
 	}
-	/* each may end in its own way; an abort is for all */
+	/* each device may end differently; an abort ends all */
 	for (i = 0; i < n; i++) {
 		pthread_join(t[i].thread, NULL);
 		if (t[i].code == VD_E_ABORT || !code)

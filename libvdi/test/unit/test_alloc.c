@@ -18,7 +18,7 @@
 #define KIB	1024U
 #define MAX	4096
 
-/* The model: what is allocated, and how far the area goes. */
+/* The model: allocated buffers, and the size of the area. */
 struct model {
 	struct vdi_alloc alloc;
 	uint64_t area;
@@ -175,8 +175,8 @@ struct shape {
 };
 
 /*
- * Announced buffers can always be had: allocate and free them at random, with
- * growth, and never beyond what was announced.
+ * Announced buffers can always be allocated: allocate and free them at random,
+ * with growth, and never more than were announced.
  */
 static void guarantee(uint32_t prefix, uint32_t alignment)
 {
@@ -228,7 +228,7 @@ static uint32_t random_size(void)
 	return 1 + rand() % (1U << (rand() % 18));
 }
 
-/* Shapes nobody announced: no overlap, and everything joins again. */
+/* Shapes that were not announced: no overlap, and all extents merge again. */
 static void test_random_shapes(void **state)
 {
 	struct model *m = malloc(sizeof(*m));
@@ -256,7 +256,7 @@ static void test_random_shapes(void **state)
 	free(m);
 }
 
-/* What is said to be available can be had, and no more. */
+/* As many as are reported to be available can be allocated, and no more. */
 static void test_available(void **state)
 {
 	struct model *m = malloc(sizeof(*m));

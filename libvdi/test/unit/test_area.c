@@ -55,7 +55,7 @@ static void test_segments(void **state)
 	memset(b, 2, 90 * PAGE);
 	assert_ptr_equal(vdi_area_address(&area, PAGE, PAGE, 1), a);
 
-	/* outside, or over the border of two segments */
+	/* outside of the area, or across the border of two segments */
 	assert_null(vdi_area_address(&area, PAGE, PAGE + 1, 1));
 	assert_null(vdi_area_address(&area, PAGE, 0, 9 * PAGE + 1));
 	assert_null(vdi_area_address(&area, 10 * PAGE, 1, 1));
@@ -80,7 +80,7 @@ static void test_segments(void **state)
 	close(fd);
 }
 
-/* A window holds what the segment does that it was made of. */
+/* A window contains what its segment does. */
 static void test_window(void **state)
 {
 	const struct vdi_segment seg = {
@@ -131,7 +131,7 @@ static unsigned int count_segments(const struct vdi_area *area)
 	return n;
 }
 
-/* Lines of /proc/self/maps with this text, or with NULL all. */
+/* Number of lines of /proc/self/maps with this text, or of all (NULL). */
 static unsigned int count_mappings(const char *text)
 {
 	FILE *f = fopen("/proc/self/maps", "r");
@@ -145,7 +145,10 @@ static unsigned int count_mappings(const char *text)
 	return n;
 }
 
-/* Page by page: segments and mappings are as few as the area has doublings. */
+/*
+ * Growth page by page: the number of segments and mappings is that of the
+ * area's doublings.
+ */
 static void grow_by_pages(bool locked, unsigned int pages)
 {
 	int fd = memfd_create("growing-area", MFD_CLOEXEC);
@@ -159,7 +162,10 @@ static void grow_by_pages(bool locked, unsigned int pages)
 		assert_int_equal(vdi_area_map(&area, fd, (uint64_t)i * PAGE,
 					      &locking), 0);
 		assert_int_equal(vdi_area_size(&area), (uint64_t)i * PAGE);
-		/* what was added can be used, and its address is as aligned */
+		/*
+		 * the growth can be used, and its address has the same
+		 * alignment
+		 */
 		assert_int_equal((uintptr_t)
 				 vdi_area_address(&area, (i - 1) * PAGE, 0,
 						  PAGE) % VDI_AREA_ALIGN,
@@ -168,7 +174,7 @@ static void grow_by_pages(bool locked, unsigned int pages)
 	segments = count_segments(&area);
 	assert_in_range(segments, 1, 18);
 	assert_int_equal(count_mappings("growing-area"), segments);
-	/* and those of reserved addresses; sanitizers map memory of their own */
+	/* and mappings of reserved addresses; sanitizers map memory, too */
 	if (!SANITIZED)
 		assert_in_range(count_mappings(NULL), before,
 				before + segments + 4);
@@ -197,7 +203,10 @@ static void test_growth_locked(void **state)
 	grow_by_pages(true, 200);
 }
 
-/* Growths of more than the room, and of less, while another thread looks. */
+/*
+ * Growths larger and smaller than the reserved room, beside a thread that looks
+ * up buffers.
+ */
 static void *look(void *arg)
 {
 	struct vdi_area *area = arg;
@@ -248,7 +257,7 @@ static uint64_t addresses(void)
 }
 
 /*
- * In a child: with addresses for no more than the growth itself, and then not even for that.
+ * In a child: with addresses for the growth only, and then not even for that.
  */
 static int child_of_few_addresses(int fd)
 {
@@ -261,7 +270,7 @@ static int child_of_few_addresses(int fd)
 	limit.rlim_cur = addresses() + 8 * MIB;
 	if (setrlimit(RLIMIT_AS, &limit))
 		return 2;
-	/* with 44 MiB more for later growths it would be too much */
+	/* 44 MiB more, for later growths, would exceed the limit */
 	if (vdi_area_map(&area, fd, 44 * MIB, &locking) ||
 	    !vdi_area_address(&area, 40 * MIB, 0, 4 * MIB))
 		return 3;
@@ -269,7 +278,7 @@ static int child_of_few_addresses(int fd)
 		return 4;
 	if (vdi_area_size(&area) != 44 * MIB)
 		return 5;
-	/* nothing was kept of it: the same is possible when there is room */
+	/* nothing of it is left: it succeeds when there is room */
 	limit.rlim_cur = RLIM_INFINITY;
 	if (setrlimit(RLIMIT_AS, &limit) ||
 	    vdi_area_map(&area, fd, 64 * MIB, &locking))
@@ -277,7 +286,7 @@ static int child_of_few_addresses(int fd)
 	return 0;
 }
 
-/* In a child: with as much memory that may be locked as the first part has. */
+/* In a child: only the first part may be locked. */
 static int child_of_little_locked(int fd)
 {
 	struct rlimit limit = { 8 * PAGE, 8 * PAGE };
@@ -319,7 +328,7 @@ static void run_child(int (*fn)(int fd))
 static void test_own_limits(void **state)
 {
 	(void)state;
-	/* sanitizers need all addresses there are, and make mlock(2) void */
+	/* sanitizers need the whole address space, and disable mlock(2) */
 	if (SANITIZED)
 		return;
 	run_child(child_of_few_addresses);

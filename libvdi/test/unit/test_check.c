@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * test_check.c - entries that break the rules are found, and no others
- */
+/* test_check.c - entries that break the rules are rejected, and no others */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -105,7 +105,7 @@ static void test_defaults(void **state)
 	assert_int_equal(wish.alignment, 512);
 	assert_int_equal(wish.max_transfer_size, 65536);
 
-	/* the client's need wins */
+	/* the client's requirement is larger */
 	request.alignment = 8192;
 	assert_null(vdi_config_fix(&request, &wish));
 	assert_int_equal(wish.alignment, 8192);

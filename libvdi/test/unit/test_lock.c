@@ -28,12 +28,12 @@ static void test_alone(void **state)
 	assert_int_equal(lock.word, VDI_LOCK_HELD);
 	vdi_unlock(&lock);
 	assert_int_equal(lock.word, VDI_LOCK_FREE);
-	lock.word = VDI_LOCK_WANTED;	/* as a parent's thread may leave it */
+	lock.word = VDI_LOCK_WANTED;	/* as a thread of the parent may have it */
 	vdi_lock_init(&lock);
 	assert_int_equal(lock.word, VDI_LOCK_FREE);
 }
 
-/* What is not atomic but for the lock; now and then it is held for long. */
+/* Not atomic without the lock, which is sometimes held for long. */
 static void *add(void *arg)
 {
 	unsigned int i;
@@ -77,7 +77,7 @@ static void *take_and_go(void *arg)
 	return NULL;
 }
 
-/* They sleep until it is free, all of them, and then all get it. */
+/* All threads sleep until it is free, and all get it. */
 static void test_sleepers(void **state)
 {
 	pthread_t thread[THREADS];
@@ -111,7 +111,7 @@ static void test_futex(void **state)
 	int64_t start = now_ns();
 
 	(void)state;
-	vdi_futex_wait(&word, 4, -1);		/* another value: at once */
+	vdi_futex_wait(&word, 4, -1);		/* another value: returns at once */
 	vdi_futex_wait(&word, 5, 30000000);
 	assert_true(now_ns() - start >= 30000000);
 }

@@ -135,7 +135,7 @@ static void test_escape(void **state)
 	assert_string_equal(buf, "nightly");
 	vdi_name_escape("a b\\\x1b\0\x7f\xc3\xa9", 9, buf, sizeof(buf));
 	assert_string_equal(buf, "a\\x20b\\x5c\\x1b\\x00\\x7f\xc3\xa9");
-	/* what does not fit is left out, and nothing is cut in two */
+	/* what does not fit is left out, and no escape is cut */
 	vdi_name_escape("\n\n\n", 3, buf, 4 * 3 + 1);
 	assert_string_equal(buf, "\\x0a\\x0a\\x0a");
 	vdi_name_escape("\n\n\n", 3, buf, 4 * 3);

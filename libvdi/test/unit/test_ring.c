@@ -99,7 +99,7 @@ static void test_fill_and_wrap(void **state)
 							      &cmd),
 					 VDI_RING_EMPTY);
 			put_n(&pair.server, 0, depth);
-			/* one more than fits: only a broken head allows it */
+			/* one more than fits, which only a wrong head allows */
 			assert_int_equal(vdi_ring_put_command(&pair.server,
 							      &cmd),
 					 VDI_RING_BROKEN);
@@ -130,7 +130,7 @@ static void test_hostile_indices(void **state)
 		assert_true(vdi_ring_ready(&pair.server));
 		assert_int_equal(vdi_ring_get_completion(&pair.server, &done),
 				 VDI_RING_BROKEN);
-		/* and a refusal moves nothing */
+		/* and a failure moves no index */
 		assert_int_equal(pair.server.head, 0);
 		client->tail = 8;
 		assert_int_equal(vdi_ring_get_completion(&pair.server, &done),
@@ -143,7 +143,7 @@ static void test_hostile_indices(void **state)
 	}
 }
 
-/* The own words in shared memory are never read back. */
+/* Words that are written for the peer are never read back. */
 static void test_own_words(void **state)
 {
 	struct vdiset_region *server;
@@ -170,7 +170,7 @@ static void test_kick(void **state)
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
 	e = vdi_ring_next_sleep_seq(0);
 	assert_true(e > 1);
-	/* all there is was taken: a kick would not end the sleep */
+	/* everything was taken: a kick would not end the sleep */
 	vdi_ring_set_wakeup(&pair.client, e);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
 	put_n(&pair.server, 0, 1);
@@ -182,7 +182,7 @@ static void test_kick(void **state)
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
 	vdi_ring_set_wakeup(&pair.client, vdi_ring_next_sleep_seq(e));
 	assert_true(vdi_ring_wants_kick(&pair.server));
-	/* a peer without episodes is kicked always */
+	/* a peer without sleep numbers is always kicked */
 	vdi_ring_set_wakeup(&pair.client, 1);
 	vdi_ring_was_kicked(&pair.server, 1);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 1);
@@ -191,9 +191,10 @@ static void test_kick(void **state)
 }
 
 /*
- * A second thread that publishes at the same time, in one thread: the page of the
- * tail is read-only, so that the store faults, and the handler is that thread. It
- * decides about its kick when all that comes before that store was done.
+ * A second thread that publishes at the same time, simulated in one thread: the
+ * page of the tail is read-only, so that the store faults, and the handler is
+ * that thread. It decides about its kick when everything before that store was
+ * done.
  */
 static struct {
 	struct vdi_ring *ring;
@@ -227,9 +228,9 @@ static void publish_beside_other_thread(struct vdi_ring *ring)
 }
 
 /*
- * Thread A has published an entry, the peer has taken it and sleeps. Before A
- * looks whether to kick, B begins to publish. A must not kick for B's entry,
- * which the kernel cannot see: B would rely on that kick.
+ * Thread A has published an entry, which the peer has taken before it slept.
+ * Before A checks whether to kick, B begins to publish. A must not kick for B's
+ * entry, which the kernel cannot see: B would rely on that kick.
  */
 static void test_kick_two_publishers(void **state)
 {
@@ -256,7 +257,7 @@ static void test_kick_two_publishers(void **state)
 	publish_beside_other_thread(&pair.server);
 	assert_int_equal(other.kick, 0);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), e);
-	/* and now one kick is enough for both */
+	/* now one kick is enough for both */
 	vdi_ring_was_kicked(&pair.server, e);
 	assert_int_equal(vdi_ring_wants_kick(&pair.server), 0);
 
@@ -264,7 +265,10 @@ static void test_kick_two_publishers(void **state)
 	pair_free(&pair);
 }
 
-/* One look, many taken, and told once: until then their places are kept. */
+/*
+ * The tail is loaded once, many entries are taken, and the head is stored once:
+ * until then their slots are kept.
+ */
 static void test_take(void **state)
 {
 	struct vdiset_command cmd;
@@ -294,7 +298,7 @@ static void test_take(void **state)
 	pair_free(&pair);
 }
 
-/* Entries that are staged are seen all at once, and not before. */
+/* Staged entries become visible all at once, and not before. */
 static void test_batch(void **state)
 {
 	struct vdiset_command cmd = { 0 };
@@ -323,7 +327,7 @@ static void test_batch(void **state)
 
 #define ROUNDS	200000
 
-/* The client of the stress: returns every command as a completion. */
+/* The client of the stress test: returns every command as a completion. */
 static void *echo(void *arg)
 {
 	struct vdi_ring *ring = arg;
@@ -384,8 +388,8 @@ static uint32_t next_random(uint32_t *seed)
 }
 
 /*
- * Sleeping as in the kernel: queued first, then the tail is compared, and a
- * kick that finds nothing new lets the sleeper sleep on.
+ * Sleeping as in the kernel: the sleeper is queued first, then the tail is
+ * compared; a kick that finds nothing new does not end the sleep.
  */
 static pthread_mutex_t queue = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t kicks = PTHREAD_COND_INITIALIZER;
@@ -413,7 +417,7 @@ static void notify(struct vdi_ring *ring, uint32_t *seed)
 	uint32_t sleep_seq;
 
 	if (next_random(seed) >> 30 == 0)
-		sched_yield();		/* the peer gets far ahead */
+		sched_yield();		/* the peer is far ahead */
 	vdi_ring_barrier();
 	sleep_seq = vdi_ring_wants_kick(ring);
 	if (!sleep_seq)
@@ -447,7 +451,7 @@ static void *sleepy_client(void *arg)
 	return NULL;
 }
 
-/* No wake-up is lost, though most kicks are saved. */
+/* No wake-up is lost, although most kicks are omitted. */
 static void test_sleepers(void **state)
 {
 	uint32_t sent = 0, got = 0, sleep_seq = 0, seed = 4, depth;
@@ -478,8 +482,8 @@ static void test_sleepers(void **state)
 
 /*
  * Several threads publish on one ring, and the consumer sleeps as in the kernel
- * whenever it finds nothing. When all threads have made their kicks, it is awake
- * or there is nothing in the ring, whatever their order was: no time-out decides.
+ * whenever it finds nothing. When all threads have made their kicks, it is
+ * awake or the ring is empty, whatever their order was. No time-out decides.
  */
 #define PRODUCERS	3
 #define BURST		4
@@ -487,15 +491,15 @@ static void test_sleepers(void **state)
 
 static struct {
 	struct vdi_ring *ring;
-	pthread_mutex_t publish;	/* as the lock of a device */
+	pthread_mutex_t publish;	/* stands for the lock of a device */
 	pthread_barrier_t turn;
 	pthread_cond_t drained;
-	uint32_t taken;			/* this and the rest with queue held */
+	uint32_t taken;			/* protected, as the rest, by queue */
 	uint32_t seen;			/* the sleeper's head */
 	bool asleep;
 } many;
 
-/* What the kernel looks at: a kick with nothing new wakes nobody. */
+/* As the kernel compares: a kick with nothing new wakes no thread. */
 static bool anything_new(void)
 {
 	return __atomic_load_n(&many.ring->own->tail, __ATOMIC_ACQUIRE) !=
@@ -590,7 +594,7 @@ static void test_many_publishers(void **state)
 		sent += PRODUCERS * BURST;
 		pthread_mutex_lock(&queue);
 		while (many.taken != sent) {
-			/* every kick was made */
+			/* every kick was done */
 			assert_false(many.asleep && anything_new());
 			pthread_cond_wait(&many.drained, &queue);
 		}
@@ -603,7 +607,7 @@ static void test_many_publishers(void **state)
 	pair_free(&pair);
 }
 
-/* A peer that writes whatever it likes, wherever it may. */
+/* A peer that writes anything anywhere in its region. */
 static void *scribble(void *arg)
 {
 	struct vdiset_region *region = arg;

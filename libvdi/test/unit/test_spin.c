@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * test_spin.c - the number of looks before a sleep adapts to what they bring
+ * test_spin.c - the number of iterations before a sleep adapts to their success
  */
 #include <sched.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 #include "spin.h"
 
-/* One or all of the CPUs this process may use at most. */
+/* Restrict the process to one CPU, or to all that it had. */
 static void use_cpus(const cpu_set_t *all, bool one)
 {
 	cpu_set_t set = *all;
@@ -39,7 +39,7 @@ static void test_spin_one_cpu(void **state)
 	use_cpus(&all, false);
 }
 
-/* How many of @sleeps sleeps are preceded by iterations, all in vain. */
+/* Number of @sleeps sleeps that are preceded by iterations, all in vain. */
 static unsigned int lose(struct vdi_spin *spin, unsigned int sleeps)
 {
 	unsigned int looked = 0;
@@ -66,25 +66,25 @@ static void test_spin(void **state)
 	vdi_spin_init(&spin, 0);
 	assert_int_equal(lose(&spin, 10000), 0);
 
-	/* what wins is given more, up to the limit */
+	/* after successes the budget grows, up to the limit */
 	vdi_spin_init(&spin, 5000);
 	for (i = 0; i < 50; i++) {
 		assert_true(vdi_spin_begin(&spin) > 0);
 		vdi_spin_won(&spin);
 	}
 	assert_int_equal(vdi_spin_begin(&spin), 5000);
-	/* what loses fades out, and is tried ever more rarely */
+	/* after failures it shrinks to 0, and tries become rare */
 	assert_in_range(lose(&spin, 100), 6, 12);
 	lose(&spin, 10000);
 	assert_in_range(lose(&spin, 20000), 1, 8);
-	/* it comes back when it wins once */
+	/* after a success it grows again */
 	while (!vdi_spin_begin(&spin))
 		;
 	for (i = 0; i < 10; i++)
 		vdi_spin_won(&spin);
 	assert_int_equal(vdi_spin_begin(&spin), 5000);
 
-	/* and is not tried at all where the process has lost its other CPUs */
+	/* no try at all when the process may use one CPU only */
 	lose(&spin, 100);
 	use_cpus(&all, true);
 	assert_int_equal(lose(&spin, 20000), 0);

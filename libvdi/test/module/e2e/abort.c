@@ -140,7 +140,7 @@ void test_client_dies(void **state)
 	server_down(server);
 }
 
-/* Roles exchanged: the child is the server, and is killed. */
+/* Roles are exchanged: the child is the server, and is killed. */
 static void server_child(int fd)
 {
 	struct peer self = { .fd = fd };
@@ -180,7 +180,7 @@ static void client_silent(int fd)
 	struct vdi_abort_info info;
 	struct VDC_Command *cmd;
 
-	nap(500);	/* nothing is outstanding: no harm */
+	nap(500);	/* nothing is outstanding: no effect */
 	notify(fd, 'r');
 	get_a(device, VDC_Write);
 	EQ(vdi_client_get_command(device, WAIT, &cmd), VD_E_ABORT);
@@ -225,8 +225,8 @@ static void server_aborts_now(void)
 }
 
 /*
- * An abort that returns while GetCommand maps what the area has grown by: the call
- * has taken commands and not returned them.
+ * An abort returns while GetCommand maps a growth of the area: the call has
+ * taken commands, and must not return them.
  */
 static void abort_while_getting(void (*abort_now)(void), bool exchange)
 {
@@ -275,7 +275,7 @@ void test_abort_while_getting(void **state)
 	abort_while_getting(server_aborts_now, true);
 }
 
-/* A client that has completed commands and then dies, before the agent runs. */
+/* The client completes commands and dies before the agent runs. */
 static void client_completes_and_dies(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);
@@ -315,6 +315,6 @@ void test_recorded_by_the_dead(void **state)
 }
 
 /*
- * Devices of which the one numbered @evil breaks the rules after a first
- * completion that is in order, before an abort: that one is the last believed.
+ * Before an abort, the device with number @evil breaks the rules after a first
+ * valid completion: that completion is the last one that counts.
  */

@@ -9,7 +9,7 @@
 
 /* ---------------------------------------------------------------- batches */
 
-/* Reads with their number in @size come back with it in the buffer. */
+/* Reads with their number as @size are completed with it in the buffer. */
 static void complete_batch(struct vdi_client_device *device,
 			   struct VDC_Command **cmds, unsigned int n)
 {
@@ -36,15 +36,15 @@ static void batch_client(int fd)
 	int code;
 
 	await(fd, 's');
-	/* no more than asked for, in order */
+	/* no more than requested, in order */
 	OK(vdi_client_get_commands(device, WAIT, cmds, 3, &n));
 	EQ(n, 3);
 	for (i = 0; i < 3; i++)
 		EQ(cmds[i]->size, 512 * (i + 1));
-	/* no more than there is */
+	/* no more than there are */
 	OK(vdi_client_get_commands(device, WAIT, cmds + 3, 5, &n));
 	EQ(n, 3);
-	/* one that is not held, or twice: none is completed */
+	/* one that is not held, or one twice: none is completed */
 	for (i = 0; i < 3; i++)
 		v[i] = (struct vdi_completion){ .cmd = cmds[i], .bytes = 512 };
 	v[2].cmd = cmds[0];
@@ -83,7 +83,7 @@ static void batch_client(int fd)
 	client_down(client);
 }
 
-/* Sends itself again, by the call for routines. */
+/* Queues itself again, by the call for completion routines. */
 static unsigned int again_left;
 static struct vdi_server_device *again_device;
 
@@ -144,7 +144,10 @@ void test_batch(void **state)
 	join(&peer);
 }
 
-/* An error in the midst of a batch; what was queued behind it is not seen. */
+/*
+ * An error in the middle of a batch: commands queued after it are not
+ * delivered.
+ */
 static void batch_io_error_client(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);
@@ -159,7 +162,7 @@ static void batch_io_error_client(int fd)
 	for (i = 0; i < 3; i++)
 		v[i] = (struct vdi_completion){ .cmd = cmds[i] };
 	v[1].code = ERROR_DISK_FULL;
-	/* 3 is held: the two that are queued are dropped, ClearError waits */
+	/* 3 is held: the two queued ones are dropped, ClearError waits */
 	EQ(vdi_client_exchange_commands(device, v, 3, 100, cmds + 4, 4, &n),
 	   VD_E_TIMEOUT);
 	EQ(n, 0);
@@ -200,7 +203,7 @@ void test_batch_io_error(void **state)
 	while (!jobs[5].ran)
 		OK(vdi_server_run_completions(server, WAIT, NULL));
 	EQ(jobs[3].ran, 0);
-	/* in IO-ERROR the first of many is refused, and the others not touched */
+	/* in IO-ERROR the first of many is refused, the others are not used */
 	job_init(&clear, VDC_Flush, NULL, 0);
 	cmds[0] = &clear.cmd;
 	cmds[1] = &jobs[0].cmd;
@@ -231,7 +234,7 @@ static void send_many_client(int fd)
 	client_down(client);
 }
 
-/* More than fit, and one that is wrong. */
+/* More commands than fit, and one that is invalid. */
 void test_send_many(void **state)
 {
 	const struct shape shape = {
@@ -282,8 +285,8 @@ void test_send_many(void **state)
 }
 
 /*
- * What is done alone is told at once: here each side sleeps without a look
- * while the other does something and then nothing more for a long time.
+ * A single call notifies the other side at once: here each side sleeps without
+ * spinning, while the other does something and then nothing for a long time.
  */
 static void prompt_client(int fd)
 {
@@ -300,9 +303,9 @@ static void prompt_client(int fd)
 	cmd = get_a(device, VDC_Flush);
 	nap(100);		/* the agent sleeps */
 	done(device, cmd, ERROR_SUCCESS, 0);
-	await(fd, 'p');		/* nothing more is done until it has noticed */
+	await(fd, 'p');		/* no further action until it has noticed */
 	cmd = get_a(device, VDC_Flush);
-	notify(fd, 'q');		/* while the routine that queued it is over */
+	notify(fd, 'q');		/* and the routine has returned */
 	done(device, cmd, ERROR_SUCCESS, 0);
 	expect_close(device);
 	client_down(client);
@@ -315,7 +318,7 @@ static void prompt_routine(struct VDS_Command *cmd)
 	if (cmd->completionContext) {
 		cmd->completionContext = NULL;
 		notify(prompt_peer->fd, 'p');
-		nap(200);	/* the client is asleep by then */
+		nap(200);	/* the client sleeps by then */
 		OK(vdi_server_queue_command(again_device, cmd));
 	}
 }
@@ -343,7 +346,9 @@ void test_prompt(void **state)
 	start = now_ms();
 	OK(vdi_server_send_command(again_device, &job.cmd));
 	OK(vdi_server_run_completions(server, WAIT, NULL));
-	/* nothing of the server runs now: one step has to have told all */
+	/*
+	 * the server does nothing now: one step must have notified all clients
+	 */
 	await(peer.fd, 'q');
 	TRUE(now_ms() - start < WAIT / 2);
 	OK(vdi_server_run_completions(server, WAIT, NULL));
@@ -353,7 +358,10 @@ void test_prompt(void **state)
 	join(&peer);
 }
 
-/* What an exchange completes is told before it waits, whatever it waits for. */
+/*
+ * An exchange notifies the server of its completions before it waits, for
+ * whatever it waits.
+ */
 static void exchange_timeout_client(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);
@@ -375,7 +383,7 @@ static void exchange_timeout_client(int fd)
 	EQ(vdi_client_exchange_commands(device, &v, 1, 3000, &cmd, 1, &n),
 	   VD_E_TIMEOUT);
 	EQ(n, 0);
-	/* the server has had it for long */
+	/* the server has long received it */
 	EQ(recv(fd, &c, 1, MSG_DONTWAIT), 1);
 	notify(fd, 't');
 	expect_close(device);

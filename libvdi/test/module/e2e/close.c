@@ -119,7 +119,7 @@ void test_close_unused(void **state)
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_close(server));
 	join(&peer);
-	/* the object may be used again */
+	/* the object can be used again */
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
 	vdi_server_free(server);
 }

@@ -52,7 +52,7 @@ void test_queue(void **state)
 	EQ(extra.ran, 1);
 	EQ(extra.cmd.completionCode, ERROR_NO_SYSTEM_RESOURCES);
 	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_TIMEOUT);
-	/* closing waits for what is outstanding */
+	/* closing waits for outstanding commands */
 	OK(vdi_server_close_device(device));
 	EQ(vdi_server_close_device(device), VD_E_CLOSE);
 	EQ(job_send(device, &extra, VDC_Write, buf, PIECE), VD_E_PROTOCOL);
@@ -212,7 +212,7 @@ static void client_error(int fd)
 	a = get_a(d, VDC_Write);
 	b = get_a(d, VDC_Write);
 	done(d, a, ERROR_DISK_FULL, 100);
-	/* the other four end unseen, ClearError waits for b */
+	/* the other four are not delivered, ClearError waits for b */
 	EQ(vdi_client_get_command(d, 50, &cmd), VD_E_TIMEOUT);
 	notify(fd, 'e');
 	await(fd, 'c');
@@ -271,7 +271,7 @@ void test_io_error(void **state)
 	join(&peer);
 }
 
-/* ClearError held back for a command that another thread completes. */
+/* ClearError is held back for a command that another thread completes. */
 static void client_error_threads(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);

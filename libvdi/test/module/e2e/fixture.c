@@ -52,7 +52,7 @@ void await(int fd, char want)
 	EQ(c, want);
 }
 
-/* What a failed test left behind. */
+/* Children that a failed test has left. */
 static pid_t children[16];
 unsigned int child_count;
 
@@ -139,7 +139,7 @@ struct vdi_client *new_client(void)
 	return client;
 }
 
-/* Create the set, tell the server, wait until it is configured. */
+/* Create the set, notify the server, wait until it is configured. */
 struct vdi_client *client_up(int fd, const struct VDConfig *config)
 {
 	struct vdi_client *client = new_client();
@@ -204,7 +204,9 @@ void client_down(struct vdi_client *client)
 	vdi_client_free(client);
 }
 
-/* A stream that both sides can make and check: words with their position. */
+/*
+ * A stream that both sides can generate and check: words with their position.
+ */
 void fill(uint8_t *buf, uint32_t size, uint64_t position)
 {
 	uint64_t i, *word = (uint64_t *)buf;
@@ -225,8 +227,8 @@ bool filled(const uint8_t *buf, uint32_t size, uint64_t position)
 }
 
 /*
- * The loop of a backup program: checks what is written, makes what is read,
- * @total bytes of it. Returns bytes moved.
+ * The loop of a backup program: checks what is written, and generates @total
+ * bytes for what is read. Returns the number of bytes moved.
  */
 uint64_t serve(struct vdi_client_device *device, uint64_t total)
 {
@@ -351,7 +353,7 @@ void job_wait(struct vdi_server *server, struct job *job)
 	EQ(job->ran, 1);
 }
 
-/* Send, wait, give the completion code. */
+/* Send, wait, and return the completion code. */
 int ask(struct vdi_server *server, struct vdi_server_device *device,
 	int code, uint8_t *buf, int32_t size)
 {
@@ -418,7 +420,7 @@ void *agent_thread(void *arg)
 	return (void *)(intptr_t)vdi_server_execute_completion_agent(arg);
 }
 
-/* A client that opens its device raw, and breaks the rules there. */
+/* Open a device without the library's objects, to break the rules there. */
 struct vdi_channel raw_open_named(int set_fd, const char *name)
 {
 	struct vdi_set set;
@@ -436,7 +438,7 @@ struct vdi_channel raw_open(int set_fd)
 	return raw_open_named(set_fd, set_name);
 }
 
-/* A line of /proc/self/status, in KiB. */
+/* Value of a line of /proc/self/status, in KiB. */
 long status_kib(const char *name)
 {
 	size_t len = strlen(name);
@@ -455,7 +457,7 @@ long status_kib(const char *name)
 
 /* ------------------------------------------------- both sides in one process */
 
-/* Called before the library's next call of this kind, once. */
+/* Called once, before the library's next call of this kind. */
 void (*before_mmap)(void);
 void (*before_growth)(void);
 
@@ -521,7 +523,7 @@ void both_free(struct both *b)
 	vdi_client_free(b->client);
 }
 
-/* In a child, whose limits and identity may be changed. */
+/* Run in a child, which may change its limits and identity. */
 void run_in_child(client_fn *fn)
 {
 	struct peer peer = spawn(fn);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * fixture.h - what the tests of both sides have in common
+ * fixture.h - shared by the parts of the end-to-end test
  *
- * In each test this process is the server and forked children are clients. A
- * check that fails in a child makes it exit with 1, which the server's join()
- * reports; an alarm ends whatever hangs.
+ * In each test this process is the server, and forked children are clients. A
+ * failed check in a child makes it exit with 1, which the server's join()
+ * reports. An alarm ends tests that hang.
  */
 #ifndef E2E_FIXTURE_H
 #define E2E_FIXTURE_H
@@ -28,12 +28,12 @@
 
 #define KIB	1024U
 #define MIB	(1024U * KIB)
-#define WAIT	10000		/* longer than anything here takes */
+#define WAIT	10000		/* ms; longer than any call here takes */
 #define LIMIT	120		/* seconds for one test */
 #define PIECE	(64 * KIB)	/* size of a transfer */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED	1		/* needs all addresses there are */
+#define SANITIZED	1		/* needs the whole address space */
 #else
 #define SANITIZED	0
 #endif
@@ -66,9 +66,9 @@ struct peer {
 
 typedef void client_fn(int fd);
 
-/* of the test's set; another one from new_name() */
+/* name of the test's set; new_name() changes it */
 extern char set_name[64];
-extern unsigned int child_count;	/* children to be killed if the test fails */
+extern unsigned int child_count;	/* children to kill after a failure */
 extern volatile sig_atomic_t signals;	/* counted by on_signal() */
 
 void new_name(void);
@@ -111,7 +111,7 @@ uint64_t serve(struct vdi_client_device *device, uint64_t total);
 
 /* ----------------------------------------------------------- server's part */
 
-/* What a server asks for. */
+/* What a server requests. */
 struct shape {
 	uint32_t features;
 	uint32_t depth;

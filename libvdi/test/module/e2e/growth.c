@@ -23,7 +23,7 @@ static unsigned int area_mappings(void)
 	return n;
 }
 
-/* A server without this library grows the area page by page; the client follows. */
+/* A server without this library grows the area page by page. */
 static void grow_by_pages(int lock)
 {
 	struct vdiset_request_buffers req = {
@@ -36,7 +36,7 @@ static void grow_by_pages(int lock)
 
 	both_up(&b, lock);
 	EQ(area_mappings(), 2);
-	/* the module may add more than is asked for */
+	/* the module may add more than requested */
 	for (i = 0; i < (lock ? 300 : 2000) &&
 	     req.out_area_size < 64 * MIB; i++) {
 		OK(ioctl(vdi_server_fd(b.server), VDISET_REQUEST_BUFFERS,
@@ -66,7 +66,7 @@ void test_growth_by_pages(void **state)
 	grow_by_pages(1);
 }
 
-/* The same by this library: a growth is used up before there is another one. */
+/* The same with this library: it uses up a growth before the next one. */
 void test_growth_in_steps(void **state)
 {
 	struct VDConfig before, after;
@@ -98,7 +98,7 @@ void test_growth_in_steps(void **state)
 
 /*
  * While one thread waits for memory, completion routines free and allocate
- * buffers: the growth does not begin before one has done so.
+ * buffers: the growth does not begin before one of them has done so.
  */
 static struct both growing;
 static volatile int growth_began, routine_ended, ended_meanwhile;
@@ -172,7 +172,7 @@ static void *grow_often(void *arg)
 	return NULL;
 }
 
-/* Growths of several threads: each gets what it has asked for. */
+/* Growths by several threads: each gets what it has requested. */
 void test_growth_by_threads(void **state)
 {
 	static uint32_t sizes[4] = { 64 * KIB, MIB, 192 * KIB, 512 };
@@ -204,7 +204,10 @@ void test_growth_by_threads(void **state)
 	both_down(b);
 }
 
-/* Signals reach a process that waits for memory: handlers run, others end it. */
+/*
+ * Signals reach a process that waits for memory: handlers run, fatal ones end
+ * it.
+ */
 static int growth_fd;
 
 static void signal_growth(void)

@@ -90,7 +90,7 @@ static void client_honest(int fd)
 		code = vdi_client_get_command(device, WAIT, &cmd);
 	while (!code);
 	EQ(code, VD_E_ABORT);
-	/* and so it stays */
+	/* and it stays so */
 	EQ(vdi_client_get_command(device, 0, &cmd), VD_E_ABORT);
 	OK(vdi_client_abort_info(client, &info));
 	EQ(info.reason, VDI_REASON_PROTOCOL);
@@ -124,7 +124,7 @@ static void break_rules(struct vdiset_command *cmd, uint64_t area)
 		cmd->buffer = VDISET_NO_BUFFER;
 		break;
 	case 7:
-	case 12:	/* and the set has terminated when it is found */
+	case 12:	/* and the set has terminated when that is noticed */
 		cmd->reserved = 1;
 		break;
 	case 8:
@@ -174,7 +174,10 @@ void test_evil_server(void **state)
 	}
 }
 
-/* It sends what is dropped in IO-ERROR as fast as it is dropped. */
+/*
+ * The server sends commands that are dropped in IO-ERROR as fast as they are
+ * dropped.
+ */
 static void client_flooded(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);
@@ -228,7 +231,7 @@ void test_flood(void **state)
 	server_down(server);
 }
 
-/* It closes the device while its own ClearError is held back. */
+/* The server closes the device while its ClearError is held back. */
 static void client_held_back(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);

@@ -51,7 +51,7 @@ void test_lock(void **state)
 	struct peer peer;
 
 	(void)state;
-	if (SANITIZED)		/* mlock(2) is void */
+	if (SANITIZED)		/* sanitizers disable mlock(2) */
 		return;
 	peer = spawn(lock_client);
 	server = server_up(&peer, &plain);
@@ -119,7 +119,7 @@ static void limited_client(int fd, int lock)
 		EQ(vdi_client_open_in_secondary(second, NULL, set_name),
 		   VD_E_MEMORY);
 		expect_text(second, "RLIMIT_AS is ");
-		/* in what the area has grown by */
+		/* in the growth of the area */
 		EQ(vdi_client_map_buffer_handle(client, 16 * MIB / 512 + 1,
 						&p), VD_E_MEMORY);
 		expect_text(client, "cannot map the buffers: Cannot allocate "
@@ -183,7 +183,7 @@ void test_client_limits(void **state)
 	}
 }
 
-/* The server's own limit: the request fails, and nothing else. */
+/* A limit of the server: the request fails, and nothing else happens. */
 static void server_few_addresses(int fd)
 {
 	struct VDConfig config;
@@ -206,7 +206,7 @@ static void server_few_addresses(int fd)
 		   VD_E_MEMORY);
 	}
 	limit_addresses(RLIM_INFINITY);
-	/* what was allocated then is there, once */
+	/* what was allocated by it can be used, once */
 	OK(vdi_server_request_buffers(b.server, MIB, 0, 32));
 	OK(vdi_server_get_configuration(b.server, &config));
 	TRUE(config.bufferAreaSize <= 36 * MIB);
@@ -220,7 +220,10 @@ static void server_few_addresses(int fd)
 	both_down(&b);
 }
 
-/* At EndConfiguration there is no way back: an abort that says why. */
+/*
+ * EndConfiguration cannot be undone: the set is aborted, and the abort says
+ * why.
+ */
 static void server_too_few_addresses(int fd)
 {
 	const struct VDConfig config = { .deviceCount = 1 };

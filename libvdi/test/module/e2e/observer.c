@@ -16,7 +16,7 @@ static struct vdi_observer *new_observer(void)
 	return observer;
 }
 
-/* The set of the test in the list; false where it is not there. */
+/* The test's set in the list; false if it is not there. */
 static bool listed(struct vdi_observer *observer, struct vdi_set_entry *found)
 {
 	struct vdi_set_entry entry = { .id = 0 };
@@ -312,7 +312,7 @@ static void client_terminated(int fd)
 	client_down(client);
 }
 
-/* A set that has ended in order is not changed any more. */
+/* A set that has ended normally is not changed any more. */
 void test_observer_abort_late(void **state)
 {
 	struct peer peer = spawn(client_terminated);

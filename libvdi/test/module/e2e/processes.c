@@ -32,7 +32,7 @@ static void client_secondaries(int fd)
 			TRUE(config.features & VDF_WriteMedia);
 			EQ(serve(client_open(mine, i), 0), 16 * PIECE);
 			client_down(mine);
-			vdi_client_free(client);	/* parent's: no harm */
+			vdi_client_free(client);	/* the parent's: no effect */
 			_exit(0);
 		}
 	}
@@ -104,7 +104,7 @@ void test_secondary_dies(void **state)
 	server_down(server);
 }
 
-/* A child made while the set is in use may do what it likes. */
+/* A child that is forked while the set is in use may call anything. */
 static void client_forks(int fd)
 {
 	struct vdi_client *client = client_up_n(fd, 1);

@@ -46,7 +46,7 @@ static void stream_send(struct stream *s, int i)
 	OK(vdi_server_send_command(s->device, &job->cmd));
 }
 
-/* A chain: the routine sends the next command, and closes at the end. */
+/* The routine sends the next command, and closes at the end. */
 static void stream_step(struct VDS_Command *cmd)
 {
 	struct stream *s = cmd->completionContext;
@@ -158,7 +158,7 @@ void test_restore_64(void **state)
 	run_streams(VDC_Read, 64);
 }
 
-/* Devices opened and used by other threads while the agent sleeps. */
+/* Other threads open and use devices while the agent sleeps. */
 void test_agent_first(void **state)
 {
 	struct vdi_server_device *device[4];

@@ -133,7 +133,7 @@ void test_trusted_users(void **state)
 	vdi_server_free(server);
 }
 
-/* Privilege gives access to a set, trust decides which set a name stands for. */
+/* Privilege grants access to a set; trust decides which set is found. */
 void test_stranger_is_not_joined(void **state)
 {
 	const uid_t users[] = { STRANGER };
@@ -152,7 +152,7 @@ void test_stranger_is_not_joined(void **state)
 				 "(trusted: root)"));
 	OK(vdi_server_get_untrusted(server, &user));
 	EQ(user, STRANGER);
-	/* the real client is not refused its name, and is found */
+	/* the real client can use the name, and is found */
 	own = new_client();
 	OK(vdi_client_create(own, NULL, set_name,
 			     &(struct VDConfig){ .deviceCount = 1 }, NULL));
@@ -162,7 +162,7 @@ void test_stranger_is_not_joined(void **state)
 	EQ(user, 0);
 	OK(vdi_server_close(server));
 	vdi_client_free(own);
-	/* unless the stranger is trusted for once */
+	/* unless the other user is trusted */
 	OK(vdi_server_set_trusted_users(server, users, 1));
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_creator(server, &user));
@@ -202,7 +202,7 @@ void test_stranger_with_open_mode(void **state)
 	let_go(&peer);
 }
 
-/* A set that has ended hides no live one, and a stranger's hides nothing. */
+/* A set that has ended hides no live one; an untrusted one hides nothing. */
 static void database_passes_over(int fd)
 {
 	struct vdi_server *server = new_server();
@@ -221,13 +221,13 @@ static void database_passes_over(int fd)
 	notify(fd, 'j');
 	OK(vdi_server_close(server));
 	await(fd, 'n');
-	/* only ended ones are left: the first of the list counts */
+	/* only ended ones are left: the first user of the list counts */
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_ABORT);
 	OK(vdi_server_abort_info(server, &info));
 	EQ(info.reason, VDI_REASON_SIGNAL);
 	EQ(info.code, 3);
 	EQ(strcmp(info.text, "own"), 0);
-	/* and the message is that of the failure still */
+	/* the message is still that of the failure */
 	TRUE(server_says(server, "has ended: aborted by"));
 	TRUE(server_says(server, ": own"));
 	vdi_client_free(ended);
@@ -275,7 +275,7 @@ void test_ended_hides_nothing(void **state)
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
 	EQ(vdi_server_abort_info(server, &info), VD_E_PROTOCOL);
 
-	/* one of each of two trusted users */
+	/* one of each trusted user */
 	live = spawn(client_live);
 	await(live.fd, 'c');
 	database = spawn(database_passes_over);
@@ -287,7 +287,7 @@ void test_ended_hides_nothing(void **state)
 	vdi_server_free(server);
 }
 
-/* Which sets can be joined is the first trusted user's say. */
+/* The first trusted user with a set decides whether it can be joined. */
 static void database_is_refused(int fd)
 {
 	struct vdi_server *server = new_server();
@@ -387,7 +387,7 @@ void test_peers(void **state)
 	OK(vdi_server_end_configuration(server));
 	OK(vdi_server_close_device(server_open(server, 0)));
 	join(&client);
-	/* it has gone, and is the creator still */
+	/* it has left, and is still the creator */
 	EQ(vdi_server_get_peer(server, &peer), VD_E_PROTOCOL);
 	TRUE(server_says(server, "primary client"));
 	OK(vdi_server_get_creator(server, &user));
