@@ -98,7 +98,7 @@ void test_close_with_agent(void **state)
 	OK(pthread_create(&thread, NULL, agent_thread, server));
 	OK(job_send(device, &job, VDC_Flush, NULL, 0));
 	await(peer.fd, 'h');
-	nap(50);
+	await_agent(server);
 	EQ(vdi_server_run_completions(server, 0, NULL), VD_E_BUSY);
 	EQ(vdi_server_close(server), VD_E_PROTOCOL);
 	OK(pthread_join(thread, &code));

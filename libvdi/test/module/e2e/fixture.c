@@ -420,6 +420,13 @@ void *agent_thread(void *arg)
 	return (void *)(intptr_t)vdi_server_execute_completion_agent(arg);
 }
 
+/* Wait until a thread runs the completion agent. */
+void await_agent(const struct vdi_server *server)
+{
+	while (!__atomic_load_n(&server->agent_runs, __ATOMIC_ACQUIRE))
+		nap(1);
+}
+
 /* Open a device without the library's objects, to break the rules there. */
 struct vdi_channel raw_open_named(int set_fd, const char *name)
 {

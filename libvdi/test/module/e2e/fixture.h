@@ -24,6 +24,7 @@
 
 #include "channel.h"
 #include "client.h"
+#include "server.h"
 #include "tests.h"
 
 #define KIB	1024U
@@ -145,6 +146,7 @@ int ask(struct vdi_server *server, struct vdi_server_device *device, int code,
 void run_out(struct vdi_server *server);
 int run_to_end(struct vdi_server *server);
 void *agent_thread(void *arg);
+void await_agent(const struct vdi_server *server);
 
 /* ---------------------------------------------------- without the library */
 

@@ -174,7 +174,8 @@ void test_agent_first(void **state)
 	peer = spawn(client_streams);
 	server = server_up(&peer, &plain);
 	OK(pthread_create(&thread, NULL, agent_thread, server));
-	nap(50);
+	await_agent(server);
+	nap(50);	/* it sleeps by then */
 	for (i = 0; i < 4; i++)
 		device[i] = server_open(server, i);
 	for (round = 0; round < (int)(DEVICE_BYTES / MIB); round++) {
