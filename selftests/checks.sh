@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What selftests/check and selftests/check-debug share: sourced, in the top
-# directory.  Tests of any kind are run and counted; the whole output is left
-# in $log, and "total" has the last word.
+# checks.sh - functions of selftests/check and selftests/check-debug. To be sourced in
+# the top directory. They run and count tests of any kind; the complete output is in
+# $log, and "total" prints the summary.
 
-# A worker's counts are its own, and added up from its file.
+# A worker has its own counters, which are added up from its file.
 # shellcheck disable=SC2030,SC2031
 passed=0 failed=0 skipped=0 summary=()
 
-# begin DIRECTORY: for what is printed
+# begin DIRECTORY: where the output goes
 begin() {
 	log=$1
 	mkdir -p "$log"
 	rm -f "$log"/*
 }
 
-# check TEXT COMMAND...: one test, passed when COMMAND is
+# check TEXT COMMAND...: one test, which passes if COMMAND succeeds
 check() {
 	local text=$1 last=$log/last.$BASHPID
 	shift
@@ -31,7 +31,7 @@ check() {
 	rm -f "$last"
 }
 
-# ktap LABEL COMMAND...: run what prints KTAP and add up what it says
+# ktap LABEL COMMAND...: runs a command that prints KTAP, and adds up its results
 ktap() {
 	local label=$1 p f s
 	shift
@@ -43,16 +43,16 @@ ktap() {
 		awk -v LABEL="$label" -v STATUS="$log/$label.status" -v COUNTS="$log/$label.counts" \
 			-f selftests/tap.awk
 	if ! read -r p f s < "$log/$label.counts"; then
-		echo "  FAIL    $label: its results cannot be read"
+		echo "  FAIL    $label: no results"
 		p=0 f=1 s=0
 	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	summary+=("$(printf '  %-24s %5d passed, %d failed, %d skipped' "$label" "$p" "$f" "$s")")
 }
 
-# unit DIR [VARIABLE=VALUE...]: the tests of a directory that run on any host,
-# made with these variables: one program in KTAP's terms when it prints TAP,
-# otherwise a single test.
+# unit DIR [VARIABLE=VALUE...]: the tests of a directory that run on any host, made with
+# these variables. If they print TAP they count as one program of KTAP, otherwise as a
+# single test.
 unit() {
 	local dir=$1 label="$*" status
 	make -s --no-print-directory -n -C "$dir" check > /dev/null 2>&1 || return 0
@@ -66,8 +66,8 @@ unit() {
 	ktap "$label" one_program "$label" "$status"
 }
 
-# one_program LABEL STATUS: wrap flat TAP the way selftests/run does; several
-# programs' outputs in a row have several plans, of which the sum counts.
+# one_program LABEL STATUS: wraps flat TAP as selftests/run does. The outputs of several
+# programs have several plans, which are added up.
 one_program() {
 	local ok='ok'
 	[ "$2" = 0 ] || ok='not ok'
@@ -78,12 +78,12 @@ one_program() {
 	return "$(($2 != 0))"
 }
 
-# worker NAME COMMAND...: COMMAND's tests in the background, once less than JOBS workers
-# are running; after all of them "workers NAME..." waits for these and counts them.
+# worker NAME COMMAND...: runs the tests of COMMAND in the background, once fewer than
+# JOBS workers are running. Finally "workers NAME..." waits for them and adds the counts.
 worker() {
 	local name=$1
 	shift
-	# what is in the background does not see Ctrl-C
+	# background jobs do not receive Ctrl-C
 	trap 'trap "" TERM; kill 0; exit 130' INT TERM
 	while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-1}" ] && [ -n "$(jobs -rp)" ]; do
 		wait -n
@@ -102,7 +102,7 @@ workers() {
 	for name; do
 		p=0 f=1 s=0
 		if ! read -r p f s < "$log/worker.$name"; then
-			echo "  FAIL    $name: its results cannot be read"
+			echo "  FAIL    $name: no results"
 			p=0 f=1 s=0
 		fi
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
@@ -110,7 +110,7 @@ workers() {
 	done
 }
 
-# total: false when anything failed
+# total: prints the summary; fails if a test has failed
 total() {
 	[ ${#summary[@]} -eq 0 ] || printf '%s\n' '' "${summary[@]}"
 	local line="$passed passed, $failed failed"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What lib.mk is in a kernel tree: builds the programs of a directory into $(OUTPUT),
-# with the kernel's own harness. After it: all, clean and what they need.
+# Replaces lib.mk outside a kernel tree: builds the programs of a directory into
+# $(OUTPUT), with the kernel's harness. Targets: all, clean, and the programs.
 
 ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
 OUTPUT ?= $(ROOT)/build/selftests

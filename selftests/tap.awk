@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Reads KTAP as selftests/run prints it and counts the innermost results.
-# Shows one line per program, and all there is about a failure.  At the end:
-# the line "passed failed skipped" into the file COUNTS.
+# Reads the KTAP of selftests/run and counts the innermost results. Prints one line per
+# program, and the output of each failure. At the end it writes the line "passed failed
+# skipped" to the file COUNTS.
 #
-#   LABEL   what to call this run
-#   STATUS  file that will hold the exit status of what produced the input
+#   LABEL   name of this run
+#   STATUS  file that will have the exit status of the command that prints the input
 #
-# A program counts as one failure more when its own results do not say that
-# it failed, yet it did: it died, gave no plan, or stopped short of it.
+# A program counts as one more failure if it failed although its own results did not:
+# it died, printed no plan, or printed fewer results than planned.
 
 function fail(text) {
 	failed++
@@ -47,10 +47,10 @@ line ~ /^1\.\.[0-9]+/ {
 	next
 }
 
-# A result of a program, or of a part of it.
+# A result of a program, or of a part of it
 depth > 0 && line ~ /^(not )?ok( |$)/ {
-	# Those deeper since the last one at this depth were its parts; it
-	# counts itself only without any, or when none of them accounts for it.
+	# Results that are deeper than this one, since the last at this depth, are its
+	# parts. It is counted only if it has none, or if it failed and none of them did.
 	below = bad = 0
 	for (i in ran)
 		if (i + 0 > depth) {
@@ -82,7 +82,7 @@ depth > 0 && line ~ /^(not )?ok( |$)/ {
 	next
 }
 
-# The line for the whole program.
+# The result line of a program
 depth == 0 && line ~ /^(not )?ok [0-9]+ / {
 	name = line
 	sub(/^(not )?ok [0-9]+ (- )?(selftests: )?(vdiset: )?/, "", name)
@@ -99,7 +99,7 @@ depth == 0 && line ~ /^(not )?ok [0-9]+ / {
 		skipped++
 	else if (line ~ /^not ok/ && f == 0) {
 		printf "%s", said
-		fail(name " failed: " (why ? why : "says so at its end"))
+		fail(name " failed: " (why ? why : "not ok"))
 		text = "!"
 	} else if (plan < 0)
 		text = "no plan"
@@ -121,7 +121,7 @@ depth == 0 && line ~ /^(not )?ok [0-9]+ / {
 	next
 }
 
-# Anything else may explain the next failure; keep the end of it.
+# Other lines may explain the next failure; keep the last of them.
 {
 	if (length(said) > 20000)
 		said = substr(said, length(said) - 10000)
@@ -133,7 +133,7 @@ END {
 	if ((getline status < STATUS) <= 0)
 		status = "unknown"
 	if (p + f + s) {
-		# The last program never came to its end.
+		# The last program has no result line.
 		passed += p
 		failed += f
 		skipped += s
@@ -141,7 +141,7 @@ END {
 	if (status != 0 && status != 1 || programs != outer) {
 		printf "%s", said
 		if (status == 124)
-			why = "the time was up"
+			why = "timed out"
 		else if (status == 125)
 			why = "the virtual machine failed"
 		else if (programs != outer)

@@ -198,7 +198,7 @@ targets() {
 	ln -s evil "$dir/x.partial"
 	touch "$dir/evil/device-00.data"
 	"$vdi" backup t --to "$dir/x" -t 1 2> "$err"
-	is "exit code for a planted link" 1 $?
+	is "exit code for a symbolic link" 1 $?
 	expect "the target of the link is unchanged" test -e "$dir/evil/device-00.data"
 	mkdir "$dir/y.partial"
 	chmod 777 "$dir/y.partial"
