@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # used by those who source this
+# shellcheck disable=SC2034 # used by scripts that source this
 #
-# What vm/run and vm/build-module share: the cache of kernels and build
-# environments, all of it taken from the Debian archive the host's own apt
-# is set up for.
+# Shared by vm/run and vm/build-module: the cache of kernels and build environments. All
+# of them come from the Debian archive that the host's apt uses.
 #
 # $VDISET_CACHE/kernels/NAME          link to the newest RELEASE fetched for it
 # $VDISET_CACHE/kernels/RELEASE/      unpacked packages, vmlinuz, vmlinux
 # $VDISET_CACHE/tools/SUITE/          build environment (debootstrap)
 #
-# Nothing appears under its final name before it is complete.
+# A file gets its final name when it is complete.
 
 VM=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 TREE=${VM%/*}
@@ -23,7 +22,7 @@ KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 # shellcheck source=vm/source.sh
 . "$VM/source.sh"
 
-# Failures of the machinery, as opposed to those of the command it runs.
+# Exit codes for failures of the machinery, not of the command
 EXIT_TIMEOUT=124
 EXIT_VM=125
 
@@ -38,7 +37,7 @@ note() {
 	printf '%s: %s\n' "$me" "$*" >&2
 }
 
-# A line in the style of the kernel's own build.
+# A line in the style of the kernel's build
 say() {
 	[ -n "${QUIET:-}" ] || printf '  %-7s %s\n' "$1" "$2" >&2
 }
@@ -63,15 +62,15 @@ kernel_row() {
 	die "unknown kernel '$want' (see vm/run --list)"
 }
 
-# Everything that writes to the cache runs under this lock; two runs started
-# at once then fetch a kernel once.
+# Everything that writes to the cache holds this lock, so that two concurrent runs fetch
+# a kernel once.
 cache_lock() {
 	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" 2>/dev/null || [ ! -w "$CACHE" ]; then
 		die "cannot write to the cache, $CACHE (set VDISET_CACHE)"
 	fi
 	exec {CACHE_FD}> "$CACHE/.lock"
 	flock "$CACHE_FD"
-	# Left by a run that was killed: its lock is gone, so it is not at work.
+	# Left by a killed run, which no longer holds the lock.
 	rm -rf "$CACHE"/kernels/.tmp.* "$CACHE"/tools/.tmp.*
 }
 
@@ -79,8 +78,8 @@ cache_unlock() {
 	exec {CACHE_FD}>&-
 }
 
-# fetching KIND FUNCTION: call FUNCTION with a directory in the cache that is
-# gone afterwards, however it ends
+# fetching KIND FUNCTION: calls FUNCTION with a directory in the cache, which is removed
+# afterwards in any case
 fetching() {
 	(
 		dir=$CACHE/$1/.tmp.$$
@@ -92,10 +91,10 @@ fetching() {
 	)
 }
 
-# debian_mirrors: set MIRROR, and SECURITY when the host uses one, from apt's
-# settings.  The release information (origin, label) is only there after an
-# apt-get update; without it the entry's name has to do.
-# shellcheck disable=SC2016 # $(ORIGIN) and the like are apt's, not the shell's
+# debian_mirrors: sets MIRROR, and SECURITY if the host uses one, from apt's settings. The
+# release information (origin, label) exists only after an apt-get update; without it
+# the name of the entry is used.
+# shellcheck disable=SC2016 # $(ORIGIN) and the like are expanded by apt, not by the shell
 debian_mirrors() {
 	local origin label uri release
 	MIRROR='' SECURITY=''
@@ -116,13 +115,12 @@ debian_mirrors() {
 				--format '$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)' \
 				'Identifier: Packages' 'Component: main' 2>/dev/null || :
 		done)
-	[ -n "$MIRROR" ] || die "apt knows no main archive of Debian: cannot tell where to fetch from"
+	[ -n "$MIRROR" ] || die "apt has no main archive of Debian to fetch from"
 	MIRROR=${MIRROR%/} SECURITY=${SECURITY%/}
 }
 
-# private_apt DIR SUITE: give apt lists of its own, for one suite, in DIR.
-# The host's sources, lists and pins stay as they are; its proxy and
-# time-out settings apply.
+# private_apt DIR SUITE: sets up apt lists for one suite in DIR. The host's sources, lists
+# and pins are not used or changed; its proxy and time-out settings apply.
 private_apt() {
 	local dir=$1 suite=$2 opt
 	debian_mirrors
@@ -148,8 +146,7 @@ private_apt() {
 	apt-get "${APT_OPTS[@]}" -o APT::Update::Error-Mode=any -qq update >&2 || die "apt cannot reach the Debian archive for $suite"
 }
 
-# depends PACKAGE...: the packages of the linux source these depend on, and
-# themselves
+# depends PACKAGE...: these packages, and those of the same source that they depend on
 depends() {
 	local -A seen=()
 	local todo=("$@") p d
@@ -170,9 +167,8 @@ depends() {
 	done
 }
 
-# newest_image NAME: the release of the newest linux-image of the suite that
-# belongs to NAME.  The metapackage says it; the suite may have moved on
-# while still holding older ones.
+# newest_image NAME: the release of the newest linux-image of NAME in the suite. It is
+# the one of the metapackage, unless the suite has moved on and still has older ones.
 newest_image() {
 	local name=$1 meta
 	meta=$(apt-cache "${APT_OPTS[@]}" depends --no-recommends linux-image-amd64 |
@@ -185,13 +181,13 @@ newest_image() {
 		grep -E '^[0-9.]+([-+][a-z0-9]+)*-amd64$' | grep -vE -- '-(cloud|rt)-' | sort -V | tail -n 1 || :
 }
 
-# Is the kernel in the cache, and made as it would be today?
+# True if the kernel is in the cache, built with the current configuration
 kernel_there() {
 	[ -e "$K_DIR/complete" ] || return
 	[ -z "$K_CONFIG" ] || cat "$VM/config/common" "$VM/config/$K_CONFIG" | cmp -s - "$K_DIR/config"
 }
 
-# kernel_get NAME: have it in the cache; set K_* and K_REL, K_DIR
+# kernel_get NAME: puts the kernel into the cache if needed; sets K_* and K_REL, K_DIR
 kernel_get() {
 	kernel_row "$1"
 	K_DIR=$CACHE/kernels/$K_NAME
@@ -208,13 +204,13 @@ kernel_get() {
 	K_REL=${K_DIR##*/}
 }
 
-# vmlinux BZIMAGE: the kernel within, which QEMU starts just as well (by PVH).
-# To let the guest decompress it takes seconds under emulation.
+# vmlinux BZIMAGE: extracts the kernel, which QEMU can start directly (PVH). The guest
+# would need seconds to decompress it under emulation.
 vmlinux() {
 	local part=$1.part magic
-	# The header says where the compressed kernel is; its last four bytes are
-	# the size of the plain one.
-	# shellcheck disable=SC2016 # $d and the like are perl's
+	# The header has the position of the compressed kernel, whose last four bytes are
+	# the size of the uncompressed one.
+	# shellcheck disable=SC2016 # variables of perl
 	perl -0777 -ne '
 		my $start = (unpack("C", substr($_, 0x1f1, 1)) + 1) * 512;
 		my ($at, $size) = unpack("VV", substr($_, 0x248, 8));
@@ -241,7 +237,7 @@ kernel_fetch() {
 	(cd "$tmp/debs" && apt-get "${APT_OPTS[@]}" -qq download "${pkgs[@]}" >&2) ||
 		die "cannot fetch the packages of $rel into $CACHE"
 	say UNPACK "$rel"
-	# One place for all of it, whether the packages use /lib or /usr/lib.
+	# One directory for all, whether the packages use /lib or /usr/lib.
 	ln -s usr/lib "$tmp/tree/lib"
 	for deb in "$tmp"/debs/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" |
@@ -250,15 +246,14 @@ kernel_fetch() {
 			die "cannot unpack ${deb##*/} into $CACHE"
 		rm -f "$deb"
 	done
-	# The headers name their own place; here it is another.
+	# The headers refer to their original path; replace it by the new one.
 	for m in "$tmp"/tree/usr/src/linux-headers-*/Makefile; do
 		grep -qE '^(include|KBUILD_OUTPUT=) ?/usr/src/' "$m" || continue
 		# shellcheck disable=SC2016
 		sed -i -e 's|/usr/src/|$(vdiset-src)/|' \
 			-e '1i vdiset-src := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)' "$m"
 	done
-	# Recent headers want this script before they let sparse run, and are
-	# packaged without it.
+	# Recent headers need this script to run sparse, but the packages do not have it.
 	for m in "$tmp"/tree/usr/lib/linux-kbuild-*/scripts; do
 		[ ! -e "$m/checker-valid.sh" ] || continue
 		printf '#!/bin/sh\necho 1\n' > "$m/checker-valid.sh"
@@ -277,8 +272,8 @@ kernel_fetch() {
 	ln -sfn "$rel" "$CACHE/kernels/$K_NAME"
 }
 
-# tools_get: the environment that builds modules for K_*; sets TOOLS to its
-# root, empty for the host itself
+# tools_get: creates the environment that builds modules for K_* if needed; sets TOOLS to
+# its root, or to the empty string for the host itself
 tools_get() {
 	local host
 	# shellcheck disable=SC1091
@@ -300,7 +295,7 @@ tools_fetch() {
 	local tmp=$1 proxy
 	debian_mirrors
 	say STRAP "$K_TOOLS"
-	# debootstrap does not read apt's settings.
+	# debootstrap does not use apt's settings.
 	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
 	if ! http_proxy=${proxy:-${http_proxy:-}} debootstrap --variant=minbase --arch=amd64 \
 		--keyring="$KEYRING" --include="$K_CC,make,libc6-dev,binutils,libelf-dev,libssl-dev,kmod,pahole,sparse,flex,bison,bc,perl" \
@@ -313,11 +308,10 @@ tools_fetch() {
 	mv "$tmp/root" "$TOOLS"
 }
 
-# in_tools RW RO COMMAND...: run COMMAND with the programs of the build
-# environment.  The directories RW and RO, which it may write to and not, are at
-# the same places as here; objtool needs /proc.  The mounts are in a name space
-# of their own and go with it.  Below a chroot, whose root is no mount point,
-# they may be seen outside, so they are undone as well.
+# in_tools RW RO COMMAND...: runs COMMAND with the programs of the build environment. The
+# directories RW (writable) and RO (read-only) have the same paths as here; objtool needs
+# /proc. The mounts are in a private name space and end with it. Below a chroot, whose
+# root is not a mount point, they may be visible outside, so they are unmounted as well.
 in_tools() {
 	local rw=$1 ro=$2 propagation=private
 	shift 2

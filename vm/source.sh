@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# A kernel made from Debian's linux-source instead of fetched: called by
-# kernel_get (vm/lib.sh) for the lines of vm/kernels with a config.
+# Builds a kernel from Debian's linux-source instead of fetching it. Called by kernel_get
+# (vm/lib.sh) for the lines of vm/kernels with a config.
 
-# newest_source: the package of the suite's kernel source
+# newest_source: the source package of the suite's newest kernel
 newest_source() {
 	apt-cache "${APT_OPTS[@]}" depends --no-recommends linux-source |
 		sed -n 's/^ *Depends: \(linux-source-[0-9.]*\)$/\1/p' | head -n 1
 }
 
-# What building a module needs is kept, in the place where headers are.
+# Keeps the files that are needed to build a module, in the directory of the headers.
 prune_source() {
 	local src=$1 d
 	for d in "$src"/*; do
@@ -24,8 +24,8 @@ prune_source() {
 	find "$src" \( -name '*.o' -o -name '*.a' -o -name '*.cmd' \) ! -path '*/scripts/*' -delete
 }
 
-# Most of the source is for other machines and devices: only what configures and
-# makes it is unpacked, and found switched off.
+# Most of the source is for other architectures and devices. It is not unpacked; the
+# Kconfig files and makefiles are, and these options are disabled.
 unneeded=(
 	'*/Documentation/*' '*/arch/[!x]*/*.[chS]' '*/arch/*/boot/dts/*' '*/sound/*.[ch]'
 	'*/tools/testing/*.[ch]' '*/tools/perf/*.json'
@@ -36,8 +36,8 @@ unneeded=(
 	'*/drivers/mfd/*.[ch]' '*/drivers/hid/*.[ch]' '*/drivers/power/*.[ch]'
 )
 
-# make_kernel SOURCE CONFIG: with the environment's programs.  An option that
-# does not exist, or lacks what it depends on, would silently not be there.
+# make_kernel SOURCE CONFIG: builds with the programs of the environment. An option that
+# does not exist, or whose dependencies are missing, would be dropped silently: check it.
 make_kernel() {
 	# shellcheck disable=SC2016 # for the inner shell
 	in_tools "${1%/*}" "$VM" sh -ec '
@@ -45,7 +45,7 @@ make_kernel() {
 		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 		make -s "CC=$3" "KCONFIG_ALLCONFIG=$2" allnoconfig
 		grep -o "^CONFIG_[A-Z0-9_]*=[^n].*" "$2" | sort -u > wanted
-		grep -vxFf .config wanted && { echo "are not in the configuration"; exit 1; }
+		grep -vxFf .config wanted && { echo "are missing in the configuration"; exit 1; }
 		rm wanted
 		exec make -s "CC=$3" "LOCALVERSION=-$4" "-j$5" bzImage modules
 	' sh "$1" "$2" "x86_64-linux-gnu-$K_CC" "$K_NAME" "$(nproc)"
@@ -66,7 +66,7 @@ kernel_build() {
 		die "cannot unpack $package into $CACHE"
 	rm -rf "$tmp/debs"
 	src=$tmp/$package
-	# named by Kconfig
+	# referenced by Kconfig
 	mkdir -p "$src/Documentation"
 	: > "$src/Documentation/Kconfig"
 	cat "$VM/config/common" "$VM/config/$K_CONFIG" > "$tmp/config"
@@ -77,7 +77,7 @@ kernel_build() {
 		die "$package does not build as $K_NAME"
 	}
 	rel=$(cat "$src/include/config/kernel.release")
-	# the entry by which QEMU starts a plain vmlinux is not fit for KASAN
+	# the entry point that QEMU uses for a plain vmlinux does not work with KASAN
 	mv "$src/arch/x86/boot/bzImage" "$tmp/tree/vmlinux"
 	prune_source "$src"
 	mv "$src" "$tmp/tree/usr/src/linux-headers-$rel"
