@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * bench.h - hand-over of buffers between two processes, in several ways
+ * bench.h - hand-over of buffers between two processes, by several transports
  *
  * A case is a transport, a size, a number of commands in flight (depth) and a
- * number of devices. A producer fills buffers and hands them over; a consumer
- * adds up their words and answers with the sum, which the producer checks. All
- * of that is the same code for every transport; see case.c.
+ * number of devices. The producer fills buffers and hands them over; the consumer
+ * computes the sum of their words and returns it, and the producer checks it. This
+ * code is the same for every transport; see case.c.
  *
- * What fails ends the process by err(3): the parent notices and ends the other
- * one.
+ * Errors end the process with err(3); the parent then kills the other process.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -28,13 +27,13 @@ struct transport;
 struct bench_case {
 	const struct transport *transport;
 	uint32_t size;		/* bytes of one command */
-	uint32_t depth;		/* commands in flight on a device */
+	uint32_t depth;		/* commands in flight per device */
 	uint32_t devices;
 };
 
-/* What one side used between the first command and the last. */
+/* Resources that a side used between its first and its last command */
 struct usage {
-	uint64_t cpu_ns;	/* of the process, by the scheduler's clock */
+	uint64_t cpu_ns;	/* CPU time of the process (scheduler's clock) */
 	uint64_t wall_ns;
 	uint64_t switches;	/* context switches */
 	uint64_t calls;		/* system calls */
@@ -45,27 +44,27 @@ enum side { PRODUCER, CONSUMER, SIDES };
 
 struct result {
 	struct bench_case c;
-	uint64_t commands;	/* of the pass that measured time */
-	uint64_t counted;	/* of the pass that counted calls; 0 = none */
+	uint64_t commands;	/* in the pass that measured time */
+	uint64_t counted;	/* in the pass that counted calls; 0 = none */
 	struct usage time[SIDES];
 	struct usage count[SIDES];
 };
 
-/* One case under way, in each of its processes. */
+/* The case that is running, in each of its processes */
 struct run {
 	struct bench_case c;
-	uint32_t size;			/* of a buffer: never 0 */
-	const char *name;		/* unique, for objects that have names */
+	uint32_t size;			/* size of a buffer, never 0 */
+	const char *name;		/* unique, for named objects */
 	void (*meet)(struct run *run);	/* wait for the other process */
-	void *shared;			/* case.c's */
-	void *priv;			/* the transport's */
+	void *shared;			/* data of case.c */
+	void *priv;			/* data of the transport */
 };
 
 /* A command that the consumer has received. */
 struct item {
 	const uint8_t *data;
 	uint32_t tag;
-	void *handle;			/* the transport's */
+	void *handle;			/* handle of the transport */
 };
 
 struct done {
@@ -74,43 +73,43 @@ struct done {
 };
 
 /*
- * The calls of one device are made by one thread of each side; with one_thread
- * those of all devices by the same one on the producer's side.
+ * One thread of each side makes the calls of one device. With one_thread, one thread
+ * of the producer makes those of all devices.
  */
 struct transport {
 	const char *name;
 	const char *what;
 	bool one_thread;
-	bool unchecked;			/* nothing is handed over */
-	/* in the parent; then both processes are forked from it */
+	bool unchecked;			/* no data is handed over */
+	/* in the parent, before both processes are forked from it */
 	void (*prepare)(struct run *run);
 	void (*open)(struct run *run, enum side side);
-	/* producer: where the data of a tag (below depth) is put */
+	/* producer: address of the data of a tag (less than depth) */
 	uint8_t *(*buffer)(struct run *run, uint32_t device, uint32_t tag);
 	void (*send)(struct run *run, uint32_t device, uint32_t tag);
-	/* all that was sent is to be under way; optional */
+	/* pass on all commands that were sent; optional */
 	void (*flush)(struct run *run, uint32_t device);
 	/*
-	 * At least one, at most depth. With one_thread: of any device, and by
-	 * calls of case_settle() instead.
+	 * Returns at least one completion and at most depth. With one_thread
+	 * completions of any device, by calls of case_settle().
 	 */
 	uint32_t (*reap)(struct run *run, uint32_t device, struct done *done);
 	/*
-	 * Instead of reap, for one_thread: settles all that comes, which sends
-	 * what follows, until stop() was called from there.
+	 * Replaces reap for one_thread: settles completions, which sends further
+	 * commands, until stop() is called.
 	 */
 	void (*agent)(struct run *run);
 	void (*stop)(struct run *run);
-	/* consumer: at least one, at most depth */
+	/* consumer: at least one command, at most depth */
 	uint32_t (*receive)(struct run *run, uint32_t device,
 			    struct item *items);
 	void (*complete)(struct run *run, uint32_t device,
 			 const struct item *items, const struct done *done,
 			 uint32_t n);
-	/* all that was completed is to be known to the producer; optional */
+	/* pass on all completions; optional */
 	void (*settle)(struct run *run, uint32_t device);
 	void (*close)(struct run *run, enum side side);
-	/* in the parent, after both have ended */
+	/* in the parent, after both processes have exited */
 	void (*finish)(struct run *run);
 };
 
@@ -135,7 +134,7 @@ uint64_t case_commands(const struct bench_case *c, double scale);
 bool case_fits(const struct bench_case *c);
 void case_measure(const struct bench_case *c, double scale, bool count,
 		  struct result *result);
-/* a command of a one_thread transport has come back, with its sum */
+/* a command of a one_thread transport was completed with this sum */
 void case_settle(struct run *run, uint32_t device, uint32_t tag, uint64_t sum);
 
 /* report.c */
@@ -148,7 +147,7 @@ void report_head(FILE *out, bool icount);
 void report_line(FILE *out, const struct result *r);
 void report_json(FILE *out, const struct result *r, size_t n, bool icount);
 
-/* limits.c: the number of limits that do not hold */
+/* limits.c: returns the number of violated limits */
 int limits_check(const char *path, double scale);
 
 #endif /* BENCH_H */

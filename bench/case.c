@@ -2,12 +2,12 @@
 /*
  * case.c - the two processes of a case, and what they use
  *
- * Each is pinned to a processor of its own where there are two. Both meet
- * before and after the commands that are measured, and each reads its own
- * clocks: before its first command, and after its last.
+ * Each process is pinned to a processor, to different ones if there are two. The
+ * processes synchronize before and after the measured commands. Each reads its own
+ * counters before its first command and after its last.
  *
- * System calls are counted by the kernel's tracepoint, which makes each of them
- * dearer; so there is a pass for the time, and another for the counts.
+ * System calls are counted with the kernel's tracepoint, which makes them slower.
+ * Therefore one pass measures time, and another one counts.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -31,7 +31,7 @@
 
 #include "bench.h"
 
-#define BUDGET		80e6	/* instructions of a case, roughly */
+#define BUDGET		80e6	/* approximate instructions of a case */
 #define MAX_COMMANDS	4000
 #define WARM_UP		64
 #define UNHOOK_S	2
@@ -42,7 +42,7 @@ struct shared {
 	bool counted[SIDES];
 };
 
-/* A device as the producer sees it. */
+/* A device of the producer */
 struct flow {
 	uint64_t sent, done;
 	uint32_t n_free;
@@ -53,19 +53,19 @@ struct flow {
 struct party {
 	struct run run;
 	enum side side;
-	enum stage { WARM, MEASURED, OVER } stage;	/* of an agent */
-	uint64_t to_measure;		/* commands of each device */
-	uint64_t left;			/* of all devices, in this phase */
+	enum stage { WARM, MEASURED, OVER } stage;	/* stage of an agent */
+	uint64_t to_measure;		/* commands per device */
+	uint64_t left;			/* of all devices, in the current phase */
 	struct usage before;
-	uint64_t commands;		/* of each device, in the phase to come */
+	uint64_t commands;		/* per device, in the next phase */
 	struct flow *flow;
 	uint32_t threads;
 	pthread_barrier_t begin, end;
 	int calls_fd;
 };
 
-/* A thread of a party and the device it serves. */
-struct lane {
+/* A thread of a party, which serves one device */
+struct worker {
 	struct party *party;
 	uint32_t device;
 	pthread_t thread;
@@ -86,7 +86,7 @@ static uint64_t add_up(const uint8_t *data, uint32_t size)
 	const uint64_t *p = (const uint64_t *)data, *end = p + size / 8;
 	uint64_t a = 0, b = 0, c = 0, d = 0;
 
-	/* the loop's own instructions are not to be what is measured */
+	/* keep the instructions of the loop itself small */
 #pragma GCC unroll 2
 	for (; p < end; p += 4) {
 		a += p[0];
@@ -129,9 +129,9 @@ void case_settle(struct run *run, uint32_t device, uint32_t tag, uint64_t sum)
 	struct flow *flow = &party_of(run)->flow[device];
 
 	if (tag >= run->c.depth)
-		errx(1, "a completion of no command");
+		errx(1, "completion of an unknown command");
 	if (sum != flow->sum[tag] && !run->c.transport->unchecked)
-		errx(1, "the data did not arrive as it was sent");
+		errx(1, "wrong checksum of the data");
 	flow->free[flow->n_free++] = tag;
 	flow->done++;
 	if (!run->c.transport->agent)
@@ -184,7 +184,7 @@ static void consume(struct run *run, uint32_t device, uint64_t commands)
 	while (commands) {
 		n = t->receive(run, device, items);
 		if (n > commands)
-			errx(1, "a command too many");
+			errx(1, "unexpected command");
 		for (i = 0; i < n; i++) {
 			done[i].tag = items[i].tag;
 			done[i].sum = add_up(items[i].data, run->c.size);
@@ -208,35 +208,35 @@ static void serve(struct party *party, uint32_t device)
 		produce(&party->run, device, party->commands);
 }
 
-static void *lane_main(void *arg)
+static void *worker_main(void *arg)
 {
-	struct lane *lane = arg;
+	struct worker *worker = arg;
 
 	for (;;) {
-		pthread_barrier_wait(&lane->party->begin);
-		if (!lane->party->commands)
+		pthread_barrier_wait(&worker->party->begin);
+		if (!worker->party->commands)
 			return NULL;
-		serve(lane->party, lane->device);
-		pthread_barrier_wait(&lane->party->end);
+		serve(worker->party, worker->device);
+		pthread_barrier_wait(&worker->party->end);
 	}
 }
 
-static void start_lanes(struct party *party, struct lane *lanes)
+static void start_workers(struct party *party, struct worker *workers)
 {
 	uint32_t i;
 
 	pthread_barrier_init(&party->begin, NULL, party->threads);
 	pthread_barrier_init(&party->end, NULL, party->threads);
 	for (i = 1; i < party->threads; i++) {
-		lanes[i].party = party;
-		lanes[i].device = i;
-		if (pthread_create(&lanes[i].thread, NULL, lane_main,
-				   &lanes[i]))
+		workers[i].party = party;
+		workers[i].device = i;
+		if (pthread_create(&workers[i].thread, NULL, worker_main,
+				   &workers[i]))
 			errx(1, "cannot start a thread");
 	}
 }
 
-/* So many commands on each device; 0: the threads end. */
+/* Runs this number of commands on each device; 0 ends the threads. */
 static void phase(struct party *party, uint64_t commands)
 {
 	party->commands = commands;
@@ -280,7 +280,7 @@ static int tracepoint(void)
 	return id;
 }
 
-/* A descriptor that counts this process's system calls; -1: not permitted. */
+/* A descriptor that counts the system calls of this process; -1: not permitted */
 static int count_calls(void)
 {
 	struct perf_event_attr attr = {
@@ -373,7 +373,7 @@ static void begin_phase(struct party *party, uint64_t commands)
 		send_all(run, i, commands);
 }
 
-/* The agent has settled the last command of a phase, and is still in there. */
+/* Called when the agent has settled the last command of a phase. */
 static void next_stage(struct party *party)
 {
 	struct run *run = &party->run;
@@ -390,7 +390,7 @@ static void next_stage(struct party *party)
 		run->c.transport->stop(run);
 		break;
 	case OVER:
-		errx(1, "a completion too many");
+		errx(1, "unexpected completion");
 	}
 }
 
@@ -416,16 +416,15 @@ static void pin(enum side side)
 static void run_phases(struct party *party, uint64_t commands)
 {
 	const struct transport *t = party->run.c.transport;
-	struct lane lanes[MAX_DEVICES];
+	struct worker workers[MAX_DEVICES];
 	uint32_t i;
 
-	start_lanes(party, lanes);
+	start_workers(party, workers);
 	phase(party, WARM_UP + 2 * party->run.c.depth);
 	meet(&party->run);
 	/*
-	 * A process that could run and does not because the emulator runs the
-	 * other processor is charged for it all the same. Who waits for nothing
-	 * goes after the other.
+	 * A runnable process is charged for the time in which the emulator runs the
+	 * other processor. Without a hand-over, the sides run one after the other.
 	 */
 	if (t->unchecked && party->side == CONSUMER)
 		meet(&party->run);
@@ -437,7 +436,7 @@ static void run_phases(struct party *party, uint64_t commands)
 	meet(&party->run);
 	phase(party, 0);
 	for (i = 1; i < party->threads; i++)
-		pthread_join(lanes[i].thread, NULL);
+		pthread_join(workers[i].thread, NULL);
 }
 
 static void party_main(struct party *party, uint64_t commands, bool count)
@@ -494,7 +493,7 @@ static pid_t start_party(const struct run *run, enum side side,
 	_exit(0);
 }
 
-/* Both end well, or the other one is ended and so is this process. */
+/* If one process fails, kills the other one, and exits. */
 static void wait_parties(const pid_t pid[SIDES])
 {
 	int i, status, bad = 0;
@@ -524,7 +523,7 @@ uint64_t case_commands(const struct bench_case *c, double scale)
 	return n > 4 * c->depth ? n : 4 * c->depth;
 }
 
-/* Is there memory for it? */
+/* Is there enough memory? */
 bool case_fits(const struct bench_case *c)
 {
 	struct sysinfo info;
@@ -582,7 +581,7 @@ void case_measure(const struct bench_case *c, double scale, bool count,
 	if (count) {
 		run_pass(c, commands, true, result->count, &counted);
 		result->counted = counted ? result->commands : 0;
-		/* the scheduler calls perf until a second after the last counter */
+		/* the scheduler calls perf for a second after the last counter is closed */
 		if (counted)
 			sleep(UNHOOK_S);
 	}

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * limits.c - hold figures against limits
+ * limits.c - compare figures with limits
  *
  * A line of the file is
  *
  *   FIGURE CASE [/ CASE] <=|>= LIMIT
  *
- * with FIGURE one of cpu, wall, calls, switches (the two of the side that has
- * more of them) and copied, and CASE written TRANSPORT:SIZE:DEPTH:DEVICES. The
- * figure of the second case divides that of the first. '#' begins a comment.
+ * FIGURE is cpu, wall, calls, switches (the last two: the larger of both sides) or
+ * copied; CASE is TRANSPORT:SIZE:DEPTH:DEVICES. The figure of the first case is
+ * divided by that of the second. '#' begins a comment.
  */
 #include <err.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static double figure_of(const char *figure, const struct result *r)
 			      result_switches(r, CONSUMER));
 	if (!strcmp(figure, "copied"))
 		return result_copied(r);
-	errx(2, "what is the figure '%s'?", figure);
+	errx(2, "unknown figure '%s'", figure);
 }
 
 static bool take_number(char **at, uint32_t *value)
@@ -146,7 +146,7 @@ static bool holds(const struct limit *l, double scale)
 	bool ok;
 
 	if (figure < 0)
-		errx(1, "%s: cannot be counted here (root, and the kernel's tracepoints)",
+		errx(1, "%s: cannot be counted (needs root and the kernel's tracepoints)",
 		     l->text);
 	if (l->ratio)
 		figure /= figure_of(l->figure, measure(&l->b, scale));
@@ -178,7 +178,7 @@ int limits_check(const char *path, double scale)
 		if (!line[strspn(line, " \t")])
 			continue;
 		if (!take_line(line, &l))
-			errx(2, "%s:%d: not a limit", path, number);
+			errx(2, "%s:%d: invalid limit", path, number);
 		n++;
 		bad += !holds(&l, scale);
 	}
@@ -186,7 +186,7 @@ int limits_check(const char *path, double scale)
 	if (!n)
 		errx(2, "%s: no limits", path);
 	if (bad)
-		printf("%d of %d figures are beyond their limits\n", bad, n);
+		printf("%d of %d figures exceed their limits\n", bad, n);
 	else
 		printf("all %d figures are within their limits\n", n);
 	return bad;

@@ -12,7 +12,7 @@
 
 #define MAX_LIST	32
 #define MAX_TRANSFER	(4U << 20)
-#define SETTLE_S	10	/* no time at all where an idle machine skips it */
+#define SETTLE_S	10	/* skipped by an idle machine */
 
 const struct transport *const transports[] = {
 	&transport_none,
@@ -36,7 +36,7 @@ struct options {
 	const struct transport *transport[MAX_LIST];
 	uint32_t transports;
 	struct list sizes, depths, devices;
-	bool every;		/* combination of the three */
+	bool every;		/* every combination of the three */
 	bool icount;
 	bool count;
 	double scale;
@@ -51,32 +51,31 @@ static void usage(FILE *out)
 "usage: bench [OPTION...]\n"
 "       bench --limits FILE [--scale X]\n"
 "\n"
-"Hands buffers from one process to another, each pinned to a processor of its\n"
-"own, and shows what a command costs both of them together: one fills buffers,\n"
-"the other adds up their words and answers.\n"
+"Hands buffers from one process to another, each pinned to a processor, and prints\n"
+"what a command costs both of them together. One fills buffers, the other computes\n"
+"the sum of their words and returns it.\n"
 "\n"
-"  -t, --transports LIST  of those below, all by default\n"
+"  -t, --transports LIST  transports listed below (all)\n"
 "  -s, --sizes LIST       0, or bytes with K or M, up to 4M (0,4K,64K,1M,4M)\n"
-"  -q, --depths LIST      commands in flight on a device (1,4,32)\n"
+"  -q, --depths LIST      commands in flight per device (1,4,32)\n"
 "  -d, --devices LIST     1 to 64 (1,4,16)\n"
-"      --every            every combination of the three; otherwise several\n"
-"                         devices only with 0 and 64K at a depth of 4\n"
-"      --icount           say instructions: the clock of this machine counts them\n"
-"      --no-count         do not count system calls and copies, in a second pass\n"
-"      --scale X          X times as many commands (1)\n"
-"      --json FILE        the figures for programs; - is standard output, and the\n"
-"                         table then goes to standard error\n"
-"      --limits FILE      measure what the file has limits for, and compare\n"
+"      --every            every combination of the three; by default several devices\n"
+"                         are combined with 0 and 64K at a depth of 4 only\n"
+"      --icount           print instructions: the clock of this machine counts them\n"
+"      --no-count         no second pass that counts system calls and copies\n"
+"      --scale X          multiply the number of commands by X (1)\n"
+"      --json FILE        write the figures as JSON; with - to standard output, and\n"
+"                         the table to standard error\n"
+"      --limits FILE      measure the figures of the file, and compare them\n"
 "      --help\n"
 "\n"
-"Columns: CPU time of both processes, and time that went by, for a command (with\n"
-"--icount the latter is the instructions of the whole machine); commands and data\n"
-"in a second; system calls and context switches of a command on the sending side\n"
-"(server) and the receiving one (client); bytes that went through read(2) and\n"
-"write(2) for each byte of data.\n"
+"Columns, per command: CPU time of both processes, and elapsed time (with --icount\n"
+"the instructions of the whole machine). Commands and data per second. System calls\n"
+"and context switches per command, of the sending side (server) and the receiving\n"
+"side (client). Bytes copied by read(2) and write(2) per byte of data.\n"
 "\n"
-"Exit status: 0; 1 when a case failed or a limit does not hold; 2 wrong usage; 6\n"
-"when /dev/vdiset is missing.\n"
+"Exit status: 0; 1 a case failed or a limit is exceeded; 2 wrong usage; 6\n"
+"/dev/vdiset does not exist.\n"
 "\n"
 "Transports:\n");
 	for (i = 0; transports[i]; i++)
@@ -105,7 +104,7 @@ bool parse_size(const char *text, char **end, uint32_t *size)
 	if (**end == 'K' || **end == 'M')
 		value <<= *(*end)++ == 'K' ? 10 : 20;
 	*size = value;
-	/* the sum is made of four words at a time */
+	/* the sum is computed from four words at a time */
 	return value <= MAX_TRANSFER && value % 32 == 0;
 }
 
@@ -153,7 +152,7 @@ static void take_transports(const char *text, struct options *o)
 		const struct transport *t = find_transport(text, length);
 
 		if (!t)
-			errx(2, "there is no transport '%.*s'", (int)length,
+			errx(2, "unknown transport '%.*s'", (int)length,
 			     text);
 		o->transport[o->transports++] = t;
 		text += length;
@@ -210,7 +209,7 @@ static void take_options(int argc, char **argv, struct options *o)
 		case SCALE:
 			o->scale = strtod(optarg, &end);
 			if (*end || o->scale <= 0 || o->scale > 1e6)
-				errx(2, "the scale is a number above 0");
+				errx(2, "the scale must be greater than 0");
 			break;
 		case JSON:
 			o->json = optarg;
@@ -228,7 +227,7 @@ static void take_options(int argc, char **argv, struct options *o)
 	}
 	if (optind < argc) {
 		usage(stderr);
-		errx(2, "what is '%s'?", argv[optind]);
+		errx(2, "unexpected argument '%s'", argv[optind]);
 	}
 }
 
@@ -317,10 +316,10 @@ int main(int argc, char **argv)
 	}
 	take_options(argc, argv, &o);
 	if (access("/dev/vdiset", F_OK)) {
-		fprintf(stderr, "bench: there is no /dev/vdiset; 'vdi info' tells what to do\n");
+		fprintf(stderr, "bench: /dev/vdiset does not exist: see 'vdi info'\n");
 		return 6;
 	}
-	/* What the kernel has to do after it booted is not to be in the figures. */
+	/* Wait until the kernel has finished its work after the boot. */
 	if (o.icount)
 		sleep(SETTLE_S);
 	if (o.limits)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* none: nothing is handed over. What filling and adding up costs by itself. */
+/* none: no hand-over. The cost of filling and summing the data alone. */
 #include <err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static void none_complete(struct run *run, uint32_t device,
 
 const struct transport transport_none = {
 	.name = "none",
-	.what = "nothing handed over: the cost of touching the data",
+	.what = "no hand-over: the cost of filling and summing the data",
 	.unchecked = true,
 	.open = none_open,
 	.buffer = none_buffer,

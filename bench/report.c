@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* report.c - figures of a case, and how they are shown */
+/* report.c - computes and prints the figures of a case */
 #include "bench.h"
 
 double result_cpu(const struct result *r)
@@ -8,7 +8,7 @@ double result_cpu(const struct result *r)
 	       r->commands;
 }
 
-/* Of a transport that hands nothing over: the sides go one after the other. */
+/* Without a hand-over, the sides run one after the other. */
 double result_wall(const struct result *r)
 {
 	uint64_t wall_ns = r->time[PRODUCER].wall_ns;
@@ -23,13 +23,13 @@ double result_switches(const struct result *r, enum side side)
 	return (double)r->time[side].switches / r->commands;
 }
 
-/* Negative: not counted. */
+/* Negative: not counted */
 double result_calls(const struct result *r, enum side side)
 {
 	return r->counted ? (double)r->count[side].calls / r->counted : -1;
 }
 
-/* Per byte of data; negative: not counted, or no data. */
+/* Per byte of data; negative: not counted, or no data */
 double result_copied(const struct result *r)
 {
 	uint64_t copied = r->count[PRODUCER].copied + r->count[CONSUMER].copied;

@@ -2,9 +2,9 @@
 /*
  * shm.c - sem and futex: rings and data in POSIX shared memory
  *
- * Both have the same rings of 32-byte entries and differ in how a side waits:
- * sem has a named semaphore for each ring, posted and taken once an entry;
- * futex sleeps on the ring's tail, and is woken only if it said that it does.
+ * Both use the same rings of 32-byte entries. They differ in how a side waits: sem has
+ * a named semaphore for each ring, which is posted and taken once per entry; futex
+ * sleeps on the ring's tail and is woken only if it has set a flag.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -34,17 +34,17 @@ struct entry {
 struct ring {
 	_Alignas(LINE) uint32_t tail;
 	_Alignas(LINE) uint32_t head;
-	_Alignas(LINE) uint32_t sleeps;		/* the consumer of the ring */
+	_Alignas(LINE) uint32_t sleeps;		/* set by the ring's consumer */
 	_Alignas(LINE) struct entry entry[MAX_DEPTH];
 };
 
-struct lane {
-	struct ring ring[SIDES];		/* by the side that fills it */
+struct ring_pair {
+	struct ring ring[SIDES];		/* indexed by the side that fills it */
 };
 
 struct shm {
 	bool sem;
-	struct lane *lanes;
+	struct ring_pair *pairs;
 	uint8_t *data;
 	size_t bytes;
 	sem_t *filled[MAX_DEVICES][SIDES];
@@ -73,7 +73,7 @@ static void make_sems(struct run *run, struct shm *shm)
 
 static void prepare(struct run *run, bool sem)
 {
-	size_t rings = run->c.devices * sizeof(struct lane);
+	size_t rings = run->c.devices * sizeof(struct ring_pair);
 	struct shm *shm = calloc(1, sizeof(*shm));
 	char name[NAME_MAX];
 	void *at;
@@ -89,14 +89,14 @@ static void prepare(struct run *run, bool sem)
 		err(1, "shared memory %s", name);
 	shm_unlink(name);
 	if (posix_fallocate(fd, 0, shm->bytes))
-		errx(1, "no room for %zu bytes of shared memory", shm->bytes);
+		errx(1, "cannot allocate %zu bytes of shared memory", shm->bytes);
 	at = mmap(NULL, shm->bytes, PROT_READ | PROT_WRITE,
 		  MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (at == MAP_FAILED)
 		err(1, "shared memory");
 	close(fd);
 	shm->sem = sem;
-	shm->lanes = at;
+	shm->pairs = at;
 	shm->data = (uint8_t *)at + rings;
 	if (sem)
 		make_sems(run, shm);
@@ -113,11 +113,11 @@ static void futex_prepare(struct run *run)
 	prepare(run, false);
 }
 
-/* Page tables are not inherited for shared memory: touch all of it. */
+/* Page tables of shared memory are not inherited: touch all of it. */
 static void shm_open_side(struct run *run, enum side side)
 {
 	const struct shm *shm = run->priv;
-	volatile uint8_t *at = (volatile uint8_t *)shm->lanes;
+	volatile uint8_t *at = (volatile uint8_t *)shm->pairs;
 	size_t i;
 
 	for (i = 0; i < shm->bytes; i += 4096) {
@@ -144,10 +144,10 @@ static void put(struct run *run, uint32_t device, enum side side,
 		const struct entry *entry)
 {
 	struct shm *shm = run->priv;
-	struct ring *ring = &shm->lanes[device].ring[side];
+	struct ring *ring = &shm->pairs[device].ring[side];
 	uint32_t tail = ring->tail;
 
-	/* never full: no more than depth entries are under way */
+	/* never full: at most depth entries are outstanding */
 	ring->entry[tail % MAX_DEPTH] = *entry;
 	__atomic_store_n(&ring->tail, tail + 1, __ATOMIC_RELEASE);
 	if (shm->sem) {
@@ -162,7 +162,7 @@ static void put(struct run *run, uint32_t device, enum side side,
 	}
 }
 
-/* Wait until the ring is not empty. */
+/* Waits until the ring is not empty. */
 static void wait_filled(struct ring *ring)
 {
 	uint32_t tail;
@@ -184,7 +184,7 @@ static bool get(struct run *run, uint32_t device, enum side side, bool wait,
 		struct entry *entry)
 {
 	struct shm *shm = run->priv;
-	struct ring *ring = &shm->lanes[device].ring[side];
+	struct ring *ring = &shm->pairs[device].ring[side];
 	sem_t *sem = shm->filled[device][side];
 
 	if (shm->sem) {
@@ -239,7 +239,7 @@ static uint32_t shm_receive(struct run *run, uint32_t device,
 
 	get(run, device, PRODUCER, true, &entry);
 	if (entry.size != run->c.size)
-		errx(1, "a command of a wrong size");
+		errx(1, "command of wrong size");
 	items[0].data = shm->data + entry.offset;
 	items[0].tag = entry.tag;
 	return 1;
@@ -269,7 +269,7 @@ static void shm_finish(struct run *run)
 		for (side = 0; side < SIDES; side++)
 			sem_close(shm->filled[i][side]);
 	}
-	munmap(shm->lanes, shm->bytes);
+	munmap(shm->pairs, shm->bytes);
 	free(shm);
 }
 

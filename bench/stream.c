@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * stream.c - pipe and unix: the kernel copies the data in and out
+ * stream.c - pipe and unix: the kernel copies the data twice
  *
- * A command is a header and its data in one writev(2); a completion goes back
- * the other way, through a second pipe or the same socket.
+ * A command is a header and its data in one writev(2). Completions return through a
+ * second pipe, or the same socket.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -19,7 +19,7 @@
 
 #define CAPACITY	(1 << 20)
 
-struct message {	/* 32 bytes, as an entry of vdiset's rings */
+struct message {	/* 32 bytes, like an entry of vdiset's rings */
 	uint32_t tag;
 	uint32_t size;
 	uint64_t sum;
@@ -27,10 +27,10 @@ struct message {	/* 32 bytes, as an entry of vdiset's rings */
 };
 
 struct stream {
-	int commands[SIDES];	/* descriptor of each side */
+	int commands[SIDES];	/* descriptors of the sides */
 	int completions[SIDES];
-	uint8_t *buffer;	/* one: what was sent has been copied */
-	struct message *back;	/* room for depth of them */
+	uint8_t *buffer;	/* one is enough: sent data was copied */
+	struct message *back;	/* depth messages */
 };
 
 static void write_all(int fd, struct iovec *iov, int n)
@@ -64,7 +64,7 @@ static void read_all(int fd, void *to, size_t length)
 		if (part < 0)
 			err(1, "read");
 		if (!part)
-			errx(1, "the other side has gone");
+			errx(1, "the other side has exited");
 		to = (char *)to + part;
 		length -= part;
 	}
@@ -113,7 +113,7 @@ static void unix_prepare(struct run *run)
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
 			err(1, "socketpair");
 		for (i = 0; i < 2; i++) {
-			/* more than the system's limit takes privilege */
+			/* privileged, if above the limit of the system */
 			if (setsockopt(fd[i], SOL_SOCKET, SO_SNDBUFFORCE,
 				       &capacity, sizeof(capacity)) &&
 			    setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF,
@@ -180,7 +180,7 @@ static uint32_t stream_reap(struct run *run, uint32_t device,
 	if (got < 0)
 		err(1, "read");
 	if (!got)
-		errx(1, "the other side has gone");
+		errx(1, "the other side has exited");
 	if (got % sizeof(*m))
 		read_all(s->completions[PRODUCER], (char *)m + got,
 			 sizeof(*m) - got % sizeof(*m));
@@ -198,7 +198,7 @@ static uint32_t stream_receive(struct run *run, uint32_t device,
 
 	read_all(s->commands[CONSUMER], &m, sizeof(m));
 	if (m.size != run->c.size)
-		errx(1, "a command of a wrong size");
+		errx(1, "command of wrong size");
 	read_all(s->commands[CONSUMER], s->buffer, m.size);
 	items[0] = (struct item){ .data = s->buffer, .tag = m.tag };
 	return 1;
@@ -238,7 +238,7 @@ static void stream_finish(struct run *run)
 
 const struct transport transport_pipe = {
 	.name = "pipe",
-	.what = "a pipe of 1 MiB there, another back",
+	.what = "two pipes of 1 MiB, one per direction",
 	.prepare = pipe_prepare,
 	.open = stream_open,
 	.buffer = stream_buffer,
@@ -251,7 +251,7 @@ const struct transport transport_pipe = {
 
 const struct transport transport_unix = {
 	.name = "unix",
-	.what = "a Unix stream socket, its send buffer 1 MiB",
+	.what = "a Unix stream socket with a send buffer of 1 MiB",
 	.prepare = unix_prepare,
 	.open = stream_open,
 	.buffer = stream_buffer,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tables.c - what finding a set costs, and whether other users' sets and calls
- * make it cost more
+ * tables.c - the cost of finding a set, and whether it depends on sets and calls of
+ * other users
  *
- * (1) A user keeps ended sets (its process has observers' files of them). The cost
- * of making a set, and of joining one by name, must not depend on their number.
- * (2) A user's threads call LIST without a pause. Another user's calls must not be
- * slower than where these threads call getpid(2).
+ * (1) A user keeps ended sets (a process has observer files of them). The cost of
+ * creating a set, and of joining one by name, must not depend on their number.
+ * (2) Threads of a user call LIST without a pause. Calls of another user must not be
+ * slower than while these threads call getpid(2).
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -33,9 +33,9 @@
 
 #define PARAMETERS	"/sys/module/vdiset/parameters/"
 #define OTHER_USER	65534
-#define BATCH		50		/* calls that are timed together */
-#define TURNS		2		/* of each load */
-#define WARM_UP		10		/* calls, while the threads start */
+#define BATCH		50		/* calls per measurement */
+#define TURNS		2		/* per load */
+#define WARM_UP		10		/* calls while the threads start */
 #define MAX_FIGURES	4096
 #define COST_GOAL	1.2
 #define LATENCY_GOAL	3.0
@@ -57,7 +57,7 @@ struct figures {
 };
 
 /*
- * Time. With an instruction counter for a clock, CPU time is instructions.
+ * Time. If the clock counts instructions, CPU time is a number of instructions.
  */
 static double now(clockid_t clock)
 {
@@ -81,13 +81,13 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Of the figures the one that a part of them does not exceed. */
+/* The figure that a given part of the figures does not exceed */
 static double quantile(struct figures *f, double part)
 {
 	unsigned int i = part * f->n;
 
 	if (!f->n)
-		errx(1, "nothing was measured");
+		errx(1, "no figures");
 	qsort(f->value, f->n, sizeof(f->value[0]), compare);
 	return f->value[i < f->n ? i : f->n - 1];
 }
@@ -168,7 +168,7 @@ static void make_and_join_set(void)
 }
 
 /*
- * Processes of another user. A byte in the pipe says that one is ready.
+ * Processes of another user. Each writes a byte to the pipe when it is ready.
  */
 struct helper {
 	pid_t pid;
@@ -181,7 +181,7 @@ static void become_other_user(void)
 	    setresgid(OTHER_USER, OTHER_USER, OTHER_USER) ||
 	    setresuid(OTHER_USER, OTHER_USER, OTHER_USER))
 		err(1, "cannot become user %d", OTHER_USER);
-	/* which the change of user has cleared */
+	/* setuid() has cleared it */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
@@ -235,7 +235,7 @@ static void keep_sets(const struct options *o)
 	}
 }
 
-/* They start together: who makes threads would wait for those that run. */
+/* The threads start together, because running threads would delay pthread_create(). */
 static pthread_barrier_t all_made;
 
 static void *call_getpid(void *unused)
@@ -295,7 +295,7 @@ static void load_list(const struct options *o)
 }
 
 /*
- * (1) What calls cost, in CPU time
+ * (1) CPU time of calls
  */
 static void measure_cost(const struct options *o, void (*call)(void),
 			 struct figures *f)
@@ -354,9 +354,9 @@ static bool compare_costs(const struct options *o)
 }
 
 /*
- * (2) How long a call takes beside threads that are always busy. The caller sleeps
- * in between, or it would use up its share of the processors, and for various
- * times, or it would always be met by the same tick of the scheduler.
+ * (2) Duration of a call while other threads are busy. The caller sleeps between the
+ * calls, so that it does not use up its share of the processors. The pauses vary, so
+ * that the calls do not coincide with the scheduler's tick.
  */
 static void measure_latency(const struct options *o, struct figures *f)
 {
@@ -436,7 +436,7 @@ static void set_limits(const struct options *o)
 	struct rlimit tasks = { o->threads + 1000, o->threads + 1000 };
 
 	if (geteuid())
-		errx(1, "run this as root: it needs another user's processes and higher limits");
+		errx(1, "must run as root: other users' processes, higher limits");
 	set_parameter("max_parties", o->sets + 100);
 	if (setrlimit(RLIMIT_NOFILE, &files) ||
 	    setrlimit(RLIMIT_NPROC, &tasks))
@@ -448,22 +448,22 @@ static void usage(FILE *out)
 	fputs(
 "usage: tables [OPTION...]\n"
 "\n"
-"Compares what calls cost without other sets and with many ended sets of another\n"
-"user, and how long they take beside another user's threads that call LIST or\n"
-"getpid(2) without a pause.\n"
+"Compares the cost of calls without other sets and with many ended sets of another\n"
+"user, and their duration while threads of another user call LIST or getpid(2)\n"
+"without a pause.\n"
 "\n"
 "  --sets N      ended sets (16000)\n"
-"  --rounds N    comparisons of costs, by turns (3)\n"
-"  --batches N   of 50 calls each, in a round (20)\n"
+"  --rounds N    alternating comparisons of costs (3)\n"
+"  --batches N   batches of 50 calls in each round (20)\n"
 "  --threads N   busy threads (1000)\n"
-"  --calls N     beside them, in each of two turns (30)\n"
-"  --costs       only the first comparison\n"
-"  --latencies   only the second\n"
-"  --icount      say instructions: the clock of this machine counts them\n"
+"  --calls N     calls beside them, in each of two turns (30)\n"
+"  --costs       the first comparison only\n"
+"  --latencies   the second comparison only\n"
+"  --icount      print instructions: the clock of this machine counts them\n"
 "  --help\n"
 "\n"
-"Exit status: 0; 1 when a goal is missed or something failed; 2 wrong usage; 6\n"
-"when /dev/vdiset is missing.\n", out);
+"Exit status: 0; 1 a goal is missed, or an error; 2 wrong usage; 6 /dev/vdiset does\n"
+"not exist.\n", out);
 }
 
 static unsigned int number(const char *option, unsigned int most)
@@ -472,7 +472,7 @@ static unsigned int number(const char *option, unsigned int most)
 	unsigned long value = strtoul(optarg, &end, 10);
 
 	if (end == optarg || *end || !value || value > most)
-		errx(2, "%s takes a number from 1 to %u, not '%s'", option,
+		errx(2, "%s must be a number from 1 to %u, not '%s'", option,
 		     most, optarg);
 	return value;
 }

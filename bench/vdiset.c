@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vdiset.c - virtual devices, both sides through libvdi's public interface
+ * vdiset.c - virtual devices, with libvdi's public interface on both sides
  *
- * The producer is the server: it sends VDC_Write commands on all devices and
- * runs its own completion agent. The consumer is the client, with a thread for
- * each device. The sum goes back as the completion's position.
+ * The producer is the server: it sends VDC_Write commands on all devices and runs the
+ * completion agent. The consumer is the client, with one thread per device. The sum is
+ * returned as the position of the completion.
  *
- * vdiset is written as the library is to be used: the next command is queued in
- * the routine of the one before, and commands are completed and fetched in one
- * go. vdi-1 makes one call for each command and each completion, as programs
- * for other VDIs do. vdi-default is vdiset with as many looks before it sleeps
- * as the library takes by itself, vdi-spin looks for long.
+ * vdiset uses the library as intended: the next command is queued in the completion
+ * routine of the previous one, and one call completes and fetches commands. vdi-1 makes
+ * one call for each command and each completion, as programs for other VDIs do.
+ * vdi-default is vdiset with the library's default number of spin iterations before it
+ * sleeps, vdi-spin has many of them.
  */
 #include <err.h>
 #include <limits.h>
@@ -24,7 +24,7 @@
 #define TRANSFER_UNIT	65536	/* maxTransferSize is a multiple of it */
 #define BLOCK		4096
 #define LONG_SPIN	(1U << 20)
-#define LIBRARY_SPIN	UINT_MAX	/* what users get who do not ask */
+#define LIBRARY_SPIN	UINT_MAX	/* the default of the library */
 
 struct sent {
 	struct VDS_Command cmd;
@@ -41,7 +41,7 @@ struct vdiset {
 	struct vdi_client *client;
 	struct vdi_client_device *from[MAX_DEVICES];
 	struct batch {
-		uint32_t completed;		/* and not yet told */
+		uint32_t completed;		/* completed, but not passed on yet */
 		struct vdi_completion *done;
 		struct VDC_Command **cmds;
 	} batch[MAX_DEVICES];
@@ -126,7 +126,7 @@ static void open_server(struct run *run, struct vdiset *v)
 		errx(1, "memory");
 	if (v->spin != LIBRARY_SPIN)
 		need_server(v, vdi_server_set_spin(v->server, v->spin), "spin");
-	run->meet(run);		/* the set is there */
+	run->meet(run);		/* the set exists */
 	need_server(v, vdi_server_open(v->server, NULL, run->name), "open");
 	need_server(v, vdi_server_begin_configuration(v->server, VDF_WriteMedia,
 						      BLOCK, 0, transfer, -1),
@@ -223,7 +223,7 @@ static void vdiset_send(struct run *run, uint32_t device, uint32_t tag)
 	need_server(v, code, "send");
 }
 
-/* In a completion routine: the agent tells the client, once. */
+/* Called in a completion routine; the agent kicks once for several commands. */
 static void vdiset_queue(struct run *run, uint32_t device, uint32_t tag)
 {
 	struct vdiset *v = run->priv;
@@ -268,7 +268,7 @@ static void take_command(struct run *run, struct VDC_Command *cmd,
 {
 	if (cmd->commandCode != VDC_Write ||
 	    (uint32_t)cmd->size != run->c.size)
-		errx(1, "vdiset: not the command that was sent");
+		errx(1, "vdiset: wrong command");
 	item->data = cmd->buffer;
 	item->handle = cmd;
 }
@@ -366,9 +366,9 @@ static void close_client(struct run *run, struct vdiset *v)
 	for (i = 0; i < run->c.devices; i++) {
 		code = vdi_client_get_command(v->from[i], 60000, &cmd);
 		if (code == NOERROR)
-			errx(1, "vdiset: a command too many");
+			errx(1, "vdiset: unexpected command");
 		if (code != VD_E_CLOSE)
-			need_client(v, code, "the end");
+			need_client(v, code, "end the set");
 	}
 	need_client(v, vdi_client_close(v->client), "close");
 	vdi_client_free(v->client);
@@ -384,7 +384,7 @@ static void vdiset_close(struct run *run, enum side side)
 
 const struct transport transport_vdiset = {
 	.name = "vdiset",
-	.what = "virtual devices by libvdi, asleep when there is nothing to do",
+	.what = "virtual devices of libvdi; a side sleeps when it is idle",
 	.one_thread = true,
 	.open = vdiset_open,
 	.buffer = vdiset_buffer,
@@ -399,7 +399,7 @@ const struct transport transport_vdiset = {
 
 const struct transport transport_vdi_default = {
 	.name = "vdi-default",
-	.what = "the same, but looks before it sleeps as the library does by itself",
+	.what = "the same, with the library's default spin before sleeping",
 	.one_thread = true,
 	.open = default_open,
 	.buffer = vdiset_buffer,
@@ -414,7 +414,7 @@ const struct transport transport_vdi_default = {
 
 const struct transport transport_vdi_spin = {
 	.name = "vdi-spin",
-	.what = "the same, but looks for long before it sleeps",
+	.what = "the same, with a long spin before sleeping",
 	.one_thread = true,
 	.open = spin_open,
 	.buffer = vdiset_buffer,
@@ -429,7 +429,7 @@ const struct transport transport_vdi_spin = {
 
 const struct transport transport_vdi_1 = {
 	.name = "vdi-1",
-	.what = "virtual devices by libvdi, one call for each command",
+	.what = "virtual devices of libvdi, one call per command",
 	.one_thread = true,
 	.open = vdiset_open,
 	.buffer = vdiset_buffer,
