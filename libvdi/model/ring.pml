@@ -2,7 +2,7 @@
 /*
  * ring.pml - model of rings, kicks, sleep and abort, for the model checker spin
  *
- * The model follows libvdi/ring.h, channel.h, client_device.c, server_agent.c and
+ * The model follows libvdi/ring.h, channel.h, client_device.c, agent.c and
  * kernel/wait.c; the letters are those of "DOC: rings" in <linux/vdiset.h>.
  * libvdi/model/verify runs it. It shows that no wake-up is lost:
  *
@@ -10,22 +10,22 @@
  *   after an abort (no invalid end state);
  * - every entry is taken, and is complete when it is taken (assertions).
  *
- * A definition chooses the threads:
+ * A definition selects the threads:
  *
  *   COMMANDS     Threads of the server send on one device, one of them two
- *                commands with one postponed kick; a thread of the client takes.
- *                The kernel compares the tail.
- *   COMPLETIONS  Threads of the client complete in the same way; the agent takes.
- *                The kernel compares its count of events, not the tail.
+ *                commands with one deferred kick; a thread of the client takes
+ *                them. The kernel compares the tail.
+ *   COMPLETIONS  Threads of the client complete in the same way; the agent takes
+ *                the entries. The kernel compares its count of events, not the tail.
  *   BOTH         A server that sends from a thread and from the routines of its
- *                agent, and a client with a thread that gets and completes, and
- *                a second thread that completes. Both sides sleep, and each
- *                kicks the other by the call that puts it to sleep.
+ *                agent, and a client with a thread that gets and completes commands,
+ *                and a second thread that completes. Both sides sleep, and each
+ *                kicks the other by the call in which it sleeps.
  *
  * TOTAL is the number of entries of a ring. With THREE there are three producers
- * of one entry each. Spin also chooses: with ABORTS, an abort at any time; a sleep
- * that ends without a reason (signal, time-out), at most SPURIOUS times; a spin
- * before the sleep, which clears need_wakeup, at most SPINS times.
+ * of one entry each. Spin also selects: with ABORTS, an abort at any time; a spurious
+ * end of a sleep (signal, time-out), at most SPURIOUS times; a spin before the sleep,
+ * which clears need_wakeup, at most SPINS times.
  *
  * Memory: each thread has a buffer of stores that are not visible to other
  * threads yet. They become visible at any time and in any order, except that
@@ -34,19 +34,19 @@
  * - a store-release becomes visible after everything that the thread has stored
  *   before; later stores may overtake it;
  * - a full barrier waits until the buffer is empty;
- * - atomic operations act on memory. Locking does not empty the buffer, and
- *   unlocking is no more than a store-release.
+ * - atomic operations access memory directly. Locking does not empty the buffer, and
+ *   unlocking is only a store-release.
  *
- * A thread reads its own stores at once. For stores this is what arm64 permits,
- * and more than what x86 permits. Loads are made in program order, because they
- * are acquires; but that of "kicked" is made before or after the next one. What
- * one thread has read from memory is visible to all (arm64 and x86 are multi-copy
- * atomic; on other machines the full barriers G and H have the same effect).
+ * A thread reads its own stores at once. arm64 permits this behaviour of stores; x86
+ * permits less. Loads are executed in program order, because they are acquires, except
+ * that the load of "kicked" may be before or after the next one. A value that one
+ * thread has read from memory is visible to all (arm64 and x86 are multi-copy atomic;
+ * on other machines the full barriers G and H have the same effect).
  *
- * Slots are not used again in the model, so E and F are there only as the order of
- * the head and need_wakeup.
+ * Slots are not reused in the model, so E and F are only the order of the head and
+ * need_wakeup.
  *
- * Planted faults, each of which spin must find:
+ * Canary faults, each of which spin must find:
  *
  *   FAULT_PRIVATE_TAIL   the tail that decides about a kick is a private copy,
  *                        stored before the tail itself
@@ -54,24 +54,26 @@
  *   FAULT_NO_TAIL        a number is marked as kicked without comparing head and
  *                        tail
  *   FAULT_A              the tail is stored without release
- *   FAULT_C              no barrier between the tail and the look at need_wakeup
- *   FAULT_D              no barrier between need_wakeup and the look at the tail.
- *                        Not a fault in COMMANDS: there the kernel compares the
- *                        tail after (G), which is a full barrier, too.
+ *   FAULT_C              no barrier between the tail and the load of need_wakeup
+ *   FAULT_D              no barrier between need_wakeup and the load of the tail.
+ *                        Not a fault in COMMANDS, where the kernel compares the tail
+ *                        after (G), which is also a full barrier.
  *   FAULT_E              need_wakeup is stored without release, and is visible
  *                        before the head
- *   FAULT_G              the sleeper compares before its place is visible
- *   FAULT_H              the abort looks for sleepers before its flag is visible
- *   FAULT_SAME_NUMBER    the number of a sleep is used again after a take
- *   FAULT_FORGOTTEN      a postponed kick is marked before the last look at the
- *                        ring, and not made when that look finds an entry
+ *   FAULT_G              the sleeping thread checks the condition before its state
+ *                        is visible
+ *   FAULT_H              the abort checks for sleeping threads before its flag is
+ *                        visible
+ *   FAULT_SAME_NUMBER    the number of a sleep is reused after entries were taken
+ *   FAULT_FORGOTTEN      a deferred kick is marked before the last check of the
+ *                        ring, and not made if that check finds an entry
  */
 
 #ifndef SENDS
 #define SENDS		1	/* BOTH: commands that the thread sends */
 #endif
 #ifndef HANDS
-#define HANDS		1	/* BOTH: there is a second thread that completes */
+#define HANDS		1	/* BOTH: 1: a second thread completes commands */
 #endif
 #ifndef SPURIOUS
 #define SPURIOUS	1
@@ -105,7 +107,7 @@
 #define WAKE(r)		((r) * WORDS + 2)	/* need_wakeup */
 #define KICKED(r)	((r) * WORDS + 3)
 #define LOCK(r)		((r) * WORDS + 4)
-#define SOLE(r)		((r) * WORDS + 5)	/* a task is in its place */
+#define SOLE(r)		((r) * WORDS + 5)	/* a task is registered */
 #define STATE(r)	((r) * WORDS + 6)	/* of that task */
 #define COPY(r)		((r) * WORDS + 7)	/* of the tail; faults only */
 #define ENTRY(r, i)	(RINGS * WORDS + (r) * TOTAL + (i))
@@ -187,9 +189,10 @@ inline make_visible(t, a)
 }
 
 /*
- * The oldest store. An entry becomes visible together with the store that follows
- * it, and an unlock together with the store before it: no thread reads an entry
- * before it has seen the tail, and waiting longer for the lock is no new behaviour.
+ * Makes the oldest store visible. An entry becomes visible together with the store that
+ * follows it, and an unlock together with the store before it. This hides no behaviour:
+ * no thread reads an entry before it has read the tail, and a longer wait for the lock
+ * adds no new state.
  */
 inline make_first_visible(t)
 {
@@ -227,12 +230,11 @@ end:	do
 /* ----------------------------------------------------------------- kernel */
 
 /*
- * From here on an atomic sequence has at most one access to memory. The rest of
- * it is invisible to other threads: the wait for an empty buffer, and stores to
- * the buffer.
+ * From here on an atomic sequence has at most one access to memory. Its other steps are
+ * invisible to other threads: the wait for an empty buffer, and stores to the buffer.
  */
 
-byte events;		/* only changed atomically */
+byte events;		/* modified atomically only */
 byte spurious = SPURIOUS;
 byte spins = SPINS;
 
@@ -258,7 +260,7 @@ inline wake(t, r)
 	}
 }
 
-/* The condition of a sleep. */
+/* The condition that ends a sleep */
 inline ready(t, r)
 {
 #ifdef ABORTS
@@ -325,9 +327,9 @@ inline sleep(t, r)
 
 /* -------------------------------------------------------------- publishing */
 
-byte staged[RINGS];	/* of the holder of the lock */
+byte staged[RINGS];	/* private to the lock holder */
 
-/* One entry. */
+/* Adds one entry. */
 inline publish(t, r)
 {
 	atomic {
@@ -355,7 +357,7 @@ inline publish(t, r)
 #define KICK_TAIL(r)	TAIL(r)
 #endif
 
-/* vdi_channel_must_kick() after (C): e is the number, which is marked, or 0. */
+/* vdi_channel_must_kick() after (C): e is the number that is marked, or 0. */
 inline must_kick(t, r)
 {
 	atomic {
@@ -389,7 +391,7 @@ inline must_kick(t, r)
 	fi
 }
 
-/* vdi_channel_notify() */
+/* vdi_channel_tell() */
 inline notify(t, r)
 {
 	must_kick(t, r);
@@ -402,8 +404,8 @@ inline notify(t, r)
 /* ------------------------------------------------------------------ taking */
 
 /*
- * Take the entries up to the tail x, or some of them. Entries do not change once
- * they are visible, so they can be read together with the tail.
+ * Takes the entries up to the tail x, or some of them. Entries do not change after they
+ * are visible, so they can be read together with the tail.
  */
 inline take(t, r)
 {
@@ -449,8 +451,8 @@ inline set_wakeup(t, r)
 	fi
 }
 
-/* After set_wakeup(): the last look at the ring. */
-inline look(t, r)
+/* The last check of the ring, after set_wakeup() */
+inline check_ring(t, r)
 {
 	atomic {
 #ifndef FAULT_D
@@ -462,16 +464,16 @@ inline look(t, r)
 	}
 }
 
-inline look_and_sleep(t, r)
+inline check_and_sleep(t, r)
 {
-	look(t, r);
+	check_ring(t, r);
 	if
 	:: nothing -> nothing = false; sleep(t, r)
 	:: else
 	fi
 }
 
-/* Found empty: spin, or sleep. */
+/* The ring is empty: spin or sleep. */
 #define SPIN_OR_SLEEP(t, r) \
 	if \
 	:: spins -> spins--; clear_wakeup(t, r) \
@@ -480,7 +482,7 @@ inline look_and_sleep(t, r)
 
 #define PRODUCER	byte e, k, h, x
 
-/* number: what need_wakeup is; last: that of the last sleep */
+/* number: current value of need_wakeup; last: value of the last sleep */
 #define CONSUMER	byte x, head, number, seen, got; byte last = 1; \
 			bool rc, woken, nothing, sleeps
 
@@ -488,7 +490,7 @@ inline look_and_sleep(t, r)
 
 #ifndef BOTH
 
-proctype Producer(byte t; byte entries; bool postpones)
+proctype Producer(byte t; byte entries; bool defers)
 {
 	PRODUCER;
 
@@ -504,7 +506,7 @@ proctype Producer(byte t; byte entries; bool postpones)
 		publish(t, 0);
 		entries--;
 		if
-		:: entries && postpones
+		:: entries && defers
 		:: else -> notify(t, 0)
 		fi
 	:: else -> break
@@ -533,7 +535,7 @@ proctype Aborter(byte t)
 }
 #endif
 
-/* vdi_client_get_commands(), again and again */
+/* vdi_client_get_commands(), repeated */
 proctype Client(byte t)
 {
 	CONSUMER;
@@ -562,13 +564,13 @@ proctype Client(byte t)
 		:: else
 		fi;
 		if
-		:: sleeps -> sleeps = false; look_and_sleep(t, 0)
+		:: sleeps -> sleeps = false; check_and_sleep(t, 0)
 		:: else
 		fi
 	od
 }
 
-/* work() of the agent. need_wakeup is 1 from the opening of the device. */
+/* work() of the agent. need_wakeup is 1 when the device is opened. */
 proctype Agent(byte t)
 {
 	CONSUMER;
@@ -599,7 +601,7 @@ proctype Agent(byte t)
 			SPIN_OR_SLEEP(t, 0)
 		};
 		if
-		:: sleeps -> sleeps = false; look_and_sleep(t, 0)
+		:: sleeps -> sleeps = false; check_and_sleep(t, 0)
 		:: else
 		fi
 	od
@@ -633,7 +635,7 @@ init {
 
 #ifdef BOTH
 
-/* Make the postponed kick. */
+/* Makes a deferred kick. */
 inline notify_pending(t, r)
 {
 	if
@@ -643,8 +645,8 @@ inline notify_pending(t, r)
 }
 
 /*
- * Sleep on ring r, and kick the consumer of ring q by the same call; one barrier
- * is (D) for r and (C) for q.
+ * Sleeps on ring r and kicks the consumer of ring q by the same call. One barrier is (D)
+ * for r and (C) for q.
  */
 inline sleep_and_kick(t, r, q)
 {
@@ -654,7 +656,7 @@ inline sleep_and_kick(t, r, q)
 	:: else
 	fi;
 #endif
-	look(t, r);
+	check_ring(t, r);
 	if
 	:: nothing ->
 		nothing = false;
@@ -671,7 +673,7 @@ inline sleep_and_kick(t, r, q)
 	fi
 }
 
-/* A thread of the server: it sends the first commands. */
+/* A thread of the server, which sends the first commands */
 proctype Sender(byte t)
 {
 	PRODUCER;
@@ -723,8 +725,8 @@ proctype Agent(byte t)
 }
 
 /*
- * The client's thread that gets: it completes a command by the next exchange, or
- * hands it to another thread.
+ * The client's thread that gets commands. It completes a command by the next exchange,
+ * or passes it to another thread.
  */
 proctype Getter(byte t)
 {
