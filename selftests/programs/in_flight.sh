@@ -112,7 +112,7 @@ no_locked_memory() {
 	is "serve restore" 0 $?
 	await $!
 	is "restore" 0 $?
-	expect "the same comes back" cmp in back
+	expect "restored data" cmp in back
 	rm -rf "$user"
 }
 

@@ -98,7 +98,7 @@ top_ends() {
 	idle_set
 	"$vdi" top t -i 0.05 > out &
 	top=$!
-	eventually "more than one look" '^([2-9]|[1-9][0-9]+)$' grep -c 'SET, DEVICES' out
+	eventually "more than one sample" '^([2-9]|[1-9][0-9]+)$' grep -c 'SET, DEVICES' out
 	kill -TERM $top
 	wait $top
 	finish

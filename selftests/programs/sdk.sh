@@ -113,7 +113,7 @@ sdk_client_is_killed() {
 	kill -9 "$first"
 	{ wait; } 2> /dev/null
 	await test -s serve.err
-	expect "the server knows who" grep -q "unexpected end of sdk_client (pid $first, primary client)" serve.err
+	expect "the server reports the process" grep -q "unexpected end of sdk_client (pid $first, primary client)" serve.err
 	await no_sets
 }
 
@@ -124,7 +124,7 @@ sdk_disk_is_full() {
 	head -c 10000000 /dev/zero > in
 	"$clients/sdk_client" backup 1 small/file "$vdi serve backup %s -q < in 2>&1" > out 2>&1
 	is "backup" 1 $?
-	expect "the server knows" grep -Eq 'VDC_Write|writing to|ERROR_DISK_FULL' out
+	expect "the server reports it" grep -Eq 'VDC_Write|writing to|ERROR_DISK_FULL' out
 	said out
 	umount small
 }
@@ -176,7 +176,7 @@ mthread_wrong_direction() {
 	"$clients/mthread" backup 2 /dev/null "$vdi serve restore %s -q 2> serve.err > /dev/null" 2> err
 	is "mthread" 1 $?
 	expect "the message gives the reason" grep -q 'wrong direction' err
-	expect "the server knows who" grep -q 'aborted by mthread.*primary' serve.err
+	expect "the server reports the process" grep -q 'aborted by mthread.*primary' serve.err
 }
 
 # One of eight is killed: all others end at once and report which one it was.
@@ -195,10 +195,10 @@ mprocess_one_is_killed() {
 	is "mprocess" 1 $?
 	expect "at once" test $(($(now_ms) - start)) -lt 3000
 	who="unexpected end of mprocess (pid $victim, secondary client)"
-	expect "the server knows" grep -qF "$who" serve.err
-	expect "the primary knows" grep -qF "$who" <(grep '^primary' err)
+	expect "the server reports it" grep -qF "$who" serve.err
+	expect "the primary reports the process" grep -qF "$who" <(grep '^primary' err)
 	for i in 0 1 2 3 4 6 7; do
-		expect "secondary $i knows" grep -qF "$who" <(grep "^secondary $i:" err)
+		expect "secondary $i reports the process" grep -qF "$who" <(grep "^secondary $i:" err)
 	done
 	said err serve.err
 }
@@ -214,9 +214,9 @@ mprocess_primary_is_killed() {
 	kill -9 "$first"
 	{ wait; } 2> /dev/null
 	await no_sets
-	expect "the server knows" grep -qF "unexpected end of mprocess (pid $first, primary client)" serve.err
+	expect "the server reports it" grep -qF "unexpected end of mprocess (pid $first, primary client)" serve.err
 	for i in 0 1 2; do
-		expect "secondary $i knows" \
+		expect "secondary $i reports the process" \
 			grep -qF "(pid $first, primary client)" <(grep "^secondary $i:" err)
 	done
 	said err serve.err

@@ -175,7 +175,7 @@ impossible_sizes() {
 	for bytes in 9223372036854775808 18446744073709543424 9223372036854767616 4097; do
 		restore 5 3 "--profile disk --fault $READ:1:bytes=$bytes" "${small[@]}"
 		says "medium 1 of 't' claims to hold"
-		expect "$bytes: nothing comes out" test ! -s out
+		expect "$bytes: no output" test ! -s out
 	done
 }
 

@@ -155,7 +155,7 @@ snapshot_under_load() {
 		[ "$(history)" -le "$count" ] || break
 		sleep 0.2
 	done
-	expect "it goes on" test "$(history)" -gt "$count"
+	expect "the load continues" test "$(history)" -gt "$count"
 	expect "no client was thrown out" sh -c "! grep -qi 'error\|abort' '$work/pgbench.log'"
 	kill -TERM $pgbench
 	wait $pgbench

@@ -278,7 +278,7 @@ interrupted_while_working() {
 	is "backup" 130 $?
 	wait "$second"
 	is "serve" 3 "$(cat serve.rc)"
-	expect "serve knows" grep -q 'primary.*interrupted' serve.err
+	expect "serve reports it" grep -q 'primary.*interrupted' serve.err
 	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
@@ -319,7 +319,7 @@ interrupted_database() {
 	is "serve" 130 $?
 	wait "$first"
 	is "backup" 3 $?
-	expect "backup knows" grep -q 'server.*interrupted' err
+	expect "backup reports it" grep -q 'server.*interrupted' err
 	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 

@@ -168,7 +168,7 @@ trusted_set_is_preferred() {
 	expect "the backup exists" "$vdi" verify -q real
 	expect "the untrusted user has no backup" test ! -e "dir$untrusted/b"
 	# both sides print the identity of the other
-	expect "vdi serve says whom it joined" \
+	expect "vdi serve prints the identity of the client" \
 		grep -q "^vdi: joined 't' of vdi (pid [0-9]*, primary client, user root)" serve.err
 	expect "vdi backup prints the identity of the database" \
 		grep -q "^vdi: the database on 't' is vdi (pid [0-9]*, server, user [^ ]*)" backup.err

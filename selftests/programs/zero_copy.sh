@@ -74,7 +74,7 @@ sent() {
 	limited "$vdi" serve restore t -q > back 2> serve.err
 	is "serve restore" 0 $?
 	wait $!
-	expect "the same comes back" cmp in back
+	expect "restored data" cmp in back
 	rm -rf d
 }
 

@@ -473,7 +473,7 @@ TEST_F_TIMEOUT(endurance, no_data_lost_no_memory_growth, 14400)
 {
 	uint64_t wanted = env_number("VDISET_ENDURANCE_GIB", 1) * 1024 * MIB;
 	uint64_t seed = env_number("VDISET_ENDURANCE_SEED", time(NULL));
-	uint64_t rng = seed * 0x9e3779b97f4a7c15ULL | 1, moved = 0, told = 0;
+	uint64_t rng = seed * 0x9e3779b97f4a7c15ULL | 1, moved = 0, reported = 0;
 	unsigned int sessions = 0, aborted = 0;
 	struct memory first, last;
 	int64_t start = vd_now();
@@ -491,8 +491,8 @@ TEST_F_TIMEOUT(endurance, no_data_lost_no_memory_growth, 14400)
 			weigh(&first);
 			report("first", &first);
 		}
-		if (moved - told > wanted / 4 && sessions > 5) {
-			told = moved;
+		if (moved - reported > wanted / 4 && sessions > 5) {
+			reported = moved;
 			weigh(&last);
 			report("then", &last);
 		}

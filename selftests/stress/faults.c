@@ -40,7 +40,7 @@ static const struct {
 static const struct point {
 	const char *function;
 	int error;
-	int told;
+	int expected;
 } points[] = {
 	{ "vdiset_charge_party", EDQUOT, EDQUOT },
 	{ "vdiset_charge_rings", EDQUOT, EDQUOT },
@@ -240,7 +240,7 @@ static int fail_in_steps(const struct point *point)
 			abort();
 		if (ret && ret != -ETIMEDOUT) {
 			failed++;
-			if (ret == -point->told && documented(&steps[i], ret))
+			if (ret == -point->expected && documented(&steps[i], ret))
 				ret = steps[i].call(&fx);
 			if (ret && ret != -ETIMEDOUT) {
 				printf("# %s: while %s fails, or after it: %d\n",

@@ -1668,7 +1668,7 @@ static bool reap(struct conductor *c, bool again)
 /* Returns true if a call hangs; the workers are then left as they are. */
 static bool conduct(struct conductor *c, long calls, int64_t until)
 {
-	long told = 0;
+	long reported = 0;
 	int i;
 
 	for (i = 0; i < workers; i++)
@@ -1677,8 +1677,8 @@ static bool conduct(struct conductor *c, long calls, int64_t until)
 	       !atomic_load(&world->wrong)) {
 		vd_sleep_ms(5 + below(&c->dice, 20));
 		reap(c, true);
-		if (atomic_load(&world->calls) / 1000000 > told)
-			printf("# %ld million calls\n", ++told);
+		if (atomic_load(&world->calls) / 1000000 > reported)
+			printf("# %ld million calls\n", ++reported);
 		i = below(&c->dice, workers);
 		if (c->pid[i] <= 0)
 			continue;
