@@ -25,7 +25,7 @@ void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 		.in_flight = 8,
 	};
 	for (i = 0; i < VDI_MAX_DEVICES; i++)
-		pthread_mutex_init(&a->lane[i].lock, NULL);
+		pthread_mutex_init(&a->worker[i].lock, NULL);
 	pthread_mutex_init(&a->lock, NULL);
 	vdi_cond_init(&a->cond);
 }
@@ -111,7 +111,7 @@ uint64_t appliance_bytes(struct appliance *a)
 	unsigned int i;
 
 	for (i = 0; i < a->count; i++)
-		sum += atomic_load_explicit(&a->lane[i].bytes,
+		sum += atomic_load_explicit(&a->worker[i].bytes,
 					    memory_order_relaxed);
 	return sum;
 }
@@ -122,17 +122,17 @@ uint64_t appliance_commands(struct appliance *a)
 	unsigned int i;
 
 	for (i = 0; i < a->count; i++)
-		sum += atomic_load_explicit(&a->lane[i].commands,
+		sum += atomic_load_explicit(&a->worker[i].commands,
 					    memory_order_relaxed);
 	return sum;
 }
 
-static void *lane_thread(void *argument)
+static void *worker_thread(void *argument)
 {
-	struct lane *lane = argument;
-	struct appliance *a = lane->appliance;
+	struct worker *worker = argument;
+	struct appliance *a = worker->appliance;
 
-	lane_serve(lane);
+	worker_serve(worker);
 	pthread_mutex_lock(&a->lock);
 	a->running--;
 	pthread_cond_signal(&a->cond);
@@ -187,21 +187,21 @@ static bool wait_for_database(struct appliance *a)
 	return rc == NOERROR;
 }
 
-static bool open_lanes(struct appliance *a)
+static bool open_workers(struct appliance *a)
 {
 	unsigned int i;
 	int rc;
 
 	for (i = 0; i < a->count; i++) {
-		struct lane *lane = &a->lane[i];
+		struct worker *worker = &a->worker[i];
 
-		lane->appliance = a;
-		lane->index = i;
-		lane->name = vdi_names_get(&a->names, i);
-		rc = vdi_client_open_device(a->client, lane->name,
-					    &lane->device);
+		worker->appliance = a;
+		worker->index = i;
+		worker->name = vdi_names_get(&a->names, i);
+		rc = vdi_client_open_device(a->client, worker->name,
+					    &worker->device);
 		if (rc != NOERROR) {
-			appliance_fail_for(a, rc, lane->name);
+			appliance_fail_for(a, rc, worker->name);
 			return false;
 		}
 	}
@@ -215,8 +215,8 @@ void appliance_drive_options(const struct appliance *a,
 	config->direct = a->direct;
 }
 
-/* Signals are for the main thread: lanes are woken by the abort. */
-static void start_lanes(struct appliance *a)
+/* Signals are for the main thread: workers are woken by the abort. */
+static void start_workers(struct appliance *a)
 {
 	sigset_t all, old;
 	unsigned int i;
@@ -228,21 +228,21 @@ static void start_lanes(struct appliance *a)
 		pthread_mutex_lock(&a->lock);
 		a->running++;
 		pthread_mutex_unlock(&a->lock);
-		rc = pthread_create(&a->lane[i].thread, NULL, lane_thread,
-				    &a->lane[i]);
+		rc = pthread_create(&a->worker[i].thread, NULL, worker_thread,
+				    &a->worker[i]);
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc) {
 		appliance_fail(a, EXIT_FAILED, "cannot start a thread: %s",
 			       strerror(rc));
-		a->lane[i - 1].thread = 0;
+		a->worker[i - 1].thread = 0;
 		pthread_mutex_lock(&a->lock);
 		a->running--;
 		pthread_mutex_unlock(&a->lock);
 	}
 }
 
-static bool lanes_running(struct appliance *a)
+static bool workers_running(struct appliance *a)
 {
 	bool running;
 
@@ -254,14 +254,14 @@ static bool lanes_running(struct appliance *a)
 	return running;
 }
 
-static void watch_lanes(struct appliance *a)
+static void watch_workers(struct appliance *a)
 {
 	struct vdi_progress progress;
 	uint64_t commands = 0;
 	double moved = vdi_now();
 
 	vdi_progress_start(&progress, a->quiet);
-	while (lanes_running(a)) {
+	while (workers_running(a)) {
 		uint64_t now_commands = appliance_commands(a);
 
 		appliance_interrupted(a);
@@ -280,15 +280,15 @@ static void watch_lanes(struct appliance *a)
 	vdi_progress_end(&progress);
 }
 
-static void run_lanes(struct appliance *a)
+static void run_workers(struct appliance *a)
 {
 	unsigned int i;
 
-	start_lanes(a);
-	watch_lanes(a);
+	start_workers(a);
+	watch_workers(a);
 	for (i = 0; i < a->count; i++) {
-		if (a->lane[i].thread)
-			pthread_join(a->lane[i].thread, NULL);
+		if (a->worker[i].thread)
+			pthread_join(a->worker[i].thread, NULL);
 	}
 }
 
@@ -347,9 +347,9 @@ int appliance_run(struct appliance *a)
 		fprintf(stderr, "vdi: waiting for the database on '%s', %u device%s\n",
 			a->names.set, a->count, a->count == 1 ? "" : "s");
 	a->started = vdi_now();
-	if (wait_for_database(a) && a->ops->configured(a) && open_lanes(a)) {
+	if (wait_for_database(a) && a->ops->configured(a) && open_workers(a)) {
 		a->started = vdi_now();
-		run_lanes(a);
+		run_workers(a);
 	}
 	if (a->exit_code == EXIT_OK)
 		a->ops->finish(a);

@@ -16,7 +16,7 @@
 struct appliance;
 
 /* A device and its thread. */
-struct lane {
+struct worker {
 	struct appliance *appliance;
 	unsigned int index;
 	const char *name;
@@ -24,7 +24,7 @@ struct lane {
 	pthread_t thread;
 	/*
 	 * Of backup or restore, open before the thread is there. Locked, since
-	 * a backup is published by one lane's thread, or the main one.
+	 * a backup is published by one worker's thread, or the main one.
 	 */
 	struct drive *drive;
 	pthread_mutex_t lock;
@@ -38,20 +38,20 @@ struct appliance_ops {
 	/* The configuration is known. False after appliance_fail(). */
 	bool (*configured)(struct appliance *a);
 	/* May this Read or Write be left under way? */
-	bool (*may_start)(struct lane *lane, const struct VDC_Command *cmd);
+	bool (*may_start)(struct worker *worker, const struct VDC_Command *cmd);
 	/* What came of one that was. False only after appliance_fail(). */
-	bool (*done)(struct lane *lane, const struct VDC_Command *cmd,
+	bool (*done)(struct worker *worker, const struct VDC_Command *cmd,
 		     const struct outcome *outcome);
 	/*
-	 * Execute any other command on the lane's thread, while nothing is
+	 * Execute any other command on the worker's thread, while nothing is
 	 * under way. A failure that the database is to hear of is a completion
 	 * code, and appliance_note(). False only after appliance_fail().
 	 */
-	bool (*execute)(struct lane *lane, const struct VDC_Command *cmd,
+	bool (*execute)(struct worker *worker, const struct VDC_Command *cmd,
 			struct outcome *outcome);
 	/* The database has closed this device in order. */
-	void (*closed)(struct lane *lane);
-	/* All lanes have ended well. */
+	void (*closed)(struct worker *worker);
+	/* All workers have ended well. */
 	bool (*finish)(struct appliance *a);
 };
 
@@ -73,10 +73,11 @@ struct appliance {
 	uint64_t total;			/* bytes to come, 0 = not known */
 
 	struct vdi_client *client;
-	struct lane lane[VDI_MAX_DEVICES];
+	struct worker worker[VDI_MAX_DEVICES];
 	double started;
 
-	_Atomic unsigned int busy;	/* lanes that execute a command: not idle */
+	/* workers that execute a command; while there is one, the set is not idle */
+	_Atomic unsigned int busy;
 
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -160,6 +161,6 @@ uint64_t appliance_bytes(struct appliance *a);
 void appliance_drive_options(const struct appliance *a,
 			     struct drive_config *config);
 /* worker.c: execute the commands of a device until it ends. */
-void lane_serve(struct lane *lane);
+void worker_serve(struct worker *worker);
 
 #endif /* VDI_APPLIANCE_H */

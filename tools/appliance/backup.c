@@ -65,9 +65,9 @@ static bool backup_configured(struct appliance *a)
 	if (a->config.features & VDF_Removable)
 		config.capacity = b->capacity;
 	for (i = 0; i < a->count; i++) {
-		struct drive *drive = &b->lane[i].drive;
+		struct drive *drive = &b->worker[i].drive;
 
-		a->lane[i].drive = drive;
+		a->worker[i].drive = drive;
 		config.device = i;
 		if (getrandom(&config.family, sizeof(config.family), 0) < 0)
 			config.family = vdi_now() * 1e9;
@@ -81,13 +81,13 @@ static bool backup_configured(struct appliance *a)
 
 /* ---------------------------------------------------------------- the end */
 
-static void set_stage(struct lane *lane, enum lane_stage stage)
+static void set_stage(struct worker *worker, enum backup_stage stage)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct backup *b = a->job;
 
 	pthread_mutex_lock(&a->lock);
-	b->lane[lane->index].stage = stage;
+	b->worker[worker->index].stage = stage;
 	pthread_cond_broadcast(&b->stage_cond);
 	pthread_mutex_unlock(&a->lock);
 }
@@ -102,26 +102,27 @@ static bool all_settled(struct appliance *a)
 	unsigned int i;
 
 	for (i = 0; i < a->count; i++) {
-		if (b->lane[i].stage == LANE_WRITING || b->lane[i].discarded)
+		if (b->worker[i].stage == STAGE_WRITING ||
+		    b->worker[i].discarded)
 			return false;
 	}
 	return true;
 }
 
 /* The database says that it is done: has it done all that makes a backup? */
-static void check_whole(struct lane *lane)
+static void check_whole(struct worker *worker)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct backup *b = a->job;
 
-	if (b->lane[lane->index].discarded)
+	if (b->worker[worker->index].discarded)
 		appliance_note(a, EXIT_FAILED,
 			       "the database has discarded what it wrote to '%s'",
-			       lane->name);
-	if (b->lane[lane->index].stage == LANE_WRITING)
+			       worker->name);
+	if (b->worker[worker->index].stage == STAGE_WRITING)
 		appliance_note(a, EXIT_FAILED,
 			       "the database ended '%s' without flushing what it wrote",
-			       lane->name);
+			       worker->name);
 	if (b->snapshot_command && !b->snapshot_taken)
 		appliance_note(a, EXIT_FAILED,
 			       "the database did not ask for a snapshot");
@@ -189,14 +190,14 @@ static bool publish(struct appliance *a)
  * that are still busy with it; the first to see all at rest publishes. None is
  * told of success before it is.
  */
-static bool complete_backup(struct lane *lane, struct outcome *outcome)
+static bool complete_backup(struct worker *worker, struct outcome *outcome)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct backup *b = a->job;
 	bool mine, done, aborting;
 
-	check_whole(lane);
-	set_stage(lane, LANE_ENDED);
+	check_whole(worker);
+	set_stage(worker, STAGE_ENDED);
 	/* to wait for the database is idleness */
 	a->busy--;
 	mine = wait_until_settled(a);
@@ -220,16 +221,16 @@ static bool changes(int code)
 	       code == VDC_Discard;
 }
 
-static bool begin_change(struct lane *lane, int code)
+static bool begin_change(struct worker *worker, int code)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct backup *b = a->job;
 	bool late;
 
 	pthread_mutex_lock(&a->lock);
 	late = b->publishing || b->published;
 	if (changes(code))
-		b->lane[lane->index].stage = LANE_WRITING;
+		b->worker[worker->index].stage = STAGE_WRITING;
 	pthread_mutex_unlock(&a->lock);
 	if (late)
 		appliance_fail(a, EXIT_FAILED,
@@ -238,72 +239,74 @@ static bool begin_change(struct lane *lane, int code)
 	return !late;
 }
 
-static void run_drive(struct lane *lane, const struct VDC_Command *cmd,
+static void run_drive(struct worker *worker, const struct VDC_Command *cmd,
 		      struct outcome *outcome)
 {
-	pthread_mutex_lock(&lane->lock);
-	drive_execute(lane->drive, cmd, outcome);
-	pthread_mutex_unlock(&lane->lock);
+	pthread_mutex_lock(&worker->lock);
+	drive_execute(worker->drive, cmd, outcome);
+	pthread_mutex_unlock(&worker->lock);
 }
 
-static void set_discarded(struct lane *lane, bool discarded)
+static void set_discarded(struct worker *worker, bool discarded)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct backup *b = a->job;
 
 	pthread_mutex_lock(&a->lock);
-	b->lane[lane->index].discarded = discarded;
+	b->worker[worker->index].discarded = discarded;
 	pthread_mutex_unlock(&a->lock);
 }
 
-static void note_outcome(struct lane *lane, int code,
+static void note_outcome(struct worker *worker, int code,
 			 const struct outcome *outcome)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct backup *b = a->job;
-	struct backup_lane *bl = &b->lane[lane->index];
+	struct backup_worker *bw = &b->worker[worker->index];
 
-	if (bl->drive.trouble != DRIVE_FINE)
-		appliance_note(a, EXIT_FAILED, "%s", bl->drive.why);
+	if (bw->drive.trouble != DRIVE_FINE)
+		appliance_note(a, EXIT_FAILED, "%s", bw->drive.why);
 	if (outcome->code != ERROR_SUCCESS &&
 	    outcome->code != ERROR_END_OF_MEDIA)
 		return;
 	if (code == VDC_Flush)
-		set_stage(lane, LANE_FLUSHED);
+		set_stage(worker, STAGE_FLUSHED);
 	else if (code == VDC_Discard)
-		set_discarded(lane, true);
-	else if (code == VDC_Write && bl->discarded)
-		set_discarded(lane, false);
+		set_discarded(worker, true);
+	else if (code == VDC_Write && bw->discarded)
+		set_discarded(worker, false);
 }
 
-static bool execute_on_drive(struct lane *lane, const struct VDC_Command *cmd,
+static bool execute_on_drive(struct worker *worker,
+			     const struct VDC_Command *cmd,
 			     struct outcome *outcome)
 {
-	struct backup *b = lane->appliance->job;
-	struct backup_lane *bl = &b->lane[lane->index];
+	struct backup *b = worker->appliance->job;
+	struct backup_worker *bw = &b->worker[worker->index];
 	int code = cmd->commandCode;
 
-	if (((changes(code) && bl->stage != LANE_WRITING) ||
-	     code == VDC_Load) && !begin_change(lane, code))
+	if (((changes(code) && bw->stage != STAGE_WRITING) ||
+	     code == VDC_Load) && !begin_change(worker, code))
 		return false;
-	run_drive(lane, cmd, outcome);
-	note_outcome(lane, code, outcome);
+	run_drive(worker, cmd, outcome);
+	note_outcome(worker, code, outcome);
 	return true;
 }
 
 /* A change after a Flush is a new beginning, which is to be told. */
-static bool backup_may_start(struct lane *lane, const struct VDC_Command *cmd)
+static bool backup_may_start(struct worker *worker,
+			     const struct VDC_Command *cmd)
 {
-	struct backup *b = lane->appliance->job;
+	struct backup *b = worker->appliance->job;
 
 	return cmd->commandCode != VDC_Write ||
-	       b->lane[lane->index].stage == LANE_WRITING;
+	       b->worker[worker->index].stage == STAGE_WRITING;
 }
 
-static bool backup_done(struct lane *lane, const struct VDC_Command *cmd,
+static bool backup_done(struct worker *worker, const struct VDC_Command *cmd,
 			const struct outcome *outcome)
 {
-	note_outcome(lane, cmd->commandCode, outcome);
+	note_outcome(worker, cmd->commandCode, outcome);
 	return true;
 }
 
@@ -311,57 +314,57 @@ static bool backup_done(struct lane *lane, const struct VDC_Command *cmd,
  * The metadata is complete and the database stands still. It may take the
  * answer as the end, so the metadata must be durable before.
  */
-static void take_snapshot(struct lane *lane, struct outcome *outcome)
+static void take_snapshot(struct worker *worker, struct outcome *outcome)
 {
 	static const struct VDC_Command flush = { .commandCode = VDC_Flush };
-	struct backup *b = lane->appliance->job;
+	struct backup *b = worker->appliance->job;
 
-	run_drive(lane, &flush, outcome);
-	note_outcome(lane, VDC_Flush, outcome);
+	run_drive(worker, &flush, outcome);
+	note_outcome(worker, VDC_Flush, outcome);
 	if (outcome->code != ERROR_SUCCESS)
 		return;
-	if (hook_run(lane, VDC_Snapshot, b->snapshot_command, b->hook_path))
+	if (hook_run(worker, VDC_Snapshot, b->snapshot_command, b->hook_path))
 		b->snapshot_taken = true;
 	else
 		outcome->code = ERROR_OPERATION_ABORTED;
 }
 
-static void prepare_snapshot(struct lane *lane, struct outcome *outcome)
+static void prepare_snapshot(struct worker *worker, struct outcome *outcome)
 {
-	struct backup *b = lane->appliance->job;
+	struct backup *b = worker->appliance->job;
 
 	if (b->prepare_command &&
-	    !hook_run(lane, VDC_PrepareToFreeze, b->prepare_command,
+	    !hook_run(worker, VDC_PrepareToFreeze, b->prepare_command,
 		      b->hook_path))
 		outcome->code = ERROR_OPERATION_ABORTED;
 }
 
-static bool backup_execute(struct lane *lane, const struct VDC_Command *cmd,
+static bool backup_execute(struct worker *worker, const struct VDC_Command *cmd,
 			   struct outcome *outcome)
 {
-	struct backup *b = lane->appliance->job;
+	struct backup *b = worker->appliance->job;
 
 	switch (cmd->commandCode) {
 	case VDC_Complete:
-		return complete_backup(lane, outcome);
+		return complete_backup(worker, outcome);
 	case VDC_Snapshot:
 		if (!b->snapshot_command)
 			break;
-		take_snapshot(lane, outcome);
+		take_snapshot(worker, outcome);
 		return true;
 	case VDC_PrepareToFreeze:
-		if (!(lane->appliance->config.features & VDF_SnapshotPrepare))
+		if (!(worker->appliance->config.features & VDF_SnapshotPrepare))
 			break;
-		prepare_snapshot(lane, outcome);
+		prepare_snapshot(worker, outcome);
 		return true;
 	}
-	return execute_on_drive(lane, cmd, outcome);
+	return execute_on_drive(worker, cmd, outcome);
 }
 
-static void backup_closed(struct lane *lane)
+static void backup_closed(struct worker *worker)
 {
-	check_whole(lane);
-	set_stage(lane, LANE_ENDED);
+	check_whole(worker);
+	set_stage(worker, STAGE_ENDED);
 }
 
 /*
@@ -404,7 +407,7 @@ static void summary(struct appliance *a)
 	unsigned int i, count = 0;
 
 	for (i = 0; i < a->count; i++)
-		count += b->lane[i].drive.media.count;
+		count += b->worker[i].drive.media.count;
 	if (a->config.features & VDF_Removable)
 		snprintf(media, sizeof(media), ", %u %s%s", count,
 			 count == 1 ? "medium" : "media",
@@ -436,7 +439,7 @@ static void release(struct backup *b)
 	unsigned int i;
 
 	for (i = 0; i < VDI_MAX_DEVICES; i++)
-		drive_close(&b->lane[i].drive);
+		drive_close(&b->worker[i].drive);
 	publication_release(&b->publication);
 	free(b->hook_path);
 }

@@ -9,15 +9,15 @@
 #include "catalog/publish.h"
 
 /* How far a device is, for VDC_Complete. */
-enum lane_stage {
-	LANE_WRITING,		/* data since the last Flush */
-	LANE_FLUSHED,		/* nothing since the last Flush */
-	LANE_ENDED		/* Complete asked for, or closed */
+enum backup_stage {
+	STAGE_WRITING,		/* data since the last Flush */
+	STAGE_FLUSHED,		/* nothing since the last Flush */
+	STAGE_ENDED		/* Complete asked for, or closed */
 };
 
-struct backup_lane {
+struct backup_worker {
 	struct drive drive;
-	enum lane_stage stage;	/* under appliance.lock */
+	enum backup_stage stage;	/* under appliance.lock */
 	bool discarded;		/* and nothing written since */
 };
 
@@ -41,7 +41,7 @@ struct backup {
 	bool publishing;
 	bool published;
 	pthread_cond_t stage_cond;
-	struct backup_lane lane[VDI_MAX_DEVICES];
+	struct backup_worker worker[VDI_MAX_DEVICES];
 };
 
 /*

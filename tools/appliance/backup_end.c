@@ -29,7 +29,7 @@ static bool make_manifest(struct appliance *a, struct manifest *m)
 		m->device[i].name = strdup(vdi_names_get(&a->names, i));
 		if (!m->device[i].name ||
 		    !medium_list_copy(&m->device[i].media,
-				       &b->lane[i].drive.media))
+				       &b->worker[i].drive.media))
 			return false;
 	}
 	return m->set != NULL;
@@ -41,12 +41,12 @@ static bool finish_drives(struct appliance *a)
 	unsigned int i;
 
 	for (i = 0; i < a->count; i++) {
-		struct drive *drive = &b->lane[i].drive;
+		struct drive *drive = &b->worker[i].drive;
 		bool ok;
 
-		pthread_mutex_lock(&a->lane[i].lock);
+		pthread_mutex_lock(&a->worker[i].lock);
 		ok = drive_finish(drive);
-		pthread_mutex_unlock(&a->lane[i].lock);
+		pthread_mutex_unlock(&a->worker[i].lock);
 		if (!ok && drive->trouble != DRIVE_FINE)
 			appliance_fail(a, EXIT_FAILED, "%s", drive->why);
 		if (!ok || appliance_stopped(a))

@@ -38,7 +38,7 @@ char *hook_directory(const char *path)
 }
 
 /* Ours first, so that they win over what is there. */
-static char **make_environment(struct lane *lane, int code,
+static char **make_environment(struct worker *worker, int code,
 			       const char *directory)
 {
 	size_t count = 0, i;
@@ -49,8 +49,8 @@ static char **make_environment(struct lane *lane, int code,
 	all = calloc(count + NVARIABLES + 1, sizeof(*all));
 	if (!all)
 		return NULL;
-	if (asprintf(&all[0], "VDI_SET=%s", lane->appliance->names.set) < 0 ||
-	    asprintf(&all[1], "VDI_DEVICE=%s", lane->name) < 0 ||
+	if (asprintf(&all[0], "VDI_SET=%s", worker->appliance->names.set) < 0 ||
+	    asprintf(&all[1], "VDI_DEVICE=%s", worker->name) < 0 ||
 	    asprintf(&all[2], "VDI_DIR=%s", directory) < 0 ||
 	    asprintf(&all[3], "VDI_COMMAND=%s", vdi_command_name(code)) < 0) {
 		free(all);	/* no memory: a leak is the least worry */
@@ -103,9 +103,10 @@ static bool wait_for(struct appliance *a, pid_t pid, int *status)
 	return true;
 }
 
-static bool judge(struct lane *lane, int code, const char *command, int status)
+static bool judge(struct worker *worker, int code, const char *command,
+		  int status)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	const char *why = vdi_command_name(code);
 
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
@@ -121,16 +122,16 @@ static bool judge(struct lane *lane, int code, const char *command, int status)
 	return false;
 }
 
-bool hook_run(struct lane *lane, int code, const char *command,
+bool hook_run(struct worker *worker, int code, const char *command,
 	      const char *directory)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	char **environment;
 	bool ended;
 	int status;
 	pid_t pid;
 
-	environment = make_environment(lane, code, directory);
+	environment = make_environment(worker, code, directory);
 	if (!environment) {
 		appliance_note(a, EXIT_FAILED, "out of memory");
 		return false;
@@ -144,5 +145,5 @@ bool hook_run(struct lane *lane, int code, const char *command,
 		return false;
 	ended = wait_for(a, pid, &status);
 	/* an abort has its own text, which comes from the next call */
-	return ended && judge(lane, code, command, status);
+	return ended && judge(worker, code, command, status);
 }

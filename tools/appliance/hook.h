@@ -13,7 +13,7 @@
  * environment VDI_SET, VDI_DEVICE, VDI_DIR and VDI_COMMAND, the name of the
  * command. False: it failed, and appliance_note() was called.
  */
-bool hook_run(struct lane *lane, int code, const char *command,
+bool hook_run(struct worker *worker, int code, const char *command,
 	      const char *directory);
 /* The absolute name of a directory, which need not exist yet; to be freed. */
 char *hook_directory(const char *path);

@@ -75,7 +75,7 @@ static bool restore_configured(struct appliance *a)
 		config.stop = appliance_stopped;
 		config.stop_context = a;
 		appliance_drive_options(a, &config);
-		a->lane[i].drive = drive;
+		a->worker[i].drive = drive;
 		if (!source_media(&r->source, i, &media)) {
 			appliance_fail(a, EXIT_FAILED, "out of memory");
 			return false;
@@ -91,28 +91,29 @@ static bool restore_configured(struct appliance *a)
 	return true;
 }
 
-static void mount_snapshot(struct lane *lane, struct outcome *outcome)
+static void mount_snapshot(struct worker *worker, struct outcome *outcome)
 {
-	struct restore *r = lane->appliance->job;
+	struct restore *r = worker->appliance->job;
 
-	if (hook_run(lane, VDC_MountSnapshot, r->mount_command, r->hook_path))
+	if (hook_run(worker, VDC_MountSnapshot, r->mount_command, r->hook_path))
 		r->mounted = true;
 	else
 		outcome->code = ERROR_IO_DEVICE;
 }
 
-static bool restore_may_start(struct lane *lane, const struct VDC_Command *cmd)
+static bool restore_may_start(struct worker *worker,
+			      const struct VDC_Command *cmd)
 {
-	(void)lane;
+	(void)worker;
 	(void)cmd;
 	return true;
 }
 
-static bool restore_done(struct lane *lane, const struct VDC_Command *cmd,
+static bool restore_done(struct worker *worker, const struct VDC_Command *cmd,
 			 const struct outcome *outcome)
 {
-	struct appliance *a = lane->appliance;
-	const struct drive *drive = lane->drive;
+	struct appliance *a = worker->appliance;
+	const struct drive *drive = worker->drive;
 
 	(void)cmd;
 	(void)outcome;
@@ -125,27 +126,28 @@ static bool restore_done(struct lane *lane, const struct VDC_Command *cmd,
 	return true;
 }
 
-static bool restore_execute(struct lane *lane, const struct VDC_Command *cmd,
+static bool restore_execute(struct worker *worker,
+			    const struct VDC_Command *cmd,
 			    struct outcome *outcome)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct restore *r = a->job;
 
 	if (cmd->commandCode == VDC_MountSnapshot && r->mount_command) {
-		mount_snapshot(lane, outcome);
+		mount_snapshot(worker, outcome);
 		return true;
 	}
-	drive_execute(lane->drive, cmd, outcome);
-	return restore_done(lane, cmd, outcome);
+	drive_execute(worker->drive, cmd, outcome);
+	return restore_done(worker, cmd, outcome);
 }
 
 /* Of a pipe everything must have been read; where there is a choice, a part. */
-static bool read_enough(const struct lane *lane, const struct drive *drive)
+static bool read_enough(const struct worker *worker, const struct drive *drive)
 {
 	unsigned int i;
 
 	if (drive->config.profile != MEDIUM_PIPE)
-		return lane->bytes || !medium_list_bytes(&drive->media);
+		return worker->bytes || !medium_list_bytes(&drive->media);
 	for (i = 0; i < drive->media.count; i++) {
 		const struct medium_file *file = &drive->media.file[i];
 
@@ -156,21 +158,21 @@ static bool read_enough(const struct lane *lane, const struct drive *drive)
 }
 
 /* A database that leaves the backup unread has not restored it. */
-static void restore_closed(struct lane *lane)
+static void restore_closed(struct worker *worker)
 {
-	struct appliance *a = lane->appliance;
+	struct appliance *a = worker->appliance;
 	struct restore *r = a->job;
-	struct drive *drive = &r->drive[lane->index];
+	struct drive *drive = &r->drive[worker->index];
 
 	if (r->mount_command && !r->mounted)
 		appliance_note(a, EXIT_FAILED,
 			       "the database did not ask for the snapshot");
-	else if (!r->mount_command && !read_enough(lane, drive))
+	else if (!r->mount_command && !read_enough(worker, drive))
 		appliance_fail(a, EXIT_FAILED,
 			       "the database read only %llu of %llu bytes of '%s'",
-			       (unsigned long long)lane->bytes,
+			       (unsigned long long)worker->bytes,
 			       (unsigned long long)
-			       medium_list_bytes(&drive->media), lane->name);
+			       medium_list_bytes(&drive->media), worker->name);
 }
 
 static bool restore_finish(struct appliance *a)

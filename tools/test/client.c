@@ -50,7 +50,7 @@ static const char *watch;
 static FILE *logfile;
 static struct vdi_client *client;
 
-struct lane {
+struct worker {
 	struct vdi_client_device *device;
 	struct store store;
 	pthread_t thread;
@@ -66,11 +66,11 @@ static void die(const char *what)
 	exit(9);
 }
 
-static const char *fault_for(const struct lane *lane, int command)
+static const char *fault_for(const struct worker *worker, int command)
 {
 	unsigned int i;
 
-	for (i = 0; lane->store.device == 0 && i < nfaults; i++) {
+	for (i = 0; worker->store.device == 0 && i < nfaults; i++) {
 		if (faults[i].command == command &&
 		    ++faults[i].seen == faults[i].at)
 			return faults[i].what;
@@ -111,20 +111,20 @@ static void forge(uint8_t *data, const char *bytes)
 	memcpy(data, &block, sizeof(block));
 }
 
-static void execute(struct lane *lane, struct VDC_Command *cmd,
+static void execute(struct worker *worker, struct VDC_Command *cmd,
 		    struct result *result)
 {
-	const char *what = fault_for(lane, cmd->commandCode);
+	const char *what = fault_for(worker, cmd->commandCode);
 	struct VDC_Command own = *cmd;
 
 	*result = (struct result){ 0 };
 	if (what && misbehave(what, &own, result))
 		return;
 	if (what && (!strcmp(what, "short") || !strcmp(what, "part")))
-		own.size -= lane->store.block_size;
+		own.size -= worker->store.block_size;
 	if (what && !strcmp(what, "flip") && cmd->commandCode == VDC_Write)
 		cmd->buffer[cmd->size / 2] ^= 1;
-	store_execute(&lane->store, &own, result);
+	store_execute(&worker->store, &own, result);
 	if (what && !strncmp(what, "bytes=", 6))
 		forge(cmd->buffer, what + 6);
 	if (what && !strcmp(what, "part"))
@@ -135,12 +135,12 @@ static void execute(struct lane *lane, struct VDC_Command *cmd,
 		cmd->buffer[cmd->size / 2] ^= 1;
 }
 
-static void note(const struct lane *lane, const struct VDC_Command *cmd,
+static void note(const struct worker *worker, const struct VDC_Command *cmd,
 		 const struct result *result)
 {
 	flockfile(logfile);
 	fprintf(logfile, "%u m%u %s %d @%lld -> %d %u @%lld%s\n",
-		lane->store.device, lane->store.ordinal,
+		worker->store.device, worker->store.ordinal,
 		vdi_command_name(cmd->commandCode), cmd->size,
 		(long long)cmd->position, result->code, result->bytes,
 		(long long)result->position,
@@ -149,28 +149,28 @@ static void note(const struct lane *lane, const struct VDC_Command *cmd,
 	funlockfile(logfile);
 }
 
-static int run_batch(struct lane *lane)
+static int run_batch(struct worker *worker)
 {
 	struct VDC_Command *cmd[MAX_BATCH];
 	struct result result[MAX_BATCH];
 	unsigned int n = 0;
 	int rc, last;
 
-	rc = vdi_client_get_command(lane->device, -1, &cmd[n]);
+	rc = vdi_client_get_command(worker->device, -1, &cmd[n]);
 	last = rc;
 	while (last == NOERROR) {
-		execute(lane, cmd[n], &result[n]);
-		note(lane, cmd[n], &result[n]);
+		execute(worker, cmd[n], &result[n]);
+		note(worker, cmd[n], &result[n]);
 		if (++n == batch)
 			break;
 		/* after a write stored in part, whoever takes more waits */
-		last = vdi_client_get_command(lane->device,
+		last = vdi_client_get_command(worker->device,
 				result[n - 1].code == ERROR_END_OF_MEDIA ?
 				5000 : 0, &cmd[n]);
 	}
 	while (n && rc == NOERROR) {
 		n--;
-		rc = vdi_client_complete_command(lane->device, cmd[n],
+		rc = vdi_client_complete_command(worker->device, cmd[n],
 						 result[n].code,
 						 result[n].bytes,
 						 result[n].position);
@@ -178,38 +178,38 @@ static int run_batch(struct lane *lane)
 	return rc;
 }
 
-static void *run_lane(void *arg)
+static void *run_worker(void *arg)
 {
-	struct lane *lane = arg;
+	struct worker *worker = arg;
 
 	do
-		lane->rc = run_batch(lane);
-	while (lane->rc == NOERROR);
-	store_close(&lane->store);
+		worker->rc = run_batch(worker);
+	while (worker->rc == NOERROR);
+	store_close(&worker->store);
 	return NULL;
 }
 
-static struct lane lanes[MAX_DEVICES];
+static struct worker workers[MAX_DEVICES];
 
-static void start_lane(unsigned int i, const char *name,
+static void start_worker(unsigned int i, const char *name,
 		       const struct VDConfig *config,
 		       const struct store *wish)
 {
-	struct lane *lane = &lanes[i];
+	struct worker *worker = &workers[i];
 	char device[256];
 
 	snprintf(device, sizeof(device), i ? "%s%u" : "%s", name, i);
-	if (vdi_client_open_device(client, device, &lane->device))
+	if (vdi_client_open_device(client, device, &worker->device))
 		die(device);
-	lane->store = *wish;
-	lane->store.device = i;
-	lane->store.features = config->features;
-	lane->store.block_size = config->blockSize;
+	worker->store = *wish;
+	worker->store.device = i;
+	worker->store.features = config->features;
+	worker->store.block_size = config->blockSize;
 	if (!wish->keep)
-		store_discard(&lane->store);
-	if (!store_open(&lane->store, 1))
+		store_discard(&worker->store);
+	if (!store_open(&worker->store, 1))
 		die("no first medium");
-	pthread_create(&lane->thread, NULL, run_lane, lane);
+	pthread_create(&worker->thread, NULL, run_worker, worker);
 }
 
 static int finish(unsigned int count)
@@ -220,9 +220,9 @@ static int finish(unsigned int count)
 	int rc = NOERROR;
 
 	for (i = 0; i < count; i++) {
-		pthread_join(lanes[i].thread, NULL);
-		if (lanes[i].rc != VD_E_CLOSE)
-			rc = lanes[i].rc;
+		pthread_join(workers[i].thread, NULL);
+		if (workers[i].rc != VD_E_CLOSE)
+			rc = workers[i].rc;
 	}
 	if (rc == NOERROR) {
 		fputs("closed\n", logfile);
@@ -329,6 +329,6 @@ int main(int argc, char **argv)
 		die("configuration");
 	}
 	for (i = 0; i < config.deviceCount; i++)
-		start_lane(i, name, &config, &wish);
+		start_worker(i, name, &config, &wish);
 	return finish(config.deviceCount);
 }
