@@ -334,10 +334,10 @@ static int parse(struct restore *r, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	/* the target writes to pipes, so there is nothing else to read */
-	static const struct profile *const profiles[] = { &profile_pipe, NULL };
+	static const struct layout *const layouts[] = { &layout_pipe, NULL };
 	static struct restore r = {
 		.db = {
-			.profiles = profiles,
+			.layouts = layouts,
 			.verb = "restore",
 			.block_size = 4096,
 			.max_transfer = 1 << 20,

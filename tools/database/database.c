@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "profile.h"
+#include "layout.h"
 
 #define TICK_MS 200	/* how soon a signal that came between waits is noticed */
 
-/* What tells the profiles apart. */
+/* What tells the layouts apart. */
 #define PROFILE_BITS	((VDF_LikeTape | VDF_RandomAccess) & ~VDF_Removable)
 
 /*
@@ -174,17 +174,17 @@ static bool open_set(struct database *db)
 	return true;
 }
 
-static bool choose_profile(struct database *db)
+static bool choose_layout(struct database *db)
 {
-	const struct profile *const *p = db->profiles;
+	const struct layout *const *p = db->layouts;
 	const char *is = "of an unknown kind";
 
-	for (; *p && !db->profile; p++) {
+	for (; *p && !db->layout; p++) {
 		if (((*p)->features ^ db->config.features) & PROFILE_BITS)
 			continue;
-		db->profile = *p;
+		db->layout = *p;
 	}
-	if (db->profile && (!db->wanted || db->wanted == db->profile))
+	if (db->layout && (!db->wanted || db->wanted == db->layout))
 		return true;
 	switch (db->config.features & PROFILE_BITS) {
 	case VDF_LikePipe:
@@ -200,16 +200,16 @@ static bool choose_profile(struct database *db)
 	return db_fail(db, EXIT_FAILED,
 		       "the devices of the set are %s, not like %ss as is needed here",
 		       is, db->wanted ? db->wanted->name :
-				        db->profiles[0]->name);
+				        db->layouts[0]->name);
 }
 
 static bool check_use(struct database *db)
 {
-	if (db->snapshot && (db->count != 1 || db->profile->media))
+	if (db->snapshot && (db->count != 1 || db->layout->media))
 		return db_fail(db, EXIT_FAILED,
 			       "a snapshot needs a set of one device like a pipe; this set has %u like %ss",
-			       db->count, db->profile->name);
-	if (db->verify && !db->profile->media)
+			       db->count, db->layout->name);
+	if (db->verify && !db->layout->media)
 		return db_fail(db, EXIT_FAILED,
 			       "the devices of the set are like pipes, which cannot be read again: no --verify");
 	return true;
@@ -221,7 +221,7 @@ static uint32_t features(const struct database *db)
 	uint32_t bits = db->config.features | db->direction;
 
 	/* the header of a disk is read back in every backup */
-	if (db->verify || (db_writes(db) && db->profile->positions))
+	if (db->verify || (db_writes(db) && db->layout->positions))
 		bits |= VDF_ReadMedia;
 	if (db_writes(db) && (bits & VDF_RequestComplete))
 		bits |= VDF_CompleteEnabled;
@@ -240,7 +240,7 @@ static bool configure(struct database *db)
 			       "the set has %u devices, not %u",
 			       db->config.deviceCount, db->count);
 	db->count = db->config.deviceCount;
-	if (!choose_profile(db) || !check_use(db))
+	if (!choose_layout(db) || !check_use(db))
 		return false;
 	if (!db->buffer_count)
 		db->buffer_count = 4 * db->count;
@@ -255,7 +255,7 @@ static bool configure(struct database *db)
 	if (rc == NOERROR)
 		rc = vdi_server_request_buffers(db->server, db->max_transfer, 0,
 						db->buffer_count);
-	if (rc == NOERROR && db->profile->media)
+	if (rc == NOERROR && db->layout->media)
 		rc = vdi_server_request_buffers(db->server, db->block_size, 0,
 						db->count);
 	if (rc == NOERROR)
@@ -305,7 +305,7 @@ static bool allocate_slots(struct database *db)
 		if (rc != NOERROR)
 			return db_fail_for(db, rc, "buffers");
 	}
-	for (i = 0; db->profile->media && i < db->count; i++) {
+	for (i = 0; db->layout->media && i < db->count; i++) {
 		rc = vdi_server_allocate_buffer(db->server,
 						&db->dev[i].control.buffer,
 						db->block_size, 0);

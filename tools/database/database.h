@@ -10,7 +10,7 @@
 #include "common/xxh3.h"
 
 struct database;
-struct profile;
+struct layout;
 
 /* A buffer and the command that uses it. */
 struct slot {
@@ -24,7 +24,7 @@ struct slot {
 	uint64_t order;		/* of a write, among those of its device */
 };
 
-/* Where a device is on its media; of profiles other than pipe. */
+/* Where a device is on its media; of layouts other than pipe. */
 struct medium {
 	uint32_t ordinal;	/* 1 is the first */
 	int64_t position;	/* disk: byte of the next transfer */
@@ -66,12 +66,12 @@ struct database {
 	bool quiet;
 	bool verify;
 	bool snapshot;
-	const struct profile *wanted;	/* NULL = any of the next */
-	const struct profile *const *profiles;	/* that there are, up to NULL */
+	const struct layout *wanted;	/* NULL = any of the next */
+	const struct layout *const *layouts;	/* that there are, up to NULL */
 
 	struct vdi_server *server;
 	struct VDConfig config;
-	const struct profile *profile;	/* what the set is like */
+	const struct layout *layout;	/* what the set is like */
 	uint32_t direction;
 	struct db_device dev[VDI_MAX_DEVICES];
 	struct slot *slots;

@@ -2,10 +2,10 @@
 /*
  * reassemble.c - a striped stream, put together again piece by piece
  *
- * Each device is read ahead by its share of the buffers; the pieces are used in
- * order per device, and chunk n is the next on device n modulo their number.
- * What the devices are like is the profile's to know: where a medium begins and
- * ends, and whether another follows.
+ * Each device reads ahead with its share of the buffers. The pieces of a device
+ * are used in order; chunk n is the next one on device n modulo the number of
+ * devices. The layout finds the start and the end of the data on a medium, and
+ * whether another medium follows.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static bool fill(struct restored *r, unsigned int device)
 
 	while (reader->sent < reader->count && !reader->ended &&
 	       !dev->io_error && dev->outstanding < r->db->config.maxIODepth) {
-		size = r->db->profile->next_read(r->db, device, &position);
+		size = r->db->layout->next_read(r->db, device, &position);
 		if (!size)
 			break;
 		if (!db_send(r->db, in_ring(r, device, reader->sent), device,
@@ -56,7 +56,7 @@ static bool start_reads(struct restored *r)
 		if (!r->reader[i].sum)
 			return db_fail(db, EXIT_FAILED, "out of memory");
 		XXH3_64bits_reset(r->reader[i].sum);
-		if (!db->profile->begin_read(db, i))
+		if (!db->layout->begin_read(db, i))
 			return false;
 	}
 	for (i = 0; i < db->count; i++) {
@@ -105,7 +105,7 @@ static bool end_medium(struct restored *r, unsigned int device, int code)
 	reader->offset = 0;
 	reader->tally.xxh3 = XXH3_64bits_digest(reader->sum);
 	if (!db_clear_error(db, device) ||
-	    !db->profile->end_read(db, device, &reader->tally, &last))
+	    !db->layout->end_read(db, device, &reader->tally, &last))
 		return false;
 	reader->tally.medium_bytes = 0;
 	reader->ended = last;
@@ -117,7 +117,7 @@ static bool next_medium(struct restored *r, unsigned int device)
 	struct database *db = r->db;
 
 	return medium_load(db, device, db->dev[device].medium.ordinal + 1) &&
-	       db->profile->begin_read(db, device);
+	       db->layout->begin_read(db, device);
 }
 
 /*
@@ -132,7 +132,7 @@ static bool next_read(struct restored *r, unsigned int device)
 	uint32_t rest = slot->cmd.size - done;
 
 	reader->offset = 0;
-	if (r->db->profile->positions && rest)
+	if (r->db->layout->positions && rest)
 		return db_send(r->db, slot, device, VDC_Read, rest,
 			       slot->cmd.inPosition + done);
 	reader->next = (reader->next + 1) % reader->count;
@@ -384,7 +384,7 @@ bool restored_again(struct restored *r, struct database *db)
 		/* what is there after writing to a single one is the first */
 		if (db_writes(db) && db->dev[i].medium.ordinal == 1)
 			continue;
-		if (db->profile->media && !medium_load(db, i, 1))
+		if (db->layout->media && !medium_load(db, i, 1))
 			return false;
 	}
 	return start_reads(r);
@@ -416,7 +416,7 @@ bool restored_check_end(struct restored *r)
 {
 	unsigned int i;
 
-	for (i = 0; r->db->profile->media && i < r->db->count; i++) {
+	for (i = 0; r->db->layout->media && i < r->db->count; i++) {
 		if (!check_end(r, i))
 			return false;
 	}

@@ -5,7 +5,7 @@
 #ifndef VDI_REASSEMBLE_H
 #define VDI_REASSEMBLE_H
 
-#include "profile.h"
+#include "layout.h"
 
 /* A device's slots, used as a ring: what is read is used in the order sent. */
 struct reader {

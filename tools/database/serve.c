@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "profile.h"
+#include "layout.h"
 #include "serve.h"
 #include "vdi.h"
 
-static const struct profile *const profiles[] = {
-	&profile_pipe, &profile_disk, &profile_tape, NULL
+static const struct layout *const layouts[] = {
+	&layout_pipe, &layout_disk, &layout_tape, NULL
 };
 
 /* Options that have no short form. */
@@ -78,12 +78,12 @@ static bool power_of_two(uint64_t value)
 
 static int take_profile(struct database *db)
 {
-	const struct profile *const *p;
+	const struct layout *const *p;
 
 	db->wanted = NULL;
 	if (!strcmp(optarg, "any"))
 		return 0;
-	for (p = profiles; *p; p++) {
+	for (p = layouts; *p; p++) {
 		if (!strcmp(optarg, (*p)->name)) {
 			db->wanted = *p;
 			return 0;
@@ -192,9 +192,9 @@ static int check_options(struct serve *serve)
 		wrong = "--verify is for backups; a restore checks everything it reads";
 	else if (db->verify && db->snapshot)
 		wrong = "what goes with a snapshot cannot be read again: no --verify";
-	else if (db->verify && db->wanted == &profile_pipe)
+	else if (db->verify && db->wanted == &layout_pipe)
 		wrong = "a pipe cannot be read again: no --verify";
-	else if (db->snapshot && db->wanted && db->wanted != &profile_pipe)
+	else if (db->snapshot && db->wanted && db->wanted != &layout_pipe)
 		wrong = "a snapshot needs a device like a pipe";
 	else if ((serve->freeze.freeze || serve->freeze.thaw ||
 		  serve->limit_given) && !(db->snapshot && serve->backup))
@@ -283,7 +283,7 @@ int vdi_serve_main(int argc, char **argv)
 {
 	static struct serve serve = {
 		.db = {
-			.profiles = profiles,
+			.layouts = layouts,
 			.block_size = 4096,
 			.max_transfer = 1 << 20,
 			.timeout_ms = 60 * 1000,

@@ -140,8 +140,8 @@ static bool leave(struct database *db)
 {
 	unsigned int i;
 
-	for (i = 0; db->profile->leave && i < db->count; i++) {
-		if (!db->profile->leave(db, i))
+	for (i = 0; db->layout->leave && i < db->count; i++) {
+		if (!db->layout->leave(db, i))
 			return false;
 	}
 	return true;

@@ -39,10 +39,10 @@ static bool next_medium(struct database *db, unsigned int device)
 			       "medium %u of '%s' is too small for any data",
 			       dev->medium.ordinal, dev->name);
 	return db_clear_error(db, device) &&
-	       db->profile->end_write(db, device, MEDIUM_CONTINUES) &&
+	       db->layout->end_write(db, device, MEDIUM_CONTINUES) &&
 	       db_order(db, device, VDC_Flush, 0, 0) &&
 	       medium_load(db, device, dev->medium.ordinal + 1) &&
-	       db->profile->begin_write(db, device);
+	       db->layout->begin_write(db, device);
 }
 
 bool media_begin_write(struct database *db)
@@ -51,9 +51,9 @@ bool media_begin_write(struct database *db)
 
 	for (i = 0; i < db->count; i++) {
 		/* a pipe's first medium is whatever it is */
-		if (db->profile->media && !medium_load(db, i, 1))
+		if (db->layout->media && !medium_load(db, i, 1))
 			return false;
-		if (!db->profile->begin_write(db, i))
+		if (!db->layout->begin_write(db, i))
 			return false;
 	}
 	return true;
@@ -86,7 +86,7 @@ static bool send_write(struct database *db, struct slot *slot,
 	struct db_device *dev = &db->dev[device];
 	int64_t position = 0;
 
-	if (db->profile->positions) {
+	if (db->layout->positions) {
 		position = dev->medium.position;
 		dev->medium.position += size;
 	}
@@ -322,7 +322,7 @@ bool media_end_write(struct database *db)
 			return false;
 	}
 	for (i = 0; i < db->count; i++) {
-		if (!db->profile->end_write(db, i, MEDIUM_LAST))
+		if (!db->layout->end_write(db, i, MEDIUM_LAST))
 			return false;
 	}
 	return true;

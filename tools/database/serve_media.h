@@ -6,7 +6,7 @@
 #ifndef VDI_SERVE_MEDIA_H
 #define VDI_SERVE_MEDIA_H
 
-#include "profile.h"
+#include "layout.h"
 
 #define MEDIUM_MAGIC	0x314944454d494456ULL	/* "VDIMEDI1" */
 

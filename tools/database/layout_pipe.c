@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_pipe.c - the pipe profile: the data, one byte after the other
+ * layout_pipe.c - layout on pipes: the data only
  */
-#include "profile.h"
+#include "layout.h"
 
 static bool begin(struct database *db, unsigned int device)
 {
@@ -35,7 +35,7 @@ static uint32_t next_read(struct database *db, unsigned int device,
 	return db->max_transfer;
 }
 
-const struct profile profile_pipe = {
+const struct layout layout_pipe = {
 	.name = "pipe",
 	.features = VDF_LikePipe,
 	.begin_write = begin,

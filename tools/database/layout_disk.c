@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_disk.c - the disk profile: every transfer has a position
+ * layout_disk.c - layout on disks: header block at 0, data, end block
  *
- * Header block at 0, data, end block. The header is written first, to find out
- * early whether anything can be, and once more with the final figures; without
- * those a restore takes nothing from it. The end block comes last of all: Flush
- * cuts a file off behind what was written last, and some clients mean the time
- * and not the place by that.
+ * Every transfer has a position. The header is written first, so that a client
+ * that cannot store anything fails early. It is written again with the final
+ * figures; a restore rejects a header without them. The end block is written
+ * last: Flush truncates the file after the last write, and some clients take
+ * "last" as the latest write, not as the one with the highest position.
  */
 #include <inttypes.h>
 
@@ -145,7 +145,7 @@ static uint32_t next_read(struct database *db, unsigned int device,
 	return size;
 }
 
-const struct profile profile_disk = {
+const struct layout layout_disk = {
 	.name = "disk",
 	.features = VDF_RandomAccess,
 	.positions = true,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_tape.c - the tape profile: header set, filemark, data, filemark, end set,
- * filemark
+ * layout_tape.c - layout on tapes: header block, filemark, data, filemark, end
+ * block, filemark
  *
- * Where a read past a filemark leaves the tape is not defined, and several
- * reads are on their way: the end set is looked for ahead first, and by way of
- * the beginning of the tape where that cannot be right.
+ * The interface does not define the position of the tape after a read past a
+ * filemark, and several reads are queued. The end block is therefore expected at
+ * the current position first. If a queued read has moved past the filemark, the
+ * tape is rewound and the end block is found by its filemark.
  */
 #include "serve_media.h"
 
@@ -164,7 +165,7 @@ static uint32_t next_read(struct database *db, unsigned int device,
 	return db->max_transfer;
 }
 
-const struct profile profile_tape = {
+const struct layout layout_tape = {
 	.name = "tape",
 	.features = VDF_LikeTape & ~VDF_Removable,
 	.media = true,

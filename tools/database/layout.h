@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * profile.h - what a server does differently on pipes, disks and tapes
+ * layout.h - how vdi serve lays out a stream on pipes, disks and tapes
  *
- * The stream of a device is the same on all of them. A disk has a header block
- * at its start and an end block behind the data; a tape has the same blocks as
- * a header set and an end set, set off by filemarks; a pipe has nothing. On
- * removable media the stream goes on on the next one.
+ * The stream of a device is the same in every layout. On a disk, a header block
+ * precedes the data and an end block follows it. A tape has the same blocks,
+ * separated from the data by filemarks. A pipe has neither. On removable media
+ * the stream continues on the next medium.
  */
-#ifndef VDI_PROFILE_H
-#define VDI_PROFILE_H
+#ifndef VDI_LAYOUT_H
+#define VDI_LAYOUT_H
 
 #include "database.h"
 
@@ -22,7 +22,7 @@ struct tally {
 };
 
 /* All false is a db_fail(). Nothing is outstanding on the device. */
-struct profile {
+struct layout {
 	const char *name;
 	uint32_t features;	/* of the positioning bits, Removable excepted */
 	bool positions;		/* transfers carry one */
@@ -45,8 +45,8 @@ struct profile {
 			      int64_t *position);
 };
 
-extern const struct profile profile_pipe;	/* serve_pipe.c */
-extern const struct profile profile_disk;	/* serve_disk.c */
-extern const struct profile profile_tape;	/* serve_tape.c */
+extern const struct layout layout_pipe;	/* layout_pipe.c */
+extern const struct layout layout_disk;	/* layout_disk.c */
+extern const struct layout layout_tape;	/* layout_tape.c */
 
-#endif /* VDI_PROFILE_H */
+#endif /* VDI_LAYOUT_H */
