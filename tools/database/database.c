@@ -64,6 +64,15 @@ bool db_fail_device(struct database *db, unsigned int device,
 		       db->dev[device].name, vdi_completion_name(completion));
 }
 
+bool db_fail_medium(struct database *db, unsigned int device,
+		    const char *what)
+{
+	const struct db_device *dev = &db->dev[device];
+
+	return db_fail(db, EXIT_DAMAGED, "medium %u of '%s' %s",
+		       dev->medium.ordinal, dev->name, what);
+}
+
 bool db_fail_for(struct database *db, int code, const char *doing)
 {
 	struct vdi_abort_info info;

@@ -25,14 +25,14 @@ struct slot {
 };
 
 /* Where a device is on its media; of layouts other than pipe. */
-struct medium {
+struct db_medium {
 	uint32_t ordinal;	/* 1 is the first */
 	int64_t position;	/* disk: byte of the next transfer */
 	int64_t end;		/* disk: byte after the data, when reading */
 	int64_t address;	/* tape: of the header block, -1 = not known */
 	int64_t data_address;	/* tape: of the first block of data */
 	uint64_t bytes;		/* of data on this medium */
-	uint64_t written[3];	/* checksums of blocks, by enum medium_type */
+	uint64_t written[3];	/* checksums, by enum descriptor_type */
 };
 
 /* A device of the set. */
@@ -47,7 +47,7 @@ struct db_device {
 	struct slot control;	/* for commands on their own; one block */
 	uint64_t writes;	/* number of writes, for slot.order */
 	uint64_t stored;	/* order of the last that is stored, + 1 */
-	struct medium medium;
+	struct db_medium medium;
 	uint64_t total;		/* bytes of data, on all media */
 	XXH3_state_t *sum;	/* of them */
 };
@@ -105,6 +105,9 @@ bool db_fail_for(struct database *db, int code, const char *doing);
 /* The client completed a command with an error that ends the work. */
 bool db_fail_device(struct database *db, unsigned int device,
 		    const char *doing, int completion);
+/* The data is damaged: "medium 1 of 'NAME' WHAT". */
+bool db_fail_medium(struct database *db, unsigned int device,
+		    const char *what);
 /* From nothing to open devices; direction is VDF_WriteMedia or ReadMedia. */
 bool db_connect(struct database *db, uint32_t direction);
 /*

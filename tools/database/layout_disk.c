@@ -10,27 +10,27 @@
  */
 #include <inttypes.h>
 
-#include "serve_media.h"
+#include "descriptor.h"
 
 static bool begin_write(struct database *db, unsigned int device)
 {
 	db->dev[device].medium.position = db->block_size;
-	return medium_put(db, device, MEDIUM_HEADER, 0, 0, 0);
+	return descriptor_put(db, device, DESCRIPTOR_HEADER, 0, 0, 0);
 }
 
 static bool end_write(struct database *db, unsigned int device, uint32_t flags)
 {
-	struct medium *medium = &db->dev[device].medium;
-	struct medium_block block;
+	struct db_medium *medium = &db->dev[device].medium;
+	struct descriptor block;
 
 	/* of what was sent again elsewhere, nothing counts here */
 	medium->position = db->block_size + medium->bytes;
 	medium->data_address = db->block_size;
-	if (!medium_get(db, device, 0) ||
-	    !medium_check_written(db, device, MEDIUM_HEADER, &block) ||
-	    !medium_put(db, device, MEDIUM_HEADER, flags, 0, 0) ||
-	    !medium_put(db, device, MEDIUM_END, flags, medium->position,
-			medium->position))
+	if (!descriptor_get(db, device, 0) ||
+	    !descriptor_check_written(db, device, DESCRIPTOR_HEADER, &block) ||
+	    !descriptor_put(db, device, DESCRIPTOR_HEADER, flags, 0, 0) ||
+	    !descriptor_put(db, device, DESCRIPTOR_END, flags, medium->position,
+			    medium->position))
 		return false;
 	medium->position += db->block_size;
 	return true;
@@ -94,21 +94,21 @@ static bool leave(struct database *db, unsigned int device)
 
 static bool begin_read(struct database *db, unsigned int device)
 {
-	struct medium *medium = &db->dev[device].medium;
-	struct medium_block block;
+	struct db_medium *medium = &db->dev[device].medium;
+	struct descriptor block;
 	uint64_t bytes;
 
-	if (!medium_get(db, device, 0) ||
-	    !medium_check(db, device, MEDIUM_HEADER, &block))
+	if (!descriptor_get(db, device, 0) ||
+	    !descriptor_check(db, device, DESCRIPTOR_HEADER, &block))
 		return false;
 	if (!block.flags)
-		return medium_damaged(db, device,
+		return db_fail_medium(db, device,
 				      "holds a backup that was never finished");
 	bytes = le64toh(block.bytes);
 	/* there is a block before them and one behind */
 	if (bytes > INT64_MAX - 2 * (uint64_t)db->block_size ||
 	    bytes % db->block_size)
-		return medium_damaged(db, device,
+		return db_fail_medium(db, device,
 				      "claims to hold what no medium can");
 	medium->position = db->block_size;
 	medium->end = db->block_size + bytes;
@@ -118,24 +118,24 @@ static bool begin_read(struct database *db, unsigned int device)
 static bool end_read(struct database *db, unsigned int device,
 		     const struct tally *tally, bool *last)
 {
-	struct medium *medium = &db->dev[device].medium;
-	struct medium_block block;
+	struct db_medium *medium = &db->dev[device].medium;
+	struct descriptor block;
 
 	if (tally->code != ERROR_SUCCESS)
-		return medium_damaged(db, device, "ends before its data does");
-	if (!medium_get(db, device, medium->end) ||
-	    !medium_check(db, device, MEDIUM_END, &block) ||
-	    !medium_check_end(db, device, &block, tally))
+		return db_fail_medium(db, device, "ends before its data does");
+	if (!descriptor_get(db, device, medium->end) ||
+	    !descriptor_check(db, device, DESCRIPTOR_END, &block) ||
+	    !descriptor_check_end(db, device, &block, tally))
 		return false;
 	medium->position = medium->end + db->block_size;
-	*last = le32toh(block.flags) & MEDIUM_LAST;
+	*last = le32toh(block.flags) & DESCRIPTOR_LAST;
 	return true;
 }
 
 static uint32_t next_read(struct database *db, unsigned int device,
 			  int64_t *position)
 {
-	struct medium *medium = &db->dev[device].medium;
+	struct db_medium *medium = &db->dev[device].medium;
 	int64_t size = medium->end - medium->position;
 
 	if (size > db->max_transfer)

@@ -8,7 +8,7 @@
  * the current position first. If a queued read has moved past the filemark, the
  * tape is rewound and the end block is found by its filemark.
  */
-#include "serve_media.h"
+#include "descriptor.h"
 
 /* The address of the next block, -1 where the client does not tell. */
 static bool get_address(struct database *db, unsigned int device,
@@ -24,11 +24,12 @@ static bool get_address(struct database *db, unsigned int device,
 
 static bool begin_write(struct database *db, unsigned int device)
 {
-	struct medium *medium = &db->dev[device].medium;
+	struct db_medium *medium = &db->dev[device].medium;
 
 	return db_order(db, device, VDC_Rewind, 0, 0) &&
 	       get_address(db, device, &medium->address) &&
-	       medium_put(db, device, MEDIUM_HEADER, 0, medium->address, 0) &&
+	       descriptor_put(db, device, DESCRIPTOR_HEADER, 0,
+			      medium->address, 0) &&
 	       db_order(db, device, VDC_WriteMark, 0, 0) &&
 	       get_address(db, device, &medium->data_address);
 }
@@ -39,7 +40,7 @@ static bool end_write(struct database *db, unsigned int device, uint32_t flags)
 
 	return db_order(db, device, VDC_WriteMark, 0, 0) &&
 	       get_address(db, device, &address) &&
-	       medium_put(db, device, MEDIUM_END, flags, address, 0) &&
+	       descriptor_put(db, device, DESCRIPTOR_END, flags, address, 0) &&
 	       db_order(db, device, VDC_WriteMark, 0, 0);
 }
 
@@ -64,7 +65,7 @@ static bool find_header(struct database *db, unsigned int device)
 }
 
 static bool check_soft_marks(struct database *db, unsigned int device,
-			     const struct medium_block *block)
+			     const struct descriptor *block)
 {
 	uint32_t soft = le32toh(block->soft_mark);
 
@@ -79,7 +80,7 @@ static bool check_soft_marks(struct database *db, unsigned int device,
 /* Over the mark to the data, which must be where it was when written. */
 static bool find_data(struct database *db, unsigned int device)
 {
-	const struct medium *medium = &db->dev[device].medium;
+	const struct db_medium *medium = &db->dev[device].medium;
 	int64_t address;
 
 	if (!db_order(db, device, VDC_SkipMarks, 1, 0) ||
@@ -95,10 +96,10 @@ static bool find_data(struct database *db, unsigned int device)
 
 static bool begin_read(struct database *db, unsigned int device)
 {
-	struct medium_block block;
+	struct descriptor block;
 
-	return find_header(db, device) && medium_get(db, device, 0) &&
-	       medium_check(db, device, MEDIUM_HEADER, &block) &&
+	return find_header(db, device) && descriptor_get(db, device, 0) &&
+	       descriptor_check(db, device, DESCRIPTOR_HEADER, &block) &&
 	       check_soft_marks(db, device, &block) &&
 	       find_data(db, device);
 }
@@ -112,48 +113,48 @@ static bool get_end(struct database *db, unsigned int device, bool beyond)
 	    (!db_order(db, device, VDC_Rewind, 0, 0) ||
 	     !db_order(db, device, VDC_SkipMarks, 2, 0)))
 		return false;
-	if (!medium_get(db, device, 0))
+	if (!descriptor_get(db, device, 0))
 		return false;
 	if (beyond || cmd->completionCode != ERROR_FILEMARK_DETECTED)
 		return true;
 	/* still before the mark */
 	return db_clear_error(db, device) &&
 	       db_order(db, device, VDC_SkipMarks, 1, 0) &&
-	       medium_get(db, device, 0);
+	       descriptor_get(db, device, 0);
 }
 
 /* A tape that goes backwards finds the same block there. */
 static bool check_backwards(struct database *db, unsigned int device,
-			    const struct medium_block *end)
+			    const struct descriptor *end)
 {
-	struct medium_block block;
+	struct descriptor block;
 	bool supported;
 
 	if (!db_try(db, device, VDC_SkipBlocks, -1, 0, &supported))
 		return false;
 	if (!supported)
 		return true;
-	if (!medium_get(db, device, 0) ||
-	    !medium_check(db, device, MEDIUM_END, &block))
+	if (!descriptor_get(db, device, 0) ||
+	    !descriptor_check(db, device, DESCRIPTOR_END, &block))
 		return false;
 	if (block.block_xxh3 == end->block_xxh3)
 		return true;
-	return medium_damaged(db, device, "has another end block when asked again");
+	return db_fail_medium(db, device, "has another end block when asked again");
 }
 
 static bool end_read(struct database *db, unsigned int device,
 		     const struct tally *tally, bool *last)
 {
-	struct medium_block block;
+	struct descriptor block;
 
 	if (tally->code != ERROR_FILEMARK_DETECTED)
-		return medium_damaged(db, device,
+		return db_fail_medium(db, device,
 				      "ends without the mark and the block that end a backup");
 	if (!get_end(db, device, tally->beyond) ||
-	    !medium_check(db, device, MEDIUM_END, &block) ||
-	    !medium_check_end(db, device, &block, tally))
+	    !descriptor_check(db, device, DESCRIPTOR_END, &block) ||
+	    !descriptor_check_end(db, device, &block, tally))
 		return false;
-	*last = le32toh(block.flags) & MEDIUM_LAST;
+	*last = le32toh(block.flags) & DESCRIPTOR_LAST;
 	return !db->verify || check_backwards(db, device, &block);
 }
 

@@ -116,7 +116,7 @@ static bool next_medium(struct restored *r, unsigned int device)
 {
 	struct database *db = r->db;
 
-	return medium_load(db, device, db->dev[device].medium.ordinal + 1) &&
+	return media_load(db, device, db->dev[device].medium.ordinal + 1) &&
 	       db->layout->begin_read(db, device);
 }
 
@@ -384,7 +384,7 @@ bool restored_again(struct restored *r, struct database *db)
 		/* what is there after writing to a single one is the first */
 		if (db_writes(db) && db->dev[i].medium.ordinal == 1)
 			continue;
-		if (db->layout->media && !medium_load(db, i, 1))
+		if (db->layout->media && !media_load(db, i, 1))
 			return false;
 	}
 	return start_reads(r);

@@ -108,7 +108,7 @@ static bool compare(struct database *db, const struct restored *r,
 	for (i = 0; i < db->count; i++) {
 		if (r->reader[i].tally.xxh3 !=
 		    XXH3_64bits_digest(db->dev[i].sum))
-			return medium_damaged(db, i,
+			return db_fail_medium(db, i,
 					      "does not hold what was written");
 	}
 	return true;

@@ -9,16 +9,17 @@
  */
 #include <string.h>
 
+#include "descriptor.h"
 #include "serve_media.h"
 
 /* ---------------------------------------------------------------- changing */
 
-bool medium_load(struct database *db, unsigned int device, uint32_t ordinal)
+bool media_load(struct database *db, unsigned int device, uint32_t ordinal)
 {
 	struct db_device *dev = &db->dev[device];
 	bool supported;
 
-	dev->medium = (struct medium){
+	dev->medium = (struct db_medium){
 		.ordinal = ordinal, .address = -1, .data_address = -1
 	};
 	if (!(db->config.features & VDF_Removable))
@@ -39,9 +40,9 @@ static bool next_medium(struct database *db, unsigned int device)
 			       "medium %u of '%s' is too small for any data",
 			       dev->medium.ordinal, dev->name);
 	return db_clear_error(db, device) &&
-	       db->layout->end_write(db, device, MEDIUM_CONTINUES) &&
+	       db->layout->end_write(db, device, DESCRIPTOR_CONTINUES) &&
 	       db_order(db, device, VDC_Flush, 0, 0) &&
-	       medium_load(db, device, dev->medium.ordinal + 1) &&
+	       media_load(db, device, dev->medium.ordinal + 1) &&
 	       db->layout->begin_write(db, device);
 }
 
@@ -51,7 +52,7 @@ bool media_begin_write(struct database *db)
 
 	for (i = 0; i < db->count; i++) {
 		/* a pipe's first medium is whatever it is */
-		if (db->layout->media && !medium_load(db, i, 1))
+		if (db->layout->media && !media_load(db, i, 1))
 			return false;
 		if (!db->layout->begin_write(db, i))
 			return false;
@@ -322,7 +323,7 @@ bool media_end_write(struct database *db)
 			return false;
 	}
 	for (i = 0; i < db->count; i++) {
-		if (!db->layout->end_write(db, i, MEDIUM_LAST))
+		if (!db->layout->end_write(db, i, DESCRIPTOR_LAST))
 			return false;
 	}
 	return true;

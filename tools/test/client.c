@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "database/serve_media.h"
+#include "database/descriptor.h"
 
 #define MAX_DEVICES	64
 #define MAX_BATCH	32
@@ -102,12 +102,12 @@ static bool misbehave(const char *what, struct VDC_Command *cmd,
 /* A header of vdi serve that is as it should be, but for what it tells. */
 static void forge(uint8_t *data, const char *bytes)
 {
-	struct medium_block block;
+	struct descriptor block;
 
 	memcpy(&block, data, sizeof(block));
 	block.bytes = htole64(strtoull(bytes, NULL, 10));
 	block.block_xxh3 = htole64(XXH3_64bits(&block,
-			offsetof(struct medium_block, block_xxh3)));
+			offsetof(struct descriptor, block_xxh3)));
 	memcpy(data, &block, sizeof(block));
 }
 

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_blocks.c - the blocks before and after the data of a medium
+ * descriptor.c - descriptor blocks: the header and the end block of a medium
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "serve_media.h"
+#include "descriptor.h"
 
 static void make_block(struct database *db, unsigned int device,
-		       enum medium_type type, uint32_t flags, int64_t address,
-		       struct medium_block *block)
+		       enum descriptor_type type, uint32_t flags,
+		       int64_t address, struct descriptor *block)
 {
 	const struct db_device *dev = &db->dev[device];
-	uint64_t sum = flags & MEDIUM_LAST ? XXH3_64bits_digest(dev->sum) : 0;
+	uint64_t sum = flags & DESCRIPTOR_LAST ?
+		       XXH3_64bits_digest(dev->sum) : 0;
 
-	*block = (struct medium_block){
-		.magic = htole64(MEDIUM_MAGIC),
+	*block = (struct descriptor){
+		.magic = htole64(DESCRIPTOR_MAGIC),
 		.id = htole64(db->shape.id),
 		.type = htole32(type),
 		.flags = htole32(flags),
@@ -31,15 +32,15 @@ static void make_block(struct database *db, unsigned int device,
 		.total_xxh3 = htole64(sum),
 	};
 	block->block_xxh3 = htole64(XXH3_64bits(block,
-			offsetof(struct medium_block, block_xxh3)));
+			offsetof(struct descriptor, block_xxh3)));
 }
 
-bool medium_put(struct database *db, unsigned int device,
-		enum medium_type type, uint32_t flags, int64_t address,
-		int64_t position)
+bool descriptor_put(struct database *db, unsigned int device,
+		    enum descriptor_type type, uint32_t flags, int64_t address,
+		    int64_t position)
 {
 	struct db_device *dev = &db->dev[device];
-	struct medium_block block;
+	struct descriptor block;
 
 	make_block(db, device, type, flags, address, &block);
 	dev->medium.written[type] = block.block_xxh3;
@@ -48,18 +49,9 @@ bool medium_put(struct database *db, unsigned int device,
 	return db_order(db, device, VDC_Write, db->block_size, position);
 }
 
-bool medium_get(struct database *db, unsigned int device, int64_t position)
+bool descriptor_get(struct database *db, unsigned int device, int64_t position)
 {
 	return db_command(db, device, VDC_Read, db->block_size, position);
-}
-
-bool medium_damaged(struct database *db, unsigned int device,
-		    const char *what)
-{
-	const struct db_device *dev = &db->dev[device];
-
-	return db_fail(db, EXIT_DAMAGED, "medium %u of '%s' %s",
-		       dev->medium.ordinal, dev->name, what);
 }
 
 static bool other_block_size(struct database *db, unsigned int device,
@@ -71,9 +63,9 @@ static bool other_block_size(struct database *db, unsigned int device,
 }
 
 static bool damaged_block(struct database *db, unsigned int device,
-			  enum medium_type type)
+			  enum descriptor_type type)
 {
-	return medium_damaged(db, device, type == MEDIUM_HEADER ?
+	return db_fail_medium(db, device, type == DESCRIPTOR_HEADER ?
 			      "has a damaged header" :
 			      "has a damaged end block");
 }
@@ -82,7 +74,7 @@ static bool damaged_block(struct database *db, unsigned int device,
 static bool zero_behind(const struct database *db, unsigned int device)
 {
 	const uint8_t *data = db->dev[device].control.buffer;
-	uint32_t i = sizeof(struct medium_block);
+	uint32_t i = sizeof(struct descriptor);
 
 	while (i < db->block_size && !data[i])
 		i++;
@@ -91,7 +83,7 @@ static bool zero_behind(const struct database *db, unsigned int device)
 
 /* The part of the check that concerns which medium it is. */
 static bool check_identity(struct database *db, unsigned int device,
-			   const struct medium_block *block)
+			   const struct descriptor *block)
 {
 	char text[64];
 
@@ -100,44 +92,44 @@ static bool check_identity(struct database *db, unsigned int device,
 		db->id_known = true;
 	}
 	if (le64toh(block->id) != db->shape.id)
-		return medium_damaged(db, device, "is of another backup");
+		return db_fail_medium(db, device, "is of another backup");
 	if (le32toh(block->device) != device ||
 	    le32toh(block->devices) != db->count)
-		return medium_damaged(db, device,
+		return db_fail_medium(db, device,
 				      "belongs to another device: check order and number of devices");
 	if (le32toh(block->ordinal) != db->dev[device].medium.ordinal) {
 		snprintf(text, sizeof(text), "is not there: this is number %u",
 			 le32toh(block->ordinal));
-		return medium_damaged(db, device, text);
+		return db_fail_medium(db, device, text);
 	}
 	return true;
 }
 
-bool medium_check(struct database *db, unsigned int device,
-		  enum medium_type type, struct medium_block *block)
+bool descriptor_check(struct database *db, unsigned int device,
+		      enum descriptor_type type, struct descriptor *block)
 {
 	const struct VDS_Command *cmd = &db->dev[device].control.cmd;
 
 	if (cmd->completionCode == ERROR_HANDLE_EOF ||
 	    cmd->completionCode == ERROR_NO_DATA_DETECTED ||
 	    cmd->completionCode == ERROR_FILEMARK_DETECTED)
-		return medium_damaged(db, device, type == MEDIUM_HEADER ?
+		return db_fail_medium(db, device, type == DESCRIPTOR_HEADER ?
 				      "has no header" :
 				      "ends without its end block");
 	if (cmd->completionCode != ERROR_SUCCESS)
 		return db_fail_device(db, device, "reading from",
 				      cmd->completionCode);
 	if (cmd->bytesTransferred < sizeof(*block))
-		return medium_damaged(db, device,
+		return db_fail_medium(db, device,
 				      "gives no whole block (is the --block-size that of the backup?)");
 	memcpy(block, db->dev[device].control.buffer, sizeof(*block));
-	if (le64toh(block->magic) != MEDIUM_MAGIC)
-		return medium_damaged(db, device,
-				      type == MEDIUM_HEADER ?
+	if (le64toh(block->magic) != DESCRIPTOR_MAGIC)
+		return db_fail_medium(db, device,
+				      type == DESCRIPTOR_HEADER ?
 				      "was not written by vdi serve" :
 				      "lacks its end block");
 	if (le64toh(block->block_xxh3) !=
-	    XXH3_64bits(block, offsetof(struct medium_block, block_xxh3)))
+	    XXH3_64bits(block, offsetof(struct descriptor, block_xxh3)))
 		return damaged_block(db, device, type);
 	if (le32toh(block->block_size) != db->block_size)
 		return other_block_size(db, device,
@@ -149,29 +141,30 @@ bool medium_check(struct database *db, unsigned int device,
 }
 
 /* A block of the medium that was written last is known. */
-bool medium_check_written(struct database *db, unsigned int device,
-			  enum medium_type type, struct medium_block *block)
+bool descriptor_check_written(struct database *db, unsigned int device,
+			      enum descriptor_type type,
+			      struct descriptor *block)
 {
-	if (!medium_check(db, device, type, block))
+	if (!descriptor_check(db, device, type, block))
 		return false;
 	if (block->block_xxh3 == db->dev[device].medium.written[type])
 		return true;
-	return medium_damaged(db, device, type == MEDIUM_HEADER ?
+	return db_fail_medium(db, device, type == DESCRIPTOR_HEADER ?
 			      "gives another header than was written" :
 			      "gives another end block than was written");
 }
 
-bool medium_check_end(struct database *db, unsigned int device,
-		      const struct medium_block *block,
-		      const struct tally *tally)
+bool descriptor_check_end(struct database *db, unsigned int device,
+			  const struct descriptor *block,
+			  const struct tally *tally)
 {
 	if (le64toh(block->bytes) != tally->medium_bytes ||
 	    le64toh(block->total) != tally->total)
-		return medium_damaged(db, device,
+		return db_fail_medium(db, device,
 				      "does not have as much data as was written");
-	if ((le32toh(block->flags) & MEDIUM_LAST) &&
+	if ((le32toh(block->flags) & DESCRIPTOR_LAST) &&
 	    le64toh(block->total_xxh3) != tally->xxh3)
-		return medium_damaged(db, device,
+		return db_fail_medium(db, device,
 				      "is damaged: the checksum of the whole does not match");
 	return true;
 }
