@@ -165,7 +165,7 @@ tests+=(wrong_profile)
 wrong_profile() {
 	backup 1 9 "--profile tape" --profile disk
 	says 'like tapes, not like disks'
-	backup 1 9 "--profile pipe" --verify
+	backup 1 9 "--profile pipe" --read-back
 	says 'cannot be read again'
 	backup 1 9 "--profile pipe --devices 2" --snapshot
 	says 'one device like a pipe; this set has 2'
@@ -184,7 +184,7 @@ tests+=(usage_errors)
 usage_errors() {
 	local args
 
-	for args in 'backup t --profile cd' 'restore t --verify' 'backup t --verify --profile pipe' \
+	for args in 'backup t --profile cd' 'restore t --read-back' 'backup t --read-back --profile pipe' \
 		'backup t --freeze true' 'backup t --snapshot --freeze true' 'restore t --snapshot --thaw true' \
 		'backup t --snapshot --verify' 'backup t --snapshot --profile tape' 'backup t --freeze-limit 3' \
 		'backup t --snapshot --freeze-limit x' 'backup t --instance'; do

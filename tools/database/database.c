@@ -218,9 +218,9 @@ static bool check_use(struct database *db)
 		return db_fail(db, EXIT_FAILED,
 			       "a snapshot needs a set of one device like a pipe; this set has %u like %ss",
 			       db->count, db->layout->name);
-	if (db->verify && !db->layout->media)
+	if (db->read_back && !db->layout->media)
 		return db_fail(db, EXIT_FAILED,
-			       "the devices of the set are like pipes, which cannot be read again: no --verify");
+			       "the devices of the set are like pipes, which cannot be read again; leave out --read-back");
 	return true;
 }
 
@@ -230,7 +230,7 @@ static uint32_t features(const struct database *db)
 	uint32_t bits = db->config.features | db->direction;
 
 	/* the header of a disk is read back in every backup */
-	if (db->verify || (db_writes(db) && db->layout->positions))
+	if (db->read_back || (db_writes(db) && db->layout->positions))
 		bits |= VDF_ReadMedia;
 	if (db_writes(db) && (bits & VDF_RequestComplete))
 		bits |= VDF_CompleteEnabled;

@@ -64,7 +64,7 @@ struct database {
 	uint32_t buffer_count;		/* 0 = some per device */
 	int64_t timeout_ms;
 	bool quiet;
-	bool verify;
+	bool read_back;		/* compare what was written, before the end */
 	bool snapshot;
 	const struct layout *wanted;	/* NULL = any of the next */
 	const struct layout *const *layouts;	/* that there are, up to NULL */

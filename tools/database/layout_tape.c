@@ -44,7 +44,7 @@ static bool end_write(struct database *db, unsigned int device, uint32_t flags)
 	       db_order(db, device, VDC_WriteMark, 0, 0);
 }
 
-/* To the header: by its address where that is known, as in a verify. */
+/* To the header: by its address where that is known, as when reading back. */
 static bool find_header(struct database *db, unsigned int device)
 {
 	const struct db_device *dev = &db->dev[device];
@@ -155,7 +155,7 @@ static bool end_read(struct database *db, unsigned int device,
 	    !descriptor_check_end(db, device, &block, tally))
 		return false;
 	*last = le32toh(block.flags) & DESCRIPTOR_LAST;
-	return !db->verify || check_backwards(db, device, &block);
+	return !db->read_back || check_backwards(db, device, &block);
 }
 
 static uint32_t next_read(struct database *db, unsigned int device,

@@ -18,7 +18,7 @@ static const struct layout *const layouts[] = {
 
 /* Options that have no short form. */
 enum {
-	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_VERIFY, OPT_SNAPSHOT,
+	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_READ_BACK, OPT_SNAPSHOT,
 	OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT, OPT_FROM
 };
 
@@ -52,8 +52,8 @@ static void usage(FILE *out)
 	      "  -q, --quiet                 no progress, no summary\n"
 	      "  -h, --help                  this text\n\n"
 	      "backup only:\n"
-	      "      --verify                read all of it again before it counts as done; not\n"
-	      "                              from pipes\n\n"
+	      "      --read-back             read everything back and compare it before the\n"
+	      "                              backup is completed; disks and tapes only\n\n"
 	      "snapshots, on one device like a pipe:\n"
 	      "      --snapshot              backup: freeze the database, write standard input to\n"
 	      "                              the device, let the client take its snapshot, thaw;\n"
@@ -129,8 +129,8 @@ static int take_option(struct serve *serve, int c)
 		return vdi_users_add(&db->from, optarg) ? 0 : EXIT_USAGE;
 	case OPT_PROFILE:
 		return take_profile(db);
-	case OPT_VERIFY:
-		db->verify = true;
+	case OPT_READ_BACK:
+		db->read_back = true;
 		return 0;
 	case OPT_SNAPSHOT:
 		db->snapshot = true;
@@ -188,12 +188,12 @@ static int check_options(struct serve *serve)
 
 	if (db->max_transfer <= db->block_size)
 		wrong = "the transfer size must be larger than the block size";
-	else if (db->verify && !serve->backup)
-		wrong = "--verify is for backups; a restore checks everything it reads";
-	else if (db->verify && db->snapshot)
-		wrong = "what goes with a snapshot cannot be read again: no --verify";
-	else if (db->verify && db->wanted == &layout_pipe)
-		wrong = "a pipe cannot be read again: no --verify";
+	else if (db->read_back && !serve->backup)
+		wrong = "--read-back is for backups; a restore checks everything it reads";
+	else if (db->read_back && db->snapshot)
+		wrong = "--read-back cannot be used with --snapshot";
+	else if (db->read_back && db->wanted == &layout_pipe)
+		wrong = "--read-back cannot be used with --profile pipe";
 	else if (db->snapshot && db->wanted && db->wanted != &layout_pipe)
 		wrong = "a snapshot needs a device like a pipe";
 	else if ((serve->freeze.freeze || serve->freeze.thaw ||
@@ -216,7 +216,9 @@ static int parse(struct serve *serve, int argc, char **argv)
 		{ "instance", required_argument, NULL, OPT_INSTANCE },
 		{ "from", required_argument, NULL, OPT_FROM },
 		{ "profile", required_argument, NULL, OPT_PROFILE },
-		{ "verify", no_argument, NULL, OPT_VERIFY },
+		{ "read-back", no_argument, NULL, OPT_READ_BACK },
+		/* the name of --read-back in earlier versions */
+		{ "verify", no_argument, NULL, OPT_READ_BACK },
 		{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
 		{ "freeze", required_argument, NULL, OPT_FREEZE },
 		{ "thaw", required_argument, NULL, OPT_THAW },

@@ -115,7 +115,7 @@ static bool compare(struct database *db, const struct restored *r,
 }
 
 /* Read everything again, from the first medium of each device on. */
-static bool verify(struct database *db)
+static bool read_back(struct database *db)
 {
 	uint64_t written = db->bytes;
 	const char *verb = db->verb;
@@ -124,7 +124,7 @@ static bool verify(struct database *db)
 	uint32_t size;
 	bool ok;
 
-	db->verb = "verify";
+	db->verb = "read-back";
 	db->bytes = 0;
 	ok = restored_again(&r, db);
 	while (ok && (ok = restored_read(&r, &data, &size)) && size)
@@ -155,7 +155,7 @@ bool serve_backup(struct database *db)
 	       serve_send_input(db, 0, &chunks) &&
 	       serve_send_ends(db, 0, chunks) &&
 	       media_end_write(db) &&
-	       (!db->verify || verify(db)) &&
+	       (!db->read_back || read_back(db)) &&
 	       leave(db) &&
 	       db_finish_backup(db);
 }
