@@ -13,14 +13,14 @@ static const struct command {
 	int (*main)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-	{ "backup", vdi_backup_main, "take a database's backup into a directory" },
-	{ "restore", vdi_restore_main, "give a backup back to the database" },
+	{ "backup", vdi_backup_main, "store a database's backup in a directory" },
+	{ "restore", vdi_restore_main, "send a stored backup to the database" },
 	{ "verify", vdi_verify_main, "check that a backup is complete and undamaged" },
-	{ "serve", vdi_serve_main, "be the database: send or receive a stream" },
-	{ "ls", vdi_ls_main, "list the sets that are in use" },
-	{ "top", vdi_top_main, "show what moves now, and which side is slow" },
-	{ "abort", vdi_abort_main, "abort a set, for everybody in it" },
-	{ "info", vdi_info_main, "tell about the kernel module and its limits" },
+	{ "serve", vdi_serve_main, "act as the database: send or receive a stream" },
+	{ "ls", vdi_ls_main, "list the sets in use" },
+	{ "top", vdi_top_main, "show the throughput, and which side is slow" },
+	{ "abort", vdi_abort_main, "abort a set for all of its parties" },
+	{ "info", vdi_info_main, "show version and limits of the kernel module" },
 	{ "load", vdi_load_main, "load the kernel module" },
 };
 
@@ -35,7 +35,7 @@ static void usage(FILE *out)
 		"commands:\n");
 	for (i = 0; i < NCOMMANDS; i++)
 		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
-	fprintf(out, "\n'vdi COMMAND --help' explains a command.\n\n"
+	fprintf(out, "\n'vdi COMMAND --help' describes a command.\n\n"
 		"exit codes: 0 done, 1 failed, 2 wrong usage, 3 aborted by another party,\n"
 		"4 timed out, 5 backup incomplete or damaged, 6 no kernel module, 130 interrupted\n");
 }
@@ -62,6 +62,6 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].main(argc - 1, argv + 1);
 	}
-	vdi_error("there is no command '%s'; see 'vdi --help'", argv[1]);
+	vdi_error("unknown command '%s'; 'vdi --help' lists the commands", argv[1]);
 	return EXIT_USAGE;
 }

@@ -97,9 +97,10 @@ bool vdi_users_add(struct vdi_users *users, const char *list)
 	while (ok && (name = strsep(&rest, ","))) {
 		ok = false;
 		if (users->count == VDI_MAX_TRUSTED_USERS)
-			vdi_error("more than %d users", VDI_MAX_TRUSTED_USERS);
+			vdi_error("too many users: at most %d can be named",
+				  VDI_MAX_TRUSTED_USERS);
 		else if (!vdi_parse_user(name, &users->uid[users->count]))
-			vdi_error("there is no such user: '%s'", name);
+			vdi_error("no such user: '%s'", name);
 		else
 			ok = ++users->count;
 	}

@@ -18,8 +18,8 @@ static const struct layout *const layouts[] = {
 
 /* Options that have no short form. */
 enum {
-	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_READ_BACK, OPT_SNAPSHOT,
-	OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT, OPT_FROM
+	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_READ_BACK,
+	OPT_SNAPSHOT, OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT, OPT_FROM
 };
 
 struct serve {

@@ -15,13 +15,13 @@ static int abort_set(struct vdi_observer *observer, uint64_t id,
 	case NOERROR:
 		return EXIT_OK;
 	case VD_E_ABORT:
-		vdi_error("%s is aborted already", what);
+		vdi_error("%s is already aborted", what);
 		return EXIT_OK;
 	case VD_E_CLOSE:
-		vdi_error("%s has ended already", what);
+		vdi_error("cannot abort %s: it has already terminated", what);
 		return EXIT_FAILED;
 	case VD_E_INVALID:
-		vdi_error("there is no %s that you may see", what);
+		vdi_error("cannot abort %s: no such set, or no permission to see it", what);
 		return EXIT_FAILED;
 	default:
 		vdi_error("cannot abort %s: %s", what,
@@ -41,9 +41,12 @@ int vdi_abort_main(int argc, char **argv)
 	static const char help[] =
 		"usage: vdi abort [USER:]NAME [--message TEXT]\n"
 		"       vdi abort --id NUMBER [--message TEXT]\n\n"
-		"Aborts a set: the database and the backup program end at once, and say by whom\n"
-		"and why. Several users may have a set of the same name: USER is the one who\n"
-		"created it. The number is that of 'vdi ls --json'.\n";
+		"Aborts a set. The database and the backup program stop at once and report who\n"
+		"aborted the set, and TEXT. Several users may have sets of the same name; USER is\n"
+		"the creator of the set. NUMBER is the \"id\" of 'vdi ls --json'.\n\n"
+		"      --id NUMBER       the set with this number\n"
+		"  -m, --message TEXT    reason to report (default 'by vdi abort')\n"
+		"  -h, --help            show this help\n";
 	const char *text = "by vdi abort";
 	int exit_code = EXIT_OK;
 	uint64_t id = 0;
@@ -55,7 +58,7 @@ int vdi_abort_main(int argc, char **argv)
 		switch (c) {
 		case 'I':
 			if (!vdi_parse_size(optarg, 1, UINT64_MAX, &id)) {
-				vdi_error("'%s' is not the number of a set",
+				vdi_error("invalid set number '%s'",
 					  optarg);
 				return EXIT_USAGE;
 			}

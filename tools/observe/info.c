@@ -36,7 +36,7 @@ static int print_info(struct vdi_observer *observer)
 	struct vdi_module_info info;
 
 	if (vdi_observer_info(observer, &info)) {
-		vdi_error("the module does not answer as it should: %s",
+		vdi_error("cannot query the module: %s; the loaded module may be of another version",
 			  observe_message(observer));
 		return EXIT_NO_MODULE;
 	}
@@ -56,7 +56,7 @@ static int print_info(struct vdi_observer *observer)
 	return EXIT_OK;
 }
 
-/* Find out what stands in the way, nearest thing first. */
+/* Report what prevents loading the module, and how to fix it. */
 static void print_remedy(void)
 {
 	struct utsname uts;
@@ -65,18 +65,18 @@ static void print_remedy(void)
 	uname(&uts);
 	snprintf(path, sizeof(path), "/lib/modules/%s", uts.release);
 	if (access(path, F_OK)) {
-		printf("            this kernel (%s) has no modules directory: it cannot load\n"
-		       "            modules. Use a distribution kernel, or a virtual machine.\n",
+		printf("            this kernel (%s) has no directory of modules and cannot load any.\n"
+		       "            Use a distribution kernel, or a virtual machine.\n",
 		       uts.release);
 		return;
 	}
 	snprintf(path, sizeof(path), "/lib/modules/%s/build", uts.release);
 	if (access(path, F_OK))
 		printf("            to build it: install the kernel's headers (linux-headers-%s),\n"
-		       "            then 'make modules && make modules_install', or by dkms.\n",
+		       "            then run 'make modules && make modules_install', or use dkms.\n",
 		       uts.release);
-	printf("            to load it: 'vdi load' as root. A kernel that enforces module\n"
-	       "            signatures (Secure Boot) wants the module signed with an enrolled key.\n");
+	printf("            to load it: run 'vdi load' as root. A kernel that enforces module\n"
+	       "            signatures (Secure Boot) requires a module signed with an enrolled key.\n");
 }
 
 int vdi_info_main(int argc, char **argv)
@@ -90,7 +90,8 @@ int vdi_info_main(int argc, char **argv)
 			    !strcmp(argv[1], "-h");
 
 		fputs("usage: vdi info\n\n"
-		      "Tells about the kernel module, or why it is not there and what to do.\n",
+		      "Shows version and limits of the kernel module. If it is not available, shows\n"
+		      "the cause and what to do.\n",
 		      help ? stdout : stderr);
 		return help ? EXIT_OK : EXIT_USAGE;
 	}
@@ -106,7 +107,7 @@ int vdi_info_main(int argc, char **argv)
 	}
 	printf("module:     not available: %s\n", observe_message(observer));
 	if (observe_module_is_loaded()) {
-		/* explains what keeps this process from the device */
+		/* the text says why this process cannot use the device */
 		vdi_load_module(text, sizeof(text));
 		if (strcmp(text, observe_message(observer)))
 			printf("            %s\n", text);
@@ -125,7 +126,7 @@ int vdi_load_main(int argc, char **argv)
 		bool help = !strcmp(argv[1], "--help") ||
 			    !strcmp(argv[1], "-h");
 
-		fputs("usage: vdi load\n\nLoads the kernel module, for root.\n",
+		fputs("usage: vdi load\n\nLoads the kernel module. Requires root.\n",
 		      help ? stdout : stderr);
 		return help ? EXIT_OK : EXIT_USAGE;
 	}

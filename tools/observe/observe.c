@@ -38,8 +38,8 @@ struct vdi_observer *observe_open(int *exit_code)
 		return observer;
 	*exit_code = EXIT_NO_MODULE;
 	vdi_error("%s%s", observe_message(observer),
-		  code == VD_E_NOTOPEN ? "; 'vdi info' tells what to do" :
-		  code == VD_E_SECURITY ? "; 'vdi load' says what to do" : "");
+		  code == VD_E_NOTOPEN ? "; run 'vdi info' for instructions" :
+		  code == VD_E_SECURITY ? "; run 'vdi load' for the cause" : "");
 	vdi_observer_free(observer);
 	return NULL;
 }
@@ -64,7 +64,7 @@ static void explain_several(struct vdi_observer *observer, const char *name,
 	struct vdi_set_entry *sets = calloc(count, sizeof(*sets));
 	unsigned int found;
 
-	vdi_error("'%s' stands for %u sets; name one as USER:NAME or by its number:",
+	vdi_error("'%s' is ambiguous, there are %u such sets; choose one by USER:NAME or by number:",
 		  name, count);
 	if (sets && !vdi_observer_find(observer, name, sets, count, &found))
 		print_candidates(sets, found < count ? found : count);
