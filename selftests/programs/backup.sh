@@ -173,7 +173,7 @@ idle() {
 	ends 0 1 0:w nap 0:f nap 0:c
 	ends 4 1 0:w nap nap nap nap 0:f 0:c
 	options=()
-	says 'no command came'
+	says 'no command arrived'
 }
 
 targets() {

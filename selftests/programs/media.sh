@@ -413,7 +413,7 @@ snapshot_command_fails() {
 	nothing_kept
 	snapshot --snapshot-command 'kill -9 $$'
 	is "backup" 1 $backup_rc
-	expect "the message gives the reason" grep -q 'was ended by signal 9' backup.err
+	expect "the message gives the reason" grep -q 'was killed by signal 9' backup.err
 	nothing_kept
 }
 
@@ -434,7 +434,7 @@ database_without_snapshot() {
 	expect "serve fails" test $? != 0
 	await $!
 	is "backup" 1 $?
-	expect "the message gives the reason" grep -q 'did not ask for a snapshot' backup.err
+	expect "the message gives the reason" grep -q 'did not request a snapshot' backup.err
 	nothing_kept
 }
 
@@ -519,7 +519,7 @@ restore_needs_a_mount_command() {
 	snapshot --snapshot-command true
 	limited "$vdi" restore t -q --from b 2> err
 	is "without the option" 2 $?
-	expect "the message gives the reason" grep -q 'mount-command is missing' err
+	expect "the message gives the reason" grep -q 'mount-command is required' err
 	rm -rf b
 	store ''
 	limited "$vdi" restore t -q --from b --mount-command true 2> err

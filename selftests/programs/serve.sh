@@ -255,7 +255,7 @@ media_mixed_up() {
 		mv media/d00.m2 other
 		cp media/d00.m1 media/d00.m2
 		restore 5 3 "--profile $p" "${small[@]}"
-		says 'this is number 1'
+		says 'holds number 1'
 		rm media/d00.m2
 		restore 1 0 "--profile $p" "${small[@]}"
 		says NO_MEDIA

@@ -144,8 +144,8 @@ idle_input_is_reported() {
 	is "serve backup" 3 $?
 	exec 8>&-
 	end_client 4
-	expect "the client reports the idle time" grep -q 'no command came' client.err
-	says 'no command came for 2 s; no input had come for [1-9][0-9]* s'
+	expect "the client reports the idle time" grep -q 'no command arrived' client.err
+	says 'no command arrived for 2 s; the input had delivered no data for [1-9][0-9]* s'
 }
 
 tests+=(errors_at_the_end_of_the_output)
@@ -438,7 +438,7 @@ tests+=(thaw_is_retried)
 thaw_is_retried() {
 	start_frozen --thaw '[ -e tried ] || { touch tried; kill -KILL $$; }; touch thawed'
 	end_frozen 0 0
-	says 'ended by signal 9; trying again'
+	says 'killed by signal 9; trying again'
 
 	command -v cc > /dev/null || { echo "# skipped: no compiler"; return; }
 	cc -shared -fPIC -o fail.so -x c - <<-END

@@ -174,7 +174,7 @@ impossible_sizes() {
 	# 2^63, 2^64 - 8192, 2^63 - 8192, not a multiple of the block size
 	for bytes in 9223372036854775808 18446744073709543424 9223372036854767616 4097; do
 		restore 5 3 "--profile disk --fault $READ:1:bytes=$bytes" "${small[@]}"
-		says "medium 1 of 't' claims to hold"
+		says "medium 1 of 't' has an impossible size"
 		expect "$bytes: no output" test ! -s out
 	done
 }

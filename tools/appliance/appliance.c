@@ -175,13 +175,13 @@ static bool wait_for_database(struct appliance *a)
 		if (rc == VD_E_TIMEOUT && a->timeout_ms &&
 		    vdi_now() >= deadline) {
 			appliance_fail(a, EXIT_TIMED_OUT,
-				       "the database did not come within %.0f s",
+				       "no database joined the set within %.0f s",
 				       a->timeout_ms / 1000.0);
 			return false;
 		}
 	} while (rc == VD_E_TIMEOUT);
 	if (rc != NOERROR)
-		appliance_fail_for(a, rc, "configuration");
+		appliance_fail_for(a, rc, "configuring the set");
 	else if (!a->quiet)
 		tell_database(a);
 	return rc == NOERROR;
@@ -271,7 +271,7 @@ static void watch_workers(struct appliance *a)
 		} else if (a->idle_ms &&
 			   vdi_now() - moved > a->idle_ms / 1000.0) {
 			appliance_fail(a, EXIT_TIMED_OUT,
-				       "no command came for %.0f s",
+				       "no command arrived for %.0f s",
 				       a->idle_ms / 1000.0);
 		}
 		vdi_progress_show(&progress, a->ops->verb, appliance_bytes(a),
@@ -317,7 +317,7 @@ static int create_set(struct appliance *a)
 	if (rc == NOERROR)
 		return EXIT_OK;
 	vdi_client_message(a->client, text, sizeof(text));
-	vdi_error("cannot create the set '%s': %s", a->names.set,
+	vdi_error("cannot create set '%s': %s", a->names.set,
 		  *text ? text : vdi_strerror(rc));
 	vdi_client_free(a->client);
 	a->client = NULL;

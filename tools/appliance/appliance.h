@@ -104,19 +104,20 @@ struct appliance {
 	{ NULL, 0, NULL, 0 }
 #define APPLIANCE_SHORT "D:o:g:m:t:i:qh"
 #define APPLIANCE_HELP \
-"      --device NAME     name of the next device; may be repeated. The first must\n" \
-"                        be the set's; the default is NAME, NAME1, NAME2, ...\n" \
+"      --device NAME     name of the next device; may be repeated. The first is the\n" \
+"                        name of the set (default NAME, NAME1, NAME2, ...)\n" \
 "      --instance NAME   instance of the database (default: see vdi(1))\n" \
-"  -o, --owner USER      user the set belongs to (default: you)\n" \
-"  -g, --group GROUP     group the set belongs to; implies --mode 0660\n" \
-"  -m, --mode MODE       who may see (r) and join (w) the set (default 0600)\n" \
-"      --in-flight N     reads or writes of a device at a time, 1 to 64 (default 8)\n" \
-"      --direct          past the page cache (O_DIRECT), or not at all\n" \
-"      --no-direct       through the page cache (default: past it where possible)\n" \
-"  -t, --timeout SEC     how long to wait for the database (default 300, 0 = for ever)\n" \
-"  -i, --idle-timeout SEC  abort when no command comes for so long (default 3600, 0 = never)\n" \
+"  -o, --owner USER      owner of the set (default: you)\n" \
+"  -g, --group GROUP     group of the set; implies --mode 0660\n" \
+"  -m, --mode MODE       permissions: r to see the set, w to join it (default 0600)\n" \
+"      --in-flight N     concurrent reads or writes per device, 1 to 64 (default 8)\n" \
+"      --direct          use O_DIRECT; fail where it is not supported\n" \
+"      --no-direct       use the page cache (default: O_DIRECT where supported)\n" \
+"  -t, --timeout SEC     time to wait for the database (default 300, 0 = no limit)\n" \
+"  -i, --idle-timeout SEC  abort if no command arrives for this time (default 3600,\n" \
+"                        0 = never)\n" \
 "  -q, --quiet           no progress, no summary\n" \
-"  -h, --help            this text\n"
+"  -h, --help            show this help\n"
 
 /* The command line of backup or restore. */
 struct appliance_cli {
@@ -131,8 +132,6 @@ void appliance_init(struct appliance *a, const struct appliance_ops *ops);
 /* 0 or an exit code; --help ends the program. */
 int appliance_parse(struct appliance *a, int argc, char **argv,
 		    const struct appliance_cli *cli);
-/* A wrong argument: say so. Gives EXIT_USAGE. */
-int appliance_bad(const char *what, const char *argument);
 /* Check what was given together; 0 or an exit code. */
 int appliance_check(struct appliance *a);
 /* Do the work; gives the exit code. */

@@ -37,7 +37,7 @@ static bool right_direction(struct appliance *a)
 	if ((features & VDF_ReadMedia) &&
 	    medium_profile_of(features) == MEDIUM_PIPE) {
 		appliance_fail(a, EXIT_FAILED,
-			       "the database wants to read too, which a pipe cannot do");
+			       "the database also wants to read, which requires --profile disk or tape");
 		return false;
 	}
 	return true;
@@ -117,15 +117,15 @@ static void check_whole(struct worker *worker)
 
 	if (b->worker[worker->index].discarded)
 		appliance_note(a, EXIT_FAILED,
-			       "the database has discarded what it wrote to '%s'",
+			       "the database discarded the data of '%s'",
 			       worker->name);
 	if (b->worker[worker->index].stage == STAGE_WRITING)
 		appliance_note(a, EXIT_FAILED,
-			       "the database ended '%s' without flushing what it wrote",
+			       "the database finished '%s' without flushing its data",
 			       worker->name);
 	if (b->snapshot_command && !b->snapshot_taken)
 		appliance_note(a, EXIT_FAILED,
-			       "the database did not ask for a snapshot");
+			       "the database did not request a snapshot");
 }
 
 /* Under the lock: has nothing moved for so long that nothing will? */
@@ -168,7 +168,7 @@ static bool wait_until_settled(struct appliance *a)
 	pthread_mutex_unlock(&a->lock);
 	if (stuck)
 		appliance_note(a, EXIT_FAILED,
-			       "the database completes a device before it has flushed the others");
+			       "the database sent VDC_Complete on a device before it flushed the others");
 	return publisher;
 }
 
@@ -379,7 +379,7 @@ static bool backup_finish(struct appliance *a)
 		return true;
 	if ((a->config.features & VDF_CompleteEnabled) && !b->snapshot_taken) {
 		appliance_note(a, EXIT_FAILED,
-			       "the database ended without completing the backup");
+			       "the database closed the set without completing the backup");
 		return false;
 	}
 	return publish(a);
@@ -429,7 +429,7 @@ static bool prepare(struct backup *b)
 	b->hook_path = hook_directory(p->path);
 	if (b->hook_path)
 		return true;
-	vdi_error("%s: %s", p->path, strerror(errno));
+	vdi_error("cannot resolve %s: %s", p->path, strerror(errno));
 	publication_discard(p, true);
 	return false;
 }

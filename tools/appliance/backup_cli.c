@@ -13,20 +13,19 @@
 static const char usage[] =
 	"usage: vdi backup NAME --to DIR [--devices N] [OPTIONS]\n\n"
 	"Creates the virtual device set NAME, waits for a database to write its backup\n"
-	"to it, and stores it in DIR: files for each device and a manifest.\n\n"
+	"to the set, and stores the backup in DIR: the files of each device and a manifest.\n\n"
 	"      --to DIR          new directory for the backup\n"
 	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
-	"  -p, --profile KIND    what the devices are like: pipe, disk or tape\n"
-	"                        (default pipe)\n"
-	"      --removable       media can be changed; always so with tapes\n"
-	"      --capacity SIZE   data on one medium, at least 64K (default: no limit)\n"
-	"      --eom-warning SIZE  zone before the end of a medium in which the database\n"
-	"                        is warned (default: an eighth, at most 16M)\n"
-	"      --soft-filemarks SIZE  filemarks of tapes are blocks of this size\n"
-	"      --discard         let the database discard what it has written\n"
-	"      --snapshot-command CMD  back up by snapshot: CMD takes it\n"
+	"  -p, --profile KIND    kind of the devices: pipe, disk or tape (default pipe)\n"
+	"      --removable       media can be changed; implied by tape\n"
+	"      --capacity SIZE   data per medium, at least 64K (default: no limit)\n"
+	"      --eom-warning SIZE  warn the database this much before the end of a medium\n"
+	"                        (default: an eighth of the capacity, at most 16M)\n"
+	"      --soft-filemarks SIZE  write filemarks on tapes as blocks of this size\n"
+	"      --discard         let the database discard data that it has written\n"
+	"      --snapshot-command CMD  back up by snapshot, which CMD takes\n"
 	"      --snapshot        ask the database to announce the snapshot\n"
-	"      --prepare-command CMD  run CMD then; implies --snapshot\n"
+	"      --prepare-command CMD  run CMD at the announcement; implies --snapshot\n"
 	APPLIANCE_HELP;
 
 enum {
@@ -57,28 +56,27 @@ static int take_number(struct appliance *a, int c, const char *argument)
 	switch (c) {
 	case 'n':
 		if (!vdi_parse_size(argument, 1, VDI_MAX_DEVICES, &number))
-			return appliance_bad("the number of devices is 1 to 64",
-					     argument);
+			return vdi_invalid("--devices", argument, "1 to 64");
 		a->count = number;
 		return EXIT_OK;
 	case OPT_CAPACITY:
 		if (!vdi_parse_size(argument, MIN_CAPACITY, INT64_MAX,
 				    &b->capacity))
-			return appliance_bad("the capacity of a medium is 64K or more",
-					     argument);
+			return vdi_invalid("--capacity", argument,
+					   "64K or more");
 		return EXIT_OK;
 	case OPT_ZONE:
 		if (!vdi_parse_size(argument, 0, UINT32_MAX, &number))
-			return appliance_bad("the warning zone is 0 to 4G - 1",
-					     argument);
+			return vdi_invalid("--eom-warning", argument,
+					   "less than 4G");
 		a->config.EOMWarningSize = number;
 		b->zone_given = true;
 		return EXIT_OK;
 	default:	/* OPT_SOFT */
 		if (!vdi_parse_size(argument, 512, 65536, &number) ||
 		    number % 512)
-			return appliance_bad("soft filemarks have 512 to 64K bytes, a multiple of 512",
-					     argument);
+			return vdi_invalid("--soft-filemarks", argument,
+					   "a multiple of 512, up to 64K");
 		a->config.softFileMarkBlockSize = number;
 		return EXIT_OK;
 	}
@@ -94,8 +92,8 @@ static int take(struct appliance *a, int c, const char *argument)
 		return EXIT_OK;
 	case 'p':
 		if (!medium_profile_parse(argument, &b->profile))
-			return appliance_bad("the profile is pipe, disk or tape",
-					     argument);
+			return vdi_invalid("--profile", argument,
+					   "pipe, disk or tape");
 		return EXIT_OK;
 	case OPT_REMOVABLE:
 		b->removable = true;
@@ -129,13 +127,13 @@ static int check_media(struct appliance *a)
 	struct backup *b = a->job;
 
 	if (b->capacity && !b->removable && b->profile != MEDIUM_TAPE)
-		return wrong("--capacity needs --removable or --profile tape");
+		return wrong("--capacity requires --removable or --profile tape");
 	if (b->zone_given && !b->capacity)
-		return wrong("--eom-warning needs --capacity");
+		return wrong("--eom-warning requires --capacity");
 	if (a->config.EOMWarningSize && a->config.EOMWarningSize >= b->capacity)
-		return wrong("--eom-warning is not smaller than --capacity");
+		return wrong("--eom-warning must be smaller than --capacity");
 	if (a->config.softFileMarkBlockSize && b->profile != MEDIUM_TAPE)
-		return wrong("--soft-filemarks needs --profile tape");
+		return wrong("--soft-filemarks requires --profile tape");
 	return EXIT_OK;
 }
 
@@ -145,12 +143,12 @@ static int check_snapshot(struct appliance *a)
 
 	if (!b->snapshot_command)
 		return a->config.features & VDF_SnapshotPrepare ?
-			wrong("--snapshot and --prepare-command need --snapshot-command") :
+			wrong("--snapshot and --prepare-command require --snapshot-command") :
 			EXIT_OK;
 	if (b->profile != MEDIUM_PIPE || b->removable)
-		return wrong("a snapshot is for one device like a pipe, without --removable");
+		return wrong("--snapshot-command requires --profile pipe without --removable");
 	if (a->count != 1)
-		return wrong("a snapshot is for one device");
+		return wrong("--snapshot-command requires a single device");
 	return EXIT_OK;
 }
 
@@ -180,7 +178,7 @@ int backup_parse(struct appliance *a, int argc, char **argv)
 	int rc = appliance_parse(a, argc, argv, &cli);
 
 	if (rc == EXIT_OK && !b->to) {
-		vdi_error("--to DIR is missing");
+		vdi_error("--to DIR is required");
 		rc = EXIT_USAGE;
 	}
 	if (rc == EXIT_OK)

@@ -117,7 +117,7 @@ static bool judge(struct worker *worker, int code, const char *command,
 			       why, WEXITSTATUS(status), command);
 	else
 		appliance_note(a, EXIT_FAILED,
-			       "the command for %s was ended by signal %d: %s",
+			       "the command for %s was killed by signal %d: %s",
 			       why, WTERMSIG(status), command);
 	return false;
 }

@@ -34,19 +34,12 @@ static bool parse_mode(const char *text, uint32_t *mode)
 	return true;
 }
 
-int appliance_bad(const char *what, const char *argument)
-{
-	vdi_error("%s: '%s'", what, argument);
-	return EXIT_USAGE;
-}
-
 static int take_in_flight(struct appliance *a, const char *argument)
 {
 	uint64_t number;
 
 	if (!vdi_parse_size(argument, 1, IO_MAX_DEPTH, &number))
-		return appliance_bad("the number of transfers in flight is 1 to 64",
-				     argument);
+		return vdi_invalid("--in-flight", argument, "1 to 64");
 	a->in_flight = number;
 	return 0;
 }
@@ -59,33 +52,37 @@ static int take_common(struct appliance *a, int option, const char *argument)
 		a->instance = argument;
 		return 0;
 	case 'D':
-		if (!vdi_names_add(&a->names, argument))
-			return appliance_bad("too many devices", argument);
-		return 0;
+		if (vdi_names_add(&a->names, argument))
+			return 0;
+		vdi_error("too many devices: at most %d can be named",
+			  VDI_MAX_DEVICES);
+		return EXIT_USAGE;
 	case 'o':
 		if (!vdi_parse_user(argument, &a->access.uid))
-			return appliance_bad("there is no such user", argument);
+			return vdi_invalid("--owner", argument,
+					   "an existing user");
 		return 0;
 	case 'g':
 		if (!parse_group(argument, &a->access.gid))
-			return appliance_bad("there is no such group", argument);
+			return vdi_invalid("--group", argument,
+					   "an existing group");
 		if (a->access.mode == 0600)
 			a->access.mode = 0660;
 		return 0;
 	case 'm':
 		if (!parse_mode(argument, &a->access.mode))
-			return appliance_bad("the mode is octal, 0 to 0777",
-					     argument);
+			return vdi_invalid("--mode", argument,
+					   "octal, 0 to 0777");
 		return 0;
 	case 't':
 		if (!vdi_parse_seconds(argument, &a->timeout_ms))
-			return appliance_bad("the time-out is a number of seconds",
-					  argument);
+			return vdi_invalid("--timeout", argument,
+					   "a number of seconds");
 		return 0;
 	case 'i':
 		if (!vdi_parse_seconds(argument, &a->idle_ms))
-			return appliance_bad("the time-out is a number of seconds",
-					  argument);
+			return vdi_invalid("--idle-timeout", argument,
+					   "a number of seconds");
 		return 0;
 	case 'F':
 		return take_in_flight(a, argument);
@@ -126,7 +123,7 @@ int appliance_parse(struct appliance *a, int argc, char **argv,
 			return rc;
 	}
 	if (optind != argc - 1) {
-		vdi_error("exactly one NAME is needed");
+		vdi_error("exactly one NAME is required");
 		fputs(cli->usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -138,16 +135,16 @@ int appliance_check(struct appliance *a)
 {
 	if (a->direct == DIRECT_ALWAYS &&
 	    medium_profile_of(a->config.features) == MEDIUM_TAPE) {
-		vdi_error("--direct is not for tapes");
+		vdi_error("--direct cannot be used with tapes");
 		return EXIT_USAGE;
 	}
 	if (a->names.given > a->count) {
-		vdi_error("%u devices are named but the set has %u",
+		vdi_error("--device names %u devices, but the set has %u",
 			  a->names.given, a->count);
 		return EXIT_USAGE;
 	}
 	if (a->names.given && strcmp(a->names.given_name[0], a->names.set)) {
-		vdi_error("the first device must have the name of the set, '%s'",
+		vdi_error("the first --device must be the name of the set, '%s'",
 			  a->names.set);
 		return EXIT_USAGE;
 	}

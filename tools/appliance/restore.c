@@ -52,7 +52,7 @@ static bool fit_config(struct appliance *a, struct drive_config *config)
 	    config->block_size == a->config.blockSize)
 		return true;
 	appliance_fail(a, EXIT_FAILED,
-		       "the tapes have blocks of %u bytes, the database wants to read blocks of %u",
+		       "the tapes have blocks of %u bytes, but the database reads blocks of %u",
 		       config->block_size, a->config.blockSize);
 	return false;
 }
@@ -166,7 +166,7 @@ static void restore_closed(struct worker *worker)
 
 	if (r->mount_command && !r->mounted)
 		appliance_note(a, EXIT_FAILED,
-			       "the database did not ask for the snapshot");
+			       "the database did not request the snapshot");
 	else if (!r->mount_command && !read_enough(worker, drive))
 		appliance_fail(a, EXIT_FAILED,
 			       "the database read only %llu of %llu bytes of '%s'",
@@ -195,11 +195,11 @@ static const struct appliance_ops restore_ops = {
 
 static const char usage[] =
 	"usage: vdi restore NAME --from DIR [OPTIONS]\n\n"
-	"Creates the virtual device set NAME, waits for a database to read a backup from\n"
-	"it, and gives it the one in DIR. The devices are like those of the backup.\n\n"
-	"      --from DIR        directory that vdi backup has made\n"
-	"      --mount-command CMD  of a backup by snapshot: CMD puts the files in place\n"
-	"      --no-verify       let the database in before disks and tapes are verified\n"
+	"Creates the virtual device set NAME, waits for a database to join it, and sends\n"
+	"the backup in DIR to the database. The devices are of the kind of the backup.\n\n"
+	"      --from DIR        backup directory, as created by vdi backup\n"
+	"      --mount-command CMD  snapshot backups only: CMD restores the files\n"
+	"      --no-verify       do not verify disks and tapes before the set is created\n"
 	APPLIANCE_HELP;
 
 enum { OPT_FROM = 256, OPT_MOUNT, OPT_NO_VERIFY };
@@ -241,7 +241,7 @@ static int parse(struct appliance *a, int argc, char **argv)
 	int rc = appliance_parse(a, argc, argv, &cli);
 
 	if (rc == EXIT_OK && !r->from) {
-		vdi_error("--from DIR is missing");
+		vdi_error("--from DIR is required");
 		rc = EXIT_USAGE;
 	}
 	return rc;
@@ -250,10 +250,10 @@ static int parse(struct appliance *a, int argc, char **argv)
 static int check_snapshot(const struct restore *r)
 {
 	if (r->source.manifest.snapshot && !r->mount_command)
-		vdi_error("%s is a backup by snapshot: --mount-command is missing",
+		vdi_error("%s is a snapshot backup: --mount-command is required",
 			  r->from);
 	else if (!r->source.manifest.snapshot && r->mount_command)
-		vdi_error("%s is no backup by snapshot: --mount-command is not for it",
+		vdi_error("%s is not a snapshot backup: --mount-command cannot be used",
 			  r->from);
 	else
 		return EXIT_OK;
@@ -273,7 +273,7 @@ static int open_source(struct appliance *a)
 		return rc;
 	r->hook_path = hook_directory(r->from);
 	if (!r->hook_path) {
-		vdi_error("%s: %s", r->from, strerror(errno));
+		vdi_error("cannot resolve %s: %s", r->from, strerror(errno));
 		return EXIT_FAILED;
 	}
 	a->count = m->count;

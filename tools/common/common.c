@@ -67,6 +67,12 @@ void vdi_error(const char *format, ...)
 	}
 }
 
+int vdi_invalid(const char *what, const char *argument, const char *rule)
+{
+	vdi_error("invalid %s '%s': must be %s", what, argument, rule);
+	return EXIT_USAGE;
+}
+
 bool vdi_parse_user(const char *text, uid_t *uid)
 {
 	const struct passwd *pw = getpwnam(text);

@@ -36,6 +36,8 @@ const char *vdi_program(void);
 void vdi_occupy_standard_files(void);
 void vdi_error(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
+/* "invalid WHAT 'ARGUMENT': must be RULE". Returns EXIT_USAGE. */
+int vdi_invalid(const char *what, const char *argument, const char *rule);
 bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
 		    uint64_t *out);
 bool vdi_parse_seconds(const char *text, int64_t *out);

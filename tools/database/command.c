@@ -54,7 +54,7 @@ bool db_order(struct database *db, unsigned int device, int code,
 	if (code == VDC_Write &&
 	    dev->control.cmd.bytesTransferred != (uint32_t)size)
 		return db_fail(db, EXIT_FAILED,
-			       "'%s' stored %u bytes of a block of %d",
+			       "device '%s' stored only %u of %d bytes of a block",
 			       dev->name, dev->control.cmd.bytesTransferred,
 			       size);
 	return true;

@@ -125,7 +125,7 @@ static void look_why(struct database *db, int code, struct waited *why)
 	    vdi_server_get_untrusted(db->server, &user) != NOERROR)
 		return;
 	why->warned = true;
-	vdi_error("warning: %s; if it is the right one, use --from %lu",
+	vdi_error("warning: %s; to join it, use --from %lu",
 		  why->now, (unsigned long)user);
 }
 
@@ -207,7 +207,7 @@ static bool choose_layout(struct database *db)
 		break;
 	}
 	return db_fail(db, EXIT_FAILED,
-		       "the devices of the set are %s, not like %ss as is needed here",
+		       "the devices of the set are %s, not like %ss as required",
 		       is, db->wanted ? db->wanted->name :
 				        db->layouts[0]->name);
 }
@@ -216,7 +216,7 @@ static bool check_use(struct database *db)
 {
 	if (db->snapshot && (db->count != 1 || db->layout->media))
 		return db_fail(db, EXIT_FAILED,
-			       "a snapshot needs a set of one device like a pipe; this set has %u like %ss",
+			       "a snapshot requires a set of one device like a pipe; this set has %u like %ss",
 			       db->count, db->layout->name);
 	if (db->read_back && !db->layout->media)
 		return db_fail(db, EXIT_FAILED,
@@ -243,7 +243,7 @@ static bool configure(struct database *db)
 
 	rc = vdi_server_get_configuration(db->server, &db->config);
 	if (rc != NOERROR)
-		return db_fail_for(db, rc, "configuration");
+		return db_fail_for(db, rc, "configuring the set");
 	if (db->count && db->count != db->config.deviceCount)
 		return db_fail(db, EXIT_FAILED,
 			       "the set has %u devices, not %u",
@@ -255,7 +255,7 @@ static bool configure(struct database *db)
 		db->buffer_count = 4 * db->count;
 	if (db->buffer_count < db->count)
 		return db_fail(db, EXIT_USAGE,
-			       "%u buffers are too few for %u devices",
+			       "%u buffers are too few for %u devices: at least one per device is required",
 			       db->buffer_count, db->count);
 
 	rc = vdi_server_begin_configuration(db->server, features(db),
@@ -272,7 +272,7 @@ static bool configure(struct database *db)
 	if (rc == NOERROR)
 		rc = vdi_server_get_configuration(db->server, &db->config);
 	if (rc != NOERROR)
-		return db_fail_for(db, rc, "configuration");
+		return db_fail_for(db, rc, "configuring the set");
 	return true;
 }
 
@@ -312,14 +312,14 @@ static bool allocate_slots(struct database *db)
 						&db->slots[i].buffer,
 						db->max_transfer, 0);
 		if (rc != NOERROR)
-			return db_fail_for(db, rc, "buffers");
+			return db_fail_for(db, rc, "allocating buffers");
 	}
 	for (i = 0; db->layout->media && i < db->count; i++) {
 		rc = vdi_server_allocate_buffer(db->server,
 						&db->dev[i].control.buffer,
 						db->block_size, 0);
 		if (rc != NOERROR)
-			return db_fail_for(db, rc, "buffers");
+			return db_fail_for(db, rc, "allocating buffers");
 	}
 	return true;
 }
@@ -386,8 +386,8 @@ static bool fail_silent(struct database *db, int fd, double since)
 	if (seconds >= 1 && (fd == STDIN_FILENO || fd == STDOUT_FILENO))
 		snprintf(db->message + used, sizeof(db->message) - used,
 			 fd == STDIN_FILENO ?
-			 "; no input had come for %.0f s" :
-			 "; no output had been taken for %.0f s", seconds);
+			 "; the input had delivered no data for %.0f s" :
+			 "; the output had accepted no data for %.0f s", seconds);
 	return false;
 }
 
@@ -405,7 +405,7 @@ bool db_poll(struct database *db, int fd, short events)
 		if (must_stop(db))
 			return false;
 		if (n < 0 && errno != EINTR)
-			return db_fail(db, EXIT_FAILED, "poll: %s",
+			return db_fail(db, EXIT_FAILED, "cannot wait for input or output: %s",
 				       strerror(errno));
 		if (n > 0 && fds[1].revents)
 			return fail_silent(db, fd, since);

@@ -92,13 +92,13 @@ static bool check_identity(struct database *db, unsigned int device,
 		db->id_known = true;
 	}
 	if (le64toh(block->id) != db->shape.id)
-		return db_fail_medium(db, device, "is of another backup");
+		return db_fail_medium(db, device, "belongs to another backup");
 	if (le32toh(block->device) != device ||
 	    le32toh(block->devices) != db->count)
 		return db_fail_medium(db, device,
-				      "belongs to another device: check order and number of devices");
+				      "belongs to another device: check the order and the number of devices");
 	if (le32toh(block->ordinal) != db->dev[device].medium.ordinal) {
-		snprintf(text, sizeof(text), "is not there: this is number %u",
+		snprintf(text, sizeof(text), "is missing: the drive holds number %u",
 			 le32toh(block->ordinal));
 		return db_fail_medium(db, device, text);
 	}
@@ -121,13 +121,13 @@ bool descriptor_check(struct database *db, unsigned int device,
 				      cmd->completionCode);
 	if (cmd->bytesTransferred < sizeof(*block))
 		return db_fail_medium(db, device,
-				      "gives no whole block (is the --block-size that of the backup?)");
+				      "returned an incomplete block; check that --block-size is that of the backup");
 	memcpy(block, db->dev[device].control.buffer, sizeof(*block));
 	if (le64toh(block->magic) != DESCRIPTOR_MAGIC)
 		return db_fail_medium(db, device,
 				      type == DESCRIPTOR_HEADER ?
 				      "was not written by vdi serve" :
-				      "lacks its end block");
+				      "has no end block");
 	if (le64toh(block->block_xxh3) !=
 	    XXH3_64bits(block, offsetof(struct descriptor, block_xxh3)))
 		return damaged_block(db, device, type);
@@ -150,8 +150,8 @@ bool descriptor_check_written(struct database *db, unsigned int device,
 	if (block->block_xxh3 == db->dev[device].medium.written[type])
 		return true;
 	return db_fail_medium(db, device, type == DESCRIPTOR_HEADER ?
-			      "gives another header than was written" :
-			      "gives another end block than was written");
+			      "returned another header than was written" :
+			      "returned another end block than was written");
 }
 
 bool descriptor_check_end(struct database *db, unsigned int device,
@@ -161,10 +161,10 @@ bool descriptor_check_end(struct database *db, unsigned int device,
 	if (le64toh(block->bytes) != tally->medium_bytes ||
 	    le64toh(block->total) != tally->total)
 		return db_fail_medium(db, device,
-				      "does not have as much data as was written");
+				      "does not hold the amount of data that was written");
 	if ((le32toh(block->flags) & DESCRIPTOR_LAST) &&
 	    le64toh(block->total_xxh3) != tally->xxh3)
 		return db_fail_medium(db, device,
-				      "is damaged: the checksum of the whole does not match");
+				      "is damaged: the checksum of the data does not match");
 	return true;
 }

@@ -190,7 +190,7 @@ static void thaw(struct helper *h)
 			vdi_error("cannot start the thaw command: %s; trying again",
 				  strerror(error));
 		else
-			vdi_error("the thaw command was ended by signal %d; trying again",
+			vdi_error("the thaw command was killed by signal %d; trying again",
 				  WTERMSIG(h->report.status));
 		nanosleep(&pause, NULL);
 	}
@@ -272,7 +272,7 @@ bool freezer_start(struct freezer *f, struct database *db,
 	err = start_helper(f, false);
 	if (err)
 		return db_fail(db, EXIT_FAILED,
-			       "cannot start the helper that freezes: %s",
+			       "cannot start the helper process for --freeze and --thaw: %s",
 			       strerror(err));
 	return true;
 }
@@ -316,7 +316,7 @@ static bool check_status(struct freezer *f, struct database *db,
 			       what, strerror(f->error));
 	if (!WIFEXITED(f->status))
 		return db_fail(db, EXIT_FAILED,
-			       "the %s command was ended by signal %d", what,
+			       "the %s command was killed by signal %d", what,
 			       WTERMSIG(f->status));
 	if (WEXITSTATUS(f->status))
 		return db_fail(db, EXIT_FAILED,
@@ -393,7 +393,7 @@ static void replace_helper(struct freezer *f, unsigned int *seen)
 
 static void show_unfinished(void)
 {
-	vdi_error("the thaw command has not ended yet: the database may still be frozen");
+	vdi_error("the thaw command is still running: the database may still be frozen");
 }
 
 /*

@@ -109,7 +109,7 @@ static bool begin_read(struct database *db, unsigned int device)
 	if (bytes > INT64_MAX - 2 * (uint64_t)db->block_size ||
 	    bytes % db->block_size)
 		return db_fail_medium(db, device,
-				      "claims to hold what no medium can");
+				      "has an impossible size in its header");
 	medium->position = db->block_size;
 	medium->end = db->block_size + bytes;
 	return true;
@@ -122,7 +122,7 @@ static bool end_read(struct database *db, unsigned int device,
 	struct descriptor block;
 
 	if (tally->code != ERROR_SUCCESS)
-		return db_fail_medium(db, device, "ends before its data does");
+		return db_fail_medium(db, device, "ends before the end of its data");
 	if (!descriptor_get(db, device, medium->end) ||
 	    !descriptor_check(db, device, DESCRIPTOR_END, &block) ||
 	    !descriptor_check_end(db, device, &block, tally))

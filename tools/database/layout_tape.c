@@ -60,7 +60,7 @@ static bool find_header(struct database *db, unsigned int device)
 	if (dev->control.cmd.outPosition == dev->medium.address)
 		return true;
 	return db_fail(db, EXIT_FAILED,
-		       "VDC_SetPosition on '%s': it is at another address than it was to go to",
+		       "VDC_SetPosition on '%s' moved to another address than requested",
 		       dev->name);
 }
 
@@ -72,7 +72,7 @@ static bool check_soft_marks(struct database *db, unsigned int device,
 	if (soft == db->config.softFileMarkBlockSize)
 		return true;
 	return db_fail(db, EXIT_FAILED,
-		       "the medium in '%s' was written with filemarks of %u bytes, the set has such of %u (0 = hard ones)",
+		       "the medium in '%s' was written with filemarks of %u bytes, the set has filemarks of %u (0 = hard filemarks)",
 		       db->dev[device].name, soft,
 		       db->config.softFileMarkBlockSize);
 }
@@ -90,7 +90,7 @@ static bool find_data(struct database *db, unsigned int device)
 	    medium->data_address == address)
 		return true;
 	return db_fail(db, EXIT_FAILED,
-		       "VDC_SkipMarks on '%s': it is at another address than the data",
+		       "VDC_SkipMarks on '%s' moved to another address than that of the data",
 		       db->dev[device].name);
 }
 
@@ -139,7 +139,7 @@ static bool check_backwards(struct database *db, unsigned int device,
 		return false;
 	if (block.block_xxh3 == end->block_xxh3)
 		return true;
-	return db_fail_medium(db, device, "has another end block when asked again");
+	return db_fail_medium(db, device, "returned another end block on the second read");
 }
 
 static bool end_read(struct database *db, unsigned int device,
@@ -149,7 +149,7 @@ static bool end_read(struct database *db, unsigned int device,
 
 	if (tally->code != ERROR_FILEMARK_DETECTED)
 		return db_fail_medium(db, device,
-				      "ends without the mark and the block that end a backup");
+				      "ends without the filemark and the end block of a backup");
 	if (!get_end(db, device, tally->beyond) ||
 	    !descriptor_check(db, device, DESCRIPTOR_END, &block) ||
 	    !descriptor_check_end(db, device, &block, tally))

@@ -253,8 +253,8 @@ static bool wrong(struct restored *r, unsigned int device, const char *what)
 static bool wrong_kind(struct restored *r, unsigned int device)
 {
 	return db_fail(r->db, EXIT_FAILED, r->db->snapshot ?
-		       "'%s' holds a backup that is no snapshot: leave out --snapshot" :
-		       "'%s' holds what goes with a snapshot: use --snapshot",
+		       "'%s' holds a backup that is not a snapshot: leave out --snapshot" :
+		       "'%s' holds the description of a snapshot: use --snapshot",
 		       r->db->dev[device].name);
 }
 
@@ -268,7 +268,7 @@ static bool get_header(struct restored *r, unsigned int device,
 	if (!peek(r, device, &data, &length))
 		return false;
 	if (length < sizeof(*header))
-		return wrong(r, device, "is cut off within a block");
+		return wrong(r, device, "is truncated within a block");
 	memcpy(header, data, sizeof(*header));
 	if (le64toh(header->magic) != STREAM_MAGIC)
 		return wrong(r, device, "was not written by vdi serve");
@@ -278,7 +278,7 @@ static bool get_header(struct restored *r, unsigned int device,
 	if (le32toh(header->device) != device ||
 	    le32toh(header->devices) != r->db->count)
 		return wrong(r, device,
-			     "belongs to another device: check order and number of devices");
+			     "belongs to another device: check the order and the number of devices");
 	if (!r->db->id_known) {
 		r->db->shape.id = le64toh(header->id);
 		r->db->id_known = true;
@@ -288,7 +288,7 @@ static bool get_header(struct restored *r, unsigned int device,
 	if (!(le32toh(header->flags) & STREAM_SNAPSHOT) != !r->db->snapshot)
 		return wrong_kind(r, device);
 	if (le64toh(header->number) != number)
-		return wrong(r, device, "lacks a piece");
+		return wrong(r, device, "lacks a part of the stream");
 	return skip(r, device, le32toh(header->block_size));
 }
 
@@ -318,7 +318,7 @@ static bool check_ends(struct restored *r)
 		if (!get_header(r, i, r->number, &header))
 			return false;
 		if (!(le32toh(header.flags) & STREAM_END))
-			return wrong(r, i, "goes on after the end");
+			return wrong(r, i, "continues after the end of the stream");
 	}
 	return true;
 }
@@ -409,7 +409,7 @@ static bool check_end(struct restored *r, unsigned int device)
 		return false;
 	if (!slot && !end_medium(r, device, code))
 		return false;
-	return reader->ended || wrong(r, device, "goes on after the end");
+	return reader->ended || wrong(r, device, "continues after the end of the stream");
 }
 
 bool restored_check_end(struct restored *r)

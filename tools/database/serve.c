@@ -33,42 +33,36 @@ static void usage(FILE *out)
 {
 	fputs("usage: vdi serve backup NAME [OPTIONS] < STREAM\n"
 	      "       vdi serve restore NAME [OPTIONS] > STREAM\n\n"
-	      "Plays the database's part on the virtual device set NAME: writes standard input\n"
-	      "to its devices, or puts their contents together on standard output.\n\n"
-	      "      --instance NAME         the set is one of this instance (default: what\n"
-	      "                              _VIRTUAL_SERVER_NAME_ says, or the default one)\n"
-	      "      --from USER             join a set that USER created, by name or number, in\n"
-	      "                              place of you and root; several with commas, or\n"
-	      "                              repeated: the first who has a set counts\n"
+	      "Acts as the database on the virtual device set NAME: writes standard input to\n"
+	      "the devices, or reassembles their contents on standard output.\n\n"
+	      "      --instance NAME         instance of the set (default: the value of\n"
+	      "                              _VIRTUAL_SERVER_NAME_, or the default instance)\n"
+	      "      --from USER             join a set that USER (name or number) created,\n"
+	      "                              instead of you or root. May be repeated or a list\n"
+	      "                              with commas; the first user with a set is used\n"
 	      "  -n, --devices N             fail unless the set has N devices\n"
-	      "      --device NAME           name of the next device; may be repeated. The\n"
-	      "                              first must be the set's; default NAME, NAME1, ...\n"
-	      "      --profile KIND          fail unless its devices are like pipe, disk or\n"
-	      "                              tape (default any)\n"
+	      "      --device NAME           name of the next device; may be repeated. The first\n"
+	      "                              is the name of the set (default NAME, NAME1, ...)\n"
+	      "      --profile KIND          fail unless the devices are of this kind: pipe,\n"
+	      "                              disk, tape or any (default any)\n"
 	      "  -b, --block-size BYTES      512 to 64K, a power of two (default 4K)\n"
 	      "  -x, --max-transfer-size BYTES  64K to 4M, a multiple of 64K (default 1M)\n"
 	      "  -c, --buffer-count N        number of buffers (default 4 per device)\n"
-	      "  -t, --timeout SEC           how long to wait for the set (default 60, 0 = for ever)\n"
+	      "  -t, --timeout SEC           time to wait for the set (default 60, 0 = no limit)\n"
 	      "  -q, --quiet                 no progress, no summary\n"
-	      "  -h, --help                  this text\n\n"
+	      "  -h, --help                  show this help\n\n"
 	      "backup only:\n"
 	      "      --read-back             read everything back and compare it before the\n"
 	      "                              backup is completed; disks and tapes only\n\n"
-	      "snapshots, on one device like a pipe:\n"
+	      "snapshots, on a single device like a pipe:\n"
 	      "      --snapshot              backup: freeze the database, write standard input to\n"
 	      "                              the device, let the client take its snapshot, thaw;\n"
-	      "                              restore: read that to standard output, then let the\n"
-	      "                              client put the files in place\n"
+	      "                              restore: read that description to standard output,\n"
+	      "                              then let the client restore the files\n"
 	      "      --freeze CMD            shell command that suspends all writing\n"
-	      "      --thaw CMD              shell command that resumes it; runs in every case\n"
-	      "                              once the one of --freeze was started\n"
-	      "      --freeze-limit SEC      abort and thaw after so long (default 60, 0 = never)\n", out);
-}
-
-static int bad(const char *what, const char *argument)
-{
-	vdi_error("%s, not '%s'", what, argument);
-	return EXIT_USAGE;
+	      "      --thaw CMD              shell command that resumes writing. It always runs\n"
+	      "                              once the command of --freeze was started\n"
+	      "      --freeze-limit SEC      abort and thaw after this time (default 60, 0 = never)\n", out);
 }
 
 static bool power_of_two(uint64_t value)
@@ -89,7 +83,7 @@ static int take_profile(struct database *db)
 			return 0;
 		}
 	}
-	return bad("the profile is pipe, disk, tape or any", optarg);
+	return vdi_invalid("--profile", optarg, "pipe, disk, tape or any");
 }
 
 /* Those of snapshots; 0 or the exit code. */
@@ -105,7 +99,8 @@ static int take_snapshot_option(struct serve *serve, int c)
 	case OPT_FREEZE_LIMIT:
 		serve->limit_given = true;
 		if (!vdi_parse_seconds(optarg, &serve->freeze.limit_ms))
-			return bad("the limit is a number of seconds", optarg);
+			return vdi_invalid("--freeze-limit", optarg,
+					   "a number of seconds");
 		return 0;
 	default:
 		usage(stderr);
@@ -122,7 +117,7 @@ static int take_option(struct serve *serve, int c)
 	switch (c) {
 	case OPT_INSTANCE:
 		if (!*optarg)
-			return bad("an instance has a name", optarg);
+			return vdi_invalid("--instance", optarg, "a name");
 		db->instance = optarg;
 		return 0;
 	case OPT_FROM:
@@ -137,37 +132,39 @@ static int take_option(struct serve *serve, int c)
 		return 0;
 	case 'n':
 		if (!vdi_parse_size(optarg, 1, VDI_MAX_DEVICES, &value))
-			return bad("the number of devices is 1 to 64", optarg);
+			return vdi_invalid("--devices", optarg, "1 to 64");
 		db->count = value;
 		return 0;
 	case OPT_DEVICE:
-		if (!vdi_names_add(&db->names, optarg))
-			return bad("at most 64 devices can be named", optarg);
-		return 0;
+		if (vdi_names_add(&db->names, optarg))
+			return 0;
+		vdi_error("too many devices: at most %d can be named",
+			  VDI_MAX_DEVICES);
+		return EXIT_USAGE;
 	case 'b':
 		if (!vdi_parse_size(optarg, 512, 65536, &value) ||
 		    !power_of_two(value))
-			return bad("the block size is a power of two from 512 to 64K",
-				   optarg);
+			return vdi_invalid("--block-size", optarg,
+					   "a power of two from 512 to 64K");
 		db->block_size = value;
 		return 0;
 	case 'x':
 		if (!vdi_parse_size(optarg, 65536, 4 << 20, &value) ||
 		    value % 65536)
-			return bad("the transfer size is a multiple of 64K, up to 4M",
-				   optarg);
+			return vdi_invalid("--max-transfer-size", optarg,
+					   "a multiple of 64K, up to 4M");
 		db->max_transfer = value;
 		return 0;
 	case 'c':
 		if (!vdi_parse_size(optarg, 1, 65536, &value))
-			return bad("the number of buffers is 1 to 65536",
-				   optarg);
+			return vdi_invalid("--buffer-count", optarg,
+					   "1 to 65536");
 		db->buffer_count = value;
 		return 0;
 	case 't':
 		if (!vdi_parse_seconds(optarg, &db->timeout_ms))
-			return bad("the time-out is a number of seconds",
-				   optarg);
+			return vdi_invalid("--timeout", optarg,
+					   "a number of seconds");
 		return 0;
 	case 'q':
 		db->quiet = true;
@@ -187,7 +184,7 @@ static int check_options(struct serve *serve)
 	const char *wrong = NULL;
 
 	if (db->max_transfer <= db->block_size)
-		wrong = "the transfer size must be larger than the block size";
+		wrong = "--max-transfer-size must be larger than --block-size";
 	else if (db->read_back && !serve->backup)
 		wrong = "--read-back is for backups; a restore checks everything it reads";
 	else if (db->read_back && db->snapshot)
@@ -195,10 +192,10 @@ static int check_options(struct serve *serve)
 	else if (db->read_back && db->wanted == &layout_pipe)
 		wrong = "--read-back cannot be used with --profile pipe";
 	else if (db->snapshot && db->wanted && db->wanted != &layout_pipe)
-		wrong = "a snapshot needs a device like a pipe";
+		wrong = "--snapshot requires --profile pipe";
 	else if ((serve->freeze.freeze || serve->freeze.thaw ||
 		  serve->limit_given) && !(db->snapshot && serve->backup))
-		wrong = "--freeze, --thaw and --freeze-limit are for backup --snapshot";
+		wrong = "--freeze, --thaw and --freeze-limit require backup --snapshot";
 	else if (serve->freeze.freeze && !serve->freeze.thaw)
 		wrong = "--freeze without --thaw would leave the database frozen";
 	if (!wrong)
@@ -240,14 +237,14 @@ static int parse(struct serve *serve, int argc, char **argv)
 			return rc;
 	}
 	if (optind != argc - 1) {
-		vdi_error("exactly one NAME is needed");
+		vdi_error("exactly one NAME is required");
 		usage(stderr);
 		return EXIT_USAGE;
 	}
 	db->names.set = argv[optind];
 	if (db->names.given && strcmp(db->names.given_name[0],
 				      db->names.set)) {
-		vdi_error("the first device must have the name of the set, '%s'",
+		vdi_error("the first --device must be the name of the set, '%s'",
 			  db->names.set);
 		return EXIT_USAGE;
 	}
@@ -312,7 +309,7 @@ int vdi_serve_main(int argc, char **argv)
 	if (rc != EXIT_OK)
 		return rc;
 	if (!serve.backup && isatty(STDOUT_FILENO)) {
-		vdi_error("the stream goes to standard output, which is a terminal; use > FILE");
+		vdi_error("standard output is a terminal: redirect the stream with > FILE");
 		return EXIT_USAGE;
 	}
 	if (vdi_load_module(text, sizeof(text)) != NOERROR) {

@@ -88,7 +88,7 @@ bool serve_begin_backup(struct database *db)
 		return false;
 	if (getrandom(&db->shape.id, sizeof(db->shape.id), 0) !=
 	    sizeof(db->shape.id))
-		return db_fail(db, EXIT_FAILED, "no random numbers: %s",
+		return db_fail(db, EXIT_FAILED, "cannot get random numbers: %s",
 			       strerror(errno));
 	db->id_known = true;
 	vdi_progress_start(&db->progress, db->quiet);
@@ -103,13 +103,13 @@ static bool compare(struct database *db, const struct restored *r,
 
 	if (db->bytes != written)
 		return db_fail(db, EXIT_DAMAGED,
-			       "%ju bytes were written, and %ju read again",
+			       "%ju bytes were written, but %ju were read back",
 			       (uintmax_t)written, (uintmax_t)db->bytes);
 	for (i = 0; i < db->count; i++) {
 		if (r->reader[i].tally.xxh3 !=
 		    XXH3_64bits_digest(db->dev[i].sum))
 			return db_fail_medium(db, i,
-					      "does not hold what was written");
+					      "does not hold the data that was written");
 	}
 	return true;
 }

@@ -148,7 +148,7 @@ static void count_stored(struct database *db, const struct slot *slot)
 static bool stored_behind(struct database *db, unsigned int device)
 {
 	return db_fail(db, EXIT_FAILED,
-		       "'%s' stored data behind data it had no room for",
+		       "device '%s' stored data behind data that it had no room for",
 		       db->dev[device].name);
 }
 
@@ -162,7 +162,7 @@ static bool keep_rest(struct database *db, struct slot *slot)
 		return refused_write(db, slot);
 	if (stored % db->block_size)
 		return db_fail(db, EXIT_FAILED,
-			       "'%s' stored %u bytes, which are not whole blocks",
+			       "device '%s' stored %u bytes, which are not whole blocks",
 			       db->dev[slot->device].name, stored);
 	if (db->dev[slot->device].stored > slot->order)
 		return stored_behind(db, slot->device);
