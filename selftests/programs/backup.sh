@@ -106,7 +106,7 @@ other_device_discarded() {
 written_after_complete() {
 	ends 1+ 1 --complete 0:w 0:f 0:x 0:w 0:c
 	says 'after it had completed'
-	says 'holds all that the database sent'
+	says 'holds the complete backup'
 }
 
 # DIR.partial that another run creates after DIR was published belongs to that run:
@@ -114,7 +114,7 @@ written_after_complete() {
 partial_after_publishing() {
 	local make="!mkdir $dir/b.partial && touch $dir/b.partial/device-00.data"
 	ends 3+ 1 --complete 0:w 0:f 0:x "$make" abort
-	says 'holds all that the database sent'
+	says 'holds the complete backup'
 	expect "the other directory is unchanged" test -f "$dir/b.partial/device-00.data"
 	ends 1+ 2 --complete 0:w 1:w 0:f 1:f 0:x+ 1:x "$make" 0:w
 	says 'after it had completed'

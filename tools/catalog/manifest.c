@@ -336,7 +336,7 @@ static struct json_object *parse(const char *text, size_t size,
 	*why = "out of memory";
 	if (!tokener)
 		return NULL;
-	*why = "its manifest is cut off or no JSON";
+	*why = "its manifest is truncated or not JSON";
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	if (strlen(text) == size && scan(text, &colons))
 		document = json_tokener_parse_ex(tokener, text, -1);
@@ -347,7 +347,7 @@ static struct json_object *parse(const char *text, size_t size,
 	json_tokener_free(tokener);
 	if (!document)
 		return NULL;
-	*why = "its manifest has a key twice";
+	*why = "its manifest has a duplicate key";
 	if (colons != count_members(document)) {
 		json_object_put(document);
 		return NULL;
@@ -543,22 +543,22 @@ static const char *read_document(struct json_object *document,
 	bool complete;
 
 	if (!get_number(document, "vdi_backup", &version))
-		return "its manifest is not that of a backup";
+		return "its manifest is not a backup manifest";
 	if (version != FORMAT_VERSION && version != OLD_VERSION)
-		return "its manifest is of a version this program does not know";
+		return "its manifest has an unsupported version";
 	if (!get_string(document, CHECKSUM_KEY))
 		return "its manifest has no checksum";
 	if (version != OLD_VERSION && !vdi_is_utf8(text, size))
-		return "its manifest is no JSON: it is not UTF-8";
+		return "its manifest is not JSON: it is not UTF-8";
 	if (!check_sum(document, version, text, size))
-		return "its manifest was changed: the checksum does not match";
+		return "the checksum of its manifest does not match";
 	if (!get_bool(document, "complete", &complete) || !complete)
-		return "its manifest does not say that it is complete";
+		return "its manifest is not marked complete";
 	manifest->set = vdi_json_get_name(document, "set");
 	if (!manifest->set || !read_profile(document, manifest) ||
 	    !read_config(document, &manifest->config) ||
 	    !good_block_size(manifest) || !read_devices(document, manifest))
-		return "its manifest lacks a field, or has a bad one";
+		return "its manifest has a missing or invalid field";
 	return NULL;
 }
 
@@ -572,8 +572,8 @@ int manifest_read(int dir, struct manifest *manifest, const char **why)
 	text = read_file(dir, MANIFEST_FILE, &size);
 	if (!text && (errno == ENOENT || errno == FILE_NOT_REGULAR)) {
 		*why = errno == ENOENT ?
-			"it has no " MANIFEST_FILE ": not a complete backup" :
-			"its " MANIFEST_FILE " is no file, or too large";
+			"it has no " MANIFEST_FILE ", so it is incomplete" :
+			"its " MANIFEST_FILE " is not a regular file, or too large";
 		return EXIT_DAMAGED;
 	}
 	if (!text) {

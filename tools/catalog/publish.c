@@ -49,7 +49,7 @@ static bool is_empty(const struct publication *p)
 		    O_NOFOLLOW | O_CLOEXEC);
 	dir = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!dir) {
-		vdi_error("%s: %s", p->path, strerror(errno));
+		vdi_error("cannot back up to %s: %s", p->path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return false;
@@ -59,7 +59,7 @@ static bool is_empty(const struct publication *p)
 			!strcmp(entry->d_name, "..");
 	closedir(dir);
 	if (!empty)
-		vdi_error("%s is not empty; give the name of a new directory",
+		vdi_error("cannot back up to %s: the directory is not empty; name a new directory",
 			  p->path);
 	return empty;
 }
@@ -72,16 +72,16 @@ static bool check_target(const struct publication *p)
 	if (fstatat(p->parent, last_part(p->path), &st, AT_SYMLINK_NOFOLLOW)) {
 		if (errno == ENOENT)
 			return true;
-		vdi_error("%s: %s", p->path, strerror(errno));
+		vdi_error("cannot back up to %s: %s", p->path, strerror(errno));
 		return false;
 	}
 	if (!S_ISDIR(st.st_mode)) {
-		vdi_error("%s is not a directory; give the name of a new one",
+		vdi_error("cannot back up to %s: not a directory; name a new one",
 			  p->path);
 		return false;
 	}
 	if (fstat(p->dir, &beside) || beside.st_dev != st.st_dev) {
-		vdi_error("%s is where a file system is mounted; give the name of a new directory below it",
+		vdi_error("cannot back up to %s: a file system is mounted there; name a new directory below it",
 			  p->path);
 		return false;
 	}
@@ -165,8 +165,8 @@ static bool may_take_over(const struct publication *p, int fd, int error)
 
 	get_holder(&me);
 	if (!read_holder(fd, &h, &empty)) {
-		vdi_error("%s is not a lock file of vdi backup; give another name than %s",
-			  p->lock_path, p->path);
+		vdi_error("cannot back up to %s: %s is not a lock file of vdi backup; name another directory",
+			  p->path, p->lock_path);
 		return false;
 	}
 	if (error) {
@@ -176,7 +176,7 @@ static bool may_take_over(const struct publication *p, int fd, int error)
 	}
 	if (empty || same_host(&h, &me))
 		return true;
-	vdi_error("%s is in use by a vdi backup on host %s, process %ld; if that has ended, remove %s",
+	vdi_error("%s is in use by a vdi backup on host %s, process %ld; if that process has terminated, remove %s",
 		  p->partial, h.host, h.pid, p->lock_path);
 	return false;
 }
@@ -264,12 +264,12 @@ static bool is_ours(const struct publication *p)
 	struct stat st;
 
 	if (!is_named(p, p->partial) || fstat(p->dir, &st)) {
-		vdi_error("%s was taken away by another vdi backup",
+		vdi_error("%s was renamed or removed by another vdi backup",
 			  p->partial);
 		return false;
 	}
 	if (st.st_uid != geteuid() || (st.st_mode & 022)) {
-		vdi_error("%s belongs to another user, or others may write to it",
+		vdi_error("cannot use %s: it belongs to another user, or others may write to it",
 			  p->partial);
 		return false;
 	}
@@ -341,7 +341,7 @@ static bool good_name(const char *path)
 
 	if (*last && strcmp(last, ".") && strcmp(last, ".."))
 		return true;
-	vdi_error("%s cannot become a backup; give the name of a new directory",
+	vdi_error("%s cannot become a backup; name a new directory",
 		  path);
 	return false;
 }
@@ -416,7 +416,7 @@ static bool check_file(struct publication *p, const char *name,
 	if (there && file_same(written, &now))
 		return true;
 	if (!there && errno != ENOENT)
-		return fail(p, "look at", name);
+		return fail(p, "read the status of", name);
 	snprintf(p->why, sizeof(p->why), "%s/%s was %s by another program",
 		 p->partial, name, there ? "replaced or changed" : "removed");
 	return false;
@@ -472,21 +472,21 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 void publication_discard(struct publication *p, bool quiet)
 {
 	if (p->published) {
-		vdi_error("%s holds all that the database sent, but the database may not know",
+		vdi_error("%s holds the complete backup, but the database may count it as failed",
 			  p->path);
 		return;
 	}
 	if (!is_named(p, p->partial)) {
-		vdi_error("%s was renamed, replaced or removed by another program: what was written there is no backup",
+		vdi_error("%s was renamed, replaced or removed by another program: the data written there is not a backup",
 			  p->partial);
 		return;
 	}
 	empty_partial(p);
 	if (remove_partial(p))
-		vdi_error("%s is left behind and is no backup: %s", p->partial,
-			  strerror(errno));
+		vdi_error("cannot remove %s, which is not a backup: %s",
+			  p->partial, strerror(errno));
 	else if (!quiet)
-		vdi_error("nothing was kept: %s is no backup", p->path);
+		vdi_error("%s was removed, no backup was made", p->partial);
 }
 
 void publication_release(struct publication *p)

@@ -31,8 +31,8 @@ static int check_file(const struct source *s, struct medium_file *file)
 	}
 	if (fd >= 0 && !rc)
 		return EXIT_OK;
-	vdi_error("%s%s: %s: %s", s->path, trouble == DRIVE_DAMAGED ?
-		  " is no good backup" : " cannot be read", file->name, why);
+	vdi_error(trouble == DRIVE_DAMAGED ? "backup %s is damaged: %s: %s" :
+		  "cannot read backup %s: %s: %s", s->path, file->name, why);
 	return trouble == DRIVE_DAMAGED ? EXIT_DAMAGED : EXIT_FAILED;
 }
 
@@ -60,7 +60,7 @@ int source_open(struct source *s, const char *path)
 	}
 	rc = manifest_read(s->dir, &s->manifest, &why);
 	if (rc != EXIT_OK) {
-		vdi_error(rc == EXIT_DAMAGED ? "%s is no good backup: %s" :
+		vdi_error(rc == EXIT_DAMAGED ? "backup %s is damaged: %s" :
 			  "cannot read the manifest in %s: %s", path, why);
 		return rc;
 	}
@@ -140,10 +140,10 @@ static int verify_device(struct source *s, unsigned int device,
 		vdi_error("interrupted");
 		return EXIT_INTERRUPTED;
 	case DRIVE_FAILED:
-		vdi_error("%s: %s", s->path, drive.why);
+		vdi_error("cannot verify backup %s: %s", s->path, drive.why);
 		return EXIT_FAILED;
 	default:
-		vdi_error("%s: %s", s->path, drive.why);
+		vdi_error("backup %s is damaged: %s", s->path, drive.why);
 		return EXIT_DAMAGED;
 	}
 }
@@ -169,7 +169,9 @@ int vdi_verify_main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 }
 	};
 	static const char help[] = "usage: vdi verify DIR [-q]\n\n"
-		"Checks every file of the backup in DIR against its manifest.\n";
+		"Checks every file of the backup in DIR against the manifest.\n\n"
+		"  -q, --quiet           no progress, no summary\n"
+		"  -h, --help            show this help\n";
 	double started = vdi_now();
 	bool quiet = false;
 	struct source s;

@@ -80,7 +80,7 @@ static bool note_file(struct drive *d)
 	if (!m->changed)
 		return true;
 	if (file_identify(m->fd, &file->identity)) {
-		drive_failed(d, "look at", errno);
+		drive_failed(d, "read the status of", errno);
 		return false;
 	}
 	file->bytes = file->identity.size;
@@ -148,7 +148,7 @@ static bool check_identity(struct drive *d)
 	struct file_identity now;
 
 	if (file_identify(d->medium.fd, &now)) {
-		drive_failed(d, "look at", errno);
+		drive_failed(d, "read the status of", errno);
 		return false;
 	}
 	if (file_same(&current_file(d)->identity, &now))
@@ -267,7 +267,7 @@ static bool discard(struct drive *d)
 		struct medium_file *last = &d->media.file[d->media.count - 1];
 
 		if (unlinkat(d->dir, last->name, 0)) {
-			drive_failed(d, "remove a medium after", errno);
+			drive_failed(d, "remove a medium that follows", errno);
 			return false;
 		}
 		free(last->name);

@@ -70,7 +70,7 @@ static bool check_listed(int fd, const struct medium_file *file,
 		return false;
 	}
 	if ((uint64_t)st->st_size != file->bytes) {
-		snprintf(why, size, "it has %lld bytes instead of %llu",
+		snprintf(why, size, "it has %lld bytes, not %llu",
 			 (long long)st->st_size,
 			 (unsigned long long)file->bytes);
 		return false;
@@ -355,7 +355,7 @@ bool medium_read_all(struct drive *d, uint64_t offset, void *data,
 	ssize_t n = medium_read(d, offset, data, size);
 
 	if (n >= 0 && (size_t)n < size)
-		drive_damaged(d, "it is cut off at byte %llu",
+		drive_damaged(d, "it is truncated at byte %llu",
 			      (unsigned long long)(offset + n));
 	return n >= 0 && (size_t)n == size;
 }
@@ -366,7 +366,7 @@ bool medium_truncate(struct drive *d, uint64_t size)
 
 	if (fstat(d->medium.fd, &st) ||
 	    ((uint64_t)st.st_size != size && ftruncate(d->medium.fd, size))) {
-		drive_failed(d, "set the end of", errno);
+		drive_failed(d, "set the size of", errno);
 		return false;
 	}
 	if (size < d->medium.sum.upto)

@@ -255,7 +255,7 @@ static bool read_payload(struct drive *d, const struct tape_entry *e,
 	if (frame_sum(&frame) == e->xxh3 &&
 	    le64toh(frame.payload_xxh3) == XXH3_64bits(data, e->size))
 		return true;
-	drive_damaged(d, "block %llu, at byte %llu, is not what was written",
+	drive_damaged(d, "block %llu, at byte %llu, does not match its checksum",
 		      (unsigned long long)e->address,
 		      (unsigned long long)e->offset);
 	return false;
@@ -290,7 +290,7 @@ static bool read_label(struct drive *d)
 	t->label_xxh3 = label_sum(&label);
 	if (le64toh(label.magic) != TAPE_LABEL_MAGIC ||
 	    le64toh(label.xxh3) != t->label_xxh3) {
-		drive_damaged(d, "it has no good label");
+		drive_damaged(d, "its label is missing or damaged");
 		return false;
 	}
 	if (!t->family)
@@ -300,7 +300,7 @@ static bool read_label(struct drive *d)
 	    le32toh(label.device) == d->config.device &&
 	    le32toh(label.block_size) == d->config.block_size)
 		return true;
-	drive_damaged(d, "it is medium %u of device %u, of another backup or with other blocks",
+	drive_damaged(d, "it is medium %u of device %u, of another backup or with another block size",
 		      le32toh(label.medium), le32toh(label.device));
 	return false;
 }
@@ -342,12 +342,12 @@ static bool check_end(struct drive *d)
 	struct stat st;
 
 	if (fstat(d->medium.fd, &st)) {
-		drive_failed(d, "look at", errno);
+		drive_failed(d, "read the status of", errno);
 		return false;
 	}
 	if ((uint64_t)st.st_size == end)
 		return true;
-	drive_damaged(d, "there is something behind its end, at byte %llu",
+	drive_damaged(d, "it has data after its end, at byte %llu",
 		      (unsigned long long)end);
 	return false;
 }
@@ -374,7 +374,7 @@ static bool scan_frame(struct drive *d, struct tape_frame *frame)
 	if (!medium_read_all(d, t->end, frame, sizeof(*frame)))
 		return false;
 	if (!good_frame(d, frame)) {
-		drive_damaged(d, "frame %llu, at byte %llu, is not what was written",
+		drive_damaged(d, "frame %llu, at byte %llu, is damaged",
 			      (unsigned long long)t->count,
 			      (unsigned long long)t->end);
 		return false;

@@ -269,7 +269,7 @@ static bool succeeded(struct drive *d, const struct transfer *t)
 			return false;
 		}
 		if (part->done < part->enough) {
-			drive_damaged(d, "it is cut off at byte %llu",
+			drive_damaged(d, "it is truncated at byte %llu",
 				      (unsigned long long)part->offset +
 				      part->done);
 			return false;
@@ -322,7 +322,7 @@ void transfer_alone(struct drive *d, const struct VDC_Command *cmd,
 		    struct outcome *out)
 {
 	if (!transfer_begin(d, cmd)) {
-		drive_failed(d, "use", ENOMEM);
+		drive_failed(d, "allocate transfers for", ENOMEM);
 		out->code = d->trouble_code;
 		return;
 	}

@@ -41,9 +41,9 @@ int vdi_abort_main(int argc, char **argv)
 	static const char help[] =
 		"usage: vdi abort [USER:]NAME [--message TEXT]\n"
 		"       vdi abort --id NUMBER [--message TEXT]\n\n"
-		"Aborts a set. The database and the backup program stop at once and report who\n"
-		"aborted the set, and TEXT. Several users may have sets of the same name; USER is\n"
-		"the creator of the set. NUMBER is the \"id\" of 'vdi ls --json'.\n\n"
+		"Aborts a set. The database and the backup program stop at once and report the\n"
+		"process that aborted it, with TEXT. Several users may have sets of the same name;\n"
+		"USER is the creator of the set. NUMBER is the \"id\" of 'vdi ls --json'.\n\n"
 		"      --id NUMBER       the set with this number\n"
 		"  -m, --message TEXT    reason to report (default 'by vdi abort')\n"
 		"  -h, --help            show this help\n";

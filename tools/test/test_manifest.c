@@ -179,7 +179,7 @@ static void test_block_sizes(void **state)
 		make(&m);
 		m.config.blockSize = sizes[i];
 		assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
-		refused(place, "bad one");
+		refused(place, "invalid field");
 		manifest_free(&m);
 	}
 }
@@ -196,7 +196,7 @@ static void test_names_stay_inside(void **state)
 		free(m.device[1].media.file[0].name);
 		m.device[1].media.file[0].name = strdup(names[i]);
 		assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
-		refused(place, "lacks a field");
+		refused(place, "missing or invalid");
 		manifest_free(&m);
 	}
 }
@@ -209,7 +209,7 @@ static void test_no_media(void **state)
 	make(&m);
 	add_device(&m, "third", 0);
 	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
-	refused(place, "lacks a field");
+	refused(place, "missing or invalid");
 	manifest_free(&m);
 }
 
@@ -254,11 +254,11 @@ static void test_other_files(void **state)
 
 	refused(place, "no " MANIFEST_FILE);
 	put_text(place, "");
-	refused(place, "no JSON");
+	refused(place, "not JSON");
 	put_text(place, "[1, 2]");
-	refused(place, "not that of a backup");
+	refused(place, "not a backup manifest");
 	put_text(place, "{}");
-	refused(place, "not that of a backup");
+	refused(place, "not a backup manifest");
 	put_text(place, "{\"vdi_backup\": 1}");
 	refused(place, "version");
 	put_text(place, "{\"vdi_backup\": 4}");
@@ -269,10 +269,10 @@ static void test_other_files(void **state)
 	refused(place, "no checksum");
 	unlinkat(place->dir, MANIFEST_FILE, 0);
 	assert_int_equal(mkfifoat(place->dir, MANIFEST_FILE, 0600), 0);
-	refused(place, "is no file");
+	refused(place, "not a regular file");
 	unlinkat(place->dir, MANIFEST_FILE, 0);
 	assert_int_equal(symlinkat("elsewhere", place->dir, MANIFEST_FILE), 0);
-	refused(place, "is no file");
+	refused(place, "not a regular file");
 }
 
 /* With a right checksum: what the format permits, and what it does not. */
@@ -295,21 +295,21 @@ static void test_strict(void **state)
 		{ "\"complete\":true", "\"complete\":1", "complete" },
 		{ "\"complete\":true,", "", "complete" },
 		{ "\"complete\":true,", "\"complete\":true,\"complete\":true,",
-		  "twice" },
-		{ "\"blockSize\":", "\"blockSize\":512,\"blockSize\":", "twice" },
-		{ "\"set\":", "/* a comment */\"set\":", "no JSON" },
-		{ "\"set\":", "// a comment\n\"set\":", "no JSON" },
-		{ "\"complete\":true", "\"complete\":True", "no JSON" },
-		{ "\"complete\":true", "'complete':true", "no JSON" },
-		{ "\"a \\\"", "\"\\u0000a \\\"", "bad one" },
-		{ "\"set\":", "\"set_hex\":\"4\",\"set\":", "bad one" },
-		{ "\"set\":", "\"set_hex\":\"00\",\"set\":", "bad one" },
-		{ "\"set\":", "\"set_hex\":\"4G\",\"set\":", "bad one" },
-		{ "\"set\":", "\"set_hex\":65,\"set\":", "bad one" },
+		  "duplicate key" },
+		{ "\"blockSize\":", "\"blockSize\":512,\"blockSize\":", "duplicate key" },
+		{ "\"set\":", "/* a comment */\"set\":", "not JSON" },
+		{ "\"set\":", "// a comment\n\"set\":", "not JSON" },
+		{ "\"complete\":true", "\"complete\":True", "not JSON" },
+		{ "\"complete\":true", "'complete':true", "not JSON" },
+		{ "\"a \\\"", "\"\\u0000a \\\"", "invalid field" },
+		{ "\"set\":", "\"set_hex\":\"4\",\"set\":", "invalid field" },
+		{ "\"set\":", "\"set_hex\":\"00\",\"set\":", "invalid field" },
+		{ "\"set\":", "\"set_hex\":\"4G\",\"set\":", "invalid field" },
+		{ "\"set\":", "\"set_hex\":65,\"set\":", "invalid field" },
 		{ "\"a \\\"", "\"\xff a \\\"", "UTF-8" },
-		{ "\"bytes\":1,", "\"bytes\":-1,", "bad one" },
-		{ "\"xxh3\":\"ffff", "\"xxh3\":\" fff", "bad one" },
-		{ "\"xxh3\":\"ffff", "\"xxh3\":\"FFFF", "bad one" },
+		{ "\"bytes\":1,", "\"bytes\":-1,", "invalid field" },
+		{ "\"xxh3\":\"ffff", "\"xxh3\":\" fff", "invalid field" },
+		{ "\"xxh3\":\"ffff", "\"xxh3\":\"FFFF", "invalid field" },
 	};
 	struct place *place = *state;
 	struct json_object *document;
@@ -364,7 +364,7 @@ static void test_trailing_bytes(void **state)
 		refused(place, "manifest");
 	}
 	put_bytes(place, text, strlen(text) + 1);
-	refused(place, "no JSON");
+	refused(place, "not JSON");
 	free(text);
 }
 
@@ -397,7 +397,7 @@ static void test_version_2(void **state)
 	manifest_free(&back);
 	snprintf(all + strlen(all), 4, "{}");
 	put_text(place, all);
-	refused(place, "no JSON");
+	refused(place, "not JSON");
 }
 
 #define TEST(name) \
