@@ -70,7 +70,7 @@ static bool check_place(struct database *db, const struct place *place)
 		return db_fail(db, EXIT_FAILED, "%s is not empty", place->path);
 	if (st.st_uid != geteuid())
 		return db_fail(db, EXIT_FAILED,
-			       "%s belongs to uid %lu, not to the owner of the files",
+			       "%s belongs to uid %lu, not to the owner of the restored files",
 			       place->path, (unsigned long)st.st_uid);
 	return true;
 }

@@ -49,13 +49,13 @@ static bool check_target(struct restore *r, const struct stat *st)
 		empty = -1;
 	}
 	if (empty != 1) {
-		vdi_error("%s is not an empty directory%s%s", r->target,
+		vdi_error("cannot restore to %s: not an empty directory%s%s", r->target,
 			  empty ? ": " : "", empty ? strerror(errno) : "");
 		return false;
 	}
 	if (!statx(AT_FDCWD, r->target, AT_SYMLINK_NOFOLLOW, 0, &mount) &&
 	    (mount.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
-		vdi_error("%s is a mount point, which cannot be replaced: restore to a directory below it",
+		vdi_error("cannot restore to %s: a mount point cannot be replaced; name a directory below it",
 			  r->target);
 		return false;
 	}
@@ -70,20 +70,20 @@ static bool check_target_and_parent(struct restore *r, uid_t *owner)
 
 	*slash = '\0';
 	if (stat(slash == r->target ? "/" : r->target, &parent)) {
-		vdi_error("%s: %s", r->target, strerror(errno));
+		vdi_error("cannot restore to %s: %s", r->target, strerror(errno));
 		return false;
 	}
 	*slash = '/';
 	absent = lstat(r->target, &st);
 	if (absent && errno != ENOENT) {
-		vdi_error("%s: %s", r->target, strerror(errno));
+		vdi_error("cannot restore to %s: %s", r->target, strerror(errno));
 		return false;
 	}
 	if (!absent)
 		ok = check_target(r, &st);
 	*owner = absent ? parent.st_uid : st.st_uid;
 	if (ok && !lstat(r->partial, &st)) {
-		vdi_error("%s is left from an earlier restore: remove it",
+		vdi_error("%s exists, from an earlier restore: remove it first",
 			  r->partial);
 		ok = false;
 	}
@@ -101,20 +101,20 @@ static int choose_owner(struct restore *r, uid_t owner)
 	if (geteuid() != 0) {
 		if (!r->owner_given || r->owner == geteuid())
 			return EXIT_OK;
-		vdi_error("--owner: only root can restore for another user");
+		vdi_error("--owner: only root can restore as another user");
 		return EXIT_USAGE;
 	}
 	if (!r->owner_given)
 		r->owner = owner;
 	if (r->owner == 0) {
-		vdi_error("%s would belong to root, and PostgreSQL does not run as root: use --owner USER, the user of the server",
+		vdi_error("cannot restore %s as root, because PostgreSQL does not run as root: use --owner USER with the user of the server",
 			  r->target);
 		return EXIT_USAGE;
 	}
 	pw = getpwuid(r->owner);
 	if (!pw) {
-		vdi_error("there is no user %lu to own %s: use --owner USER",
-			  (unsigned long)r->owner, r->target);
+		vdi_error("cannot restore %s as uid %lu: no such user; use --owner USER",
+			  r->target, (unsigned long)r->owner);
 		return EXIT_USAGE;
 	}
 	r->group = pw->pw_gid;
@@ -135,7 +135,7 @@ static bool become_owner(struct restore *r)
 		return true;
 	return db_fail(&r->db, EXIT_FAILED, "cannot become user %lu: %s",
 		       (unsigned long)r->owner,
-		       pw ? strerror(errno) : "it is not known");
+		       pw ? strerror(errno) : "no such user");
 }
 
 static bool check_interrupt(struct restore *r)
@@ -167,7 +167,7 @@ static int publish(struct restore *r)
 
 	if (renameat(base->parent, base->name, base->parent,
 		     strrchr(r->target, '/') + 1)) {
-		vdi_error("cannot rename %s to %s: %s; it is complete and durable, rename it to use it",
+		vdi_error("cannot rename %s to %s: %s; the data is complete and durable, rename the directory to use it",
 			  r->partial, r->target, strerror(errno));
 		return EXIT_FAILED;
 	}
@@ -217,17 +217,18 @@ static void usage(FILE *out)
 	fputs("usage: vdi-pg-restore NAME -D DIR [OPTIONS]\n\n"
 	      "Rebuilds a PostgreSQL data directory from the virtual device set NAME, which\n"
 	      "'vdi restore NAME --from BACKUP' serves.\n\n"
-	      "  -D, --pgdata DIR          data directory to make; absolute, absent or empty\n"
-	      "  -T, --tablespace-mapping OLD=NEW  restore the tablespace of OLD to NEW, absent\n"
-	      "                            or empty; may be repeated\n"
-	      "      --allow-tablespaces   restore the others to the paths in the backup\n"
-	      "      --owner USER          as root: whose the files are, by name or number; by\n"
-	      "                            default the owner of DIR, or of its parent\n"
-	      "      --from USER           join a set that USER created, by name or number, in\n"
-	      "                            place of you and root; may be a list with commas\n"
-	      "  -t, --timeout SEC         how long to wait for the set (default 60)\n"
+	      "  -D, --pgdata DIR          data directory to create: an absolute path, absent or\n"
+	      "                            an empty directory\n"
+	      "  -T, --tablespace-mapping OLD=NEW  restore the tablespace at OLD to NEW, absent or\n"
+	      "                            an empty directory; may be repeated\n"
+	      "      --allow-tablespaces   restore tablespaces without -T to their old paths\n"
+	      "      --owner USER          as root: owner of the files, by name or number\n"
+	      "                            (default: the owner of DIR, or of its parent)\n"
+	      "      --from USER           join a set that USER (name or number) created, instead\n"
+	      "                            of you or root; may be a list with commas\n"
+	      "  -t, --timeout SEC         time to wait for the set (default 60, 0 = no limit)\n"
 	      "  -q, --quiet               no progress, no summary\n"
-	      "  -h, --help                this text\n\n"
+	      "  -h, --help                show this help\n\n"
 	      "exit codes: as for vdi\n", out);
 }
 
@@ -238,8 +239,8 @@ static bool add_mapping(struct unpack *u, char *text)
 	int i;
 
 	if (!equals || u->mappings == MAX_MAPPINGS) {
-		vdi_error(equals ? "more than %d tablespaces are mapped" :
-				   "a mapping is OLD=NEW", MAX_MAPPINGS);
+		vdi_error(equals ? "-T: at most %d tablespaces can be mapped" :
+				   "-T requires OLD=NEW", MAX_MAPPINGS);
 		return false;
 	}
 	*equals = '\0';
@@ -247,7 +248,7 @@ static bool add_mapping(struct unpack *u, char *text)
 			       unpack_clean_path(equals + 1), false };
 	u->mappings++;
 	if (!m->from || !m->to) {
-		vdi_error("a mapping is OLD=NEW with absolute paths, without '..'");
+		vdi_error("-T requires OLD=NEW with absolute paths without '..'");
 		return false;
 	}
 	for (i = 0; i < u->mappings - 1; i++) {
@@ -283,9 +284,8 @@ static int parse(struct restore *r, int argc, char **argv)
 			r->target = unpack_clean_path(optarg);
 			if (r->target)
 				break;
-			vdi_error("-D %s: an absolute path without '..' is needed",
-				  optarg);
-			return EXIT_USAGE;
+			return vdi_invalid("-D", optarg,
+					   "an absolute path without '..'");
 		case 'T':
 			if (add_mapping(&r->unpack, optarg))
 				break;
@@ -297,9 +297,8 @@ static int parse(struct restore *r, int argc, char **argv)
 			r->owner_given = vdi_parse_user(optarg, &r->owner);
 			if (r->owner_given)
 				break;
-			vdi_error("--owner: there is no such user: '%s'",
-				  optarg);
-			return EXIT_USAGE;
+			return vdi_invalid("--owner", optarg,
+					   "an existing user");
 		case 'F':
 			if (vdi_users_add(&r->db.from, optarg))
 				break;
@@ -307,8 +306,8 @@ static int parse(struct restore *r, int argc, char **argv)
 		case 't':
 			if (vdi_parse_seconds(optarg, &r->db.timeout_ms))
 				break;
-			vdi_error("the time-out is a number of seconds");
-			return EXIT_USAGE;
+			return vdi_invalid("--timeout", optarg,
+					   "a number of seconds");
 		case 'q':
 			r->db.quiet = true;
 			break;
@@ -322,8 +321,8 @@ static int parse(struct restore *r, int argc, char **argv)
 	}
 	if (optind != argc - 1 || !r->target) {
 		vdi_error("%s", optind != argc - 1 ?
-			  "exactly one NAME is needed" :
-			  "-D with an absolute directory is needed");
+			  "exactly one NAME is required" :
+			  "-D DIR is required");
 		usage(stderr);
 		return EXIT_USAGE;
 	}

@@ -202,7 +202,7 @@ static void take_option(struct vdiset_options *options, const char *option)
 	if (end == option + strlen(devices) || *end || value < 1 || value > 64)
 		ereport(ERROR,
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("the number of devices is 1 to 64, not \"%s\"",
+			errmsg("the number of devices must be 1 to 64, not \"%s\"",
 			       option + strlen(devices)));
 	options->devices = value;
 }
@@ -343,7 +343,7 @@ static void assign_trusted_users(const char *newval, void *extra)
 void _PG_init(void)
 {
 	DefineCustomIntVariable("vdiset.connect_timeout",
-		"Time to wait for the backup program's device set.", NULL,
+		"Time to wait for the device set of the backup program.", NULL,
 		&connect_timeout, 10, 0, 86400, PGC_SIGHUP, GUC_UNIT_S,
 		NULL, NULL, NULL);
 	DefineCustomIntVariable("vdiset.max_transfer_size",
@@ -356,7 +356,7 @@ void _PG_init(void)
 		NULL, NULL, NULL);
 	/* in the configuration only: no client's say */
 	DefineCustomStringVariable("vdiset.trusted_users",
-		"Operating-system users whose device sets are joined.",
+		"Operating-system users whose device sets the server joins.",
 		"Names or numbers; empty means the server's own user and root.",
 		&trusted_users, "", PGC_SIGHUP, GUC_LIST_INPUT,
 		check_trusted_users, assign_trusted_users, NULL);

@@ -37,7 +37,7 @@ static bool fill(struct unpack *u)
 		return true;
 	if (!restored_read(&s->restored, &s->data, &s->size))
 		return false;
-	return s->size || damaged(u, "ends before the backup does");
+	return s->size || damaged(u, "ends before the end of the backup");
 }
 
 static bool get(struct unpack *u, void *to, size_t length)
@@ -176,14 +176,14 @@ static bool entry_path(struct unpack *u, struct archive_entry *entry,
 	char *to = path;
 
 	if (!from || *from == '/' || strlen(from) >= MAX_PATH)
-		return fail_entry(u, from ? from : "", "is no name for a file");
+		return fail_entry(u, from ? from : "", "is not a valid file name");
 	while (*from) {
 		size_t length = strcspn(from, "/");
 
 		if ((length == 2 && !strncmp(from, "..", 2)) ||
 		    length > NAME_MAX || depth++ == BENEATH_MAX_DEPTH)
 			return fail_entry(u, archive_entry_pathname(entry),
-					  "is no name for a file");
+					  "is not a valid file name");
 		if (length && !(length == 1 && *from == '.')) {
 			if (to != path)
 				*to++ = '/';
@@ -251,7 +251,7 @@ static bool copy_data(struct unpack *u, const struct place *place,
 	}
 	if (rc != ARCHIVE_EOF)
 		return fail_archive(u, in);
-	return done == size || fail_entry(u, path, "is cut off");
+	return done == size || fail_entry(u, path, "is truncated");
 }
 
 static bool make_file(struct unpack *u, const struct place *place, int dir,
@@ -311,7 +311,7 @@ static bool make_entry(struct unpack *u, const struct place *place,
 		return true;
 	if (!*path)
 		return type == AE_IFDIR ||
-		       fail_entry(u, path, "is no name for a file");
+		       fail_entry(u, path, "is not a valid file name");
 	slash = strrchr(path, '/');
 	name = slash ? slash + 1 : path;
 	if (slash)
@@ -444,7 +444,7 @@ static bool add_tablespace(struct unpack *u, const char *archive,
 	if (!digits || archive[digits] != '.')
 		return damaged(u, "has an archive with an invalid name");
 	if (u->tablespaces == MAX_TABLESPACES)
-		return db_fail(u->db, EXIT_FAILED, "more than %d tablespaces",
+		return db_fail(u->db, EXIT_FAILED, "the backup has more than %d tablespaces",
 			       MAX_TABLESPACES);
 	clean = unpack_clean_path(old);
 	if (!clean)
@@ -523,11 +523,11 @@ static bool begin_backup(struct unpack *u)
 	if (!get_record(u, &type, &length))
 		return false;
 	if (type != RECORD_BEGIN_BACKUP || length != sizeof(begin))
-		return damaged(u, "does not begin as a PostgreSQL backup");
+		return damaged(u, "does not begin like a PostgreSQL backup");
 	if (!get(u, &begin, sizeof(begin)))
 		return false;
 	if (le32toh(begin.version) != 1)
-		return damaged(u, "is of a version that is not supported");
+		return damaged(u, "has an unsupported version");
 	return true;
 }
 
@@ -542,7 +542,7 @@ static bool end_backup(struct unpack *u, uint64_t length)
 		return false;
 	if (!s->size && !restored_read(&s->restored, &s->data, &s->size))
 		return false;
-	return !s->size || damaged(u, "goes on after the backup");
+	return !s->size || damaged(u, "continues after the end of the backup");
 }
 
 bool unpack_records(struct unpack *u)
@@ -592,7 +592,7 @@ static bool check_base(struct unpack *u)
 			if (dir >= 0)
 				close(dir);
 			return db_fail(u->db, EXIT_DAMAGED,
-				       "the backup is not that of a data directory: it has no %s",
+				       "the backup is not a data directory: it has no %s",
 				       names[i]);
 		}
 		close(dir);

@@ -77,7 +77,7 @@ static void at_exit(int code, Datum arg)
 {
 	if (active_writer)
 		abandon(active_writer,
-			"the database ended the backup's process");
+			"the server process of the backup terminated");
 }
 
 static void at_reset(void *arg)
@@ -136,7 +136,7 @@ static void step(struct vdiset_writer *writer)
 	if (rc == VD_E_TIMEOUT)
 		check_client();
 	else if (rc != NOERROR)
-		fail(writer, rc, "waiting");
+		fail(writer, rc, "waiting for the backup program");
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -293,7 +293,7 @@ static void close_set(struct vdiset_writer *writer)
 	if (rc == NOERROR)
 		rc = vdi_server_close(writer->server);
 	if (rc != NOERROR)
-		fail(writer, rc, "closing");
+		fail(writer, rc, "closing the set");
 	vdi_server_free(writer->server);
 	writer->server = NULL;
 	active_writer = NULL;
@@ -332,7 +332,7 @@ static void log_client(struct vdiset_writer *writer)
 		return;
 	vdi_peer_describe(&peer, text, sizeof(text));
 	ereport(LOG,
-		errmsg("virtual device set \"%s\": joined that of %s",
+		errmsg("virtual device set \"%s\": joined the set of %s",
 		       writer->options.set, text));
 }
 
@@ -361,7 +361,7 @@ static void open_set(struct vdiset_writer *writer)
 					  writer->options.trusted,
 					  writer->options.trusted_count);
 	if (rc != NOERROR)
-		fail(writer, rc, "trusted users");
+		fail(writer, rc, "setting the trusted users");
 	for (;;) {
 		rc = vdi_server_open(writer->server, NULL, writer->options.set);
 		if (rc == NOERROR) {
@@ -369,7 +369,7 @@ static void open_set(struct vdiset_writer *writer)
 			return;
 		}
 		if (rc != VD_E_INVALID && rc != VD_E_ABORT)
-			fail(writer, rc, "connecting");
+			fail(writer, rc, "opening the set");
 		vdi_server_message(writer->server, text, sizeof(text));
 		if (rc == VD_E_ABORT)
 			strlcpy(ended, text, sizeof(ended));
@@ -388,7 +388,7 @@ static void open_set(struct vdiset_writer *writer)
 	both = *ended && strcmp(ended, text);
 	ereport(ERROR,
 		errcode(ERRCODE_CONNECTION_FAILURE),
-		errmsg("virtual device set \"%s\" is not there for this server",
+		errmsg("no virtual device set \"%s\" is available to this server",
 		       writer->options.set),
 		errdetail("%s%s%s", *text ? text : vdi_strerror(rc),
 			  both ? "; before that, " : "", both ? ended : ""),
@@ -405,7 +405,7 @@ static void configure(struct vdiset_writer *writer)
 
 	rc = vdi_server_get_configuration(server, config);
 	if (rc != NOERROR)
-		fail(writer, rc, "configuration");
+		fail(writer, rc, "configuring the set");
 	if (options->devices && (uint32_t)options->devices !=
 	    config->deviceCount)
 		ereport(ERROR,
@@ -419,7 +419,7 @@ static void configure(struct vdiset_writer *writer)
 			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			errmsg("the devices of virtual device set \"%s\" are like tapes or disks",
 			       options->set),
-			errhint("A base backup goes to devices like pipes."));
+			errhint("Base backups require devices like pipes (vdi backup --profile pipe)."));
 	writer->nslots = options->buffer_count ? options->buffer_count :
 						 4 * config->deviceCount;
 	writer->shape.devices = config->deviceCount;
@@ -440,7 +440,7 @@ static void configure(struct vdiset_writer *writer)
 	if (rc == NOERROR)
 		rc = vdi_server_get_configuration(server, config);
 	if (rc != NOERROR)
-		fail(writer, rc, "configuration");
+		fail(writer, rc, "configuring the set");
 }
 
 static void open_devices(struct vdiset_writer *writer)
@@ -465,7 +465,7 @@ static void open_devices(struct vdiset_writer *writer)
 						writer->config.maxTransferSize,
 						0);
 		if (rc != NOERROR)
-			fail(writer, rc, "buffers");
+			fail(writer, rc, "allocating buffers");
 	}
 }
 

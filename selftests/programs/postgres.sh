@@ -193,7 +193,7 @@ tests+=(no_set)
 no_set() {
 	basebackup vdiset:nosuchset
 	is "pg_basebackup" 1 $?
-	expect "the message names the set" grep -q '"nosuchset" is not there' "$work/basebackup.log"
+	expect "the message names the set" grep -q '"nosuchset" is available' "$work/basebackup.log"
 	expect "the hint names the command" grep -qi 'vdi backup' "$work/basebackup.log"
 }
 
@@ -256,7 +256,7 @@ set_of_untrusted_user() {
 	wait $appliance
 	is "vdi backup" 0 $?
 	expect "the log names the set" \
-		grep -q 'virtual device set "pg": joined that of vdi (pid [0-9]*, primary client, user root)' "$work/server.log"
+		grep -q 'virtual device set "pg": joined the set of vdi (pid [0-9]*, primary client, user root)' "$work/server.log"
 	kill $untrusted
 	wait $untrusted
 	expect "the stranger got nothing" test -z "$(ls "$work/by_another_user")"
