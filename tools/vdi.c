@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vdi.c - one program for both sides of virtual device sets
+ * vdi.c - the table of subcommands; both sides of virtual device sets
  */
 #include <stdio.h>
 #include <string.h>

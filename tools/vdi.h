@@ -5,7 +5,7 @@
 #ifndef VDI_TOOL_H
 #define VDI_TOOL_H
 
-/* subcommands: argv[0] is the name of the subcommand */
+/* argv[0] is the name of the subcommand. */
 int vdi_backup_main(int argc, char **argv);
 int vdi_restore_main(int argc, char **argv);
 int vdi_verify_main(int argc, char **argv);

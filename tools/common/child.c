@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * child.c - shell commands of the user: start, wait for, stop with all it started
+ * child.c - shell commands of the user: start, wait, stop the process group
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "child.h"
 #include "common.h"
 
-/* How long a killed process may take to be gone. */
+/* Time for a killed process to terminate. */
 #define KILL_SECONDS	5
 
 pid_t child_start(const char *command, char *const *environment)
@@ -72,7 +72,7 @@ static void tick(void)
 	nanosleep(&time, NULL);
 }
 
-/* Take leave of those that have ended. Is none left that is ours? */
+/* Reap the terminated children of the group. True if no child is left. */
 static bool reap(pid_t group)
 {
 	pid_t pid;
@@ -83,7 +83,10 @@ static bool reap(pid_t group)
 	return pid < 0;
 }
 
-/* Nothing is reaped before the last signal: the group is the one we mean. */
+/*
+ * No process is reaped before the last signal, so that the number of the group
+ * cannot be reused meanwhile.
+ */
 bool child_stop(pid_t pid, double patience, bool (*hurry)(void *argument),
 		void *argument)
 {

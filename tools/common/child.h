@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * child.h - shell commands of the user: start, wait for, stop with all it started
+ * child.h - shell commands of the user: start, wait, stop the process group
  */
 #ifndef VDI_CHILD_H
 #define VDI_CHILD_H
@@ -9,22 +9,23 @@
 #include <sys/types.h>
 
 /*
- * Run `command` with the shell, in a process group of its own, so that a Ctrl-C
- * is ours to act on and all of it can be ended; with nothing to read, and with the
- * signals that this program was started with. Its output goes to stderr, where messages go: ours may be
- * read by a program. -1 with errno when there is no shell.
+ * Run `command` with the shell. The command has its own process group, so that
+ * Ctrl-C reaches only this program and the whole group can be stopped. Its
+ * standard input is empty. Its standard output goes to stderr, because another
+ * program may read ours. Signals are handled as when this program was started.
+ * Returns -1 with errno if the shell cannot be started.
  */
 pid_t child_start(const char *command, char *const *environment);
-/* It has ended; it is still to be waited for. */
+/* Has the shell terminated? It is not reaped. */
 bool child_ended(pid_t pid);
-/* Its status, as of wait(2), once it has ended. */
+/* Wait until the shell terminates; returns its status as of wait(2). */
 int child_wait(pid_t pid);
 /*
- * Its end is wanted before it has come to its own: the group is asked to end,
- * and what is left of it after `patience` seconds, when the shell has ended or
- * as soon as `hurry` says so, is killed. A caller that orphans come to (see
- * PR_SET_CHILD_SUBREAPER) finds all of the group gone after that. False: it
- * hangs in the kernel.
+ * Stop a command that may still run: send SIGTERM to the process group, and
+ * SIGKILL to its remaining processes when the shell has terminated, after
+ * `patience` seconds, or as soon as `hurry` returns true. If the caller is a
+ * child subreaper (see PR_SET_CHILD_SUBREAPER), the whole group is reaped on
+ * return. False: a process hangs in the kernel.
  */
 bool child_stop(pid_t pid, double patience, bool (*hurry)(void *argument),
 		void *argument);

@@ -28,23 +28,24 @@ const char *vdi_program(void)
 }
 
 /*
- * A descriptor that is closed at the start would be the next file that is
- * opened, a set for example. Reading stdin or writing stdout then fails, as with
- * a closed descriptor; messages are discarded.
+ * If a standard descriptor is closed at start, the next file that is opened, for
+ * example a set, would get its number. /dev/null takes the number instead, opened
+ * so that reading stdin or writing stdout fails as on a closed descriptor, while
+ * messages are discarded.
  */
 void vdi_occupy_standard_files(void)
 {
 	static const int flags[] = { O_WRONLY, O_RDONLY, O_WRONLY };
 	int fd;
 
-	/* open(2) returns the lowest number that is free */
+	/* open(2) returns the lowest free number */
 	for (fd = 0; fd < 3; fd++) {
 		if (fcntl(fd, F_GETFD) < 0)
 			open("/dev/null", flags[fd]);
 	}
 }
 
-/* One line by one write(2), so that those of several processes do not mix. */
+/* One write(2) per line, so that lines of several processes do not mix. */
 void vdi_error(const char *format, ...)
 {
 	char line[4096];
@@ -124,7 +125,7 @@ void vdi_user_text(uid_t uid, char *buf, size_t size)
 		snprintf(buf, size, "%lu", (unsigned long)uid);
 }
 
-/* A number of bytes, with K, M, G or T for powers of 1024. */
+/* A number of bytes, with the suffix K, M, G or T for powers of 1024. */
 bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
 		    uint64_t *out)
 {
@@ -158,7 +159,7 @@ bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
 	return true;
 }
 
-/* Seconds, with a fraction; milliseconds in *out, 0 stays 0. */
+/* Seconds, with a fraction. *out is in milliseconds, rounded up. */
 bool vdi_parse_seconds(const char *text, int64_t *out)
 {
 	double value;
@@ -231,7 +232,7 @@ void vdi_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
 	pthread_cond_timedwait(cond, lock, &until);
 }
 
-/* The exit code for a VD_E_* that ended the work. */
+/* The exit code for an error VD_E_*. */
 int vdi_exit_for(int code)
 {
 	switch (code) {
@@ -253,8 +254,8 @@ bool vdi_names_add(struct vdi_names *names, const char *name)
 }
 
 /*
- * The first device has the name of the set; the names given with --device are
- * those of the first devices, so the first of them must agree.
+ * The first device always has the name of the set. The callers check that the
+ * first --device is that name.
  */
 const char *vdi_names_get(struct vdi_names *names, unsigned int index)
 {
@@ -278,10 +279,10 @@ void vdi_names_free(struct vdi_names *names)
 	}
 }
 
-static sigset_t ignored;	/* when the program was started */
+static sigset_t ignored;	/* at the start of the program */
 static _Atomic int received;
-static _Atomic unsigned int arrived;	/* how many have come */
-static unsigned int taken;		/* and were acted on */
+static _Atomic unsigned int arrived;	/* number of signals */
+static unsigned int taken;		/* by vdi_signal_take() */
 
 static void note_signal(int number)
 {
@@ -290,8 +291,9 @@ static void note_signal(int number)
 }
 
 /*
- * No SA_RESTART: a wait must end, and then ask vdi_signal_received(). A signal
- * that the caller had us ignore, as nohup(1) does, stays ignored.
+ * No SA_RESTART: a signal must interrupt waits, which then check
+ * vdi_signal_received(). A signal that was ignored when the program was started,
+ * for example by nohup(1), remains ignored.
  */
 void vdi_catch_signals(void)
 {
@@ -309,11 +311,11 @@ void vdi_catch_signals(void)
 		else
 			sigaction(numbers[i], &action, NULL);
 	}
-	/* a reader that went away is an error of write(2) */
+	/* a closed pipe is reported by write(2) */
 	signal(SIGPIPE, SIG_IGN);
-	/* and so is a file that may not grow */
+	/* and so is a limit on the size of files */
 	signal(SIGXFSZ, SIG_IGN);
-	/* who started us may not have wanted to know how we end */
+	/* the parent may have set SIG_IGN, with which children are not reaped */
 	signal(SIGCHLD, SIG_DFL);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * common.h - exit codes, messages, options, names and signals, for all rooms
+ * common.h - exit codes, messages, options, names and signals, for all folders
  */
 #ifndef VDI_COMMON_H
 #define VDI_COMMON_H
@@ -21,18 +21,18 @@ enum vdi_exit {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,	/* input, output or system error */
 	EXIT_USAGE = 2,
-	EXIT_ABORTED = 3,	/* the other side, or somebody, aborted */
-	EXIT_TIMED_OUT = 4,	/* the other side did not come, or fell silent */
-	EXIT_DAMAGED = 5,	/* a backup is incomplete or does not verify */
+	EXIT_ABORTED = 3,	/* by the other side or another process */
+	EXIT_TIMED_OUT = 4,	/* the other side did not join or respond */
+	EXIT_DAMAGED = 5,	/* a backup is incomplete or damaged */
 	EXIT_NO_MODULE = 6,	/* /dev/vdiset is not available */
-	EXIT_INTERRUPTED = 130	/* Ctrl-C, or a signal to end */
+	EXIT_INTERRUPTED = 130	/* SIGINT, SIGTERM or SIGHUP */
 };
 
 /* common.c */
-/* The name that messages begin with; "vdi" unless the program sets another. */
+/* The program name at the start of messages; default "vdi". */
 void vdi_set_program(const char *name);
 const char *vdi_program(void);
-/* First of all: no file that is opened later gets descriptor 0, 1 or 2. */
+/* To be called first: no file opened later gets descriptor 0, 1 or 2. */
 void vdi_occupy_standard_files(void);
 void vdi_error(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
@@ -43,11 +43,11 @@ bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
 bool vdi_parse_seconds(const char *text, int64_t *out);
 void vdi_format_bytes(uint64_t bytes, char *buf, size_t size);
 void vdi_format_duration(double seconds, char *buf, size_t size);
-/* Seconds of CLOCK_MONOTONIC, for every time-out and duration. */
+/* Seconds of CLOCK_MONOTONIC, for all time-outs and durations. */
 double vdi_now(void);
-/* A condition for vdi_cond_wait(), which no change of the clock affects. */
+/* A condition for vdi_cond_wait(), on CLOCK_MONOTONIC. */
 void vdi_cond_init(pthread_cond_t *cond);
-/* Wait once, at most so long; `lock` is held. Spurious wake-ups happen. */
+/* Wait once, with `lock` held; may wake up spuriously. */
 void vdi_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
 		   unsigned int milliseconds);
 int vdi_exit_for(int code);
@@ -61,13 +61,13 @@ struct vdi_users {
 bool vdi_parse_user(const char *text, uid_t *uid);
 /* Add "root,backup,70" to the list; false after an error message. */
 bool vdi_users_add(struct vdi_users *users, const char *list);
-/* The name of a user, or the number where there is none. */
+/* The name of a user, or the number if the user has no name. */
 void vdi_user_text(uid_t uid, char *buf, size_t size);
 
-/* Names of a set's devices: the set's, then NAME1, NAME2, ... or as given. */
+/* Device names: that of the set, then NAME1, NAME2, ... or those of --device. */
 struct vdi_names {
 	const char *set;
-	unsigned int given;		/* by --device, the set's own excepted */
+	unsigned int given;		/* with --device */
 	const char *given_name[VDI_MAX_DEVICES];
 	char *made[VDI_MAX_DEVICES];
 };
@@ -75,14 +75,15 @@ bool vdi_names_add(struct vdi_names *names, const char *name);
 const char *vdi_names_get(struct vdi_names *names, unsigned int index);
 void vdi_names_free(struct vdi_names *names);
 
-/* Ctrl-C and friends, to be asked for, never acted on in a handler. */
+/* SIGINT, SIGTERM and SIGHUP are recorded by a handler, and polled for. */
 void vdi_catch_signals(void);
-/* Those that a command of the user gets with their default action. */
+/* The signals that a command of the user gets with their default action. */
 void vdi_signals_of_child(sigset_t *defaults);
 int vdi_signal_received(void);
 /*
- * Where a second one means more than the first, each is taken by what it ends:
- * the number of one that was not taken yet, or 0; and how many there are.
+ * Where a second signal has a stronger effect than the first, the code that a
+ * signal interrupts takes it. vdi_signal_take() returns the number of a signal
+ * that was not taken yet, or 0; vdi_signal_pending() counts such signals.
  */
 int vdi_signal_take(void);
 unsigned int vdi_signal_pending(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * json.c - names, which are any bytes, in JSON, which is UTF-8
+ * json.c - names, which are byte strings, in JSON, which is UTF-8
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ size_t vdi_utf8_length(const char *text, size_t size)
 			return 0;
 		code = code << 6 | (c[i] & 0x3f);
 	}
-	/* longer than needed, a surrogate, or behind the last */
+	/* overlong, a surrogate, or beyond the last code point */
 	if (code < least[length] || (code >= 0xd800 && code < 0xe000) ||
 	    code > 0x10ffff)
 		return 0;
@@ -51,7 +51,7 @@ bool vdi_is_utf8(const char *text, size_t size)
 	return true;
 }
 
-/* For people; to be freed. */
+/* Printable form; the caller frees it. */
 static char *readable(const char *name, size_t size)
 {
 	char *out = malloc(size * strlen(REPLACEMENT) + 1), *at = out;
@@ -92,7 +92,7 @@ static int digit(char c)
 	return at ? at - digits : -1;
 }
 
-/* Any bytes but NUL; to be freed. */
+/* NUL bytes are rejected. The caller frees the result. */
 static char *from_hex(const char *hex)
 {
 	size_t i, length = strlen(hex);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * json.h - names, which are any bytes, in JSON, which is UTF-8
+ * json.h - names, which are byte strings, in JSON, which is UTF-8
  *
- * A name that is UTF-8 is the string KEY. Of any other, KEY has U+FFFD in place of
- * each byte that is none, for people, and KEY_hex has all bytes, two digits each.
+ * A name that is valid UTF-8 is stored as the string KEY. Otherwise KEY has U+FFFD
+ * for each invalid byte, and KEY_hex has all bytes as hexadecimal digits.
  */
 #ifndef VDI_JSON_H
 #define VDI_JSON_H
@@ -12,13 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The length of the character at `text` in bytes; 0 = it is not UTF-8. */
+/* Length of the character at `text` in bytes; 0 = not valid UTF-8. */
 size_t vdi_utf8_length(const char *text, size_t size);
 bool vdi_is_utf8(const char *text, size_t size);
 /* False: out of memory. */
 bool vdi_json_add_name(struct json_object *object, const char *key,
 		       const char *name);
-/* The name, to be freed. NULL: it is missing or malformed, or out of memory. */
+/* Returns a name that the caller frees. NULL: missing, malformed or no memory. */
 char *vdi_json_get_name(struct json_object *object, const char *key);
 
 #endif /* VDI_JSON_H */

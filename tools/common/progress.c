@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * progress.c - one line on the terminal that tells how far the work is
+ * progress.c - a progress line on the terminal
  */
 #include <stdio.h>
 #include <unistd.h>
 
 #include "common.h"
 
-#define INTERVAL 0.5	/* seconds between two lines */
+#define INTERVAL 0.5	/* seconds between two updates */
 
 void vdi_progress_start(struct vdi_progress *progress, bool quiet)
 {
@@ -18,7 +18,7 @@ void vdi_progress_start(struct vdi_progress *progress, bool quiet)
 	progress->last = progress->start;
 }
 
-/* The rate of the last seconds, so that a stall is seen at once. */
+/* Moving average over the last seconds, so that a stall shows quickly. */
 static void update_rate(struct vdi_progress *progress, double now,
 			uint64_t bytes)
 {
@@ -30,7 +30,7 @@ static void update_rate(struct vdi_progress *progress, double now,
 	progress->last_bytes = bytes;
 }
 
-/* total 0 = not known */
+/* total 0 = unknown */
 void vdi_progress_show(struct vdi_progress *progress, const char *what,
 		       uint64_t bytes, uint64_t total)
 {
@@ -51,7 +51,7 @@ void vdi_progress_show(struct vdi_progress *progress, const char *what,
 	progress->printed = true;
 }
 
-/* Take the line away, so that what follows starts on a clean one. */
+/* Erase the line before other output is printed. */
 void vdi_progress_end(struct vdi_progress *progress)
 {
 	if (progress->printed)
