@@ -202,7 +202,7 @@ bool transfer_begin(struct drive *d, const struct VDC_Command *cmd)
 		d->medium.dirty = d->medium.changed = true;
 	if (!t->size)
 		return true;
-	io_expect(d->io, cmd->buffer, cmd->size);
+	io_register(d->io, cmd->buffer, cmd->size);
 	split(d, t);
 	for (i = 0; i < t->parts; i++)
 		io_start(d->io, &t->part[i]);
@@ -245,7 +245,7 @@ static bool is_busy(struct drive *d, struct transfer *t)
 
 void drive_wait(struct drive *d, int fd, short events)
 {
-	io_look(d->io);
+	io_reap(d->io);
 	if (is_busy(d, nth(d, 0)))
 		io_wait(d->io, fd, events);
 }
@@ -306,7 +306,7 @@ bool drive_next(struct drive *d, const struct VDC_Command **cmd,
 	if (!d->under_way)
 		return false;
 	t = nth(d, 0);
-	io_look(d->io);
+	io_reap(d->io);
 	if (is_busy(d, t))
 		return false;
 	finish(d, t);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * file.c - files of a directory: opened as nothing else, recognized again
+ * file.c - regular files of a directory: opening and identifying them
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ int file_open(int dir, const char *name, int flags, struct stat *st)
 	return -1;
 }
 
-/* Inode number and generation, as the file system puts them; 0 = it has none. */
+/* Covers inode number and generation; 0 = the file system has no handles. */
 static uint64_t handle_digest(int dir, const char *name, int flags)
 {
 	union {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * file.h - files of a directory: opened as nothing else, recognized again
+ * file.h - regular files of a directory: opening and identifying them
  */
 #ifndef VDI_FILE_H
 #define VDI_FILE_H
@@ -10,25 +10,25 @@
 #include <sys/stat.h>
 
 /*
- * Which file it was, and what it held. An inode number is used again once the
- * file is gone; the handle of the file system is not. A file system without
- * handles may also change the time of the last write later on, so there neither
- * is compared.
+ * Identifies a file and its contents. An inode number is reused after the file
+ * is deleted; a file handle is not. A file system without handles may also
+ * update the time of the last write later, so without handles neither is
+ * compared.
  */
 struct file_identity {
 	dev_t device;
 	ino_t inode;
 	uint64_t size;
-	uint64_t handle;	/* digest; 0 = the file system has none */
+	uint64_t handle;	/* digest of the file handle; 0 = none */
 	struct timespec written;
 };
 
 #define FILE_NOT_REGULAR	EBADF
 
 /*
- * Open a file of `dir` for reading or, with O_RDWR, for writing too. What is no
- * regular file, a symbolic link or a FIFO for example, is neither followed nor
- * waited for. -1 with errno, FILE_NOT_REGULAR for such; *st is its status.
+ * Open a regular file of `dir` with O_RDONLY or O_RDWR; *st receives its status.
+ * Symbolic links are not followed and FIFOs do not block. Returns -1 with errno,
+ * which is FILE_NOT_REGULAR for any other type of file.
  */
 int file_open(int dir, const char *name, int flags, struct stat *st);
 /* -1 with errno. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * io.c - several reads and writes of files at a time, without copying
+ * io.c - concurrent reads and writes of files, without copying
  */
 #include <errno.h>
 #include <liburing.h>
@@ -11,9 +11,9 @@
 
 #include "io.h"
 
-#define PARTS		2		/* of a request */
-#define OTHERS		4		/* polls and a cancellation */
-#define SLOTS		128		/* of memory that is registered */
+#define PARTS		2		/* requests of a transfer */
+#define OTHERS		4		/* entries for polls and cancellation */
+#define SLOTS		128		/* registered pieces of memory */
 
 struct slot {
 	uint8_t *data;
@@ -22,12 +22,12 @@ struct slot {
 
 struct io {
 	unsigned int depth;
-	bool uring;			/* otherwise by plain system calls */
-	bool may_expect;		/* memory can be registered */
+	bool uring;			/* otherwise plain system calls */
+	bool may_register;		/* the kernel registers memory */
 	bool cancelling;
 	bool hung_up;
 	unsigned int busy;		/* requests */
-	/* polls of the caller's fd that the kernel holds */
+	/* pending polls of the caller's fd */
 	bool polls_in;
 	bool polls_hang_up;
 	struct io_uring ring;
@@ -42,14 +42,14 @@ struct io *io_open(unsigned int depth)
 	if (!io)
 		return NULL;
 	io->depth = depth;
-	/* not there, not permitted, no memory for it: all the same */
+	/* fall back if io_uring is missing, not permitted or out of memory */
 	io->uring = depth > 1 &&
 		    !io_uring_queue_init(depth * PARTS + OTHERS, &io->ring, 0);
 	if (!io->uring)
 		io->depth = 1;
 	else
-		io->may_expect = !io_uring_register_buffers_sparse(&io->ring,
-								   SLOTS);
+		io->may_register = !io_uring_register_buffers_sparse(&io->ring,
+								     SLOTS);
 	return io;
 }
 
@@ -58,7 +58,7 @@ unsigned int io_depth(const struct io *io)
 	return io->depth;
 }
 
-/* -------------------------------------------------------- expected memory */
+/* ------------------------------------------------------ registered memory */
 
 static bool holds(const struct slot *slot, const uint8_t *data, uint32_t size)
 {
@@ -66,7 +66,7 @@ static bool holds(const struct slot *slot, const uint8_t *data, uint32_t size)
 	       (uint64_t)(data - slot->data) + size <= slot->size;
 }
 
-/* The number of the slot that holds this, -1 = none does. */
+/* The number of the slot that contains this memory, -1 = none. */
 static int find_slot(const struct io *io, const uint8_t *data, uint32_t size)
 {
 	unsigned int i;
@@ -79,32 +79,32 @@ static int find_slot(const struct io *io, const uint8_t *data, uint32_t size)
 }
 
 /*
- * Buffer by buffer, as they come: an area that grows brings new ones, and what
- * other devices use is not counted against the limit here.
+ * Buffers are registered one by one when they are first used: a growing area
+ * adds new ones, and buffers of other devices do not count against this limit.
  */
-void io_expect(struct io *io, uint8_t *data, uint32_t size)
+void io_register(struct io *io, uint8_t *data, uint32_t size)
 {
 	struct iovec iov = { .iov_base = data, .iov_len = size };
 
-	if (!io->may_expect || !size || find_slot(io, data, size) >= 0)
+	if (!io->may_register || !size || find_slot(io, data, size) >= 0)
 		return;
 	if (io->slots == SLOTS ||
 	    io_uring_register_buffers_update_tag(&io->ring, io->slots, &iov,
 						 NULL, 1) != 1) {
-		io->may_expect = false;
+		io->may_register = false;
 		return;
 	}
 	io->slot[io->slots++] = (struct slot){ .data = data, .size = size };
 }
 
-bool io_expected(const struct io *io, const uint8_t *data, uint32_t size)
+bool io_registered(const struct io *io, const uint8_t *data, uint32_t size)
 {
 	return find_slot(io, data, size) >= 0;
 }
 
 /* -------------------------------------------------------------- completion */
 
-/* One call has moved `result` bytes, or -errno. True: there is more to do. */
+/* A call transferred `result` bytes, or failed with -errno. True: continue. */
 static bool account(struct io *io, struct io_request *r, ssize_t result)
 {
 	if ((result == -EINTR || result == -EAGAIN) && !io->cancelling)
@@ -113,7 +113,7 @@ static bool account(struct io *io, struct io_request *r, ssize_t result)
 		r->error = -result;
 		return false;
 	}
-	/* a file takes something, or says why not */
+	/* a write that stores nothing without an error is an error */
 	if (!result && r->write)
 		r->error = EIO;
 	r->done += result;
@@ -124,7 +124,7 @@ static bool account(struct io *io, struct io_request *r, ssize_t result)
 	return !io->cancelling;
 }
 
-static void run_plainly(struct io *io, struct io_request *r)
+static void run_sync(struct io *io, struct io_request *r)
 {
 	ssize_t n;
 
@@ -141,8 +141,8 @@ static void run_plainly(struct io *io, struct io_request *r)
 /* ---------------------------------------------------------------- io_uring */
 
 /*
- * The kernel is short of something for the moment, or has more completions
- * than fit: what it holds comes to an end, so it will be better.
+ * EAGAIN, EBUSY and ENOMEM are temporary: the kernel lacks a resource, or the
+ * completion queue is full, until earlier requests complete.
  */
 static void submit(struct io *io, unsigned int wait)
 {
@@ -164,7 +164,7 @@ static void submit(struct io *io, unsigned int wait)
 			nanosleep(&moment, NULL);
 			break;
 		default:
-			/* a ring that is broken: no request can be trusted */
+			/* the ring is unusable: the state of requests is unknown */
 			abort();
 		}
 	}
@@ -207,7 +207,7 @@ static void polled(struct io *io, bool *poll, int events)
 		io->hung_up = true;
 }
 
-static void took_place(struct io *io, struct io_uring_cqe *cqe)
+static void take_cqe(struct io *io, struct io_uring_cqe *cqe)
 {
 	void *data = io_uring_cqe_get_data(cqe);
 	struct io_request *r = data;
@@ -217,7 +217,7 @@ static void took_place(struct io *io, struct io_uring_cqe *cqe)
 		return;
 	}
 	if (!r)
-		return;		/* the cancellation itself */
+		return;		/* of the cancellation itself */
 	if (account(io, r, cqe->res)) {
 		queue(io, r);
 		return;
@@ -226,20 +226,20 @@ static void took_place(struct io *io, struct io_uring_cqe *cqe)
 	io->busy--;
 }
 
-static void reap(struct io *io)
+static void reap_completions(struct io *io)
 {
 	struct io_uring_cqe *cqe;
 
 	while (!io_uring_peek_cqe(&io->ring, &cqe)) {
 		struct io_uring_cqe seen = *cqe;
 
-		/* before a request is queued again, which may need the room */
+		/* free the entry first: take_cqe() may queue a request again */
 		io_uring_cqe_seen(&io->ring, cqe);
-		took_place(io, &seen);
+		take_cqe(io, &seen);
 	}
 }
 
-/* Errors and hang-ups are reported whatever the events are. */
+/* Poll reports errors and hang-ups for any set of events. */
 static void poll_fd(struct io *io, int fd, short events)
 {
 	bool *poll = events ? &io->polls_in : &io->polls_hang_up;
@@ -259,7 +259,7 @@ void io_start(struct io *io, struct io_request *request)
 {
 	request->error = 0;
 	if (!io->uring) {
-		run_plainly(io, request);
+		run_sync(io, request);
 		return;
 	}
 	request->busy = true;
@@ -273,10 +273,10 @@ void io_submit(struct io *io)
 		submit(io, 0);
 }
 
-void io_look(struct io *io)
+void io_reap(struct io *io)
 {
 	if (io->uring)
-		reap(io);
+		reap_completions(io);
 }
 
 void io_wait(struct io *io, int fd, short events)
@@ -286,7 +286,7 @@ void io_wait(struct io *io, int fd, short events)
 	if (fd >= 0)
 		poll_fd(io, fd, events);
 	submit(io, 1);
-	reap(io);
+	reap_completions(io);
 }
 
 bool io_hung_up(const struct io *io)
@@ -294,7 +294,7 @@ bool io_hung_up(const struct io *io)
 	return io->hung_up;
 }
 
-/* The polls hold a reference of what they look at: they must end, too. */
+/* A poll holds a reference to its file, so it has to end as well. */
 static bool holds_anything(const struct io *io)
 {
 	return io->busy || io->polls_in || io->polls_hang_up;
@@ -313,7 +313,7 @@ void io_cancel(struct io *io)
 	io_uring_sqe_set_data(sqe, NULL);
 	while (holds_anything(io)) {
 		submit(io, 1);
-		reap(io);
+		reap_completions(io);
 	}
 	io->cancelling = false;
 }
@@ -324,7 +324,7 @@ void io_close(struct io *io)
 		return;
 	io_cancel(io);
 	if (io->uring) {
-		/* at once; the ring itself is taken down some time later */
+		/* unregister now: the kernel destroys the ring asynchronously */
 		if (io->slots)
 			io_uring_unregister_buffers(&io->ring);
 		io_uring_queue_exit(&io->ring);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * io.h - several reads and writes of files at a time, without copying
+ * io.h - concurrent reads and writes of files, without copying
  *
- * An engine belongs to one thread at a time. Where there is io_uring, requests
- * are carried out by it, straight from and to the caller's memory; where there
- * is none, or for one request at a time, by plain system calls when they are
- * handed over. The caller cannot tell but by io_depth().
+ * An engine is used by one thread at a time. Requests are executed by io_uring,
+ * directly from and to the caller's memory. Where io_uring is not available, or
+ * with a depth of 1, io_start() executes them by plain system calls. Apart from
+ * io_depth() both behave alike.
  *
- * The memory of a request that is busy belongs to the kernel: it must neither
- * be changed nor unmapped. io_cancel() and io_close() come back only when no
- * request is busy.
+ * While a request is busy, the kernel accesses its memory, which must not be
+ * changed or unmapped. io_cancel() and io_close() return only when no request is
+ * busy.
  */
 #ifndef VDI_IO_H
 #define VDI_IO_H
@@ -28,45 +28,44 @@ struct io_request {
 	uint8_t *data;
 	uint64_t offset;	/* in the file */
 	uint32_t size;
-	uint32_t enough;	/* reads: done when so many bytes are there */
+	uint32_t enough;	/* reads: bytes that complete the request */
 	/* the engine's, once started */
 	bool busy;
-	uint32_t done;		/* bytes; short at the end of the file */
-	int error;		/* errno; done bytes were moved before */
+	uint32_t done;		/* bytes; fewer at the end of the file */
+	int error;		/* errno; `done` bytes were transferred before */
 };
 
 /*
- * An engine for `depth` requests at a time, 1 to IO_MAX_DEPTH; each may have
- * two parts. NULL: out of memory.
+ * An engine for `depth` concurrent transfers, 1 to IO_MAX_DEPTH. A transfer may
+ * consist of two requests. NULL: out of memory.
  */
 struct io *io_open(unsigned int depth);
-/* How many make sense: 1 where they are carried out one after the other. */
+/* The usable depth: 1 if requests are executed one after the other. */
 unsigned int io_depth(const struct io *io);
 /*
- * This memory will be used often: let the kernel keep it at hand. It is given
- * back by io_close(), and may not be unmapped before. Where the kernel does not
- * permit it (RLIMIT_MEMLOCK), nothing but speed is lost.
+ * Register memory that will be used repeatedly with the kernel. It must not be
+ * unmapped before io_close(), which unregisters it. If the kernel refuses
+ * (RLIMIT_MEMLOCK), requests work as well but are slower.
  */
-void io_expect(struct io *io, uint8_t *data, uint32_t size);
-/* Is `data` such memory? */
-bool io_expected(const struct io *io, const uint8_t *data, uint32_t size);
-/* Begin a request, from `done` on. It must stay where it is while busy. */
+void io_register(struct io *io, uint8_t *data, uint32_t size);
+/* Is this memory registered? */
+bool io_registered(const struct io *io, const uint8_t *data, uint32_t size);
+/* Start a request, at byte `done`. It must not be moved while it is busy. */
 void io_start(struct io *io, struct io_request *request);
-/* Hand over to the kernel what was started. */
+/* Submit the started requests to the kernel. */
 void io_submit(struct io *io);
-/* Look which requests are not busy any more. */
-void io_look(struct io *io);
+/* Process completions: clears `busy` of the requests that are done. */
+void io_reap(struct io *io);
 /*
- * Wait until a request is not busy any more, which must not be so before; or,
- * unless fd is negative, fd has one of the poll(2) events, an error or a
- * hang-up.
+ * Wait until a request completes; one must be busy. Unless fd is negative, also
+ * wait for fd to have one of the poll(2) events, an error or a hang-up.
  */
 void io_wait(struct io *io, int fd, short events);
-/* Has a wait met an error or a hang-up of its fd? */
+/* Did a wait report an error or a hang-up of its fd? */
 bool io_hung_up(const struct io *io);
-/* End all requests, those that cannot be stopped by waiting for them. */
+/* Cancel all requests, and wait for those that cannot be cancelled. */
 void io_cancel(struct io *io);
-/* Cancels, too. NULL is allowed. */
+/* Cancels all requests first. NULL is allowed. */
 void io_close(struct io *io);
 
 #endif /* VDI_IO_H */

@@ -58,7 +58,7 @@ static void run_all(struct io *io, struct io_request *r, unsigned int count)
 		io_start(io, &r[i]);
 	io_submit(io);
 	for (i = 0; i < count; i++) {
-		io_look(io);
+		io_reap(io);
 		while (r[i].busy)
 			io_wait(io, -1, 0);
 	}
@@ -76,7 +76,7 @@ static void write_and_read(const struct place *place, unsigned int depth,
 	for (pass = 0; pass < 2; pass++) {
 		for (i = 0; i < MANY; i++) {
 			if (expected)
-				io_expect(io, buffer(i), SIZE);
+				io_register(io, buffer(i), SIZE);
 			if (!pass)
 				fill(buffer(i), SIZE, i);
 			else

@@ -51,7 +51,7 @@ static void begin(struct job *j, uint64_t n)
 		.size = j->bytes - at < j->transfer ? j->bytes - at :
 						      j->transfer,
 	};
-	io_expect(j->io, data, j->transfer);
+	io_register(j->io, data, j->transfer);
 	io_start(j->io, r);
 	io_submit(j->io);
 	if (j->sum)
@@ -62,7 +62,7 @@ static void finish(struct job *j, uint64_t n)
 {
 	struct io_request *r = &j->request[n % j->in_flight];
 
-	io_look(j->io);
+	io_reap(j->io);
 	while (r->busy)
 		io_wait(j->io, -1, 0);
 	if (!r->error)
