@@ -2,10 +2,10 @@
 /*
  * disk.c - a medium like a disk: bytes by position
  *
- * Flush sets the end of the file. It is behind the furthest byte that was
- * written since the medium was created or discarded, not behind the last one:
- * a database that goes back at the end to overwrite its header would lose all
- * the rest. What else an older and longer file held goes.
+ * Flush sets the end of the file after the byte with the highest position that was
+ * written since the medium was created or discarded. It does not use the end of
+ * the latest write: a database that overwrites its header last would lose all
+ * other data. Bytes of an older and longer file are truncated.
  */
 #include "medium.h"
 
@@ -46,7 +46,7 @@ static void disk_seek(struct drive *d, const struct VDC_Command *cmd,
 		out->code = ERROR_NEGATIVE_SEEK;
 	else
 		m->position = to;
-	/* where it is now, also when it did not move */
+	/* the current position, even if it did not change */
 	out->position = m->position;
 }
 

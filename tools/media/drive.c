@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * drive.c - what executes the commands of a device: the drive and its changer
+ * drive.c - drive and changer: execute the commands of a device
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,9 +44,9 @@ static bool add_file(struct drive *d)
 	return false;
 }
 
-/* ---------------------------------------------------- in and out of drive */
+/* ---------------------------------------------------- loading, unloading */
 
-/* What the data is, and where it ends, is on the disk. */
+/* Flush data, size and name of the file to the disk. */
 static bool make_durable(struct drive *d)
 {
 	struct medium *m = &d->medium;
@@ -70,7 +70,7 @@ static bool make_durable(struct drive *d)
 	return true;
 }
 
-/* Size and checksum, as far as they can be told without reading it again. */
+/* Record size and checksum, if known without reading the file again. */
 static bool note_file(struct drive *d)
 {
 	struct medium_file *file = current_file(d);
@@ -142,7 +142,7 @@ static bool create_medium(struct drive *d)
 	return start_medium(d, true);
 }
 
-/* Is it the file that was written, as it was left? */
+/* Is it the file that was written, and unchanged? */
 static bool check_identity(struct drive *d)
 {
 	struct file_identity now;
@@ -203,8 +203,8 @@ static bool open_medium(struct drive *d, unsigned int ordinal)
 /* --------------------------------------------------------------- commands */
 
 /*
- * The first Load may mean the medium that is there from the beginning, or the
- * one after it; what the database did before tells.
+ * The first Load may request the medium that is loaded from the start, or the
+ * next one, if the database has already used the first.
  */
 static unsigned int wanted_ordinal(const struct drive *d, int32_t size)
 {
@@ -213,7 +213,7 @@ static unsigned int wanted_ordinal(const struct drive *d, int32_t size)
 	return d->fresh ? d->ordinal : d->ordinal + 1;
 }
 
-/* A pipe that is being written has no way back. */
+/* On a pipe that is being written, earlier media are not accessible. */
 static bool can_go_to(const struct drive *d, unsigned int ordinal)
 {
 	if (d->config.writing && d->config.profile == MEDIUM_PIPE &&
@@ -225,8 +225,9 @@ static bool can_go_to(const struct drive *d, unsigned int ordinal)
 }
 
 /*
- * Where there is no such medium the drive is empty afterwards, so that nobody
- * goes on with the old one by mistake. The next Load counts from there.
+ * If the medium does not exist, the drive is left empty, so that the database does
+ * not continue on the old medium by mistake. The ordinal is kept for the next
+ * Load.
  */
 static void load(struct drive *d, int32_t size, struct outcome *out)
 {
@@ -256,7 +257,7 @@ static void load(struct drive *d, int32_t size, struct outcome *out)
 		out->code = d->trouble_code;
 }
 
-/* All that this device has written goes, on all its media. */
+/* Discard all data of the device, on all of its media. */
 static bool discard(struct drive *d)
 {
 	if (!d->loaded || d->ordinal != 1) {
@@ -278,7 +279,7 @@ static bool discard(struct drive *d)
 	return medium_truncate(d, 0) && start_medium(d, true);
 }
 
-/* The feature bits that a command needs; ~0 = nobody knows this command. */
+/* The feature bits that a command requires; ~0 = unknown command. */
 static uint32_t needs(const struct VDC_Command *cmd)
 {
 	uint32_t back = cmd->size < 0 ? VDF_ReversePosition : 0;
@@ -329,8 +330,8 @@ static bool uses_medium(int code)
 }
 
 /*
- * After the system has refused to store something, nothing is stored any more:
- * nobody knows what the file holds, and the backup will not be one.
+ * After a failed write no more data is stored: the contents of the file are
+ * undefined, and the backup fails.
  */
 static bool refused(const struct drive *d, int code)
 {
@@ -357,7 +358,7 @@ static void execute_medium(struct drive *d, const struct VDC_Command *cmd,
 		d->ops->execute(d, cmd, out);
 }
 
-/* Of a drive in trouble, or not ready, drive_execute() tells what is what. */
+/* drive_execute() returns the right code for a drive in trouble or empty. */
 bool drive_start(struct drive *d, const struct VDC_Command *cmd)
 {
 	if (!d->ops->transfer || !moves_data(cmd->commandCode) || !d->loaded ||
@@ -383,7 +384,7 @@ void drive_execute(struct drive *d, const struct VDC_Command *cmd,
 	case VDC_ClearError:
 		break;
 	case VDC_Flush:
-		/* an empty drive: what was in it is durable */
+		/* unloading has made an empty drive's media durable */
 		if (d->config.writing && d->loaded && !make_durable(d))
 			out->code = d->trouble_code;
 		break;
@@ -401,7 +402,7 @@ void drive_execute(struct drive *d, const struct VDC_Command *cmd,
 	}
 }
 
-/* ------------------------------------------------------ begin, end, check */
+/* ----------------------------------------------------- open, close, verify */
 
 static void init(struct drive *d, const struct drive_config *config, int dir)
 {
@@ -427,15 +428,15 @@ bool drive_open(struct drive *d, const struct drive_config *config, int dir,
 	return open_medium(d, 1);
 }
 
-/* drive_stopped() is asked besides. */
-static bool nothing_to_tell(void *context, uint64_t bytes)
+/* Never stops; drive_stopped() is polled as well. */
+static bool no_tick(void *context, uint64_t bytes)
 {
 	(void)context;
 	(void)bytes;
 	return true;
 }
 
-/* A file that was not written in sequence is read once more for its sum. */
+/* A file that was not written in sequence is read again for its checksum. */
 static bool sum_file(struct drive *d, unsigned int ordinal)
 {
 	struct medium_file *file = &d->media.file[ordinal - 1];
@@ -447,7 +448,7 @@ static bool sum_file(struct drive *d, unsigned int ordinal)
 		return false;
 	d->medium.tape.family = d->config.family;
 	filesum_begin(&d->medium.sum, 0);
-	ok = d->ops->check(d, nothing_to_tell, NULL);
+	ok = d->ops->check(d, no_tick, NULL);
 	shut(d);
 	if (ok && d->medium.sum.upto != file->bytes)
 		drive_damaged(d, "its size has changed");
@@ -532,7 +533,7 @@ bool drive_verify(struct drive *d, const struct drive_config *config, int dir,
 	d->media = *media;
 	for (i = 1; ok && i <= media->count; i++)
 		ok = verify_file(d, i, tick, context);
-	/* the list stays the caller's */
+	/* the caller keeps ownership of the list */
 	d->media = (struct medium_list){ 0 };
 	shut(d);
 	d->ops->release(d);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * medium.c - what all media have in common: files, checksums, errors, the end
+ * medium.c - common parts of all media: files, checksums, errors, end of medium
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #include "medium.h"
 
-#define CHUNK (1U << 20)	/* read at once by a check */
+#define CHUNK (1U << 20)	/* size of a read by a check */
 
 static const struct {
 	const char *name;
@@ -75,7 +75,7 @@ static bool check_listed(int fd, const struct medium_file *file,
 			 (unsigned long long)file->bytes);
 		return false;
 	}
-	/* the others are compared when they are read */
+	/* other checksums are compared when the file is read */
 	if (!file->bytes && file->xxh3 != XXH3_64bits("", 0)) {
 		snprintf(why, size, "its checksum does not match");
 		return false;
@@ -172,8 +172,8 @@ const char *drive_medium_name(const struct drive *d)
 }
 
 /*
- * What a full disk and a broken one are for the database. EFBIG, of a limit on
- * the size of files, is no room either.
+ * The completion code for a system error: is the disk full or broken? EFBIG, a
+ * limit on the size of files, counts as a full disk.
  */
 static int code_for(int error)
 {
@@ -229,7 +229,7 @@ void drive_damaged(struct drive *d, const char *format, ...)
 	va_end(args);
 }
 
-/* Long reading asks now and then whether anybody still wants it. */
+/* Polled during long reads, whose result may not be needed any more. */
 bool drive_stopped(const struct drive *d)
 {
 	return d->config.stop && d->config.stop(d->config.stop_context);
@@ -237,7 +237,7 @@ bool drive_stopped(const struct drive *d)
 
 /* -------------------------------------------------------------- checksums */
 
-/* A file that holds something already must be read again for its sum. */
+/* A file that already has data must be read again for its checksum. */
 void filesum_begin(struct filesum *sum, uint64_t upto)
 {
 	if (!sum->state)
@@ -270,7 +270,7 @@ uint64_t filesum_digest(const struct filesum *sum, const void *tail,
 		return XXH3_64bits_digest(sum->state);
 	copy = XXH3_createState();
 	if (!copy)
-		abort();	/* 600 bytes: nothing else would work either */
+		abort();	/* 600 bytes: the program could not continue anyway */
 	XXH3_copyState(copy, sum->state);
 	XXH3_64bits_update(copy, tail, size);
 	digest = XXH3_64bits_digest(copy);
@@ -294,8 +294,8 @@ static void advance(struct iovec **iov, int *count, size_t n)
 }
 
 /*
- * The data is in the checksum only when all of it was stored; a write that
- * fails half-way leaves bytes behind the end, which sealing cuts off.
+ * The checksum includes the data only if all of it was stored. A write that
+ * fails half-way leaves bytes after the end, which seal() truncates.
  */
 bool medium_write(struct drive *d, uint64_t offset, struct iovec *iov,
 		  int count)
@@ -377,8 +377,8 @@ bool medium_truncate(struct drive *d, uint64_t size)
 /* ---------------------------------------------------------- end of medium */
 
 /*
- * A database ends a medium with marks and a block that tells so, also when its
- * data was cut short at the end: for these there is a little more.
+ * A database ends a medium with filemarks and an end block, even after its data
+ * has reached the capacity. The reserve leaves room for these.
  */
 uint64_t medium_reserve(const struct drive *d)
 {
@@ -399,11 +399,11 @@ uint32_t medium_room(const struct drive *d, uint64_t used, uint32_t size)
 }
 
 /*
- * The zone of EOMWarningSize bytes before the end: a write that reaches into it
- * is stored and answered with a warning; the database may have that many bytes
- * outstanding and all of them are stored. One that goes beyond the end is cut
- * short, which tells the database to write the rest on the next medium. To one
- * more attempt the answer is that there is no room.
+ * A write into the zone of EOMWarningSize bytes before the end is stored and
+ * completed with a warning. The database may have that many bytes outstanding,
+ * and all of them are stored. A write past the end is stored in part; the
+ * database then writes the rest to the next medium. Another write after that is
+ * completed with ERROR_EOM_OVERFLOW.
  */
 int medium_write_code(struct drive *d, uint64_t used, uint32_t size,
 		      uint32_t stored)
@@ -420,7 +420,7 @@ int medium_write_code(struct drive *d, uint64_t used, uint32_t size,
 	return ERROR_SUCCESS;
 }
 
-/* --------------------------------------- what pipe and disk have in common */
+/* ---------------------------------------------- common to pipes and disks */
 
 void medium_store(struct drive *d, uint64_t at, struct transfer *t)
 {
@@ -430,7 +430,7 @@ void medium_store(struct drive *d, uint64_t at, struct transfer *t)
 	t->write = true;
 	t->at = at;
 	t->size = medium_room(d, at, size);
-	/* where nothing is stored nothing ends, however far it is */
+	/* a write that stores nothing does not move the end */
 	if (t->size)
 		m->position = at + t->size;
 	if (t->size && m->position > m->end)
@@ -439,7 +439,7 @@ void medium_store(struct drive *d, uint64_t at, struct transfer *t)
 	t->out.code = medium_write_code(d, at + t->size, size, t->size);
 }
 
-/* Nothing behind the end is data, though a failed write may have left some. */
+/* A failed write may have left bytes after the end, which are not data. */
 void medium_fetch(struct drive *d, uint64_t at, struct transfer *t)
 {
 	struct medium *m = &d->medium;

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * medium.h - drives and media: where the devices of a backup keep their data
+ * medium.h - drives and media, which store the data of a backup's devices
  *
- * A drive executes the commands of one device on the medium that is in it. A
- * medium is a file. Where media are removable the drive has a changer, and
- * there are as many as it takes; otherwise there is one, which stays.
+ * A drive executes the commands of one device on the medium that is loaded. A
+ * medium is a file. With removable media the drive has a changer and creates as
+ * many media as needed; otherwise it has a single medium that is always loaded.
  *
- * Three kinds of media, one for each profile of the interface:
+ * There are three kinds of media, one for each profile of the interface:
  *
  *   pipe  bytes in sequence, nothing else
  *   disk  bytes by position
  *   tape  blocks and filemarks, in frames with checksums; see tape_format.h
  *
- * A drive belongs to one thread at a time. What it is told to do may fail; then
- * the completion code says so to the database, and trouble and why to people.
+ * A drive is used by one thread at a time. If a command fails, its completion
+ * code reports the failure to the database, and `trouble` and `why` of the drive
+ * report it to the user.
  */
 #ifndef VDI_MEDIUM_H
 #define VDI_MEDIUM_H
@@ -26,7 +27,7 @@
 #include "tape_format.h"
 #include "common/xxh3.h"
 
-/* Win32 codes that the interface's header does not bring. */
+/* Win32 error codes that the header of the interface does not define. */
 #define ERROR_INVALID_PARAMETER		87L
 #define ERROR_NEGATIVE_SEEK		131L
 #define ERROR_INVALID_BLOCK_LENGTH	1106L
@@ -45,16 +46,16 @@ bool medium_profile_parse(const char *text, enum medium_profile *out);
 /* The VDF_* bits of a profile. */
 uint32_t medium_profile_features(enum medium_profile profile, bool removable);
 
-/* The profile that a database has settled for, which may be less. */
+/* The profile of a configuration; the database may use fewer features. */
 enum medium_profile medium_profile_of(uint32_t features);
 
 enum drive_trouble {
 	DRIVE_FINE,
-	DRIVE_FAILED,			/* the system refused something */
-	DRIVE_DAMAGED			/* a medium is not what was written */
+	DRIVE_FAILED,			/* a system error */
+	DRIVE_DAMAGED			/* the data of a medium is damaged */
 };
 
-/* What came of a command. */
+/* The result of a command. */
 struct outcome {
 	int code;		/* Win32 completion code */
 	uint32_t bytes;
@@ -66,12 +67,12 @@ struct medium_file {
 	char *name;		/* within the directory */
 	uint64_t bytes;
 	uint64_t xxh3;		/* XXH3, 64 bits, seed 0 */
-	bool summed;		/* xxh3 is that of the file as it is */
-	bool whole;		/* pipe, reading: all was read, and is right */
+	bool summed;		/* xxh3 is that of the current contents */
+	bool whole;		/* pipe, reading: all was read and matches */
 	bool blank;		/* nothing was written on it */
 	/*
-	 * Writing: the file, as it was when it was last taken from the drive.
-	 * Reading: as it was when the backup was opened; inode 0 = not known.
+	 * Writing: of the file when it was last unloaded. Reading: of the file
+	 * when the backup was opened; inode 0 = unknown.
 	 */
 	struct file_identity identity;
 };
@@ -82,21 +83,21 @@ struct medium_list {
 };
 
 /*
- * Open a file that a manifest lists, and check all that can be checked without
- * reading it. -1: *trouble, and `why` says what is wrong with the file.
+ * Open a file that a manifest lists, and check everything that can be checked
+ * without reading it. Returns -1 with *trouble, and the reason in `why`.
  */
 int medium_open_listed(int dir, const struct medium_file *file,
 		       enum drive_trouble *trouble, char *why, size_t size);
 
 bool medium_list_add(struct medium_list *list, const char *name);
-/* Names, sizes and checksums. False: no memory, and *to is empty. */
+/* Copies names, sizes and checksums. False: no memory, and *to is empty. */
 bool medium_list_copy(struct medium_list *to, const struct medium_list *from);
 uint64_t medium_list_bytes(const struct medium_list *list);
 void medium_list_free(struct medium_list *list);
 
 /*
- * A checksum of a file that is made while the file is written or read in
- * sequence. Where it was not, it is broken, and the file must be read again.
+ * A checksum that is computed while a file is written or read in sequence. After
+ * an access out of sequence it is broken, and the file must be read again.
  */
 struct filesum {
 	XXH3_state_t *state;
@@ -107,51 +108,51 @@ struct filesum {
 /* The medium in the drive. */
 struct medium {
 	int fd;
-	int direct_fd;		/* the same with O_DIRECT, -1 = none */
+	int direct_fd;		/* the same file with O_DIRECT, -1 = none */
 	uint64_t position;	/* pipe, disk: next byte; tape: next block */
-	uint64_t end;		/* pipe, disk: behind the furthest byte */
+	uint64_t end;		/* pipe, disk: highest position written */
 	bool dirty;		/* written to since it was last made durable */
-	bool changed;		/* written to since it was put in the drive */
-	bool full;		/* a write was cut short */
+	bool changed;		/* written to since it was loaded */
+	bool full;		/* a write was stored in part */
 	struct filesum sum;
-	/* end of the file that is not in the sum, as it will be overwritten */
+	/* end of the file; not in the sum, as the next write overwrites it */
 	uint8_t tail[TAPE_FRAME_SIZE];
 	size_t tail_size;
 	struct tape tape;
 };
 
 enum medium_direct {
-	DIRECT_AUTO,			/* O_DIRECT where that is possible */
+	DIRECT_AUTO,			/* O_DIRECT where it is supported */
 	DIRECT_NEVER,
-	DIRECT_ALWAYS			/* or nothing */
+	DIRECT_ALWAYS			/* fail without O_DIRECT */
 };
 
 struct drive_config {
 	enum medium_profile profile;
 	unsigned int device;		/* index */
 	bool writing;			/* a backup; otherwise read only */
-	uint32_t features;		/* as fixed */
+	uint32_t features;		/* as configured */
 	uint32_t block_size;
 	uint32_t soft_mark_size;	/* 0 = hard filemarks */
-	uint32_t eom_warning;		/* size of the zone */
+	uint32_t eom_warning;		/* size of the warning zone */
 	uint64_t capacity;		/* of data on a medium; 0 = no limit */
-	uint64_t family;		/* tape, writing: common to the media */
+	uint64_t family;		/* tape, writing: the same on all media */
 	unsigned int in_flight;		/* transfers; 0 = 1. Pipe and disk */
 	enum medium_direct direct;	/* pipe and disk */
-	/* asked while much is read at once; true ends that. NULL = never */
+	/* polled during long reads; true stops them. NULL = never */
 	bool (*stop)(void *context);
 	void *stop_context;
 };
 
-/* A Read or Write that is under way, on a pipe or a disk. */
+/* A Read or Write in flight, on a pipe or a disk. */
 struct transfer {
 	const struct VDC_Command *cmd;
-	struct outcome out;		/* when it succeeds */
-	bool write, read;		/* neither: there is only an outcome */
+	struct outcome out;		/* if it succeeds */
+	bool write, read;		/* neither: only an outcome */
 	bool summed;
 	uint64_t at;			/* in the file */
 	uint32_t size;			/* bytes to move */
-	uint64_t position, end;		/* of the medium, before */
+	uint64_t position, end;		/* of the medium before the transfer */
 	struct io_request part[2];
 	unsigned int parts;
 };
@@ -159,103 +160,106 @@ struct transfer {
 struct drive {
 	struct drive_config config;
 	const struct medium_ops *ops;
-	int dir;			/* the caller's */
+	int dir;			/* owned by the caller */
 	struct medium_list media;
 	unsigned int ordinal;		/* last loaded, from 1 */
 	bool loaded;
-	bool fresh;			/* nobody used it since the beginning */
+	bool fresh;			/* not used since open or Discard */
 	bool new_names;			/* in the directory since the last sync */
-	bool finished;			/* by drive_finish(): nothing more */
+	bool finished;			/* by drive_finish(): no more writes */
 	struct medium medium;
-	/* transfers: a queue, and what carries them out; NULL = not yet */
+	/* queue of transfers, and their engine; NULL = not created yet */
 	struct io *io;
 	struct transfer *transfer;
 	unsigned int depth;
 	unsigned int first;
 	unsigned int under_way;
-	bool failed_transfer;		/* so do those behind it */
-	enum drive_trouble trouble;	/* the first; stays */
+	bool failed_transfer;		/* the transfers after it fail as well */
+	enum drive_trouble trouble;	/* the first one is kept */
 	int trouble_code;		/* its completion code */
 	char why[256];			/* its text */
 };
 
 /*
- * A drive for media in directory dir. Writing: the first medium is created.
- * Reading: *media is what the manifest lists; the drive takes it over, also
- * when this fails. False: see drive->why.
+ * Open a drive for media in directory dir. Writing: the first medium is created.
+ * Reading: *media is the list of the manifest. The drive takes ownership of it,
+ * even on failure. False: see drive->why.
  */
 bool drive_open(struct drive *drive, const struct drive_config *config,
 		int dir, struct medium_list *media);
 /*
- * Execute a command, while nothing is under way; those of snapshots and
- * Complete are the caller's.
+ * Execute a command while no transfer is in flight. The caller handles the
+ * commands for snapshots and VDC_Complete.
  */
 void drive_execute(struct drive *drive, const struct VDC_Command *cmd,
 		   struct outcome *outcome);
 /*
- * Several at a time. drive_start() begins a Read or a Write and leaves it under
- * way; false: the command is for drive_execute(). What was started is handed to
- * the system by drive_submit(), in one go, and given back by drive_next() in
- * the same order, when it is done. Until then cmd and its buffer must stay.
+ * Several transfers at a time. drive_start() starts a Read or a Write and does
+ * not wait for it; false: use drive_execute() for this command. drive_submit()
+ * submits the started transfers to the kernel in one call. drive_next() returns
+ * completed transfers in the order in which they were started. Until then cmd
+ * and its buffer must remain valid.
  */
 bool drive_start(struct drive *drive, const struct VDC_Command *cmd);
 bool drive_under_way(const struct drive *drive);
-/* Is no further one to be started before the next is done? */
+/* Must the oldest transfer complete before another is started? */
 bool drive_full(struct drive *drive);
 void drive_submit(struct drive *drive);
-/* False: none is under way, or the next is not done. */
+/* False: no transfer is in flight, or the oldest is not complete. */
 bool drive_next(struct drive *drive, const struct VDC_Command **cmd,
 		struct outcome *outcome);
 /*
- * Something is under way: wait for the next, or, unless fd is negative, until
- * fd has one of the poll(2) events, an error or a hang-up. May return early.
+ * Wait for the oldest transfer; one must be in flight. Unless fd is negative,
+ * also wait for fd to have one of the poll(2) events, an error or a hang-up.
+ * May return early.
  */
 void drive_wait(struct drive *drive, int fd, short events);
-/* Did a wait meet an error or a hang-up of its fd? */
+/* Did a wait report an error or a hang-up of its fd? */
 bool drive_hung_up(const struct drive *drive);
 /*
- * What is under way ends, without an outcome; afterwards no memory of a command
- * is in use any more. Before such memory is unmapped.
+ * Cancel all transfers, without outcomes. On return the kernel uses no memory of
+ * a command; to be called before that memory is unmapped.
  */
 void drive_stop(struct drive *drive);
 /*
- * Writing: all is written. Media that nobody wrote on are taken away, the
- * others are durable and drive->media tells sizes and checksums. False without
- * trouble: drive_config.stop has ended it.
+ * Finish writing. Blank media at the end are removed, the others become durable,
+ * and drive->media receives their sizes and checksums. False without trouble:
+ * stopped by drive_config.stop.
  */
 bool drive_finish(struct drive *drive);
 void drive_close(struct drive *drive);
 
-/* Called for each piece read, with its size; false ends the work. */
+/* Called for each piece that was read, with its size; false stops the check. */
 typedef bool medium_tick(void *context, uint64_t bytes);
 /*
- * Read all media of a device from beginning to end and compare with sizes and
- * checksums. False: drive->trouble, or DRIVE_FINE when tick ended it. The drive
- * needs no drive_open().
+ * Read all media of a device and compare them with their sizes and checksums.
+ * False: see drive->trouble, which is DRIVE_FINE if tick stopped the check. The
+ * drive must not be open.
  */
 bool drive_verify(struct drive *drive, const struct drive_config *config,
 		  int dir, struct medium_list *media, medium_tick *tick,
 		  void *context);
 
-/* ------------------------------------ between drive.c and the three media */
+/* ------------------------------- interface of drive.c and the kinds of media */
 
 struct medium_ops {
-	/* The file is open and empty, or what it was when it was sealed. */
+	/* The file is open; it is empty, or as seal() left it. */
 	bool (*begin)(struct drive *d, bool empty);
 	void (*execute)(struct drive *d, const struct VDC_Command *cmd,
 			struct outcome *out);
 	/*
-	 * A Read or Write, of which cmd is set: what is to be done, and its
-	 * outcome. The medium is then as if it were done. NULL: by execute.
+	 * Plan the Read or Write t->cmd: fill in the transfer and its outcome,
+	 * and update the medium as if it had succeeded. NULL: execute() does
+	 * Read and Write.
 	 */
 	void (*transfer)(struct drive *d, struct transfer *t);
-	/* The bytes of a Read are there. False: the drive is in trouble. */
+	/* The data of a Read has arrived. False: the drive is in trouble. */
 	bool (*fetched)(struct drive *d, const struct transfer *t);
-	/* Make the file end where the data does. */
+	/* Set the end of the file to the end of the data. */
 	bool (*seal)(struct drive *d);
-	/* Nothing was written on it. */
+	/* Was nothing written on the medium? */
 	bool (*blank)(struct drive *d);
-	/* Read the file d->medium.fd from one end to the other. */
+	/* Read the whole file d->medium.fd. */
 	bool (*check)(struct drive *d, medium_tick *tick, void *context);
 	void (*release)(struct drive *d);
 };
@@ -264,52 +268,52 @@ extern const struct medium_ops pipe_ops;
 extern const struct medium_ops disk_ops;
 extern const struct medium_ops tape_ops;
 
-/* medium.c; false: the drive is in trouble and outcome, if any, says so */
+/* medium.c; false: the drive is in trouble, and so reports the outcome */
 const char *drive_medium_name(const struct drive *d);
 void drive_failed(struct drive *d, const char *doing, int error);
 void drive_damaged(struct drive *d, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* The name of the medium stands for another file, or one that was changed. */
+/* The file of the medium was replaced or changed by another program. */
 void drive_replaced(struct drive *d);
 void filesum_begin(struct filesum *sum, uint64_t upto);
 void filesum_add(struct filesum *sum, uint64_t offset, const void *data,
 		 size_t size);
-/* With a tail that is not in the sum. */
+/* The checksum, including a tail that is not in the sum. */
 uint64_t filesum_digest(const struct filesum *sum, const void *tail,
 			size_t size);
 /* transfer.c; false: the drive is in trouble */
 bool transfer_open_direct(struct drive *d);
 void transfer_close_direct(struct drive *d);
-/* The above without these conditions: see there. */
+/* Start a transfer; false if it cannot be started now. */
 bool transfer_begin(struct drive *d, const struct VDC_Command *cmd);
-/* One that is begun and waited for. */
+/* Start a transfer and wait for it. */
 void transfer_alone(struct drive *d, const struct VDC_Command *cmd,
 		    struct outcome *out);
-/* All of it, at offset; changes iov. */
+/* Write all of iov at offset; changes iov. */
 bool medium_write(struct drive *d, uint64_t offset, struct iovec *iov,
 		  int count);
-/* Fewer than size bytes at the end of the file only; -1 = trouble. */
+/* Returns fewer than size bytes only at the end of the file; -1 = trouble. */
 ssize_t medium_read(struct drive *d, uint64_t offset, void *data, size_t size);
-/* All of it, or the medium is damaged. */
+/* Read exactly size bytes; otherwise the medium is damaged. */
 bool medium_read_all(struct drive *d, uint64_t offset, void *data,
 		     size_t size);
 bool medium_truncate(struct drive *d, uint64_t size);
-/* Has drive_config.stop asked for an end? */
+/* Does drive_config.stop request a stop? */
 bool drive_stopped(const struct drive *d);
-/* Beyond the capacity, for what ends a medium. */
+/* Bytes beyond the capacity, reserved for the data that ends a medium. */
 uint64_t medium_reserve(const struct drive *d);
 /*
- * How many of `size` bytes fit on a medium that holds `used`: whole blocks. A
- * single block may use the reserve.
+ * How many of `size` bytes fit on a medium that holds `used` bytes, in whole
+ * blocks. A write of a single block may use the reserve.
  */
 uint32_t medium_room(const struct drive *d, uint64_t used, uint32_t size);
-/* The code for a write of which `stored` bytes were stored, up to `used`. */
+/* Completion code of a write that stored `stored` bytes and ends at `used`. */
 int medium_write_code(struct drive *d, uint64_t used, uint32_t size,
 		      uint32_t stored);
-/* Pipe and disk: Write at, Read from, a position, for medium_ops.transfer */
+/* Pipe and disk: plan a Write or a Read at a position, for transfer() */
 void medium_store(struct drive *d, uint64_t at, struct transfer *t);
 void medium_fetch(struct drive *d, uint64_t at, struct transfer *t);
-/* Pipe and disk: medium_ops.check */
+/* Pipe and disk: functions of medium_ops */
 bool medium_check_bytes(struct drive *d, medium_tick *tick, void *context);
 bool medium_seal_bytes(struct drive *d);
 bool medium_blank_bytes(struct drive *d);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * pipe.c - a medium like a pipe: in sequence, once
+ * pipe.c - a medium like a pipe: bytes in sequence, once
  *
- * On a restore the checksum is made while reading, and the last byte is given
- * away only when it is right.
+ * A restore computes the checksum while reading. It hands over the last byte only
+ * if the checksum matches.
  */
 #include "medium.h"
 
@@ -14,7 +14,7 @@ static bool pipe_begin(struct drive *d, bool empty)
 
 	m->position = 0;
 	m->end = empty ? 0 : file->bytes;
-	/* no way back while writing: this is checked by the changer */
+	/* going back while writing is refused by the changer, see can_go_to() */
 	filesum_begin(&m->sum, 0);
 	return true;
 }
@@ -29,13 +29,13 @@ static void pipe_transfer(struct drive *d, struct transfer *t)
 		t->out.code = ERROR_NOT_SUPPORTED;
 }
 
-/* When all was read: is the file what was written? */
+/* At the end of the file: does its checksum match? */
 static bool pipe_fetched(struct drive *d, const struct transfer *t)
 {
 	struct medium_file *file = &d->media.file[d->ordinal - 1];
 	struct medium *m = &d->medium;
 
-	/* summed now, as they are now there */
+	/* reads complete in order, so the data is summed here */
 	filesum_add(&m->sum, t->at, t->cmd->buffer, t->size);
 	if (t->at + t->size < m->end)
 		return true;

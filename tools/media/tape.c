@@ -2,9 +2,9 @@
 /*
  * tape.c - a medium like a tape: blocks and filemarks
  *
- * A command that meets a filemark ends behind it, or before it when going
- * backwards, as drives do. One that meets the end of the data or the beginning
- * of the tape stays there. Writing makes the tape end behind what is written.
+ * As on tape drives, a command that meets a filemark stops after it, or before it
+ * when moving backwards. A command that meets the end of the data or the
+ * beginning of the tape stops there. A write discards all data after it.
  */
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ static bool tape_begin(struct drive *d, bool empty)
 	m->position = 0;
 	if (empty)
 		return tape_create(d);
-	filesum_begin(&m->sum, 1);	/* not in sequence any more */
+	filesum_begin(&m->sum, 1);	/* broken: writes do not continue the sum */
 	return tape_scan(d, NULL, NULL);
 }
 
@@ -38,7 +38,7 @@ static void tape_release(struct drive *d)
 
 /* ------------------------------------------------------- reading, writing */
 
-/* As many blocks as there are up to the end of this frame, or fewer. */
+/* Read blocks up to `size` or the end of this frame. 0 = trouble. */
 static uint32_t read_blocks(struct drive *d, size_t index, uint8_t *data,
 			    uint32_t size)
 {
@@ -115,8 +115,8 @@ static void tape_write(struct drive *d, const struct VDC_Command *cmd,
 }
 
 /*
- * Hard marks take no room, so that a database can always end what it has
- * written. Soft ones do; there is no such thing as half of one.
+ * Hard filemarks do not count towards the capacity, so that a database can always
+ * end its data. Soft filemarks do, and are never written in part.
  */
 static void write_mark(struct drive *d, struct outcome *out)
 {
@@ -166,7 +166,7 @@ static void skip_marks(struct drive *d, int64_t count, struct outcome *out)
 		m->position = t->entry[i].address + 1;
 		count--;
 	}
-	/* position is within or at the beginning of entry i */
+	/* the position is within entry i, or at its start */
 	for (; count < 0; i--) {
 		if (!i) {
 			m->position = 0;
@@ -234,7 +234,7 @@ static void skip_backward(struct drive *d, uint64_t count,
 	}
 }
 
-/* Positions that GetPosition has never given end at the nearest one. */
+/* Positions outside the tape are replaced by the nearest valid one. */
 static void set_position(struct drive *d, int64_t position,
 			 struct outcome *out)
 {

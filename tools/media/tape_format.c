@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tape_format.c - a tape in a file: label, frames and their index; see tape_format.h
+ * tape_format.c - the file format of a tape: label, frames and their index
  */
 #include <endian.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #include "medium.h"
 
-#define FRAMES_A_LOOK	1024	/* between two questions whether to go on */
+#define STOP_INTERVAL	1024	/* frames between two calls of drive_stopped() */
 
 _Static_assert(sizeof(struct tape_label) == TAPE_LABEL_SIZE, "label");
 _Static_assert(sizeof(struct tape_frame) == TAPE_FRAME_SIZE, "frame");
@@ -60,8 +60,8 @@ void tape_free(struct tape *t)
 	*t = (struct tape){ 0 };
 }
 
-/* The family, and the memory, stay for the next medium. */
-static void forget(struct tape *t)
+/* Family and allocated memory are kept for the next medium. */
+static void reset_index(struct tape *t)
 {
 	t->count = 0;
 	t->used = 0;
@@ -87,7 +87,7 @@ static bool make_room(struct drive *d)
 	return true;
 }
 
-/* A buffer that holds any payload. */
+/* A buffer for a payload of any size. */
 static uint8_t *get_cache(struct drive *d)
 {
 	struct tape *t = &d->medium.tape;
@@ -124,7 +124,7 @@ bool tape_create(struct drive *d)
 	t->label_xxh3 = label_sum(&label);
 	t->family = d->config.family;
 	label.xxh3 = htole64(t->label_xxh3);
-	forget(t);
+	reset_index(t);
 	filesum_begin(&d->medium.sum, 0);
 	return medium_write(d, 0, &iov, 1);
 }
@@ -176,7 +176,7 @@ bool tape_append(struct drive *d, uint32_t kind, const void *data,
 		{ .iov_base = (void *)data, .iov_len = size },
 	};
 
-	/* the frame of the end, if there is one, is overwritten */
+	/* an end frame is overwritten */
 	d->medium.tail_size = 0;
 	if (!make_room(d) ||
 	    !medium_write(d, d->medium.tape.end, iov, size ? 2 : 1))
@@ -193,7 +193,7 @@ bool tape_write_end(struct drive *d)
 	struct filesum sum = m->sum;
 	bool ok;
 
-	/* not in the checksum, as the next frame takes its place */
+	/* not in the checksum, as the next frame overwrites it */
 	m->sum.broken = true;
 	ok = medium_write(d, m->tape.end, &iov, 1) &&
 	     medium_truncate(d, m->tape.end + sizeof(frame));
@@ -203,7 +203,7 @@ bool tape_write_end(struct drive *d)
 	return ok;
 }
 
-/* Shorten the index; the file is the caller's. */
+/* Truncate the index; the caller truncates the file. */
 static void drop_entries(struct tape *t, size_t count)
 {
 	while (t->count > count) {
@@ -216,8 +216,8 @@ static void drop_entries(struct tape *t, size_t count)
 }
 
 /*
- * A frame that is cut in two is read and verified before its first part gets a
- * checksum of its own: damage must not become good by this.
+ * A frame that is split is verified before its first part gets a checksum of its
+ * own; otherwise damaged data would get a valid checksum.
  */
 bool tape_cut(struct drive *d, uint64_t address)
 {
@@ -243,7 +243,7 @@ bool tape_cut(struct drive *d, uint64_t address)
 
 /* ---------------------------------------------------------------- reading */
 
-/* Payload and header once more, as the file may have changed since. */
+/* The header is read again as well, because the file may have changed. */
 static bool read_payload(struct drive *d, const struct tape_entry *e,
 			 uint8_t *data)
 {
@@ -261,7 +261,7 @@ static bool read_payload(struct drive *d, const struct tape_entry *e,
 	return false;
 }
 
-/* A frame that is read as it was written goes straight to the caller. */
+/* A whole frame is read directly into the memory of the caller. */
 bool tape_read_frame(struct drive *d, size_t index, uint32_t offset,
 		     uint8_t *data, uint32_t size)
 {
@@ -335,7 +335,7 @@ static bool good_frame(const struct drive *d, const struct tape_frame *frame)
 	       good_size(d, le32toh(frame->kind), le32toh(frame->size));
 }
 
-/* Nothing may follow the frame that tells the end. */
+/* Nothing may follow the end frame. */
 static bool check_end(struct drive *d)
 {
 	uint64_t end = d->medium.tape.end + TAPE_FRAME_SIZE;
@@ -388,11 +388,11 @@ bool tape_scan(struct drive *d, bool (*tick)(void *, uint64_t), void *context)
 	struct tape *t = &d->medium.tape;
 	struct tape_frame frame;
 
-	forget(t);
+	reset_index(t);
 	if (!read_label(d))
 		return false;
 	for (;;) {
-		if (!(t->count % FRAMES_A_LOOK) && drive_stopped(d)) {
+		if (!(t->count % STOP_INTERVAL) && drive_stopped(d)) {
 			drive_failed(d, "read", EINTR);
 			return false;
 		}

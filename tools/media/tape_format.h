@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tape_format.h - a tape in a file
+ * tape_format.h - the file format of a tape
  *
- * A label of 512 bytes, then frames. A frame is a header of 64 bytes and its
- * payload: the blocks of one write, or a filemark. The last frame says that
- * the tape ends there, so that a file that is cut off is known from one that
- * is not. Every header carries the checksum of its payload, that of itself and
- * that of the header before, so that no byte can change, and no frame be lost,
- * repeated or come from elsewhere, without notice.
+ * A label of 512 bytes is followed by frames. A frame is a header of 64 bytes and
+ * its payload: the blocks of one write, or a filemark. The last frame marks the
+ * end of the tape, so that truncation is detected. Every header has the checksums
+ * of its payload, of itself and of the previous header, so that changed bytes and
+ * lost, repeated or foreign frames are detected.
  *
- * Blocks and filemarks are counted from 0; this number is the position of the
- * interface. A filemark takes one number. A soft one has a payload of zeros of
- * the declared size, which takes its room on the medium; apart from that both
- * kinds are the same.
+ * Blocks and filemarks are numbered from 0; this number is the position of the
+ * interface. A filemark has one number. A soft filemark has a payload of zeros of
+ * the configured size, which counts towards the capacity; otherwise soft and hard
+ * filemarks are the same.
  */
 #ifndef VDI_TAPE_H
 #define VDI_TAPE_H
@@ -38,14 +37,14 @@ enum tape_kind {
 /* All little-endian, as is the frame. */
 struct tape_label {
 	uint64_t magic;
-	uint64_t family;	/* the same on all media of a device's backup */
+	uint64_t family;	/* the same on all media of a device */
 	uint64_t capacity;	/* bytes of data; 0 = no limit */
 	uint32_t medium;	/* from 1 */
 	uint32_t device;
 	uint32_t block_size;
 	uint32_t soft_mark_size;
 	uint8_t zero[TAPE_LABEL_SIZE - 48];
-	uint64_t xxh3;		/* of all before */
+	uint64_t xxh3;		/* of the fields above */
 };
 
 struct tape_frame {
@@ -57,11 +56,11 @@ struct tape_frame {
 	uint32_t size;		/* of the payload */
 	uint32_t medium;
 	uint64_t payload_xxh3;
-	uint64_t previous;	/* xxh3 of the frame, or label, before */
-	uint64_t xxh3;		/* of all before */
+	uint64_t previous;	/* xxh3 of the previous frame, or of the label */
+	uint64_t xxh3;		/* of the fields above */
 };
 
-/* A frame in the index, which is complete while a medium is in the drive. */
+/* A frame in the index, which is complete while a medium is loaded. */
 struct tape_entry {
 	uint64_t address;
 	uint64_t offset;	/* of the frame in the file */
@@ -77,30 +76,30 @@ struct tape {
 	size_t room;
 	uint64_t label_xxh3;
 	uint64_t family;
-	uint64_t end;		/* offset behind the last but the end frame */
+	uint64_t end;		/* offset after the last frame, end frame excluded */
 	uint64_t used;		/* bytes of payload */
-	uint8_t *cache;		/* payload of entry[cached - 1], verified */
+	uint8_t *cache;		/* verified payload of entry[cached - 1] */
 	size_t cached;		/* 0 = none */
 };
 
 struct drive;
 
-/* tape.c: the file; false = the drive is in trouble */
+/* tape_format.c; false: the drive is in trouble */
 bool tape_create(struct drive *d);
-/* Read label and headers, and with `tick` the payload too. */
+/* Read label and headers, and with `tick` also the payload. */
 bool tape_scan(struct drive *d, bool (*tick)(void *, uint64_t), void *context);
-/* The address behind the last frame. */
+/* The address after the last frame. */
 uint64_t tape_length(const struct tape *t);
 /* Index of the entry with this address; t->count at the end. */
 size_t tape_find(const struct tape *t, uint64_t address);
-/* Read a part of a data frame; all of the frame is verified. */
+/* Read a part of a data frame; the whole frame is verified. */
 bool tape_read_frame(struct drive *d, size_t index, uint32_t offset,
 		     uint8_t *data, uint32_t size);
 bool tape_append(struct drive *d, uint32_t kind, const void *data,
 		 uint32_t size);
-/* Make the tape end before this address. */
+/* Discard everything from this address on. */
 bool tape_cut(struct drive *d, uint64_t address);
-/* Write the frame that tells the end. */
+/* Write the end frame. */
 bool tape_write_end(struct drive *d);
 void tape_free(struct tape *t);
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * transfer.c - reads and writes of a drive that are under way
+ * transfer.c - concurrent reads and writes of a drive
  *
- * They begin and end in the order of their commands, whatever the order is in
- * which the files take and give the bytes. A transfer that fails undoes what it
- * and those after it meant for the medium, and those after it fail.
+ * Transfers start and complete in the order of their commands, in whatever order
+ * the kernel moves the data. If a transfer fails, its effect on the medium's state
+ * and that of the transfers after it is undone, and those fail as well.
  *
- * Pages that O_DIRECT goes by and pages that it does not are never the same at
- * one time: the first are whole ones, and transfers that overlap are not under
- * way together.
+ * A page is never accessed with O_DIRECT and through the page cache at the same
+ * time: O_DIRECT is used for whole pages, and transfers that overlap are not in
+ * flight together.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,10 @@
 
 #include "medium.h"
 
-/* Also what O_DIRECT wants; one that wants more refuses, and is done without. */
+/*
+ * The alignment for O_DIRECT. If a file system requires more, it rejects the
+ * transfer, which is repeated without O_DIRECT.
+ */
 static uint64_t page_size(void)
 {
 	return sysconf(_SC_PAGESIZE);
@@ -34,7 +37,7 @@ static bool same_file(int a, int b)
 	       is.st_dev == other.st_dev && is.st_ino == other.st_ino;
 }
 
-/* The medium's file once more. False: it must be, and cannot. */
+/* Open the medium with O_DIRECT too. False: required but not possible. */
 bool transfer_open_direct(struct drive *d)
 {
 	int flags = O_DIRECT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
@@ -78,8 +81,8 @@ static void add_part(struct transfer *t, int fd, uint32_t from, uint32_t size,
 }
 
 /*
- * Whole pages go around the page cache. What is left of a write goes through
- * it; a read may as well read on to the end of the page, if there is room.
+ * Whole pages bypass the page cache. The rest of a write uses the page cache; a
+ * read is extended to the end of the page if the buffer has room.
  */
 static void split(struct drive *d, struct transfer *t)
 {
@@ -104,10 +107,10 @@ static void split(struct drive *d, struct transfer *t)
 }
 
 /*
- * A file system may take O_DIRECT, and then not what it is given: the rest goes
- * through the page cache, and so does all that follows.
+ * A file system may accept O_DIRECT in open(2) and reject the transfer. This and
+ * all later transfers then use the page cache.
  */
-static bool go_on_without_direct(struct drive *d, struct io_request *part)
+static bool retry_without_direct(struct drive *d, struct io_request *part)
 {
 	if (part->fd != d->medium.direct_fd || part->error != EINVAL ||
 	    d->config.direct == DIRECT_ALWAYS)
@@ -120,13 +123,13 @@ static bool go_on_without_direct(struct drive *d, struct io_request *part)
 
 /* --------------------------------------------------------------- the queue */
 
-/* The n-th of those that are under way, from 0. */
+/* The n-th transfer in flight, from 0. */
 static struct transfer *nth(struct drive *d, unsigned int n)
 {
 	return &d->transfer[(d->first + n) % d->depth];
 }
 
-static bool make_ready(struct drive *d)
+static bool open_engine(struct drive *d)
 {
 	if (d->io)
 		return true;
@@ -178,13 +181,13 @@ static void undo(struct drive *d, const struct transfer *t)
 	d->medium.end = t->end;
 }
 
-/* False: no memory, no room in the queue, or something is in the way. */
+/* False: no memory, the queue is full, or it overlaps with another transfer. */
 bool transfer_begin(struct drive *d, const struct VDC_Command *cmd)
 {
 	struct transfer *t;
 	unsigned int i;
 
-	if (!make_ready(d) || drive_full(d))
+	if (!open_engine(d) || drive_full(d))
 		return false;
 	t = nth(d, d->under_way);
 	*t = (struct transfer){
@@ -216,7 +219,7 @@ static void add_to_sum(struct drive *d, struct transfer *t)
 	t->summed = true;
 }
 
-/* The bytes are summed while they are on their way. */
+/* Checksums are computed while the kernel writes the data. */
 void drive_submit(struct drive *d)
 {
 	unsigned int i;
@@ -237,7 +240,7 @@ static bool is_busy(struct drive *d, struct transfer *t)
 		struct io_request *part = &t->part[i];
 
 		if (!part->busy && part->error)
-			go_on_without_direct(d, part);
+			retry_without_direct(d, part);
 		busy |= part->busy;
 	}
 	return busy;
@@ -255,7 +258,7 @@ bool drive_hung_up(const struct drive *d)
 	return d->io && io_hung_up(d->io);
 }
 
-/* Were all bytes moved? */
+/* Was all data transferred? */
 static bool succeeded(struct drive *d, const struct transfer *t)
 {
 	unsigned int i;
@@ -279,8 +282,8 @@ static bool succeeded(struct drive *d, const struct transfer *t)
 }
 
 /*
- * The first to fail tells why. Those after it would not have been fetched if it
- * had failed at once, and end like commands that were not.
+ * The first failed transfer reports the cause. With synchronous execution the
+ * commands after it would not have been fetched; they complete like such commands.
  */
 static void finish(struct drive *d, struct transfer *t)
 {
