@@ -11,7 +11,7 @@
 
 #include "appliance.h"
 
-#define TICK_MS 200	/* how soon a signal or a time-out is noticed */
+#define TICK_MS 200	/* interval of checks for signals and time-outs */
 
 void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 {
@@ -30,7 +30,7 @@ void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 	vdi_cond_init(&a->cond);
 }
 
-/* The first text stays. */
+/* Only the first failure is recorded. */
 static void record(struct appliance *a, int exit_code, const char *format,
 		   va_list args)
 {
@@ -69,7 +69,7 @@ void appliance_fail(struct appliance *a, int exit_code, const char *format,
 	pthread_mutex_unlock(&a->lock);
 	va_end(args);
 
-	/* the set may not exist yet, or be aborted already: both are fine */
+	/* fails if the set does not exist yet or is aborted already: ignored */
 	if (first && a->client)
 		vdi_client_signal_abort(a->client, exit_code, text);
 }
@@ -150,7 +150,7 @@ bool appliance_interrupted(struct appliance *a)
 	return number != 0;
 }
 
-static void tell_database(struct appliance *a)
+static void report_database(struct appliance *a)
 {
 	struct vdi_peer peer;
 	char text[128];
@@ -183,7 +183,7 @@ static bool wait_for_database(struct appliance *a)
 	if (rc != NOERROR)
 		appliance_fail_for(a, rc, "configuring the set");
 	else if (!a->quiet)
-		tell_database(a);
+		report_database(a);
 	return rc == NOERROR;
 }
 
@@ -215,7 +215,7 @@ void appliance_drive_options(const struct appliance *a,
 	config->direct = a->direct;
 }
 
-/* Signals are for the main thread: workers are woken by the abort. */
+/* Only the main thread handles signals; an abort wakes the workers. */
 static void start_workers(struct appliance *a)
 {
 	sigset_t all, old;
@@ -307,7 +307,7 @@ static int create_set(struct appliance *a)
 		return EXIT_FAILED;
 	}
 	a->config.deviceCount = a->count;
-	/* what O_DIRECT wants of buffers */
+	/* O_DIRECT requires aligned buffers */
 	if (a->direct != DIRECT_NEVER &&
 	    medium_profile_of(a->config.features) != MEDIUM_TAPE)
 		a->config.alignment = sysconf(_SC_PAGESIZE);
@@ -324,7 +324,7 @@ static int create_set(struct appliance *a)
 	return EXIT_FAILED;
 }
 
-/* The set must end well too, or the database does not think it did. */
+/* A failed close is a failure: the database has then seen an error as well. */
 static void close_set(struct appliance *a)
 {
 	int rc = vdi_client_close(a->client);

@@ -2,8 +2,8 @@
 /*
  * appliance.h - the client of a set: one thread per device
  *
- * backup and restore differ in what they do with a command; everything else,
- * from creating the set to telling who aborted it, is here.
+ * backup and restore differ in how they execute commands. Everything else, from
+ * creating the set to reporting an abort, is common.
  */
 #ifndef VDI_APPLIANCE_H
 #define VDI_APPLIANCE_H
@@ -23,8 +23,9 @@ struct worker {
 	struct vdi_client_device *device;
 	pthread_t thread;
 	/*
-	 * Of backup or restore, open before the thread is there. Locked, since
-	 * a backup is published by one worker's thread, or the main one.
+	 * Owned by backup or restore, and open before the thread starts. The
+	 * lock is needed because one worker's thread, or the main thread,
+	 * publishes the backup and finishes the drives of all workers.
 	 */
 	struct drive *drive;
 	pthread_mutex_t lock;
@@ -33,50 +34,51 @@ struct worker {
 };
 
 struct appliance_ops {
-	const char *verb;	/* for people: "backup" */
-	int data;		/* the command whose bytes count */
+	const char *verb;	/* for messages: "backup" */
+	int data;		/* the command whose bytes are counted */
 	/* The configuration is known. False after appliance_fail(). */
 	bool (*configured)(struct appliance *a);
-	/* May this Read or Write be left under way? */
+	/* May this Read or Write complete asynchronously? */
 	bool (*may_start)(struct worker *worker, const struct VDC_Command *cmd);
-	/* What came of one that was. False only after appliance_fail(). */
+	/* Called when it has completed. False only after appliance_fail(). */
 	bool (*done)(struct worker *worker, const struct VDC_Command *cmd,
 		     const struct outcome *outcome);
 	/*
-	 * Execute any other command on the worker's thread, while nothing is
-	 * under way. A failure that the database is to hear of is a completion
-	 * code, and appliance_note(). False only after appliance_fail().
+	 * Execute any other command on the worker's thread, while no transfer
+	 * is in flight. A failure is reported to the database by the completion
+	 * code, and recorded with appliance_note(). False only after
+	 * appliance_fail().
 	 */
 	bool (*execute)(struct worker *worker, const struct VDC_Command *cmd,
 			struct outcome *outcome);
-	/* The database has closed this device in order. */
+	/* The database has closed this device normally. */
 	void (*closed)(struct worker *worker);
-	/* All workers have ended well. */
+	/* All workers have terminated without an error. */
 	bool (*finish)(struct appliance *a);
 };
 
 struct appliance {
 	const struct appliance_ops *ops;
-	void *job;			/* of backup or restore */
+	void *job;			/* struct backup or restore */
 
 	/* options */
-	const char *instance;		/* NULL = as the environment says */
+	const char *instance;		/* NULL = from the environment */
 	struct vdi_names names;
 	unsigned int count;
-	struct VDConfig config;		/* as asked for, then as fixed */
+	struct VDConfig config;		/* as requested, then as configured */
 	struct vdi_access access;
-	int64_t timeout_ms;		/* for the database to come */
+	int64_t timeout_ms;		/* for the database to join */
 	int64_t idle_ms;		/* without any command */
 	unsigned int in_flight;		/* transfers of a device */
 	enum medium_direct direct;
 	bool quiet;
-	uint64_t total;			/* bytes to come, 0 = not known */
+	uint64_t total;			/* expected bytes, 0 = unknown */
 
 	struct vdi_client *client;
 	struct worker worker[VDI_MAX_DEVICES];
 	double started;
 
-	/* workers that execute a command; while there is one, the set is not idle */
+	/* workers that execute a command; the set is idle if there are none */
 	_Atomic unsigned int busy;
 
 	pthread_mutex_t lock;
@@ -124,7 +126,7 @@ struct appliance_cli {
 	const char *usage;
 	const struct option *options;	/* ends with APPLIANCE_OPTIONS */
 	const char *short_options;
-	/* An option that is not common. 0 or an exit code, with a message. */
+	/* Parse an option of the command. 0, or an exit code after a message. */
 	int (*take)(struct appliance *a, int option, const char *argument);
 };
 
@@ -132,34 +134,35 @@ void appliance_init(struct appliance *a, const struct appliance_ops *ops);
 /* 0 or an exit code; --help ends the program. */
 int appliance_parse(struct appliance *a, int argc, char **argv,
 		    const struct appliance_cli *cli);
-/* Check what was given together; 0 or an exit code. */
+/* Check combinations of options; 0 or an exit code. */
 int appliance_check(struct appliance *a);
-/* Do the work; gives the exit code. */
+/* Run the set from creation to close. Returns the exit code. */
 int appliance_run(struct appliance *a);
 /*
- * The first failure is what the user is told. appliance_fail() aborts the set,
- * with the text for the other side; appliance_note() leaves it to the database
- * what to do about the completion code that it gets, but the work has failed.
+ * Record a failure; the first one is reported to the user. appliance_fail() also
+ * aborts the set, with the text for the other side. After appliance_note() the
+ * database receives a completion code and decides how to continue, but the
+ * command fails in any case.
  */
 void appliance_fail(struct appliance *a, int exit_code, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
 void appliance_note(struct appliance *a, int exit_code, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
-/* A call on the set gave `code`: find out why, and fail. */
+/* A call on the set returned `code`: find the cause, and fail. */
 void appliance_fail_for(struct appliance *a, int code, const char *doing);
-/* A signal to end has come, which is a failure. */
+/* Was a signal received? If so, this is a failure. */
 bool appliance_interrupted(struct appliance *a);
-/* A signal has come, or an abort; context is the appliance. */
+/* Was a signal received, or the set aborted? context is the appliance. */
 bool appliance_stopped(void *context);
 /* Commands executed so far. */
 uint64_t appliance_commands(struct appliance *a);
-/* Somebody has aborted the set. */
+/* Is the set aborted? */
 bool appliance_aborted(struct appliance *a);
 uint64_t appliance_bytes(struct appliance *a);
-/* What the options say about how its media are read or written. */
+/* Options of drives from the command line. */
 void appliance_drive_options(const struct appliance *a,
 			     struct drive_config *config);
-/* worker.c: execute the commands of a device until it ends. */
+/* worker.c: execute the commands of a device until it is closed. */
 void worker_serve(struct worker *worker);
 
 #endif /* VDI_APPLIANCE_H */

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * backup.c - vdi backup: a database's backup into a directory
+ * backup.c - vdi backup: store a database's backup in a directory
  *
- * Everything is written to DIR.partial, the media of each device and at the end
- * the manifest; then the directory gets its name. So DIR is a whole backup or
- * does not exist, and what a crash leaves behind says by its name what it is.
+ * The media of each device and then the manifest are written to DIR.partial, which
+ * is renamed to DIR at the end. DIR is therefore a complete backup or does not
+ * exist, and the remains of a crash are recognizable by their name.
  *
- * A database that enabled VDC_Complete hears success of it only after that; one
- * that did not has had its last Flush answered when the data was durable.
+ * With VDC_Complete, success is reported after the rename. Without it, the last
+ * Flush is completed when the data is durable.
  *
- * What a medium cannot do is a completion code for the database, which decides
- * how to end; but it is a note too, and with a note nothing is published.
+ * A failure of a medium is reported to the database by a completion code, and the
+ * database decides how to continue. The failure is also recorded with
+ * appliance_note(), and after that nothing is published.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 #include "hook.h"
 #include "vdi.h"
 
-#define PATIENCE 300	/* seconds in which a database that completes must move */
+#define PATIENCE 300	/* seconds without a command before VDC_Complete fails */
 
 static bool right_direction(struct appliance *a)
 {
@@ -61,7 +62,7 @@ static bool backup_configured(struct appliance *a)
 	config.stop = appliance_stopped;
 	config.stop_context = a;
 	appliance_drive_options(a, &config);
-	/* an end of the media means something only when there are others */
+	/* a capacity requires media that can be changed */
 	if (a->config.features & VDF_Removable)
 		config.capacity = b->capacity;
 	for (i = 0; i < a->count; i++) {
@@ -79,7 +80,7 @@ static bool backup_configured(struct appliance *a)
 	return true;
 }
 
-/* ---------------------------------------------------------------- the end */
+/* ------------------------------------------------------------- completion */
 
 static void set_stage(struct worker *worker, enum backup_stage stage)
 {
@@ -93,8 +94,8 @@ static void set_stage(struct worker *worker, enum backup_stage stage)
 }
 
 /*
- * Under the lock. What was discarded is no part of a backup, so such a device
- * has not ended until something was written again.
+ * Called under the lock. Discarded data is not part of a backup, so a device is
+ * not settled after Discard until data was written again.
  */
 static bool all_settled(struct appliance *a)
 {
@@ -109,7 +110,7 @@ static bool all_settled(struct appliance *a)
 	return true;
 }
 
-/* The database says that it is done: has it done all that makes a backup? */
+/* The database has finished a device: has it done all that a backup requires? */
 static void check_whole(struct worker *worker)
 {
 	struct appliance *a = worker->appliance;
@@ -128,8 +129,8 @@ static void check_whole(struct worker *worker)
 			       "the database did not request a snapshot");
 }
 
-/* Under the lock: has nothing moved for so long that nothing will? */
-static bool stands_still(struct appliance *a, uint64_t *commands,
+/* Called under the lock: has no command arrived for PATIENCE seconds? */
+static bool is_stalled(struct appliance *a, uint64_t *commands,
 			 double *moved)
 {
 	uint64_t now = appliance_commands(a);
@@ -142,9 +143,9 @@ static bool stands_still(struct appliance *a, uint64_t *commands,
 }
 
 /*
- * Wait until every device has ended and the backup is published. True when this
- * thread is to publish it. A database that completes one device before it has
- * flushed the others would wait for us, and we for it.
+ * Wait until every device is settled and the backup is published. True if this
+ * thread has to publish it. If the database completes one device before it has
+ * flushed the others, both sides would wait for each other; this is detected.
  */
 static bool wait_until_settled(struct appliance *a)
 {
@@ -161,9 +162,9 @@ static bool wait_until_settled(struct appliance *a)
 			publisher = true;
 			continue;
 		}
-		/* an abort is not signalled here: look now and then */
+		/* an abort does not signal this condition, so poll */
 		vdi_cond_wait(&b->stage_cond, &a->lock, 1000);
-		stuck = !b->publishing && stands_still(a, &commands, &moved);
+		stuck = !b->publishing && is_stalled(a, &commands, &moved);
 	}
 	pthread_mutex_unlock(&a->lock);
 	if (stuck)
@@ -186,9 +187,9 @@ static bool publish(struct appliance *a)
 }
 
 /*
- * Complete: the database has sent everything, on all devices. Wait for those
- * that are still busy with it; the first to see all at rest publishes. None is
- * told of success before it is.
+ * VDC_Complete: the database has sent all data of all devices. Wait for devices
+ * that are still busy; the first worker that finds all of them settled publishes.
+ * Success is reported only after that.
  */
 static bool complete_backup(struct worker *worker, struct outcome *outcome)
 {
@@ -198,7 +199,7 @@ static bool complete_backup(struct worker *worker, struct outcome *outcome)
 
 	check_whole(worker);
 	set_stage(worker, STAGE_ENDED);
-	/* to wait for the database is idleness */
+	/* waiting for the database counts as idle */
 	a->busy--;
 	mine = wait_until_settled(a);
 	a->busy++;
@@ -293,7 +294,7 @@ static bool execute_on_drive(struct worker *worker,
 	return true;
 }
 
-/* A change after a Flush is a new beginning, which is to be told. */
+/* The first write after a Flush has to call begin_change(), so it waits. */
 static bool backup_may_start(struct worker *worker,
 			     const struct VDC_Command *cmd)
 {
@@ -311,8 +312,8 @@ static bool backup_done(struct worker *worker, const struct VDC_Command *cmd,
 }
 
 /*
- * The metadata is complete and the database stands still. It may take the
- * answer as the end, so the metadata must be durable before.
+ * The metadata is complete and the database is frozen. The database may take the
+ * completion as the end of the backup, so the metadata is made durable first.
  */
 static void take_snapshot(struct worker *worker, struct outcome *outcome)
 {
@@ -368,8 +369,8 @@ static void backup_closed(struct worker *worker)
 }
 
 /*
- * A database that has promised to say when it is complete, and ends without,
- * has given up. After a snapshot it has nothing more to say.
+ * A database that has enabled VDC_Complete and closes the set without it has given
+ * up. After a snapshot VDC_Complete is optional.
  */
 static bool backup_finish(struct appliance *a)
 {

@@ -8,17 +8,17 @@
 #include "appliance.h"
 #include "catalog/publish.h"
 
-/* How far a device is, for VDC_Complete. */
+/* State of a device, for VDC_Complete. */
 enum backup_stage {
 	STAGE_WRITING,		/* data since the last Flush */
 	STAGE_FLUSHED,		/* nothing since the last Flush */
-	STAGE_ENDED		/* Complete asked for, or closed */
+	STAGE_ENDED		/* VDC_Complete received, or closed */
 };
 
 struct backup_worker {
 	struct drive drive;
 	enum backup_stage stage;	/* under appliance.lock */
-	bool discarded;		/* and nothing written since */
+	bool discarded;		/* and nothing was written since */
 };
 
 struct backup {
@@ -30,14 +30,14 @@ struct backup {
 	bool zone_given;
 	uint64_t capacity;
 	const char *prepare_command;
-	const char *snapshot_command;	/* this is a backup by snapshot */
+	const char *snapshot_command;	/* NULL = no snapshot */
 
 	struct publication publication;
 	char *hook_path;	/* absolute path, for commands */
 	int64_t started;	/* seconds since the epoch */
 	double started_monotonic;	/* vdi_now() */
 	bool snapshot_taken;
-	/* under appliance.lock: a thread publishes, and it is done */
+	/* under appliance.lock: a thread is publishing, has published */
 	bool publishing;
 	bool published;
 	pthread_cond_t stage_cond;
@@ -45,8 +45,8 @@ struct backup {
 };
 
 /*
- * backup_end.c: publish. All device threads are idle, their data is final. False
- * after appliance_fail(), or when the set was aborted meanwhile.
+ * backup_end.c: publish the backup. All workers are idle and their data is final.
+ * False after appliance_fail(), or if the set was aborted meanwhile.
  */
 bool backup_publish(struct appliance *a);
 

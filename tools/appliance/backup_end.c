@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * backup_end.c - what the devices have stored becomes a backup
+ * backup_end.c - finish the media of a backup and publish it
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * hook.c - commands of the user that are run on behalf of the database
+ * hook.c - commands of the user, run at the request of the database
  */
 #include <errno.h>
 #include <libgen.h>
@@ -14,7 +14,7 @@
 #include "common/child.h"
 #include "hook.h"
 
-#define TICK_US		20000	/* how soon its end is noticed */
+#define TICK_US		20000	/* interval of checks for its termination */
 #define PATIENCE	5	/* seconds from SIGTERM to SIGKILL */
 
 #define NVARIABLES	4
@@ -37,7 +37,7 @@ char *hook_directory(const char *path)
 	return out;
 }
 
-/* Ours first, so that they win over what is there. */
+/* Our variables replace existing ones of the same name. */
 static char **make_environment(struct worker *worker, int code,
 			       const char *directory)
 {
@@ -53,7 +53,7 @@ static char **make_environment(struct worker *worker, int code,
 	    asprintf(&all[1], "VDI_DEVICE=%s", worker->name) < 0 ||
 	    asprintf(&all[2], "VDI_DIR=%s", directory) < 0 ||
 	    asprintf(&all[3], "VDI_COMMAND=%s", vdi_command_name(code)) < 0) {
-		free(all);	/* no memory: a leak is the least worry */
+		free(all);	/* out of memory: the strings are leaked */
 		return NULL;
 	}
 	count = NVARIABLES;
@@ -76,7 +76,7 @@ static void free_environment(char **all)
 	free(all);
 }
 
-/* A signal after the one that has aborted the set, if it was one. */
+/* A second signal, if the first one has aborted the set. */
 static bool hurry(void *signals)
 {
 	return vdi_signal_pending() > *(unsigned int *)signals;
@@ -89,7 +89,7 @@ static void stop(pid_t pid)
 	child_stop(pid, PATIENCE, hurry, &signals);
 }
 
-/* False: it was ended because the set was aborted. */
+/* False: stopped because the set was aborted. */
 static bool wait_for(struct appliance *a, pid_t pid, int *status)
 {
 	while (!child_ended(pid)) {
@@ -103,7 +103,7 @@ static bool wait_for(struct appliance *a, pid_t pid, int *status)
 	return true;
 }
 
-static bool judge(struct worker *worker, int code, const char *command,
+static bool check_status(struct worker *worker, int code, const char *command,
 		  int status)
 {
 	struct appliance *a = worker->appliance;
@@ -144,6 +144,6 @@ bool hook_run(struct worker *worker, int code, const char *command,
 	if (pid < 0)
 		return false;
 	ended = wait_for(a, pid, &status);
-	/* an abort has its own text, which comes from the next call */
-	return ended && judge(worker, code, command, status);
+	/* after an abort, the next call on the set reports the cause */
+	return ended && check_status(worker, code, command, status);
 }

@@ -44,7 +44,7 @@ static int take_in_flight(struct appliance *a, const char *argument)
 	return 0;
 }
 
-/* 0 = taken, -1 = not a common option, or an exit code. */
+/* 0 = parsed, -1 = not a common option, or an exit code. */
 static int take_common(struct appliance *a, int option, const char *argument)
 {
 	switch (option) {

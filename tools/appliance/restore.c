@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * restore.c - vdi restore: a backup back to the database
+ * restore.c - vdi restore: send a stored backup to the database
  *
- * What is like a pipe is checked against the manifest while it is read. The
- * last byte of a damaged file is never handed over: the set is aborted instead,
- * so that the database cannot take the restore for a good one. Disks and tapes
- * are read in any order, so all of them is read once before the database is let
- * in; tapes have checksums for every block besides, which are always checked.
+ * Pipes are checked against the manifest while they are read. The last byte of a
+ * damaged file is never handed over; the set is aborted instead, so that the
+ * database cannot mistake the restore for a success. Disks and tapes may be read in
+ * any order, so they are verified before the set is created. The checksums of the
+ * blocks of a tape are checked again by every read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,8 +39,8 @@ static bool right_direction(struct appliance *a)
 }
 
 /*
- * The media are what they are; how they are driven is what the database has
- * settled for. A disk without positions is read like a pipe.
+ * The manifest determines the media, and the database how they are accessed. A
+ * disk is read like a pipe if the database does not use positions.
  */
 static bool fit_config(struct appliance *a, struct drive_config *config)
 {
@@ -141,7 +141,7 @@ static bool restore_execute(struct worker *worker,
 	return restore_done(worker, cmd, outcome);
 }
 
-/* Of a pipe everything must have been read; where there is a choice, a part. */
+/* A pipe must have been read completely; of disks and tapes, at least a part. */
 static bool read_enough(const struct worker *worker, const struct drive *drive)
 {
 	unsigned int i;
@@ -157,7 +157,7 @@ static bool read_enough(const struct worker *worker, const struct drive *drive)
 	return true;
 }
 
-/* A database that leaves the backup unread has not restored it. */
+/* A database that did not read the backup has not restored it. */
 static void restore_closed(struct worker *worker)
 {
 	struct appliance *a = worker->appliance;

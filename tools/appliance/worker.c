@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * worker.c - a device and its thread: commands in, what came of them out
+ * worker.c - the thread of a device: fetches, executes and completes commands
  *
- * Reads and writes are left under way, as many as there may be, and answered in
- * the order of their commands, so that the database sees what it would see if
- * they were executed one by one. Every other command waits for all before it.
+ * Several reads and writes are in flight at a time. They are completed in the
+ * order of their commands, so that the database sees the same results as with
+ * synchronous execution. Any other command waits for all commands before it.
  *
  * Closing the set unmaps the buffers of commands. A worker therefore terminates
  * only when no transfer is under way, even after an error or an abort.
@@ -18,7 +18,7 @@ static bool under_way(const struct worker *worker)
 	return drive_under_way(worker->drive);
 }
 
-static bool answer(struct worker *worker, const struct VDC_Command *cmd,
+static bool complete(struct worker *worker, const struct VDC_Command *cmd,
 		   const struct outcome *outcome)
 {
 	struct appliance *a = worker->appliance;
@@ -28,7 +28,7 @@ static bool answer(struct worker *worker, const struct VDC_Command *cmd,
 		atomic_fetch_add_explicit(&worker->bytes, outcome->bytes,
 					  memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->commands, 1, memory_order_relaxed);
-	/* the command is the library's, which knows it by its address only */
+	/* the library identifies the command by its address */
 	rc = vdi_client_complete_command(worker->device,
 					 (struct VDC_Command *)cmd,
 					 outcome->code, outcome->bytes,
@@ -51,8 +51,8 @@ static bool next_done(struct worker *worker, const struct VDC_Command **cmd,
 	return done;
 }
 
-/* Answer what is done. False: the worker ends. */
-static bool answer_done(struct worker *worker)
+/* Complete the commands that are done. False: the worker terminates. */
+static bool complete_done(struct worker *worker)
 {
 	struct appliance *a = worker->appliance;
 	const struct VDC_Command *cmd;
@@ -60,13 +60,13 @@ static bool answer_done(struct worker *worker)
 
 	while (next_done(worker, &cmd, &outcome)) {
 		if (!a->ops->done(worker, cmd, &outcome) ||
-		    !answer(worker, cmd, &outcome))
+		    !complete(worker, cmd, &outcome))
 			return false;
 	}
 	return true;
 }
 
-/* For the system, and with POLLIN for commands too. False: the worker ends. */
+/* Wait for a transfer, with POLLIN also for commands. False: terminate. */
 static bool wait_for(struct worker *worker, short events)
 {
 	struct appliance *a = worker->appliance;
@@ -74,13 +74,13 @@ static bool wait_for(struct worker *worker, short events)
 	pthread_mutex_lock(&worker->lock);
 	drive_submit(worker->drive);
 	pthread_mutex_unlock(&worker->lock);
-	/* the drive is nobody else's while something is under way */
+	/* no lock: only this thread uses the drive while transfers are in flight */
 	drive_wait(worker->drive, vdi_client_device_fd(worker->device), events);
 	if (drive_hung_up(worker->drive) && appliance_aborted(a)) {
 		appliance_fail_for(a, VD_E_ABORT, worker->name);
 		return false;
 	}
-	return answer_done(worker);
+	return complete_done(worker);
 }
 
 static bool start(struct worker *worker, const struct VDC_Command *cmd)
@@ -101,8 +101,8 @@ static bool start(struct worker *worker, const struct VDC_Command *cmd)
 }
 
 /*
- * When one of those before has failed, the library would not have delivered
- * this command, had it known in time; but ClearError it would.
+ * After a failed command, the library delivers no command but ClearError. If this
+ * command was fetched before the failure was known, it fails here instead.
  */
 static bool execute(struct worker *worker, const struct VDC_Command *cmd)
 {
@@ -122,10 +122,10 @@ static bool execute(struct worker *worker, const struct VDC_Command *cmd)
 		good = a->ops->execute(worker, cmd, &outcome);
 		a->busy--;
 	}
-	return good && answer(worker, cmd, &outcome);
+	return good && complete(worker, cmd, &outcome);
 }
 
-/* VD_E_TIMEOUT: none now, but something is under way. */
+/* VD_E_TIMEOUT: no command now, but transfers are in flight. */
 static int next_command(struct worker *worker, struct VDC_Command **cmd)
 {
 	*cmd = NULL;

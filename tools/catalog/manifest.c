@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * manifest.c - the file that makes a directory a backup
+ * manifest.c - the manifest of a backup directory
  *
- * It is written last, after everything it names is durable, and ends with a
- * checksum of all bytes before it: without a good manifest there is no backup.
- * In version 2 the checksum is that of the document as json-c prints it.
+ * The manifest is written last, after all files that it lists are durable, and ends
+ * with a checksum of all bytes before it. A directory without a valid manifest is
+ * not a backup. In version 2 the checksum is that of the document as printed by
+ * json-c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 
 #define FORMAT_VERSION	3
 #define OLD_VERSION	2
-#define MAX_SIZE	(64 << 20)	/* no honest manifest is larger */
+#define MAX_SIZE	(64 << 20)	/* larger than any real manifest */
 #define CHECKSUM_KEY	"manifest_xxh3"
 #define PLAIN		(JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 #define PRETTY		(JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | \
@@ -151,7 +152,7 @@ static struct json_object *make_document(const struct manifest *manifest)
 	return document;
 }
 
-/* What follows the document, of which the closing brace is cut off. */
+/* Replaces the closing brace of the document. */
 #define TAIL_SIZE (sizeof(",\n  \"" CHECKSUM_KEY "\": \"0123456789abcdef\"\n}\n") - 1)
 
 static void make_tail(char tail[TAIL_SIZE + 1], const char *body, size_t size)
@@ -161,7 +162,7 @@ static void make_tail(char tail[TAIL_SIZE + 1], const char *body, size_t size)
 		 XXH3_64bits(body, size));
 }
 
-/* The bytes of a manifest, or NULL. */
+/* Returns the text of a manifest, or NULL with errno. */
 static char *make_text(const struct manifest *manifest)
 {
 	struct json_object *document = make_document(manifest);
@@ -256,7 +257,7 @@ static bool read_all(int fd, char *text, size_t size)
 	return true;
 }
 
-/* NULL with errno, FILE_NOT_REGULAR also for a file that is too large. */
+/* NULL with errno; FILE_NOT_REGULAR also if the file is too large. */
 static char *read_file(int dir, const char *name, size_t *size)
 {
 	char *text = NULL;
@@ -301,9 +302,9 @@ static unsigned int count_members(struct json_object *value)
 }
 
 /*
- * json-c takes more than JSON, and keeps one of two members with the same key.
- * Count the colons outside of strings: in JSON there is one for each member.
- * False: there is a byte that JSON does not have there.
+ * json-c accepts more than JSON, and keeps only one of two members with the same
+ * key. The number of colons outside of strings is the number of members in the
+ * text. False: the text has a byte that JSON does not allow there.
  */
 static bool scan(const char *text, unsigned int *colons)
 {
@@ -325,7 +326,7 @@ static bool scan(const char *text, unsigned int *colons)
 	return !quoted;
 }
 
-/* JSON and nothing else: no comments, nothing behind the end. NULL: *why. */
+/* Strict JSON: no comments, nothing after the end. NULL: see *why. */
 static struct json_object *parse(const char *text, size_t size,
 				 const char **why)
 {
@@ -392,7 +393,7 @@ static bool get_hex(struct json_object *object, const char *key, uint64_t *out)
 	return true;
 }
 
-/* A file of the directory itself, whatever the manifest says. */
+/* The manifest is not trusted: a name must be that of a file in the directory. */
 static bool good_file_name(const char *name)
 {
 	const unsigned char *c = (const unsigned char *)name;
@@ -506,7 +507,7 @@ static bool read_devices(struct json_object *document,
 	return true;
 }
 
-/* What the reader of a tape divides by. */
+/* The reader of a tape divides by the block size. */
 static bool good_block_size(const struct manifest *manifest)
 {
 	uint32_t size = manifest->config.blockSize;

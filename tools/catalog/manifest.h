@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * manifest.h - what a backup directory holds
+ * manifest.h - the description of a backup directory
  */
 #ifndef VDI_MANIFEST_H
 #define VDI_MANIFEST_H
@@ -18,10 +18,10 @@ struct manifest {
 	char *set;
 	int64_t started;	/* seconds since the epoch, by the host's clock */
 	int64_t finished;
-	int64_t duration_ms;	/* whatever was done to that clock meanwhile */
+	int64_t duration_ms;	/* of a monotonic clock */
 	enum medium_profile profile;
 	bool removable;
-	bool snapshot;		/* the data is elsewhere: see vdi(1) */
+	bool snapshot;		/* the data is in a snapshot: see vdi(1) */
 	struct VDConfig config;
 	unsigned int count;
 	struct manifest_device device[VDI_MAX_DEVICES];
@@ -29,15 +29,15 @@ struct manifest {
 
 uint64_t manifest_bytes(const struct manifest *manifest);
 /*
- * Write DIR/manifest.json so that it is whole or absent, and durable. *id, unless
- * it is NULL, receives the identity of the file.
+ * Write manifest.json to the directory, atomically and durably. Unless it is NULL,
+ * *id receives the identity of the file.
  */
 int manifest_write(int dir, const struct manifest *manifest,
 		   struct file_identity *id);
 /*
- * Read and check it. EXIT_OK, EXIT_DAMAGED when it is not there or no good,
- * EXIT_FAILED when the system refuses; then *why says what is wrong (static
- * text, valid until the next call).
+ * Read and check the manifest. EXIT_OK; EXIT_DAMAGED if it is missing or invalid,
+ * or EXIT_FAILED after a system error, with the cause in *why (static text, valid
+ * until the next call).
  */
 int manifest_read(int dir, struct manifest *manifest, const char **why);
 void manifest_free(struct manifest *manifest);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * publish.c - a directory that is a whole backup or does not exist
+ * publish.c - a directory that is a complete backup or does not exist
  *
- * Names are looked up in the directory that holds DIR, which stays open, and
- * DIR.partial is used through its descriptor. Before anything is removed or
- * renamed by name, the name must still stand for that descriptor. After the
- * rename nothing in the directory is changed, whatever fails then.
+ * Names are looked up in the parent directory of DIR, which stays open, and
+ * DIR.partial is accessed through its descriptor. Before a name is removed or
+ * renamed, it is checked that it still refers to that descriptor. Nothing in the
+ * directory is changed after the rename, even if a later step fails.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,7 @@ static const char *last_part(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Does this name in the parent directory stand for p->dir? */
+/* Does this name in the parent directory refer to p->dir? */
 static bool is_named(const struct publication *p, const char *path)
 {
 	struct stat is, named;
@@ -64,7 +64,7 @@ static bool is_empty(const struct publication *p)
 	return empty;
 }
 
-/* Is DIR free to become a backup? What rename(2) would refuse is seen now. */
+/* Can DIR become a backup? Reports early what rename(2) would reject. */
 static bool check_target(const struct publication *p)
 {
 	struct stat st, beside;
@@ -92,7 +92,7 @@ static bool check_target(const struct publication *p)
 
 #define LOCK_WORDS	"vdi backup of"
 
-/* Host and boot, which together with the process say who holds the lock. */
+/* Host, boot and process that hold the lock. */
 struct holder {
 	char machine[64];
 	char boot[64];
@@ -130,7 +130,7 @@ static bool same_host(const struct holder *a, const struct holder *b)
 	return !strcmp(a->host, b->host);
 }
 
-/* False: the file is no lock file. One that is empty has no holder. */
+/* False: not a lock file. An empty lock file has no holder. */
 static bool read_holder(int fd, struct holder *h, bool *empty)
 {
 	char text[512];
@@ -157,7 +157,7 @@ static bool write_holder(const struct publication *p)
 	return false;
 }
 
-/* A lock file that was there, while no process of this host holds its lock. */
+/* May an existing lock file, which no process of this host has locked, be used? */
 static bool may_take_over(const struct publication *p, int fd, int error)
 {
 	struct holder h, me;
@@ -191,7 +191,7 @@ static bool is_lock_file(const struct publication *p, int fd)
 	       is.st_dev == named.st_dev && is.st_ino == named.st_ino;
 }
 
-/* The lock file, opened or created. -1 with errno, EAGAIN: it has just gone. */
+/* Open or create the lock file. -1 with errno; EAGAIN: it was just removed. */
 static int open_lock(const struct publication *p, bool *created)
 {
 	const char *name = last_part(p->lock_path);
@@ -210,9 +210,9 @@ static int open_lock(const struct publication *p, bool *created)
 }
 
 /*
- * Where flock(2) does not hold between hosts, or does not work, the existence of
- * the file keeps the others away; where it works, it tells a file that a crashed
- * run has left from one that is in use.
+ * If flock(2) does not work, or not between hosts, the existence of the file
+ * locks out other backups. If it works, it distinguishes a file that is in use
+ * from one that a crashed run has left.
  */
 static bool take_lock(struct publication *p)
 {
@@ -237,7 +237,7 @@ static bool take_lock(struct publication *p)
 		}
 		if (is_lock_file(p, fd))
 			break;
-		close(fd);	/* of a run that has just ended */
+		close(fd);	/* of a run that has just terminated */
 	}
 	if (!created && !may_take_over(p, fd, error)) {
 		close(fd);
@@ -276,7 +276,7 @@ static bool is_ours(const struct publication *p)
 	return true;
 }
 
-/* DIR.partial, which a crashed run may have left. */
+/* Create or open DIR.partial; a crashed run may have left one. */
 static bool make_partial(struct publication *p)
 {
 	const char *name = last_part(p->partial);
@@ -291,7 +291,7 @@ static bool make_partial(struct publication *p)
 		vdi_error("cannot open %s: %s", p->partial, strerror(errno));
 		return false;
 	}
-	/* for a lock file that was removed; some file systems lock files only */
+	/* in case the lock file was removed; not all file systems lock directories */
 	if (flock(p->dir, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
 		vdi_error("%s is in use by another vdi backup", p->partial);
 		return false;
@@ -299,7 +299,7 @@ static bool make_partial(struct publication *p)
 	return is_ours(p);
 }
 
-static bool ours(const char *name)
+static bool is_backup_file(const char *name)
 {
 	static const char *const patterns[] = {
 		"device-[0-9][0-9].data", "device-[0-9][0-9].medium-[0-9]*",
@@ -314,7 +314,7 @@ static bool ours(const char *name)
 	return false;
 }
 
-/* Only files that vdi creates; any other file keeps the directory. */
+/* Remove only files that vdi creates; with any other file the directory stays. */
 static void empty_partial(const struct publication *p)
 {
 	int fd = openat(p->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -322,9 +322,9 @@ static void empty_partial(const struct publication *p)
 	struct dirent *entry;
 
 	if (!dir)
-		return;		/* then the removal fails, and says so */
+		return;		/* removing the directory then fails and is reported */
 	while ((entry = readdir(dir))) {
-		if (ours(entry->d_name))
+		if (is_backup_file(entry->d_name))
 			unlinkat(p->dir, entry->d_name, 0);
 	}
 	closedir(dir);
@@ -384,7 +384,7 @@ bool publication_prepare(struct publication *p, const char *to)
 	    !make_partial(p))
 		return false;
 	if (!check_target(p)) {
-		/* unless a crashed run left something */
+		/* fails if a crashed run has left files */
 		remove_partial(p);
 		return false;
 	}
@@ -422,7 +422,7 @@ static bool check_file(struct publication *p, const char *name,
 	return false;
 }
 
-/* Does every name stand for the file that was written? */
+/* Does every name refer to the file that was written? */
 static bool check_files(struct publication *p, const struct manifest *m,
 			const struct file_identity *manifest)
 {
@@ -444,7 +444,7 @@ static bool rename_partial(struct publication *p)
 {
 	if (!is_named(p, p->partial))
 		return fail_replaced(p, p->partial);
-	/* over an empty directory that was there before, too */
+	/* this also replaces an existing empty directory */
 	if (renameat(p->parent, last_part(p->partial), p->parent,
 		     last_part(p->path)))
 		return fail(p, "rename to", p->path);
@@ -460,7 +460,7 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 	*p->why = '\0';
 	if (manifest_write(p->dir, manifest, &id))
 		return fail(p, "write the manifest in", p->partial);
-	/* the database counts it as failed: so do we, while we can */
+	/* after an abort the database reports a failure: do not publish */
 	if (stop(context))
 		return false;
 	if (!check_files(p, manifest, &id) || !rename_partial(p))

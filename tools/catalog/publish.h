@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * publish.h - a directory that is a whole backup or does not exist
+ * publish.h - a directory that is a complete backup or does not exist
  */
 #ifndef VDI_PUBLISH_H
 #define VDI_PUBLISH_H
@@ -15,25 +15,25 @@ struct publication {
 	int parent;		/* the directory that holds both; -1 = not open */
 	int dir;		/* DIR.partial; -1 = not open */
 	int lock;		/* DIR.partial.lock; -1 = not taken */
-	bool published;		/* dir has become DIR: it is not changed any more */
-	char why[512];		/* the reason of a failure */
+	bool published;		/* dir was renamed to DIR and is not changed any more */
+	char why[512];		/* the cause of a failure */
 };
 
 /*
- * Create DIR.partial, empty, for this process alone. False after an error
- * message. publication_release() is needed in both cases.
+ * Create DIR.partial, empty and locked. False after an error message.
+ * publication_release() is required in both cases.
  */
 bool publication_prepare(struct publication *p, const char *to);
 /*
- * All media are final and durable: write the manifest and rename the directory.
- * `stop` is asked right before the rename; true prevents it. On false, p->why
- * has the reason, and is empty when `stop` prevented it.
+ * Write the manifest and rename the directory. All media are final and durable.
+ * `stop` is called right before the rename; if it returns true, nothing is
+ * published. False: p->why is the cause, or empty if `stop` returned true.
  */
 bool publication_publish(struct publication *p, const struct manifest *manifest,
 			 bool (*stop)(void *context), void *context);
 /*
- * After a failure: remove DIR.partial, or say what is left. What was published
- * stays as it is.
+ * After a failure: remove DIR.partial, or report what is left. A published backup
+ * is not changed.
  */
 void publication_discard(struct publication *p, bool quiet);
 void publication_release(struct publication *p);

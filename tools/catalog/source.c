@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * source.c - a backup to read from, for vdi restore and vdi verify
+ * source.c - a stored backup, for vdi restore and vdi verify
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +13,8 @@
 #include "vdi.h"
 
 /*
- * All that can be checked without reading. What is read later on, to verify or
- * to restore, must be these files.
+ * Check what can be checked without reading the file, and record its identity.
+ * Verify and restore later fail if the name refers to another file.
  */
 static int check_file(const struct source *s, struct medium_file *file)
 {

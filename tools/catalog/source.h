@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * source.h - a backup to read from, for vdi restore and vdi verify
+ * source.h - a stored backup, for vdi restore and vdi verify
  */
 #ifndef VDI_SOURCE_H
 #define VDI_SOURCE_H
@@ -13,17 +13,17 @@ struct source {
 	struct manifest manifest;
 };
 
-/* See that all of it is there. 0 or an exit code, with a message. */
+/* Open a backup, check its files. 0, or an exit code after a message. */
 int source_open(struct source *s, const char *path);
-/* What the drive of a device is like, to read its media. */
+/* The configuration of a drive that reads the media of a device. */
 void source_drive_config(const struct source *s, unsigned int device,
 			 struct drive_config *config);
-/* A copy of the list of a device's media. False: no memory. */
+/* Copy the list of media of a device. False: out of memory. */
 bool source_media(const struct source *s, unsigned int device,
 		  struct medium_list *list);
-/* Read everything once. 0 or an exit code, with a message. */
+/* Read and check all files. 0, or an exit code after a message. */
 int source_verify(struct source *s, bool quiet);
-/* "verified DIR: ..."; checked = all checksums were seen to match */
+/* "verified DIR: ..."; checked = all checksums were found to match */
 void source_print(const struct source *s, const char *what, uint64_t bytes,
 		  double seconds, bool checked);
 void source_close(struct source *s);

@@ -164,7 +164,7 @@ static bool overlap(const struct transfer *t, const struct transfer *other)
 	       other->at < t->at + t->size;
 }
 
-static bool in_the_way(struct drive *d, const struct transfer *t)
+static bool overlaps_another(struct drive *d, const struct transfer *t)
 {
 	unsigned int i;
 
@@ -196,7 +196,7 @@ bool transfer_begin(struct drive *d, const struct VDC_Command *cmd)
 		.end = d->medium.end,
 	};
 	d->ops->transfer(d, t);
-	if (in_the_way(d, t)) {
+	if (overlaps_another(d, t)) {
 		undo(d, t);
 		return false;
 	}
