@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * command.c - commands on their own, and how the work ends with them
+ * command.c - single commands, and the commands that end a backup
  */
 #include <stdio.h>
 
 #include "database.h"
 
-/* How long a client may take to put things in order after a failure. */
+/* Time for the client to complete its commands after a failure. */
 #define WIND_DOWN_SECONDS 30
 
 bool db_command(struct database *db, unsigned int device, int code,
@@ -33,7 +33,7 @@ static bool failed(struct database *db, unsigned int device)
 	return db_fail_device(db, device, doing, cmd->completionCode);
 }
 
-/* Was the command on its own a success? 1100 is, when all was moved. */
+/* Did the single command succeed? 1100 counts if all data was transferred. */
 static bool succeeded(const struct db_device *dev)
 {
 	int code = dev->control.cmd.completionCode;
@@ -128,11 +128,11 @@ static bool discard(struct database *db, unsigned int device)
 }
 
 /*
- * May this device be closed in the normal way? Only when its client cannot
- * take that for success: it was told to discard, or has reported an error
- * itself, or waits for a Complete that none has been sent.
+ * May this device be closed without an abort? Only if the client cannot take the
+ * close for success: it was told to discard the data, has reported an error
+ * itself, or waits for VDC_Complete, which was not sent.
  */
-static bool understands(struct database *db, unsigned int device)
+static bool may_close(struct database *db, unsigned int device)
 {
 	if (db_writes(db) && (db->config.features & VDF_Discard))
 		return discard(db, device);
@@ -142,9 +142,9 @@ static bool understands(struct database *db, unsigned int device)
 }
 
 /*
- * The client is given a while to finish what it holds. A signal, after the one
- * that has brought us here if it was one, makes it an abort, like the end of
- * that while.
+ * The client gets some time to complete its commands. After that time the set is
+ * aborted. A signal aborts it at once; the signal that caused the failure, if any,
+ * has been taken before.
  */
 bool db_wind_down(struct database *db)
 {
@@ -156,7 +156,7 @@ bool db_wind_down(struct database *db)
 	if (!db_drain(db))
 		return false;
 	for (i = 0; i < db->count; i++) {
-		if (!understands(db, i))
+		if (!may_close(db, i))
 			return false;
 	}
 	return db_close_devices(db);

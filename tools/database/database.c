@@ -12,16 +12,16 @@
 
 #include "layout.h"
 
-#define TICK_MS 200	/* how soon a signal that came between waits is noticed */
+#define TICK_MS 200	/* interval of checks for signals */
 
-/* What tells the layouts apart. */
+/* The features by which layouts are distinguished. */
 #define PROFILE_BITS	((VDF_LikeTape | VDF_RandomAccess) & ~VDF_Removable)
 
 /*
- * A client that can discard what it has is told to, and that takes commands;
- * so does waiting for what it holds after it has reported an error.
+ * Not to be aborted immediately: VDC_Discard can be sent only on a live set, and
+ * after an error the commands that the client holds are waited for.
  */
-static bool owes_an_end(const struct database *db)
+static bool needs_orderly_end(const struct database *db)
 {
 	return db->orderly ||
 	       (db_writes(db) && (db->config.features & VDF_Discard) &&
@@ -46,7 +46,7 @@ bool db_fail(struct database *db, int exit_code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(db->message, sizeof(db->message), format, args);
 	va_end(args);
-	if (db->server && !owes_an_end(db))
+	if (db->server && !needs_orderly_end(db))
 		abort_set(db);
 	return false;
 }
@@ -54,7 +54,7 @@ bool db_fail(struct database *db, int exit_code, const char *format, ...)
 bool db_fail_device(struct database *db, unsigned int device,
 		    const char *doing, int completion)
 {
-	/* 995 is the library's, and what follows tells who aborted */
+	/* 995 is set by the library; the next call reports the abort */
 	if (completion == ERROR_OPERATION_ABORTED &&
 	    vdi_server_run_completions(db->server, 0, NULL) == VD_E_ABORT)
 		return db_fail_for(db, VD_E_ABORT, doing);
@@ -90,7 +90,7 @@ bool db_fail_for(struct database *db, int code, const char *doing)
 	return db_fail(db, vdi_exit_for(code), "%s: %s", doing, text);
 }
 
-/* Is there a reason not to wait any longer? */
+/* Check for signals and the deadline. */
 static bool must_stop(struct database *db)
 {
 	int number = vdi_signal_take();
@@ -107,14 +107,15 @@ static bool must_stop(struct database *db)
 	return false;
 }
 
-/* Why no set was joined so far, in the words of the library. */
-struct waited {
+/* Why no set was joined so far, as reported by the library. */
+struct join_errors {
 	char now[768];
-	char ended[768];		/* about the last set that was aborted */
-	bool warned;			/* about a user who is not trusted */
+	char ended[768];		/* of the last set that was aborted */
+	bool warned;			/* of a user who is not trusted */
 };
 
-static void look_why(struct database *db, int code, struct waited *why)
+static void record_error(struct database *db, int code,
+			 struct join_errors *why)
 {
 	uid_t user;
 
@@ -129,7 +130,7 @@ static void look_why(struct database *db, int code, struct waited *why)
 		  why->now, (unsigned long)user);
 }
 
-static bool fail_late(struct database *db, const struct waited *why)
+static bool fail_timeout(struct database *db, const struct join_errors *why)
 {
 	bool both = *why->ended && strcmp(why->ended, why->now);
 
@@ -139,7 +140,7 @@ static bool fail_late(struct database *db, const struct waited *why)
 		       both ? "; before that, " : "", both ? why->ended : "");
 }
 
-static void tell_client(struct database *db)
+static void report_client(struct database *db)
 {
 	struct vdi_peer peer;
 	char text[128];
@@ -152,14 +153,14 @@ static void tell_client(struct database *db)
 }
 
 /*
- * The client may come after us: look for its set until the time-out. A set that
- * has ended, and is still held by a process, may be followed by another.
+ * The client may create its set later, so retry until the time-out. A terminated
+ * set that a process still holds open may be replaced by a live one.
  */
 static bool open_set(struct database *db)
 {
 	const struct timespec tick = { .tv_nsec = TICK_MS * 1000000L };
 	double deadline = vdi_now() + db->timeout_ms / 1000.0;
-	struct waited why = { .warned = false };
+	struct join_errors why = { .warned = false };
 	int rc;
 
 	rc = vdi_server_set_trusted_users(db->server, db->from.uid,
@@ -172,14 +173,14 @@ static bool open_set(struct database *db)
 			break;
 		if (rc != VD_E_INVALID && rc != VD_E_ABORT)
 			return db_fail_for(db, rc, "opening the set");
-		look_why(db, rc, &why);
+		record_error(db, rc, &why);
 		if (must_stop(db))
 			return false;
 		if (db->timeout_ms && vdi_now() >= deadline)
-			return fail_late(db, &why);
+			return fail_timeout(db, &why);
 		nanosleep(&tick, NULL);
 	}
-	tell_client(db);
+	report_client(db);
 	return true;
 }
 
@@ -224,7 +225,7 @@ static bool check_use(struct database *db)
 	return true;
 }
 
-/* The client's, and what this server will do. */
+/* The features of the client, and those that this server uses. */
 static uint32_t features(const struct database *db)
 {
 	uint32_t bits = db->config.features | db->direction;
@@ -350,7 +351,7 @@ static void completed(struct VDS_Command *cmd)
 	dev->outstanding--;
 	if (cmd->commandCode == VDC_Write)
 		dev->writing -= cmd->size;
-	/* the library's rule: stored in full, 1100 is but a warning */
+	/* as in the library: after a full transfer, 1100 is only a warning */
 	if (cmd->completionCode == ERROR_END_OF_MEDIA) {
 		dev->warned = true;
 		if (data && cmd->bytesTransferred < (uint32_t)cmd->size)
@@ -373,8 +374,8 @@ bool db_step(struct database *db)
 	return db_fail_for(db, rc, "waiting for the backup program");
 }
 
-/* The set was aborted during a wait: was it for the input or the output? */
-static bool fail_silent(struct database *db, int fd, double since)
+/* The set was aborted while waiting for fd; report a long wait as well. */
+static bool fail_aborted_wait(struct database *db, int fd, double since)
 {
 	double seconds = vdi_now() - since;
 	size_t used;
@@ -408,7 +409,7 @@ bool db_poll(struct database *db, int fd, short events)
 			return db_fail(db, EXIT_FAILED, "cannot wait for input or output: %s",
 				       strerror(errno));
 		if (n > 0 && fds[1].revents)
-			return fail_silent(db, fd, since);
+			return fail_aborted_wait(db, fd, since);
 		if (n > 0)
 			return true;
 		vdi_progress_show(&db->progress, db->verb, db->bytes, 0);
@@ -440,7 +441,7 @@ bool db_send(struct database *db, struct slot *slot, unsigned int device,
 	if (code == VDC_Write)
 		dev->writing += size;
 	rc = vdi_server_send_command(dev->handle, &slot->cmd);
-	if (rc == VD_E_INVALID)	/* the one failure that completes nothing */
+	if (rc == VD_E_INVALID)	/* the command was not queued */
 		completed(&slot->cmd);
 	if (rc != NOERROR)
 		return db_fail_for(db, rc, vdi_command_name(code));
@@ -500,7 +501,7 @@ int db_end(struct database *db)
 	if (db->server) {
 		int rc;
 
-		if (db->exit_code != EXIT_OK && owes_an_end(db) &&
+		if (db->exit_code != EXIT_OK && needs_orderly_end(db) &&
 		    !db_wind_down(db))
 			abort_set(db);
 		rc = vdi_server_close(db->server);

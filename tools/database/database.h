@@ -19,17 +19,17 @@ struct slot {
 	unsigned int device;
 	uint8_t *buffer;
 	bool busy;		/* sent, not completed */
-	bool pending;		/* a write not yet known to be stored */
-	bool again;		/* of which cmd.size bytes are to be sent */
-	uint64_t order;		/* of a write, among those of its device */
+	bool pending;		/* a write whose result was not processed yet */
+	bool again;		/* cmd.size bytes must be sent again */
+	uint64_t order;		/* number of a write among those of its device */
 };
 
-/* Where a device is on its media; of layouts other than pipe. */
+/* The loaded medium of a device, and the position on it; not for pipes. */
 struct db_medium {
 	uint32_t ordinal;	/* 1 is the first */
 	int64_t position;	/* disk: byte of the next transfer */
 	int64_t end;		/* disk: byte after the data, when reading */
-	int64_t address;	/* tape: of the header block, -1 = not known */
+	int64_t address;	/* tape: of the header block, -1 = unknown */
 	int64_t data_address;	/* tape: of the first block of data */
 	uint64_t bytes;		/* of data on this medium */
 	uint64_t written[3];	/* checksums, by enum descriptor_type */
@@ -41,15 +41,15 @@ struct db_device {
 	const char *name;
 	unsigned int outstanding;
 	uint64_t writing;	/* bytes of outstanding writes */
-	bool io_error;		/* nothing but ClearError can be sent */
-	bool warned;		/* a completion said that the medium ends */
-	bool refused;		/* the client knows that it cannot go on */
-	struct slot control;	/* for commands on their own; one block */
+	bool io_error;		/* only ClearError is accepted */
+	bool warned;		/* a completion warned of the end of the medium */
+	bool refused;		/* the client has reported an error */
+	struct slot control;	/* for single commands; one block */
 	uint64_t writes;	/* number of writes, for slot.order */
-	uint64_t stored;	/* order of the last that is stored, + 1 */
+	uint64_t stored;	/* order of the last stored write, + 1 */
 	struct db_medium medium;
 	uint64_t total;		/* bytes of data, on all media */
-	XXH3_state_t *sum;	/* of them */
+	XXH3_state_t *sum;	/* of that data */
 };
 
 struct database {
@@ -57,35 +57,35 @@ struct database {
 	const char *verb;
 	struct vdi_names names;
 	const char *instance;
-	struct vdi_users from;		/* whose set; none = you and root */
-	unsigned int count;		/* 0 until the client has told */
+	struct vdi_users from;		/* trusted creators; none = caller and root */
+	unsigned int count;		/* 0 until the set is joined, unless required */
 	uint32_t block_size;
 	uint32_t max_transfer;
-	uint32_t buffer_count;		/* 0 = some per device */
+	uint32_t buffer_count;		/* 0 = four per device */
 	int64_t timeout_ms;
 	bool quiet;
 	bool read_back;		/* compare what was written, before the end */
 	bool snapshot;
-	const struct layout *wanted;	/* NULL = any of the next */
-	const struct layout *const *layouts;	/* that there are, up to NULL */
+	const struct layout *wanted;	/* required; NULL = any of `layouts` */
+	const struct layout *const *layouts;	/* supported ones, up to NULL */
 
 	struct vdi_server *server;
 	struct VDConfig config;
-	const struct layout *layout;	/* what the set is like */
+	const struct layout *layout;	/* of the set */
 	uint32_t direction;
 	struct db_device dev[VDI_MAX_DEVICES];
 	struct slot *slots;
-	struct slot **list;		/* room for as many */
-	struct stream_shape shape;	/* of what is written or read */
-	bool id_known;			/* shape.id is */
+	struct slot **list;		/* scratch, as many entries */
+	struct stream_shape shape;	/* of the stream */
+	bool id_known;			/* shape.id is valid */
 	bool finishing;			/* no more data will be written */
 	uint64_t bytes;			/* of the stream, for progress */
 	struct vdi_progress progress;
 
-	double deadline;		/* give up then; 0 = never */
+	double deadline;		/* fail at this time; 0 = never */
 	const char *deadline_text;
-	bool orderly;			/* a failure is no reason to abort yet */
-	bool completing;		/* Complete was sent */
+	bool orderly;			/* end an error without an abort, if possible */
+	bool completing;		/* VDC_Complete was sent */
 	int exit_code;
 	char message[1024];
 };
@@ -96,63 +96,63 @@ static inline bool db_writes(const struct database *db)
 }
 
 /*
- * Say what went wrong, once. It aborts the set with it, at once or, where the
- * client is owed an orderly end, in db_end(). Gives false.
+ * Record a failure; only the first one counts. The set is aborted with the text:
+ * immediately, or in db_end() if an orderly end is tried first. Returns false.
  */
 bool db_fail(struct database *db, int exit_code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool db_fail_for(struct database *db, int code, const char *doing);
-/* The client completed a command with an error that ends the work. */
+/* The client completed a command with a fatal error. */
 bool db_fail_device(struct database *db, unsigned int device,
 		    const char *doing, int completion);
 /* The data is damaged: "medium 1 of 'NAME' WHAT". */
 bool db_fail_medium(struct database *db, unsigned int device,
 		    const char *what);
-/* From nothing to open devices; direction is VDF_WriteMedia or ReadMedia. */
+/* Join and configure the set, open devices. VDF_WriteMedia or ReadMedia. */
 bool db_connect(struct database *db, uint32_t direction);
 /*
- * Send slot->cmd on a device, waiting for room in its queue. The completion
- * clears slot->busy and is otherwise the caller's to look at.
+ * Send a command on a device, after waiting for room in its queue. The completion
+ * clears slot->busy; the caller checks the result.
  */
 bool db_send(struct database *db, struct slot *slot, unsigned int device,
 	     int code, uint32_t size, int64_t position);
-/* Let completions come; sleeps until there is one. */
+/* Wait for completions and run their routines. */
 bool db_step(struct database *db);
 /*
- * Wait until input or output is ready, as poll(2); an abort of the set ends the
- * wait, so that a stream that stands still does not hide it.
+ * Wait until input or output is ready, as poll(2). An abort of the set ends the
+ * wait, so it is noticed even while the stream is blocked.
  */
 bool db_poll(struct database *db, int fd, short events);
-/* Wait until nothing is outstanding, on a device or on all. */
+/* Wait until no command is outstanding, on a device or on all. */
 bool db_drain_device(struct database *db, unsigned int device);
 bool db_drain(struct database *db);
 bool db_close_devices(struct database *db);
-/* Close the set, report, release. Gives the exit code. */
+/* Close the set, report failures, release. Returns the exit code. */
 int db_end(struct database *db);
 
-/* command.c: commands on their own */
+/* command.c: single commands, which are waited for */
 
-/* Any outcome will do: it is in dev[].control.cmd. */
+/* With any result, which is in dev[].control.cmd. */
 bool db_command(struct database *db, unsigned int device, int code,
 		int32_t size, int64_t position);
-/* It must succeed; a warning that the medium ends is no failure. */
+/* It must succeed; a warning of the end of the medium is a success. */
 bool db_order(struct database *db, unsigned int device, int code,
 	      int32_t size, int64_t position);
 /*
- * The same for a command the client may not support: then the device is
- * cleared, *supported false, and that is all right.
+ * The same for a command that the client may not support. Then the error of the
+ * device is cleared, *supported is false, and the call succeeds.
  */
 bool db_try(struct database *db, unsigned int device, int code, int32_t size,
 	    int64_t position, bool *supported);
-/* End the device's IO-ERROR, when it is in it. Nothing may be outstanding. */
+/* Clear an IO-ERROR of the device. No command may be outstanding. */
 bool db_clear_error(struct database *db, unsigned int device);
-/* One command without data on every device at once, all with success. */
+/* Send a command without data on all devices; all must succeed. */
 bool db_all(struct database *db, int code);
-/* Complete if agreed, close: the end of every good backup. */
+/* VDC_Complete if it is enabled, then close the devices. */
 bool db_complete(struct database *db);
-/* The same after a Flush of every device. */
+/* Flush every device, then the same. */
 bool db_finish_backup(struct database *db);
-/* After a failure: leave the set in order, if the client can understand it. */
+/* After a failure: end without an abort, if the client takes it as failure. */
 bool db_wind_down(struct database *db);
 
 #endif /* VDI_DATABASE_H */

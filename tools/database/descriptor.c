@@ -70,8 +70,8 @@ static bool damaged_block(struct database *db, unsigned int device,
 			      "has a damaged end block");
 }
 
-/* The rest of the block in the control slot. */
-static bool zero_behind(const struct database *db, unsigned int device)
+/* Is the rest of the block in the control slot zero? */
+static bool rest_is_zero(const struct database *db, unsigned int device)
 {
 	const uint8_t *data = db->dev[device].control.buffer;
 	uint32_t i = sizeof(struct descriptor);
@@ -81,7 +81,7 @@ static bool zero_behind(const struct database *db, unsigned int device)
 	return i == db->block_size;
 }
 
-/* The part of the check that concerns which medium it is. */
+/* Is it the right medium? */
 static bool check_identity(struct database *db, unsigned int device,
 			   const struct descriptor *block)
 {
@@ -135,12 +135,12 @@ bool descriptor_check(struct database *db, unsigned int device,
 		return other_block_size(db, device,
 					le32toh(block->block_size));
 	if (le32toh(block->type) != type ||
-	    cmd->bytesTransferred != db->block_size || !zero_behind(db, device))
+	    cmd->bytesTransferred != db->block_size || !rest_is_zero(db, device))
 		return damaged_block(db, device, type);
 	return check_identity(db, device, block);
 }
 
-/* A block of the medium that was written last is known. */
+/* The checksums of descriptors on the current medium are recorded. */
 bool descriptor_check_written(struct database *db, unsigned int device,
 			      enum descriptor_type type,
 			      struct descriptor *block)

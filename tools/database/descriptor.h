@@ -22,19 +22,19 @@ struct descriptor {
 	uint64_t magic;
 	uint64_t id;		/* of the stream */
 	uint32_t type;		/* enum descriptor_type */
-	uint32_t flags;		/* none in a header: not finished, or a tape */
+	uint32_t flags;		/* 0 in a header: unfinished, or a tape */
 	uint32_t device;	/* index */
 	uint32_t devices;
 	uint32_t block_size;
 	uint32_t ordinal;	/* of the medium, from 1 */
 	uint32_t soft_mark;	/* size of a soft filemark, 0 = hard ones */
 	uint32_t reserved;
-	int64_t address;	/* of this block, -1 = not known */
+	int64_t address;	/* of this block, -1 = unknown */
 	int64_t data_address;	/* of the first block of data */
 	uint64_t bytes;		/* of data on this medium */
-	uint64_t total;		/* on all up to this one */
-	uint64_t total_xxh3;	/* with LAST: of all the device's data */
-	uint64_t block_xxh3;	/* of all before */
+	uint64_t total;		/* on all media up to this one */
+	uint64_t total_xxh3;	/* with LAST: of all data of the device */
+	uint64_t block_xxh3;	/* of the fields above */
 };
 
 /* Write a descriptor from the device's control slot, at `position`. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * freeze.c - suspend a database by a command, and never forget to resume it
+ * freeze.c - suspend a database by a command, and resume it in any case
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,13 +19,13 @@
 #include "common/child.h"
 #include "freeze.h"
 
-/* How long a freeze command that is stopped may take to end. */
+/* Time for a freeze command to terminate after SIGTERM. */
 #define PATIENCE_SECONDS 10
 
 /* Attempts to run a thaw command that is killed or that cannot be started. */
 #define THAW_ATTEMPTS 10
 
-#define TICK_MS 200	/* how soon a signal that came between waits is noticed */
+#define TICK_MS 200	/* interval of checks for signals */
 
 /* Orders to the helper. */
 enum order {
@@ -37,14 +37,14 @@ enum order {
 /* What the helper reports. */
 enum event {
 	STARTED,	/* a command */
-	FROZEN,		/* the freeze command has ended by itself */
-	THAWED		/* the thaw command has ended; the last report */
+	FROZEN,		/* the freeze command has terminated by itself */
+	THAWED		/* the thaw command has terminated; the last report */
 };
 
 struct report {
 	enum event event;
 	pid_t command;
-	int error;		/* there was no shell: errno */
+	int error;		/* the shell could not be started: errno */
 	int status;		/* as of wait(2) */
 	bool expired;
 };
@@ -83,7 +83,7 @@ static bool past_deadline(struct helper *h)
 	return true;
 }
 
-/* The end of vdi and the end of the limit count as THAW. */
+/* The death of vdi and the expiry of the limit count as THAW. */
 static enum order get_order(struct helper *h)
 {
 	struct pollfd fd = { .fd = h->fd, .events = POLLIN };
@@ -107,7 +107,7 @@ static bool ordered_to_hurry(void *fd)
 	return false;
 }
 
-/* False: an order, the end of vdi or of the limit came first. */
+/* False: an order, the death of vdi or the expiry of the limit came first. */
 static bool await_end(struct helper *h, pid_t pid)
 {
 	struct pollfd fds[] = {
@@ -143,9 +143,9 @@ static pid_t start_command(struct helper *h, const char *command)
 }
 
 /*
- * Returns when the freeze command and all it started have ended: what froze after
- * the thaw command would stay frozen. A command that hangs in the kernel may do
- * so because of what is frozen already, and is not waited for.
+ * Returns when the process group of the freeze command has terminated; otherwise it
+ * could freeze the database again after the thaw command. A process that hangs in
+ * the kernel is not waited for, because it may wait for what is frozen already.
  */
 static void freeze(struct helper *h)
 {
@@ -174,7 +174,7 @@ static bool thaw_once(struct helper *h)
 	return pid > 0 && WIFEXITED(h->report.status);
 }
 
-/* Missing memory or processes are waited for without a bound. */
+/* Lack of memory or processes is retried without a limit. */
 static void thaw(struct helper *h)
 {
 	const struct timespec pause = { .tv_sec = 1 };
@@ -197,8 +197,8 @@ static void thaw(struct helper *h)
 	send_report(h, THAWED);
 }
 
-/* The helper neither reads nor holds open the input and the output. */
-static void let_go_of_data(void)
+/* The helper must not read the input, or hold input and output open. */
+static void close_streams(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -206,7 +206,7 @@ static void let_go_of_data(void)
 	dup2(null, STDOUT_FILENO);
 }
 
-/* Nothing but its work or SIGKILL ends it. */
+/* Only SIGKILL terminates the helper before its work is done. */
 static void __attribute__((noreturn))
 run_helper(int fd, const struct freeze_options *options, bool thaw_only)
 {
@@ -217,8 +217,8 @@ run_helper(int fd, const struct freeze_options *options, bool thaw_only)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	prctl(PR_SET_NAME, "vdi-thaw");
-	let_go_of_data();
-	/* what a command leaves behind becomes a child of the helper */
+	close_streams();
+	/* orphans of a command become children of the helper */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (!thaw_only) {
 		if (get_order(&h) != FREEZE)
@@ -267,7 +267,7 @@ bool freezer_start(struct freezer *f, struct database *db,
 	int err;
 
 	*f = (struct freezer){ .options = options, .helper = -1, .fd = -1 };
-	/* should the helper die, its commands become children of vdi */
+	/* if the helper dies, its commands become children of vdi */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	err = start_helper(f, false);
 	if (err)
@@ -284,13 +284,13 @@ static bool order(struct freezer *f, enum order what)
 	return send(f->fd, &byte, 1, MSG_NOSIGNAL) == 1;
 }
 
-/* Take a report, if there is one. False: there will be none, the helper died. */
+/* Receive a report, if there is one. False: the helper has died. */
 static bool take_report(struct freezer *f)
 {
 	struct report report;
 	ssize_t n = recv(f->fd, &report, sizeof(report), MSG_DONTWAIT);
 
-	/* a reset, for an order that was not read, comes before the reports */
+	/* ECONNRESET for an unread order is returned before the reports */
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ||
 		       errno == ECONNRESET;
@@ -359,7 +359,7 @@ static bool interrupted(void *seen)
 	return vdi_signal_pending() != *(unsigned int *)seen;
 }
 
-/* Has the group of the last command a process that is a child of vdi? */
+/* Does the group of the last command have a child of vdi? */
 static bool command_is_left(const struct freezer *f)
 {
 	siginfo_t info;
@@ -369,8 +369,8 @@ static bool command_is_left(const struct freezer *f)
 }
 
 /*
- * The helper died before it had thawed. What it was running must not go on
- * beside the thaw command.
+ * The helper died before the thaw. The command that it was running must not run at
+ * the same time as the thaw command.
  */
 static void replace_helper(struct freezer *f, unsigned int *seen)
 {
@@ -397,8 +397,8 @@ static void show_unfinished(void)
 }
 
 /*
- * A signal ends the wait, though not the command. While the freeze command is
- * being stopped, a signal after the one that made vdi stop it ends the patience.
+ * A signal ends the wait, but not the thaw command. While the freeze command is
+ * being stopped, a second signal has it killed at once.
  */
 static bool wait_for_thaw(struct freezer *f, struct database *db)
 {
@@ -412,7 +412,7 @@ static bool wait_for_thaw(struct freezer *f, struct database *db)
 				return true;
 			replace_helper(f, &seen);
 		}
-		/* a helper that is stopped could not thaw */
+		/* in case the helper was stopped by a signal */
 		if (f->helper > 0)
 			kill(f->helper, SIGCONT);
 		if (f->freezing && vdi_signal_pending()) {
@@ -423,7 +423,7 @@ static bool wait_for_thaw(struct freezer *f, struct database *db)
 		if (f->thawed || vdi_signal_pending() == seen)
 			continue;
 		show_unfinished();
-		/* it may be the one that ends the work */
+		/* this signal may be the first failure */
 		if (db->exit_code == EXIT_OK)
 			vdi_signal_take();
 		return db_fail(db, EXIT_INTERRUPTED,
@@ -450,7 +450,7 @@ bool freezer_end(struct freezer *f, struct database *db)
 	if (!f->due)
 		return true;
 	if (f->error || !WIFEXITED(f->status) || WEXITSTATUS(f->status))
-		/* said even where something else has failed before */
+		/* reported even after an earlier failure */
 		vdi_error("the thaw command failed (%s %d): the database may still be frozen",
 			  f->error ? "error" :
 			  WIFEXITED(f->status) ? "exit code" : "signal",

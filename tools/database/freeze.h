@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * freeze.h - suspend a database by a command, and never forget to resume it
+ * freeze.h - suspend a database by a command, and resume it in any case
  */
 #ifndef VDI_FREEZE_H
 #define VDI_FREEZE_H
@@ -17,8 +17,8 @@ struct freezer {
 	const struct freeze_options *options;
 	pid_t helper;
 	int fd;			/* to the helper */
-	pid_t command;		/* what the helper has started last */
-	bool due;		/* the thaw command is */
+	pid_t command;		/* the last command that the helper started */
+	bool due;		/* the thaw command must run */
 	bool freezing;		/* the freeze command has not ended */
 	bool thawed;		/* the thaw command was run, or could not be */
 	bool expired;		/* the helper thawed because of the limit */
@@ -26,10 +26,10 @@ struct freezer {
 	int status;		/* or as of wait(2) */
 };
 
-/* To be called before the set is joined, so that the helper has no part in it. */
+/* To be called before the set is joined, so that the helper is not a party of it. */
 bool freezer_start(struct freezer *f, struct database *db,
 		   const struct freeze_options *options);
-/* Run the freeze command. The thaw command is due then, whatever the result. */
+/* Run the freeze command. After that the thaw command is due in any case. */
 bool freezer_freeze(struct freezer *f, struct database *db);
 /*
  * To be called in every case. False when the thaw command was due and failed, or

@@ -12,32 +12,32 @@
 
 #include "database.h"
 
-/* What was read from a device, to be held against what its media say. */
+/* What was read from a device, to be compared with its end block. */
 struct tally {
 	uint64_t medium_bytes;
 	uint64_t total;
 	uint64_t xxh3;		/* of the total */
-	int code;		/* that ended this medium's data */
-	bool beyond;		/* reads after that one brought data */
+	int code;		/* that ended the data of this medium */
+	bool beyond;		/* reads after that one returned data */
 };
 
-/* All false is a db_fail(). Nothing is outstanding on the device. */
+/* False after db_fail(). No command is outstanding on the device. */
 struct layout {
 	const char *name;
-	uint32_t features;	/* of the positioning bits, Removable excepted */
-	bool positions;		/* transfers carry one */
-	bool media;		/* there are header and end blocks */
+	uint32_t features;	/* positioning bits, without Removable */
+	bool positions;		/* transfers have a position */
+	bool media;		/* with header and end blocks */
 
-	/* A medium is there: write what comes before the data. */
+	/* A medium is loaded: write what precedes the data. */
 	bool (*begin_write)(struct database *db, unsigned int device);
-	/* Write what comes after the data; flags are of serve_media.h. */
+	/* Write what follows the data; flags as in descriptor.h. */
 	bool (*end_write)(struct database *db, unsigned int device,
 			  uint32_t flags);
-	/* All is written and verified. May be NULL. */
+	/* Called when all data is written and read back. May be NULL. */
 	bool (*leave)(struct database *db, unsigned int device);
-	/* Find and check what comes before the data. */
+	/* Find and check what precedes the data. */
 	bool (*begin_read)(struct database *db, unsigned int device);
-	/* The same for what comes after; *last false: look at the next. */
+	/* The same for what follows it. *last false: continue on the next. */
 	bool (*end_read)(struct database *db, unsigned int device,
 			 const struct tally *tally, bool *last);
 	/* Bytes to read next, 0 at the end of the medium. */

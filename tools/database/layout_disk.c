@@ -23,7 +23,7 @@ static bool end_write(struct database *db, unsigned int device, uint32_t flags)
 	struct db_medium *medium = &db->dev[device].medium;
 	struct descriptor block;
 
-	/* of what was sent again elsewhere, nothing counts here */
+	/* data that was sent again is on another medium */
 	medium->position = db->block_size + medium->bytes;
 	medium->data_address = db->block_size;
 	if (!descriptor_get(db, device, 0) ||
@@ -36,7 +36,7 @@ static bool end_write(struct database *db, unsigned int device, uint32_t flags)
 	return true;
 }
 
-/* Does the client know where it is? *supported false: it does not tell. */
+/* Does the client report the right position? *supported: it reports one. */
 static bool check_position(struct database *db, unsigned int device, int code,
 			   int whence, int64_t offset, int64_t wanted,
 			   bool *supported)
@@ -47,7 +47,7 @@ static bool check_position(struct database *db, unsigned int device, int code,
 	if (!db_try(db, device, code, whence, offset, supported))
 		return false;
 	is = dev->control.cmd.outPosition;
-	/* the file may have been longer before, until Flush */
+	/* until Flush the file may be longer, with older data */
 	if (!*supported || is == wanted || (whence == VDC_End && is > wanted))
 		return true;
 	return db_fail(db, EXIT_FAILED,
@@ -56,8 +56,8 @@ static bool check_position(struct database *db, unsigned int device, int code,
 }
 
 /*
- * Positions that a client keeps for itself are tried in each way there is. The
- * last leaves it at the end of the data, for a client whose Flush cuts there.
+ * Test each way to set the position that the client maintains. The last one moves
+ * to the end of the data, because some clients truncate there on Flush.
  */
 static bool leave(struct database *db, unsigned int device)
 {
@@ -105,7 +105,7 @@ static bool begin_read(struct database *db, unsigned int device)
 		return db_fail_medium(db, device,
 				      "holds a backup that was never finished");
 	bytes = le64toh(block.bytes);
-	/* there is a block before them and one behind */
+	/* with one block before the data and one after it */
 	if (bytes > INT64_MAX - 2 * (uint64_t)db->block_size ||
 	    bytes % db->block_size)
 		return db_fail_medium(db, device,

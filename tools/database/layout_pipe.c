@@ -17,7 +17,7 @@ static bool end_write(struct database *db, unsigned int device, uint32_t flags)
 	return begin(db, device);
 }
 
-/* Only the data can tell whether it is complete. */
+/* There is no end block: the stream itself shows whether it is complete. */
 static bool end_read(struct database *db, unsigned int device,
 		     const struct tally *tally, bool *last)
 {

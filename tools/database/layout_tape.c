@@ -10,7 +10,7 @@
  */
 #include "descriptor.h"
 
-/* The address of the next block, -1 where the client does not tell. */
+/* The address of the next block, -1 if the client does not report it. */
 static bool get_address(struct database *db, unsigned int device,
 			int64_t *address)
 {
@@ -44,7 +44,7 @@ static bool end_write(struct database *db, unsigned int device, uint32_t flags)
 	       db_order(db, device, VDC_WriteMark, 0, 0);
 }
 
-/* To the header: by its address where that is known, as when reading back. */
+/* Move to the header: by its address if known, as when reading back. */
 static bool find_header(struct database *db, unsigned int device)
 {
 	const struct db_device *dev = &db->dev[device];
@@ -77,7 +77,7 @@ static bool check_soft_marks(struct database *db, unsigned int device,
 		       db->config.softFileMarkBlockSize);
 }
 
-/* Over the mark to the data, which must be where it was when written. */
+/* Skip the filemark; the data must have the same address as when written. */
 static bool find_data(struct database *db, unsigned int device)
 {
 	const struct db_medium *medium = &db->dev[device].medium;
@@ -104,7 +104,7 @@ static bool begin_read(struct database *db, unsigned int device)
 	       find_data(db, device);
 }
 
-/* Read the end set, wherever the read that met the mark has left the tape. */
+/* Read the end block, wherever the read that met the filemark stopped. */
 static bool get_end(struct database *db, unsigned int device, bool beyond)
 {
 	const struct VDS_Command *cmd = &db->dev[device].control.cmd;
@@ -117,13 +117,13 @@ static bool get_end(struct database *db, unsigned int device, bool beyond)
 		return false;
 	if (beyond || cmd->completionCode != ERROR_FILEMARK_DETECTED)
 		return true;
-	/* still before the mark */
+	/* the tape is still before the filemark */
 	return db_clear_error(db, device) &&
 	       db_order(db, device, VDC_SkipMarks, 1, 0) &&
 	       descriptor_get(db, device, 0);
 }
 
-/* A tape that goes backwards finds the same block there. */
+/* A tape that can move backwards must return the same block again. */
 static bool check_backwards(struct database *db, unsigned int device,
 			    const struct descriptor *end)
 {

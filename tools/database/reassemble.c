@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * reassemble.c - a striped stream, put together again piece by piece
+ * reassemble.c - reads a striped stream from the devices of a set
  *
  * Each device reads ahead with its share of the buffers. The pieces of a device
  * are used in order; chunk n is the next one on device n modulo the number of
@@ -22,7 +22,7 @@ static struct slot *in_ring(struct restored *r, unsigned int device,
 	return &r->db->slots[reader->first + n];
 }
 
-/* Send as many reads as there are slots, and something to read. */
+/* Queue reads while there are free slots and data to read. */
 static bool fill(struct restored *r, unsigned int device)
 {
 	struct reader *reader = &r->reader[device];
@@ -81,8 +81,8 @@ static bool cut_off(struct restored *r, unsigned int device)
 }
 
 /*
- * The oldest read has come to the end of the medium's data, or there is nothing
- * more to read: see what became of those after it, and of the medium's end.
+ * The oldest read has reached the end of the data on the medium, or there is
+ * nothing more to read: check the reads after it, and what follows the data.
  */
 static bool end_medium(struct restored *r, unsigned int device, int code)
 {
@@ -121,8 +121,8 @@ static bool next_medium(struct restored *r, unsigned int device)
 }
 
 /*
- * The oldest read is used up. Where it was short, and reads have positions, the
- * rest of it is still to be read, before those after it.
+ * All data of the oldest read was used. If the read was short and reads have
+ * positions, the rest must be read before the reads after it are used.
  */
 static bool next_read(struct restored *r, unsigned int device)
 {
@@ -140,7 +140,7 @@ static bool next_read(struct restored *r, unsigned int device)
 	return fill(r, device);
 }
 
-/* Once for every read that is complete. */
+/* Called once for every read, when all of its data was used. */
 static void count_read(struct restored *r, unsigned int device,
 		       const struct slot *slot)
 {
@@ -153,8 +153,8 @@ static void count_read(struct restored *r, unsigned int device,
 }
 
 /*
- * The oldest read that has data not used up, or NULL at the end of the medium.
- * False is a failure.
+ * The oldest read with unused data, or NULL at the end of the medium. False after
+ * db_fail().
  */
 static bool get_read(struct restored *r, unsigned int device,
 		     struct slot **out, int *code)
@@ -177,7 +177,7 @@ static bool get_read(struct restored *r, unsigned int device,
 		*out = slot;
 		if (slot->cmd.bytesTransferred > reader->offset)
 			return true;
-		/* what ended the data; nothing at all does, too */
+		/* the code that ended the data; an empty read ends it as well */
 		*code = slot->cmd.completionCode;
 		if (*code == ERROR_SUCCESS && !slot->cmd.bytesTransferred)
 			*code = ERROR_HANDLE_EOF;
@@ -190,7 +190,7 @@ static bool get_read(struct restored *r, unsigned int device,
 	}
 }
 
-/* Something was used: the whole of it is counted when it is used up. */
+/* Mark data as used. The read is counted when all of its data was used. */
 static void use(struct restored *r, unsigned int device, uint32_t bytes)
 {
 	struct reader *reader = &r->reader[device];
@@ -201,7 +201,7 @@ static void use(struct restored *r, unsigned int device, uint32_t bytes)
 		count_read(r, device, slot);
 }
 
-/* What there is of the device's data, waiting for some. */
+/* Unused data of the device; waits until there is some. */
 static bool peek(struct restored *r, unsigned int device, const uint8_t **data,
 		 uint32_t *length)
 {
@@ -258,7 +258,7 @@ static bool wrong_kind(struct restored *r, unsigned int device)
 		       r->db->dev[device].name);
 }
 
-/* Blocks are never split, so a header lies in one piece. */
+/* Blocks are never split, so a header is contiguous. */
 static bool get_header(struct restored *r, unsigned int device,
 		       uint64_t number, struct stream_header *header)
 {
@@ -292,7 +292,7 @@ static bool get_header(struct restored *r, unsigned int device,
 	return skip(r, device, le32toh(header->block_size));
 }
 
-/* The chunk at hand is used up: check it, go past its padding. */
+/* All data of the current chunk was used: check it, skip its padding. */
 static bool end_chunk(struct restored *r)
 {
 	uint64_t payload = le64toh(r->header.payload);
@@ -306,7 +306,7 @@ static bool end_chunk(struct restored *r)
 	return skip(r, r->device, -payload & (uint64_t)(block_size - 1));
 }
 
-/* Every device must end here, with the same count. */
+/* Every device must end here, with the same number of chunks. */
 static bool check_ends(struct restored *r)
 {
 	struct stream_header header;
@@ -381,7 +381,7 @@ bool restored_again(struct restored *r, struct database *db)
 	if (!r->sum)
 		return db_fail(db, EXIT_FAILED, "out of memory");
 	for (i = 0; i < db->count; i++) {
-		/* what is there after writing to a single one is the first */
+		/* after writing to a single medium, it is still loaded */
 		if (db_writes(db) && db->dev[i].medium.ordinal == 1)
 			continue;
 		if (db->layout->media && !media_load(db, i, 1))
@@ -396,7 +396,7 @@ bool restored_begin(struct restored *r, struct database *db)
 	return db_connect(db, VDF_ReadMedia) && restored_again(r, db);
 }
 
-/* There must be nothing but the end. */
+/* The end of the medium must follow. */
 static bool check_end(struct restored *r, unsigned int device)
 {
 	struct reader *reader = &r->reader[device];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve.c - vdi serve: be the database, for any stream of bytes
+ * serve.c - vdi serve: act as the database, for any stream of bytes
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -86,7 +86,7 @@ static int take_profile(struct database *db)
 	return vdi_invalid("--profile", optarg, "pipe, disk, tape or any");
 }
 
-/* Those of snapshots; 0 or the exit code. */
+/* Options for snapshots; 0 or an exit code. */
 static int take_snapshot_option(struct serve *serve, int c)
 {
 	switch (c) {
@@ -108,7 +108,7 @@ static int take_snapshot_option(struct serve *serve, int c)
 	}
 }
 
-/* Sets what the option says; 0 or the exit code. */
+/* Parse an option; 0 or an exit code. */
 static int take_option(struct serve *serve, int c)
 {
 	struct database *db = &serve->db;
@@ -177,7 +177,7 @@ static int take_option(struct serve *serve, int c)
 	}
 }
 
-/* What was given together; 0 or the exit code. */
+/* Check combinations of options; 0 or an exit code. */
 static int check_options(struct serve *serve)
 {
 	const struct database *db = &serve->db;
@@ -248,7 +248,7 @@ static int parse(struct serve *serve, int argc, char **argv)
 			  db->names.set);
 		return EXIT_USAGE;
 	}
-	/* one transfer at a time: nothing is on its way beside the snapshot */
+	/* one transfer at a time: none is in flight during the snapshot */
 	if (db->snapshot)
 		db->buffer_count = 1;
 	return check_options(serve);
@@ -303,7 +303,7 @@ int vdi_serve_main(int argc, char **argv)
 		return help ? EXIT_OK : EXIT_USAGE;
 	}
 	db->verb = argv[1];
-	/* as vdi backup has it */
+	/* the same default as in vdi backup */
 	db->instance = vdi_default_instance();
 	rc = parse(&serve, argc - 1, argv + 1);
 	if (rc != EXIT_OK)

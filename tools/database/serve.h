@@ -29,7 +29,7 @@ bool serve_restore_snapshot(struct database *db);
 bool serve_backup_snapshot(struct database *db,
 			   const struct freeze_options *options);
 
-/* Standard input and output, without losing sight of the set. */
+/* Standard input and output; an abort of the set ends a wait for them. */
 bool serve_input(struct database *db, uint8_t *data, size_t size,
 		 uint32_t *length);
 bool serve_output(struct database *db, const uint8_t *data, size_t size);

@@ -12,7 +12,7 @@
 #include "reassemble.h"
 #include "serve.h"
 
-/* As much as fits, less only at the end of the input. */
+/* Fill the buffer; *length is less than size only at the end of the input. */
 bool serve_input(struct database *db, uint8_t *data, size_t size,
 		 uint32_t *length)
 {
@@ -95,7 +95,7 @@ bool serve_begin_backup(struct database *db)
 	return media_begin_write(db);
 }
 
-/* Is what was read what was written, as a whole? */
+/* Compare sizes and checksums of the data with what was written. */
 static bool compare(struct database *db, const struct restored *r,
 		    uint64_t written)
 {
@@ -114,7 +114,7 @@ static bool compare(struct database *db, const struct restored *r,
 	return true;
 }
 
-/* Read everything again, from the first medium of each device on. */
+/* Read everything back, from the first medium of each device. */
 static bool read_back(struct database *db)
 {
 	uint64_t written = db->bytes;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_media.c - writing to media that end
+ * serve_media.c - writing to media of limited capacity
  *
- * Writes are queued ahead. When a device reports that its medium ends (1100),
- * or an error, what it holds is waited for and looked at in the order it was
- * sent: what is stored is stored, the rest goes to the next medium in the same
- * order. So a device's data is one stream, whatever media it lies on.
+ * Writes are queued ahead. When a device reports the end of its medium (1100) or
+ * an error, its outstanding writes are waited for and processed in the order in
+ * which they were sent. Data that was not stored is written to the next medium in
+ * the same order. The data of a device is therefore one stream over all media.
  */
 #include <string.h>
 
 #include "descriptor.h"
 #include "serve_media.h"
 
-/* ---------------------------------------------------------------- changing */
+/* ----------------------------------------------------------- loading media */
 
 bool media_load(struct database *db, unsigned int device, uint32_t ordinal)
 {
@@ -25,7 +25,7 @@ bool media_load(struct database *db, unsigned int device, uint32_t ordinal)
 	if (!(db->config.features & VDF_Removable))
 		return true;
 	dev->warned = false;
-	/* the first may lie in the drive of one who cannot load */
+	/* a client without VDC_Load may have the first medium loaded */
 	if (ordinal > 1)
 		return db_order(db, device, VDC_Load, ordinal, 0);
 	return db_try(db, device, VDC_Load, ordinal, 0, &supported);
@@ -51,7 +51,7 @@ bool media_begin_write(struct database *db)
 	unsigned int i;
 
 	for (i = 0; i < db->count; i++) {
-		/* a pipe's first medium is whatever it is */
+		/* on a pipe, the loaded medium is the first */
 		if (db->layout->media && !media_load(db, i, 1))
 			return false;
 		if (!db->layout->begin_write(db, i))
@@ -63,8 +63,8 @@ bool media_begin_write(struct database *db)
 /* ----------------------------------------------------------------- writing */
 
 /*
- * A server that knows the size of the warning zone has no more on its way than
- * fits there, with what ends the medium; a single write at least.
+ * If the size of the warning zone is known, outstanding writes and the blocks that
+ * end the medium must fit into it. One write is always allowed.
  */
 static bool has_room(const struct database *db, unsigned int device,
 		     uint32_t size)
@@ -96,7 +96,7 @@ static bool send_write(struct database *db, struct slot *slot,
 	return db_send(db, slot, device, VDC_Write, size, position);
 }
 
-/* A device's writes that are not settled, oldest first. */
+/* The pending writes of a device, oldest first. */
 static unsigned int get_pending(struct database *db, unsigned int device,
 				struct slot **list)
 {
@@ -144,7 +144,7 @@ static void count_stored(struct database *db, const struct slot *slot)
 		dev->stored = slot->order + 1;
 }
 
-/* What is to be sent again would come behind it. */
+/* Data that is sent again would be stored after it, out of order. */
 static bool stored_behind(struct database *db, unsigned int device)
 {
 	return db_fail(db, EXIT_FAILED,
@@ -152,7 +152,7 @@ static bool stored_behind(struct database *db, unsigned int device)
 		       db->dev[device].name);
 }
 
-/* The first write that did not fit: keep what is left of it. */
+/* The first write that did not fit: keep the part that was not stored. */
 static bool keep_rest(struct database *db, struct slot *slot)
 {
 	uint32_t stored = slot->cmd.bytesTransferred;
@@ -173,8 +173,8 @@ static bool keep_rest(struct database *db, struct slot *slot)
 }
 
 /*
- * Look at the writes of a device, which are all complete. Those that are to be
- * sent again are left in the list, their sizes in cmd.size.
+ * Process the writes of a device, which are all completed. Writes that must be
+ * sent again remain in the list, with their sizes in cmd.size.
  */
 static bool sort_out(struct database *db, unsigned int device,
 		     struct slot **list, unsigned int *n)
@@ -195,7 +195,7 @@ static bool sort_out(struct database *db, unsigned int device,
 		}
 		if (!left && !keep_rest(db, slot))
 			return false;
-		/* those after it, the library has answered by itself */
+		/* the library has completed the writes after it */
 		if (left && slot->cmd.bytesTransferred)
 			return stored_behind(db, device);
 		if (left && slot->cmd.completionCode != ERROR_IO_DEVICE &&
@@ -208,7 +208,7 @@ static bool sort_out(struct database *db, unsigned int device,
 	return true;
 }
 
-/* Stops where the new medium ends, too: there is a next time. */
+/* Stops at the end of the new medium; settle() is then called again. */
 static bool send_again(struct database *db, unsigned int device,
 		       struct slot **list, unsigned int n)
 {
@@ -230,7 +230,7 @@ static bool send_again(struct database *db, unsigned int device,
 	return true;
 }
 
-/* The device has reported something: go on where that can be gone on from. */
+/* The device has reported an error or a warning: continue if possible. */
 static bool settle(struct database *db, unsigned int device)
 {
 	struct db_device *dev = &db->dev[device];
@@ -244,7 +244,7 @@ static bool settle(struct database *db, unsigned int device)
 		return false;
 	if (!n && !dev->warned)
 		return true;
-	/* a warning is nothing to who has but one medium, or all written */
+	/* ignore the warning with a single medium, or if all data is written */
 	if (!n && (db->finishing || !(db->config.features & VDF_Removable))) {
 		dev->warned = false;
 		return true;
@@ -270,7 +270,7 @@ bool media_write(struct database *db, struct slot *slot, unsigned int device,
 	return send_write(db, slot, device, size);
 }
 
-/* Good and complete, with nothing else to be known about it. */
+/* Is a write completely stored, without an error or a warning? */
 static bool is_settled(struct database *db, struct slot *slot)
 {
 	if (!slot->pending)
@@ -303,7 +303,7 @@ struct slot *media_slot(struct database *db)
 	}
 }
 
-/* What is sent again may meet the end of another medium. */
+/* Data that is sent again may reach the end of another medium. */
 static bool settle_all(struct database *db, unsigned int device)
 {
 	do {

@@ -7,16 +7,16 @@
 
 #include "layout.h"
 
-/* Put medium `ordinal` into the device's drive, where media can be changed. */
+/* Load medium `ordinal`, if media can be changed. */
 bool media_load(struct database *db, unsigned int device, uint32_t ordinal);
-/* All devices: their first media, ready for data. */
+/* Load the first medium of every device, and write what precedes the data. */
 bool media_begin_write(struct database *db);
-/* Queue a whole slot of data; goes on to the next medium where one ends. */
+/* Queue a slot of data; continues on the next medium when one is full. */
 bool media_write(struct database *db, struct slot *slot, unsigned int device,
 		 uint32_t size);
-/* A slot that is free: what was in it is stored. NULL is a db_fail(). */
+/* A free slot, whose previous data is stored. NULL after db_fail(). */
 struct slot *media_slot(struct database *db);
-/* No more data comes: wait until all is stored, and end the media. */
+/* End of the data: wait until all is stored, and end the media. */
 bool media_end_write(struct database *db);
 
 #endif /* VDI_SERVE_MEDIA_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_restore.c - the devices of a set, put together on standard output
+ * serve_restore.c - the stream of a set, reassembled on standard output
  */
 #include <errno.h>
 #include <poll.h>
@@ -12,14 +12,14 @@
 #include "reassemble.h"
 #include "serve.h"
 
-#define TICK_NS	200000000	/* how often a blocked write(2) is interrupted */
+#define TICK_NS	200000000	/* interval of interrupting a blocked write(2) */
 
 static void interrupt(int number)
 {
 	(void)number;
 }
 
-/* The signal goes to this thread; without SA_RESTART it ends a write(2). */
+/* The signal is sent to this thread; without SA_RESTART it ends a write(2). */
 static bool create_timer(timer_t *timer)
 {
 	struct sigaction action = { .sa_handler = interrupt };
@@ -82,8 +82,8 @@ bool serve_output(struct database *db, const uint8_t *data, size_t size)
 
 /*
  * Some errors of earlier writes are reported only here: a full disk or quota of
- * a file server, a disk that fails. The set is still open, so the client learns
- * of them. What is no file or disk has no fsync(2).
+ * a file server, or a failed disk. The set is still open, so the client can be
+ * informed. Only files and disks support fsync(2).
  */
 static bool end_output(struct database *db)
 {
@@ -124,8 +124,8 @@ bool serve_restore(struct database *db)
 }
 
 /*
- * What the database wrote beside the snapshot comes first, all of it; then the
- * client is to put the files in place.
+ * Read the whole description of the snapshot first; then the client restores the
+ * files.
  */
 bool serve_restore_snapshot(struct database *db)
 {
@@ -135,7 +135,7 @@ bool serve_restore_snapshot(struct database *db)
 	vdi_progress_start(&db->progress, db->quiet);
 	ok = restored_begin(&r, db) && put_out(&r);
 	restored_free(&r);
-	/* the read that had the end may have said so */
+	/* the last read may have reported the end of the data as an error */
 	return ok && db_clear_error(db, 0) &&
 	       db_order(db, 0, VDC_MountSnapshot, 0, 0) &&
 	       db_close_devices(db);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_snapshot.c - a backup whose data the client takes by itself, while the
+ * serve_snapshot.c - a backup by a snapshot that the client takes while the
  * database is frozen
  *
- * What goes through the device describes the snapshot: a chunk without payload
- * before the freeze, standard input during it.
+ * The device carries only the description of the snapshot: a chunk without payload
+ * before the freeze, and standard input during the freeze.
  */
 #include "freeze.h"
 #include "serve_media.h"
@@ -23,7 +23,7 @@ static bool take_snapshot(struct database *db, struct freezer *freezer)
 
 	if (!write_header(db))
 		return false;
-	/* its completion is the client's consent */
+	/* the client consents by completing the command */
 	if ((db->config.features & VDF_SnapshotPrepare) &&
 	    !db_order(db, 0, VDC_PrepareToFreeze, 0, 0))
 		return false;
@@ -42,8 +42,8 @@ bool serve_backup_snapshot(struct database *db,
 
 	ok = freezer_start(&freezer, db, options) && serve_begin_backup(db) &&
 	     take_snapshot(db, &freezer);
-	/* before anything else, good or bad: the database is waiting */
+	/* thaw first, in any case: the database is frozen */
 	ok = freezer_end(&freezer, db) && ok;
-	/* only now does the client publish: its answer decides for both sides */
+	/* the client publishes now; its completion decides for both sides */
 	return ok && db_complete(db);
 }

@@ -2,11 +2,11 @@
 /*
  * stream.h - how vdi serve lays a byte stream over several devices
  *
- * The stream is cut into chunks, chunk n goes to device n modulo the number of
- * devices. Each chunk is a header block of BLOCKSIZE bytes and its payload,
- * padded to whole blocks, and fills one transfer but for the last one. An end
- * chunk, without payload, closes every device. So a restore may use transfers
- * of another size, and notices what was lost, swapped or of another stream.
+ * The stream is split into chunks; chunk n is written to device n modulo the number
+ * of devices. A chunk is a header block of BLOCKSIZE bytes and its payload, padded
+ * to whole blocks. Every chunk but the last fills one transfer. An end chunk
+ * without payload ends every device. A restore may therefore use another transfer
+ * size, and detects data that is missing, swapped or of another stream.
  */
 #ifndef VDI_STREAM_H
 #define VDI_STREAM_H
@@ -20,8 +20,8 @@
 
 #define STREAM_MAGIC	0x314d525453494456ULL	/* "VDISTRM1" */
 
-#define STREAM_END	(1U << 0)	/* nothing follows on this device */
-#define STREAM_SNAPSHOT	(1U << 1)	/* describes a snapshot, is not a backup */
+#define STREAM_END	(1U << 0)	/* the last chunk of this device */
+#define STREAM_SNAPSHOT	(1U << 1)	/* description of a snapshot */
 
 /* All little-endian; the rest of the block is zero. */
 struct stream_header {
@@ -34,10 +34,10 @@ struct stream_header {
 	uint32_t flags;
 	uint64_t payload;	/* bytes, without the padding */
 	uint64_t payload_xxh3;
-	uint64_t header_xxh3;	/* of all before */
+	uint64_t header_xxh3;	/* of the fields above */
 };
 
-/* What the chunks of one stream have in common. */
+/* The fields that all chunks of a stream have in common. */
 struct stream_shape {
 	uint64_t id;
 	uint32_t devices;
@@ -45,8 +45,8 @@ struct stream_shape {
 };
 
 /*
- * Finish a chunk in its buffer, whose payload lies behind the first block:
- * header and padding. Returns the size of the transfer.
+ * Add header and padding to a chunk. The payload is in the buffer, after the first
+ * block. Returns the size of the transfer.
  */
 static inline uint32_t stream_finish_chunk(const struct stream_shape *shape,
 					   uint8_t *buffer, uint64_t number,
