@@ -2,9 +2,9 @@
 /*
  * bbsink.h - PostgreSQL's interface for base-backup targets
  *
- * From PostgreSQL 16 on the server's headers are installed. Version 15 has the
- * interface and exports its symbols, but installs no header for it; what this
- * module uses of it is declared here, by its documented binary interface.
+ * PostgreSQL 16 and later install the headers. Version 15 has the interface and
+ * exports its symbols, but installs no header for it. The parts that this module
+ * uses are declared here.
  */
 #ifndef VDISET_BBSINK_H
 #define VDISET_BBSINK_H

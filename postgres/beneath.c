@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * beneath.c - directories by descriptor, and what is below them
+ * beneath.c - access to the contents of a directory by its descriptor
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +23,7 @@ static void close_quietly(int fd)
 	errno = saved;
 }
 
-/* For kernels before 5.6, and filters that do not admit openat2(2). */
+/* For kernels before 5.6, and seccomp filters that reject openat2(2). */
 static int walk(int root, const char *path)
 {
 	int dir = openat(root, ".", DIRECTORY);
@@ -82,7 +82,7 @@ int beneath_create(int dir, const char *name)
 	return openat(dir, name, flags, 0600);
 }
 
-/* A stream of its own: the descriptor keeps its position. */
+/* Opens the directory again, so that the position of `dir` is not changed. */
 static DIR *list(int dir)
 {
 	int fd = openat(dir, ".", DIRECTORY);

@@ -5,9 +5,9 @@
 #
 # shellcheck disable=SC2154 # $work, $top
 #
-# Sourced with $work, a directory of its own, and $top, the built tree. The
-# server runs as the user postgres and listens on a socket in $work. What that
-# user needs of the tree is copied: the tree may lie in a home that is closed.
+# To be sourced with $work, a private directory, and $top, the built tree. The
+# server runs as the user postgres and listens on a socket in $work. Files of the
+# tree that this user needs are copied, because it may not have access to the tree.
 
 pg_user=postgres
 pg_port=54329
@@ -24,7 +24,7 @@ sql() {
 	as_postgres "$pg_bin/psql" -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"
 }
 
-# More lines of postgresql.conf come from standard input.
+# Standard input is appended to postgresql.conf.
 pg_create() {
 	chown $pg_user "$work"
 	install -m 755 "$top/build/postgres/vdiset.so" "$top/build/postgres/vdi-pg-restore" "$work" || return
@@ -34,7 +34,7 @@ pg_create() {
 		echo "listen_addresses = ''"
 		echo "unix_socket_directories = '$work'"
 		echo "port = $pg_port"
-		# nothing here need survive a power cut
+		# the cluster need not survive a crash of the host
 		echo 'fsync = off'
 		cat
 	} >> "$pg_data/postgresql.conf"

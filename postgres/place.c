@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * place.c - the directories that a backup is restored into
+ * place.c - the directories that a backup is restored to
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +94,7 @@ bool place_make(struct database *db, struct place *place, const char *path,
 		return fail(db, "open the directory", path);
 	if (check_place(db, place))
 		return true;
-	/* what is in there is not ours to remove */
+	/* its contents belong to others and must not be removed */
 	close(place->dir);
 	place->dir = -1;
 	return false;

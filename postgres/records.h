@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * records.h - what a base backup is inside the stream
+ * records.h - the format of a base backup in the stream
  *
- * The stream is a sequence of records, each a header and its payload, and is
- * laid over the devices as tools/database/stream.h says. An archive is a tar file,
- * perhaps compressed, in DATA records between BEGIN_ARCHIVE and END_ARCHIVE;
- * the backup manifest likewise. END_BACKUP is the last record: a stream
- * without it is not a backup.
+ * The stream is a sequence of records, each with a header and a payload. It is
+ * distributed over the devices as described in tools/database/stream.h. An archive
+ * is a tar file, which may be compressed, in DATA records between BEGIN_ARCHIVE and
+ * END_ARCHIVE; the backup manifest has the same form. END_BACKUP is the last
+ * record: a stream without it is not a backup.
  */
 #ifndef VDISET_RECORDS_H
 #define VDISET_RECORDS_H
@@ -25,7 +25,7 @@ enum record_type {
 	RECORD_END_BACKUP	/* payload: struct record_end */
 };
 
-/* Little-endian, as all below. */
+/* Little-endian, as are the structures below. */
 struct record_header {
 	uint32_t magic;
 	uint32_t type;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * restore.c - vdi-pg-restore: a PostgreSQL data directory from a device set
+ * restore.c - vdi-pg-restore: restore a PostgreSQL data directory from a set
  *
- * Is the database's side of a restore: reads the devices that vdi restore
- * serves and unpacks the archives in them into DIR.partial. The devices are
- * closed, which is success for vdi restore, when all of it is durable; only then
- * is DIR.partial renamed to DIR.
+ * This is the side of the database: it reads the devices that vdi restore serves
+ * and unpacks their archives into DIR.partial. When all files are durable, the
+ * devices are closed, which is success for vdi restore, and then DIR.partial is
+ * renamed to DIR.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ struct restore {
 	gid_t group;
 };
 
-/* DIR is absent or an empty directory that can be replaced. */
+/* An existing DIR must be an empty directory that can be replaced. */
 static bool check_target(struct restore *r, const struct stat *st)
 {
 	struct statx mount;
@@ -91,8 +91,8 @@ static bool check_target_and_parent(struct restore *r, uid_t *owner)
 }
 
 /*
- * The server runs as the owner of its data directory, and never as root. Nothing
- * is created as root, since the names and the data come from the stream.
+ * The server runs as the owner of its data directory, and never as root. Nothing is
+ * created as root, because names and data of the stream are not trusted.
  */
 static int choose_owner(struct restore *r, uid_t owner)
 {
@@ -121,7 +121,7 @@ static int choose_owner(struct restore *r, uid_t owner)
 	return EXIT_OK;
 }
 
-/* For good. The set was joined before, with the rights of root. */
+/* Drop the privileges of root permanently, after the set was joined with them. */
 static bool become_owner(struct restore *r)
 {
 	const struct passwd *pw;
@@ -145,7 +145,7 @@ static bool check_interrupt(struct restore *r)
 		       strsignal(vdi_signal_take()));
 }
 
-/* To the closed devices: true when everything but the rename is durable. */
+/* All steps up to closing the devices. True: all files are durable. */
 static bool run(struct restore *r)
 {
 	struct unpack *u = &r->unpack;
@@ -179,7 +179,7 @@ static int publish(struct restore *r)
 	return EXIT_OK;
 }
 
-/* Two descriptors for each tablespace. */
+/* Every tablespace needs two descriptors. */
 static void raise_file_limit(void)
 {
 	struct rlimit limit;
@@ -196,7 +196,7 @@ static int restore(struct restore *r)
 	int rc;
 
 	raise_file_limit();
-	/* modes are set one by one; nothing is open to others before */
+	/* other users get access only when the modes are set at the end */
 	umask(077);
 	vdi_catch_signals();
 	vdi_progress_start(&r->db.progress, r->db.quiet);
@@ -332,7 +332,7 @@ static int parse(struct restore *r, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	/* the target writes to pipes, so there is nothing else to read */
+	/* the target writes only to pipes */
 	static const struct layout *const layouts[] = { &layout_pipe, NULL };
 	static struct restore r = {
 		.db = {

@@ -4,9 +4,9 @@
  *
  *   pg_basebackup --target=vdiset:NAME[,devices=N] -X fetch
  *
- * The server process streams the backup (every tablespace's archive and the
- * manifest) into the buffers of the virtual device set NAME. Load it by
- * shared_preload_libraries.
+ * The server process writes the backup (the archive of every tablespace, and the
+ * manifest) into the buffers of the virtual device set NAME. The module is loaded
+ * by shared_preload_libraries.
  */
 #include "postgres.h"
 
@@ -32,7 +32,7 @@ static int max_transfer_size;
 static int buffer_count;
 static char *trusted_users;
 
-/* The value of vdiset.trusted_users, as the check hook has resolved it. */
+/* The value of vdiset.trusted_users, as resolved by the check hook. */
 struct trusted {
 	int count;
 	uid_t user[VDI_MAX_TRUSTED_USERS];
@@ -40,12 +40,12 @@ struct trusted {
 static struct trusted trusted;
 
 struct vdiset_sink {
-	bbsink base;			/* first */
+	bbsink base;			/* must be first */
 	struct vdiset_writer *writer;
 	bool succeeded;			/* the server has reported no error */
 };
 
-/* The sink between end_backup and cleanup. */
+/* The sink, between end_backup and cleanup. */
 static struct vdiset_sink *ending;
 
 static void put_record(bbsink *sink, enum record_type type, const void *payload,
@@ -75,7 +75,7 @@ static void sink_begin_backup(bbsink *sink)
 	put_record(sink, RECORD_BEGIN_BACKUP, &begin, sizeof(begin));
 }
 
-/* Where the tablespace of the archive that begins lies; "" = data directory. */
+/* Path of the tablespace of the current archive; "" = data directory. */
 static const char *tablespace_path(const bbsink *sink)
 {
 	const bbsink_state *state = sink->bbs_state;
@@ -130,8 +130,8 @@ static void sink_end_manifest(bbsink *sink)
 }
 
 /*
- * The server may still fail the backup after this callback: it reports damaged
- * pages then. The data is made durable here, the backup is completed in
+ * The server may still fail the backup after this callback, for example because of
+ * damaged pages. The data is made durable here; the backup is completed in
  * sink_cleanup().
  */
 static void sink_end_backup(bbsink *sink, XLogRecPtr endptr, TimeLineID endtli)
@@ -148,9 +148,9 @@ static void sink_end_backup(bbsink *sink, XLogRecPtr endptr, TimeLineID endtli)
 }
 
 /*
- * The server's last step of a good backup is to release its resource owner as
- * after a commit. After an error it releases it as after an abort, later than
- * sink_cleanup().
+ * As the last step of a successful backup, the server releases its resource owner
+ * as for a commit, before sink_cleanup(). After an error it releases it as for an
+ * abort, after sink_cleanup().
  */
 static void resources_released(ResourceReleasePhase phase, bool commit,
 			       bool top_level, void *arg)
@@ -160,8 +160,9 @@ static void resources_released(ResourceReleasePhase phase, bool commit,
 }
 
 /*
- * Runs at the end of every backup, good or bad. The client gets the result of
- * the command after this, so it fails if the backup program does not agree.
+ * Runs at the end of every backup, after success and failure. The result of the
+ * command is sent to pg_basebackup after this, so the command fails if the backup
+ * program does not confirm the backup.
  */
 static void sink_cleanup(bbsink *sink)
 {
@@ -230,7 +231,7 @@ static bbsink *get_sink(bbsink *next_sink, void *detail_arg)
 	struct vdiset_options *options = detail_arg;
 	struct vdiset_sink *sink = palloc0(sizeof(*sink));
 
-	/* bbs_ops is const in the server's declaration */
+	/* bbs_ops is declared const by the server */
 	*((const bbsink_ops **)&sink->base.bbs_ops) = &sink_ops;
 	sink->base.bbs_next = next_sink;
 
@@ -239,12 +240,12 @@ static bbsink *get_sink(bbsink *next_sink, void *detail_arg)
 	options->buffer_count = buffer_count;
 	memcpy(options->trusted, trusted.user, sizeof(trusted.user));
 	options->trusted_count = trusted.count;
-	/* now, before the checkpoint: a missing set is to be known at once */
+	/* before the checkpoint, so that a missing set is reported at once */
 	sink->writer = vdiset_writer_open(options);
 	return &sink->base;
 }
 
-/* The interface wants multiples of 64 KiB. */
+/* The interface requires multiples of 64 KiB. */
 static bool check_transfer_size(int *newval, void **extra, GucSource source)
 {
 	if (*newval % 64 == 0)
@@ -274,7 +275,7 @@ static bool find_user(const char *name, uid_t *user)
 	return true;
 }
 
-/* Spaces around a name mean nothing. */
+/* Remove blanks around a name. */
 static char *trim(char *name)
 {
 	char *end;
@@ -308,7 +309,7 @@ static bool parse_users(char *list, struct trusted *users)
 	return true;
 }
 
-/* What the server frees: with free(3) up to release 15. */
+/* The server frees it: with free(3) up to version 15. */
 static struct trusted *allocate_users(void)
 {
 #if PG_VERSION_NUM >= 160000
@@ -354,7 +355,7 @@ void _PG_init(void)
 		"Number of buffers; 0 means four for each device.", NULL,
 		&buffer_count, 0, 0, 65536, PGC_SIGHUP, 0,
 		NULL, NULL, NULL);
-	/* in the configuration only: no client's say */
+	/* configuration only: clients must not change it */
 	DefineCustomStringVariable("vdiset.trusted_users",
 		"Operating-system users whose device sets the server joins.",
 		"Names or numbers; empty means the server's own user and root.",

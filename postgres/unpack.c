@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * unpack.c - from the records of a stream to files
+ * unpack.c - unpacks the records of a stream into files
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -18,7 +18,7 @@
 #include "records.h"
 #include "unpack.h"
 
-#define MAX_PATH 1024	/* of an entry in an archive; PostgreSQL's MAXPGPATH */
+#define MAX_PATH 1024	/* of an archive entry; MAXPGPATH of PostgreSQL */
 #define LINKS "pg_tblspc"
 
 /* ----------------------------------------------------------------- records */
@@ -72,7 +72,7 @@ static bool get_record(struct unpack *u, uint32_t *type, uint64_t *length)
 	return true;
 }
 
-/* The next piece of an archive's or the manifest's data; size 0: its end. */
+/* The next piece of data of an archive or the manifest; size 0: end. */
 static bool get_data(struct unpack *u, uint32_t end, const uint8_t **data,
 		     uint32_t *size)
 {
@@ -119,7 +119,7 @@ static ssize_t archive_input(struct archive *a, void *context,
 	return size;
 }
 
-/* What follows the end of the tar file inside the archive. */
+/* Skip data after the end of the tar file. */
 static bool skip_archive(struct unpack *u)
 {
 	const uint8_t *data;
@@ -167,7 +167,7 @@ static bool fail_archive(struct unpack *u, struct archive *a)
 		       why ? why : "not a tar file");
 }
 
-/* Without "./" and slashes at the end; "" is the directory itself. */
+/* Copy the path without "./" and trailing slashes; "" is the directory itself. */
 static bool entry_path(struct unpack *u, struct archive_entry *entry,
 		       char path[MAX_PATH])
 {
@@ -205,7 +205,7 @@ static bool make_directory(struct unpack *u, const struct place *place, int dir,
 	if (mkdirat(dir, name, 0700) && errno != EEXIST)
 		return fail_write(u, place, path);
 	fd = beneath_open(dir, name);
-	/* what is to be written to it comes later */
+	/* the owner needs access to write the contents */
 	ok = fd >= 0 && !fchmod(fd, mode | 0700);
 	if (!ok)
 		fail_write(u, place, path);
@@ -280,7 +280,7 @@ static bool make_file(struct unpack *u, const struct place *place, int dir,
 	return ok;
 }
 
-/* The link of a tablespace. unpack_finish() makes those of the archives. */
+/* Is it the link of a tablespace? unpack_finish() creates these links. */
 static bool is_tablespace_link(const struct unpack *u,
 			       const struct place *place, const char *path)
 {
@@ -330,7 +330,7 @@ static bool make_entry(struct unpack *u, const struct place *place,
 	return ok;
 }
 
-/* Filters that PostgreSQL uses; libarchive has some that run programs. */
+/* Only the filters that PostgreSQL uses; other filters may run programs. */
 static struct archive *open_archive(struct unpack *u)
 {
 	struct archive *in = archive_read_new();
@@ -381,7 +381,7 @@ static bool is_within(const char *path, const char *dir, const char *suffix)
 	       (path[end] == '\0' || path[end] == '/');
 }
 
-/* Where the tablespace that was at OLD is to be; NULL is a db_fail(). */
+/* The new path of the tablespace at OLD. NULL after db_fail(). */
 static const char *choose_path(struct unpack *u, const char *old)
 {
 	const char *path = NULL;
@@ -431,7 +431,7 @@ static bool check_oid(struct unpack *u, const char *oid)
 	return true;
 }
 
-/* The place of the tablespace whose archive is "OID.tar" and that was at OLD. */
+/* Create the place of the tablespace at OLD, whose archive is "OID.tar". */
 static bool add_tablespace(struct unpack *u, const char *archive,
 			   const char *old, struct place **place)
 {
@@ -571,7 +571,7 @@ bool unpack_records(struct unpack *u)
 
 /* ------------------------------------------------------------------ finish */
 
-/* Files without which no server starts, or starts without recovery. */
+/* Without these files the server does not start, or starts without recovery. */
 static bool check_base(struct unpack *u)
 {
 	static const char * const names[] = {
@@ -634,7 +634,7 @@ static bool make_links(struct unpack *u)
 	return ok;
 }
 
-/* As the server writes it. */
+/* In the format of the server. */
 static bool map_text(struct unpack *u, char **text, size_t *size)
 {
 	FILE *file = open_memstream(text, size);
@@ -666,8 +666,8 @@ static bool holds(int fd, const char *text, size_t size)
 }
 
 /*
- * The server makes its links anew from tablespace_map: it must name the places
- * of the tablespaces, and nothing else.
+ * The server creates its links again from tablespace_map, which must therefore name
+ * the restored tablespaces, and nothing else.
  */
 static bool write_map(struct unpack *u)
 {
@@ -712,7 +712,7 @@ static bool set_mode(struct unpack *u, const struct place *place,
 	return ok;
 }
 
-/* The archives hold no entry for the directories themselves. */
+/* The archives have no entries for the directories themselves. */
 static bool set_modes(struct unpack *u)
 {
 	mode_t directory = u->group_access ? 0750 : 0700;
@@ -734,16 +734,17 @@ bool unpack_finish(struct unpack *u)
 	       write_map(u) && set_modes(u);
 }
 
-/* Not every file system supports it for a directory. */
+/* Not every file system supports fsync(2) of a directory. */
 static bool sync_directory(int dir)
 {
 	return !fsync(dir) || errno == EINVAL || errno == EBADF;
 }
 
 /*
- * Each descriptor was opened before anything was written, so that no other
- * caller's sync has taken an error away. syncfs(2) is for the data; some kernels
- * return 0 from it for a file system that has shut down, where fsync(2) fails.
+ * Each descriptor was opened before anything was written, so errors of writing back
+ * are reported here even if another process has synced meanwhile. syncfs(2) flushes
+ * the data. On some kernels it returns 0 for a file system that has shut down, for
+ * which fsync(2) fails.
  */
 static bool sync_place(struct unpack *u, const struct place *place,
 		       bool file_system)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * unpack.h - from the records of a stream to files
+ * unpack.h - unpacks the records of a stream into files
  *
- * The stream is input from outside: nothing in it is trusted. What it describes
- * is created below the data directory and below the tablespaces that the caller
- * admits, as directories, regular files and links in pg_tblspc.
+ * Nothing in the stream is trusted. Only directories, regular files and links in
+ * pg_tblspc are created, below the data directory and below the tablespaces that
+ * the caller allows.
  */
 #ifndef VDISET_UNPACK_H
 #define VDISET_UNPACK_H
@@ -16,13 +16,13 @@
 #define MAX_MAPPINGS 64
 #define MAX_TABLESPACES 1024
 
-/* A directory that is restored into. */
+/* A directory that is restored to. */
 struct place {
 	char *path;		/* absolute */
-	const char *name;	/* last component of it */
-	int parent;		/* the directory that holds it, -1: not open */
+	const char *name;	/* last component of path */
+	int parent;		/* parent directory, -1: not open */
 	int dir;		/* -1: not open */
-	bool created;		/* not there before */
+	bool created;		/* did not exist before */
 };
 
 struct tablespace {
@@ -36,19 +36,19 @@ struct mapping {
 	bool used;
 };
 
-/* The stream as records; libarchive pulls archives out of it. */
+/* The records of the stream; libarchive reads archives from them. */
 struct source {
 	struct restored restored;
 	const uint8_t *data;		/* the rest of the current piece */
 	uint32_t size;
-	uint64_t left;			/* of the DATA record's payload */
+	uint64_t left;			/* of the payload of the DATA record */
 	bool archive_ended;
 };
 
 struct unpack {
 	/* options */
 	const char *target;		/* absolute, as from unpack_clean_path() */
-	bool allow_tablespaces;		/* at the paths that the backup names */
+	bool allow_tablespaces;		/* at their paths in the backup */
 	int mappings;
 	struct mapping mapping[MAX_MAPPINGS];
 
@@ -59,32 +59,33 @@ struct unpack {
 	struct tablespace tablespace[MAX_TABLESPACES];
 	bool base_seen;
 	bool manifest_seen;
-	bool mapped;			/* a tablespace moves */
+	bool mapped;			/* a tablespace was mapped */
 	bool group_access;		/* initdb --allow-group-access */
 	char archive[32];		/* name of the current one */
 };
 
 /*
- * An absolute path without empty components, "." and a slash at the end, newly
- * allocated. NULL: not absolute, no more than "/", or with a "..".
+ * Returns an absolute path without empty components, "." and trailing slashes. The
+ * caller frees it. NULL: not absolute, only "/", or with "..".
  */
 char *unpack_clean_path(const char *path);
 
 /*
- * Open or create the directory at PATH: it must be empty, and the caller's. With
- * NEW it must not be there. A db_fail() when false; place_free() in every case.
+ * Open or create the directory PATH. It must be empty and owned by the caller; with
+ * NEW it must not exist. False after db_fail(). place_free() is required in any
+ * case.
  */
 bool place_make(struct database *db, struct place *place, const char *path,
 		bool new);
-/* Remove what was created; false after an error message. */
+/* Remove all created files and directories. False after an error message. */
 bool place_remove(struct place *place);
 void place_free(struct place *place);
 
-/* All records of the stream, up to its end. A db_fail() when false. */
+/* Unpack all records, up to the end of the stream. False after db_fail(). */
 bool unpack_records(struct unpack *u);
-/* Is it a data directory? Links, tablespace_map and modes of directories. */
+/* Check the data directory; write links, tablespace_map and modes. */
 bool unpack_finish(struct unpack *u);
-/* Everything that was written becomes durable. */
+/* Make all files durable. */
 bool unpack_sync(struct unpack *u);
 /* Remove all places; false after an error message. */
 bool unpack_remove(struct unpack *u);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * writer.c - the server process's side of a set: a stream over its devices
+ * writer.c - writes the stream of a backup to the devices of a set
  *
- * A server process has one thread, so completions are run between sends. Every
- * wait is short and followed by a look at interrupts and at the connection: a
- * cancelled backup, or one whose client has gone, ends at once.
+ * A server process has one thread, so completions are processed between sends. Every
+ * wait is short and followed by checks for interrupts and for the connection, so
+ * that a backup ends at once if it is cancelled or its connection is closed.
  */
 #include "postgres.h"
 
@@ -22,11 +22,11 @@
 #include "database/stream.h"
 #include "writer.h"
 
-/* From libpq/libpq.h, which would want the headers of Kerberos. */
+/* From libpq/libpq.h, which would require the headers of Kerberos. */
 extern bool pq_check_connection(void);
 
 #define BLOCK_SIZE	4096
-#define WAIT_MS		500	/* between two looks at interrupts */
+#define WAIT_MS		500	/* interval of checks for interrupts */
 #define MAX_DEVICES	64
 
 struct vdiset_slot {
@@ -48,13 +48,13 @@ struct vdiset_writer {
 	struct vdiset_slot *slots;
 	struct vdiset_slot *current;	/* being filled */
 	uint32_t filled;		/* bytes of its payload */
-	uint64_t number;		/* of its chunk */
-	MemoryContextCallback reset;	/* of MessageContext */
+	uint64_t number;		/* of the current chunk */
+	MemoryContextCallback reset;	/* for MessageContext */
 };
 
 /*
- * The set this process serves, for the exit callback: a FATAL error ends the
- * process without running any clean-up of ours.
+ * The set of this process, for the exit callback: a FATAL error terminates the
+ * process without calling the clean-up functions of this module.
  */
 static struct vdiset_writer *active_writer;
 
@@ -117,7 +117,7 @@ fail(struct vdiset_writer *writer, int code, const char *doing)
 		       *text ? text : vdi_strerror(code)));
 }
 
-/* Has whoever asked for the backup gone? The server itself would not look. */
+/* Is the connection closed? The server does not check it during a backup. */
 static void check_client(void)
 {
 	CHECK_FOR_INTERRUPTS();
@@ -167,7 +167,7 @@ static void check_slot(struct vdiset_writer *writer,
 		       "short write"));
 }
 
-/* As long-lived as the writer: the library holds pointers to their commands. */
+/* They live as long as the writer: the library has pointers to the commands. */
 static struct vdiset_slot *alloc_slots(int count)
 {
 	return MemoryContextAllocZero(MessageContext,
@@ -193,7 +193,7 @@ static void send(struct vdiset_writer *writer, struct vdiset_slot *slot,
 	slot->busy = true;
 	writer->outstanding[device]++;
 	rc = vdi_server_send_command(writer->device[device], &slot->cmd);
-	if (rc == VD_E_INVALID)	/* the one failure that completes nothing */
+	if (rc == VD_E_INVALID)	/* the command was not queued */
 		completed(&slot->cmd);
 	if (rc != NOERROR)
 		fail(writer, rc, vdi_command_name(code));
@@ -209,7 +209,7 @@ static void drain(struct vdiset_writer *writer)
 	}
 }
 
-/* A buffer that is free; what was done with it must have gone well. */
+/* A free buffer; its previous command must have succeeded. */
 static struct vdiset_slot *get_slot(struct vdiset_writer *writer)
 {
 	int i;
@@ -268,7 +268,7 @@ void vdiset_writer_put(struct vdiset_writer *writer, const void *data,
 	}
 }
 
-/* One command without data on every device. */
+/* Send a command without data on every device; all must succeed. */
 static void send_all(struct vdiset_writer *writer, int code)
 {
 	struct vdiset_slot *slots;
@@ -322,7 +322,7 @@ void vdiset_writer_complete(struct vdiset_writer *writer)
 	close_set(writer);
 }
 
-/* For the server's log: who gets the backup. */
+/* Log the process and the user that receive the backup. */
 static void log_client(struct vdiset_writer *writer)
 {
 	struct vdi_peer peer;
@@ -345,8 +345,8 @@ static int64 monotonic_ms(void)
 }
 
 /*
- * The backup program may come a little later than we do, also after a set of this
- * name that has ended and is still held by a process.
+ * The backup program may create its set later, so retry. A terminated set of this
+ * name, which a process still holds open, may be replaced by a live one.
  */
 static void open_set(struct vdiset_writer *writer)
 {
@@ -492,7 +492,7 @@ struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options)
 {
 	struct vdiset_writer *writer;
 
-	/* an error anywhere, also outside of the sink's callbacks, ends the set */
+	/* the set is aborted after any error, also outside of the sink's callbacks */
 	writer = MemoryContextAllocZero(MessageContext, sizeof(*writer));
 	writer->options = *options;
 	writer->options.set = MemoryContextStrdup(MessageContext, options->set);
