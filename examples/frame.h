@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * frame.h - what send and receive say to each other
+ * frame.h - the protocol of send and receive
  *
- * send: frames, little-endian; after FRAME_DATA as many bytes as it says.
- * receive: one byte for each FRAME_FLUSH and FRAME_END, when all is durable.
+ * send: frames, little-endian; FRAME_DATA is followed by `size` bytes of data.
+ * receive: one byte for each FRAME_FLUSH and FRAME_END, when all data is durable.
  */
 #ifndef FRAME_H
 #define FRAME_H

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * receive.c - the other end of "send": stores a stream in a file
+ * receive.c - the receiver for "send": stores a stream in a file
  *
  * usage: receive FILE [PORT]
  *
- * Listens on PORT of the loopback interface, or on a free one, which it prints.
- * Exit status 0 when the stream was whole; otherwise FILE is removed.
+ * Listens on PORT of the loopback interface. The default is a free port, which is
+ * printed. Exit status 0 if the stream was complete; otherwise FILE is removed.
  */
 #include <arpa/inet.h>
 #include <endian.h>
@@ -72,7 +72,7 @@ static bool confirm(int in, int out)
 	return !fdatasync(out) && send(in, "", 1, MSG_NOSIGNAL) == 1;
 }
 
-/* True: the stream was whole. */
+/* True: the stream was complete. */
 static bool receive(int in, int out)
 {
 	struct frame f;
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 	in = accept(server, NULL, NULL);
 	whole = in >= 0 && receive(in, out);
 	if (!whole) {
-		fprintf(stderr, "receive: the stream is not whole\n");
+		fprintf(stderr, "receive: the stream is incomplete\n");
 		unlink(argv[1]);
 	}
 	return !whole;

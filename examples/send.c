@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * send.c - a backup program that sends the stream away, without a copy
+ * send.c - a backup program that sends the stream over TCP without a copy
  *
  * usage: send NAME HOST PORT
  *
- * Creates the set NAME, of one device, and sends what a database writes to it
- * over TCP to "receive", straight from the buffers that the database has filled
- * (IORING_OP_SEND_ZC, Linux 6.0). Zero-copy has a price: the send is over long
- * before the network has the bytes, and they must not change until then. So a
- * command is completed only when the kernel says that it has let go of the
- * pages, and a Flush when the other end says that it has stored everything.
+ * Creates the set NAME with one device, and sends the data of the database over TCP
+ * to "receive", directly from the buffers that the database has filled
+ * (IORING_OP_SEND_ZC, Linux 6.0). With zero-copy, a send completes before the
+ * network has the data, and the buffer must not change until the kernel has
+ * released its pages. A Write is therefore completed only when the kernel reports
+ * the release, and a Flush when the receiver confirms that all data is durable.
  *
  * See vdi_zerocopy(7).
  */
@@ -32,19 +32,19 @@
 
 #define MAX_HELD	32
 
-/* newer than some headers; Linux 6.2 */
+/* Linux 6.2; missing in older headers */
 #ifndef IORING_SEND_ZC_REPORT_USAGE
 #define IORING_SEND_ZC_REPORT_USAGE	(1U << 3)
 #define IORING_NOTIF_USAGE_ZC_COPIED	(1U << 31)
 #endif
 
-/* A Write that is not completed. */
+/* A Write that is not completed yet. */
 struct held {
 	struct VDC_Command *cmd;
-	struct frame frame;		/* goes before it */
-	bool framed;			/* and has gone */
-	uint32_t sent;			/* bytes the socket has taken */
-	unsigned int owned;		/* sends whose pages the kernel has */
+	struct frame frame;		/* sent before the data */
+	bool framed;			/* the frame is sent */
+	uint32_t sent;			/* bytes accepted by the socket */
+	unsigned int owned;		/* sends whose pages the kernel holds */
 };
 
 static struct vdi_client *client;
@@ -53,12 +53,12 @@ static struct io_uring ring;
 static int sock = -1;
 static struct held held[MAX_HELD];
 static unsigned int first, count;	/* a queue, in the order of the stream */
-static bool sending;			/* a send whose end is not known */
+static bool sending;			/* a send is in flight */
 static bool polling;			/* the kernel polls the device */
-static bool hung_up;			/* it is closed, or the set aborted */
+static bool hung_up;			/* device closed, or set aborted */
 static unsigned int report = IORING_SEND_ZC_REPORT_USAGE;
 static unsigned long sends, copied;
-static int error;			/* of the socket, an errno */
+static int error;			/* errno of the socket */
 
 static struct held *nth(unsigned int n)
 {
@@ -90,7 +90,7 @@ static int connect_to(const char *host, const char *port)
 	return fd;
 }
 
-/* Wait for the socket, but not when the set is aborted meanwhile. */
+/* Wait for the socket. False: the set was aborted meanwhile. */
 static bool ready(short events, bool closed)
 {
 	struct pollfd p[2] = {
@@ -104,8 +104,8 @@ static bool ready(short events, bool closed)
 }
 
 /*
- * The other end has all that was sent, and has stored it. False without an
- * error: the set is aborted. A device that is closed has nothing to abort.
+ * Wait until the receiver confirms that all data is stored. False: see `error`; if
+ * it is 0, the set was aborted. A closed device is not checked for an abort.
  */
 static bool confirmed(uint32_t kind, bool closed)
 {
@@ -130,8 +130,8 @@ static bool confirmed(uint32_t kind, bool closed)
 /* -------------------------------------------------------------------- ring */
 
 /*
- * Bytes of one connection cannot be sent out of order: there is one send at a
- * time. But the next need not wait until the pages of this one are free.
+ * The data of a connection must be sent in order, so there is one send at a time.
+ * The next send does not wait until the pages of this one are released.
  */
 static void send_next(void)
 {
@@ -145,7 +145,7 @@ static void send_next(void)
 		if (!size)
 			continue;
 		sqe = io_uring_get_sqe(&ring);
-		/* a few bytes are worth no zero-copy */
+		/* a frame is too small for zero-copy */
 		if (!h->framed)
 			io_uring_prep_send(sqe, sock, &h->frame,
 					   sizeof(h->frame), MSG_WAITALL |
@@ -160,14 +160,14 @@ static void send_next(void)
 	}
 }
 
-/* A send has ended; with F_MORE the kernel still has its pages. */
+/* A send has completed; with F_MORE the kernel still holds its pages. */
 static void send_ended(struct held *h, const struct io_uring_cqe *cqe)
 {
 	sending = false;
 	if (cqe->flags & IORING_CQE_F_MORE)
 		h->owned++;
 	if (cqe->res == -EINVAL && report && h->framed) {
-		report = 0;		/* this kernel cannot tell */
+		report = 0;		/* not supported by this kernel */
 		return;
 	}
 	if (cqe->res < 0) {
@@ -199,7 +199,7 @@ static void take_cqe(const struct io_uring_cqe *cqe)
 	}
 }
 
-/* The kernel tells of an abort in any case, with POLLIN of commands too. */
+/* An abort is reported for any events; POLLIN also reports commands. */
 static void poll_device(short events)
 {
 	struct io_uring_sqe *sqe;
@@ -212,7 +212,7 @@ static void poll_device(short events)
 	polling = true;
 }
 
-/* Until something happens: a send, a release, or what is polled for. */
+/* Wait for a completed send, a release or the poll. */
 static void wait_for_ring(void)
 {
 	struct io_uring_cqe *cqe;
@@ -228,7 +228,7 @@ static void wait_for_ring(void)
 
 /* ---------------------------------------------------------------- commands */
 
-/* Complete the Writes that are sent and whose pages are ours again. */
+/* Complete the Writes that are sent and whose pages are released. */
 static int complete_released(void)
 {
 	int rc = NOERROR;
@@ -247,7 +247,7 @@ static int complete_released(void)
 	return rc;
 }
 
-/* Wait for all that was begun, then answer one that is not a Write. */
+/* Wait for all Writes, then complete a command that is not a Write. */
 static int execute(struct VDC_Command *cmd)
 {
 	int rc = NOERROR, code = ERROR_NOT_SUPPORTED;
@@ -287,7 +287,7 @@ static int take_command(void)
 	return NOERROR;
 }
 
-/* VD_E_CLOSE is the normal end; 0 that of the connection. */
+/* Returns VD_E_CLOSE at the normal end, NOERROR after a socket error. */
 static int serve(void)
 {
 	int rc;
@@ -311,11 +311,10 @@ static int serve(void)
 }
 
 /*
- * The buffers are unmapped when the set is closed: before, the kernel must have
- * let go of them. What the peer has not acknowledged it holds on to, unless the
- * connection is given up.
+ * Closing the set unmaps the buffers, so the kernel must have released them before.
+ * It holds data that the peer has not acknowledged until the connection is reset.
  */
-static void give_up_sending(void)
+static void reset_connection(void)
 {
 	struct linger now = { .l_onoff = 1 };
 	unsigned int i, owned;
@@ -363,7 +362,7 @@ static bool run(const char *name)
 	return false;
 }
 
-static void tell_why(void)
+static void report_error(void)
 {
 	struct vdi_abort_info info;
 	char why[256];
@@ -386,7 +385,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (io_uring_queue_init(2 * MAX_HELD, &ring, 0)) {
-		fprintf(stderr, "send: there is no io_uring\n");
+		fprintf(stderr, "send: io_uring is not available\n");
 		return 1;
 	}
 	sock = connect_to(argv[2], argv[3]);
@@ -394,8 +393,8 @@ int main(int argc, char **argv)
 		return 1;
 	good = run(argv[1]);
 	if (!good)
-		tell_why();
-	give_up_sending();
+		report_error();
+	reset_connection();
 	io_uring_queue_exit(&ring);
 	vdi_client_free(client);
 	if (good && report)
