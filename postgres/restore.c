@@ -149,7 +149,7 @@ static bool check_interrupt(struct restore *r)
 static bool run(struct restore *r)
 {
 	struct unpack *u = &r->unpack;
-	struct restored *restored = &u->source.restored;
+	struct restored *restored = &u->records.restored;
 	bool ok;
 
 	ok = db_connect(&r->db, VDF_ReadMedia) && become_owner(r) &&

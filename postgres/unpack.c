@@ -19,88 +19,8 @@
 #include "unpack.h"
 
 #define MAX_PATH 1024	/* of an archive entry; MAXPGPATH of PostgreSQL */
-#define LINKS "pg_tblspc"
 
-/* ----------------------------------------------------------------- records */
-
-static bool damaged(struct unpack *u, const char *what)
-{
-	return db_fail(u->db, EXIT_DAMAGED, "the stream %s", what);
-}
-
-/* Have at least one byte available. */
-static bool fill(struct unpack *u)
-{
-	struct source *s = &u->source;
-
-	if (s->size)
-		return true;
-	if (!restored_read(&s->restored, &s->data, &s->size))
-		return false;
-	return s->size || damaged(u, "ends before the end of the backup");
-}
-
-static bool get(struct unpack *u, void *to, size_t length)
-{
-	struct source *s = &u->source;
-
-	while (length) {
-		size_t part;
-
-		if (!fill(u))
-			return false;
-		part = length < s->size ? length : s->size;
-		memcpy(to, s->data, part);
-		to = (char *)to + part;
-		length -= part;
-		s->data += part;
-		s->size -= part;
-	}
-	return true;
-}
-
-static bool get_record(struct unpack *u, uint32_t *type, uint64_t *length)
-{
-	struct record_header header;
-
-	if (!get(u, &header, sizeof(header)))
-		return false;
-	if (le32toh(header.magic) != RECORD_MAGIC)
-		return damaged(u, "is not a PostgreSQL backup");
-	*type = le32toh(header.type);
-	*length = le64toh(header.length);
-	return true;
-}
-
-/* The next piece of data of an archive or the manifest; size 0: end. */
-static bool get_data(struct unpack *u, uint32_t end, const uint8_t **data,
-		     uint32_t *size)
-{
-	struct source *s = &u->source;
-	uint64_t length;
-	uint32_t type;
-
-	*size = 0;
-	while (!s->left) {
-		if (!get_record(u, &type, &length))
-			return false;
-		if (type == end) {
-			s->archive_ended = true;
-			return !length || damaged(u, "has records out of order");
-		}
-		if (type != RECORD_DATA)
-			return damaged(u, "has records out of order");
-		s->left = length;
-	}
-	if (!fill(u))
-		return false;
-	*data = s->data;
-	*size = s->size < s->left ? s->size : s->left;
-	s->data += *size;
-	s->size -= *size;
-	s->left -= *size;
-	return true;
-}
+/* --------------------------------------------------------------- archives */
 
 static ssize_t archive_input(struct archive *a, void *context,
 			     const void **buffer)
@@ -109,9 +29,9 @@ static ssize_t archive_input(struct archive *a, void *context,
 	const uint8_t *data = NULL;
 	uint32_t size = 0;
 
-	if (u->source.archive_ended)
+	if (u->records.archive_ended)
 		return 0;
-	if (!get_data(u, RECORD_END_ARCHIVE, &data, &size)) {
+	if (!records_data(u, RECORD_END_ARCHIVE, &data, &size)) {
 		archive_set_error(a, EIO, "%s", u->db->message);
 		return -1;
 	}
@@ -125,8 +45,8 @@ static bool skip_archive(struct unpack *u)
 	const uint8_t *data;
 	uint32_t size;
 
-	while (!u->source.archive_ended) {
-		if (!get_data(u, RECORD_END_ARCHIVE, &data, &size))
+	while (!u->records.archive_ended) {
+		if (!records_data(u, RECORD_END_ARCHIVE, &data, &size))
 			return false;
 	}
 	return true;
@@ -152,7 +72,7 @@ static bool fail_entry(struct unpack *u, const char *name, const char *what)
 		       printable(name), what);
 }
 
-static bool fail_write(struct unpack *u, const struct place *place,
+bool unpack_fail_write(struct unpack *u, const struct place *place,
 		       const char *name)
 {
 	return db_fail(u->db, EXIT_FAILED, "cannot write %s/%s: %s",
@@ -203,12 +123,12 @@ static bool make_directory(struct unpack *u, const struct place *place, int dir,
 	bool ok;
 
 	if (mkdirat(dir, name, 0700) && errno != EEXIST)
-		return fail_write(u, place, path);
+		return unpack_fail_write(u, place, path);
 	fd = beneath_open(dir, name);
 	/* the owner needs access to write the contents */
 	ok = fd >= 0 && !fchmod(fd, mode | 0700);
 	if (!ok)
-		fail_write(u, place, path);
+		unpack_fail_write(u, place, path);
 	if (fd >= 0)
 		close(fd);
 	if (place == &u->base && !strcmp(path, "global"))
@@ -216,7 +136,7 @@ static bool make_directory(struct unpack *u, const struct place *place, int dir,
 	return ok;
 }
 
-static bool write_all(int fd, const void *data, size_t size)
+bool unpack_write_all(int fd, const void *data, size_t size)
 {
 	while (size) {
 		ssize_t n = write(fd, data, size);
@@ -245,8 +165,8 @@ static bool copy_data(struct unpack *u, const struct place *place,
 	       ARCHIVE_OK) {
 		if (offset != done || length > (uint64_t)(size - done))
 			return fail_entry(u, path, "has holes");
-		if (!write_all(fd, block, length))
-			return fail_write(u, place, path);
+		if (!unpack_write_all(fd, block, length))
+			return unpack_fail_write(u, place, path);
 		done += length;
 	}
 	if (rc != ARCHIVE_EOF)
@@ -270,13 +190,13 @@ static bool make_file(struct unpack *u, const struct place *place, int dir,
 		return fail_entry(u, path, "has no size");
 	fd = beneath_create(dir, name);
 	if (fd < 0)
-		return fail_write(u, place, path);
+		return unpack_fail_write(u, place, path);
 	ok = copy_data(u, place, in, fd, path, size);
 	if (ok && (fchmod(fd, archive_entry_perm(entry) & 0777) ||
 		   futimens(fd, times)))
-		ok = fail_write(u, place, path);
+		ok = unpack_fail_write(u, place, path);
 	if (close(fd) && ok)
-		ok = fail_write(u, place, path);
+		ok = unpack_fail_write(u, place, path);
 	return ok;
 }
 
@@ -320,7 +240,7 @@ static bool make_entry(struct unpack *u, const struct place *place,
 	if (slash)
 		*slash = '/';
 	if (dir < 0)
-		return fail_write(u, place, path);
+		return unpack_fail_write(u, place, path);
 	if (type == AE_IFDIR)
 		ok = make_directory(u, place, dir, name, path,
 				    archive_entry_perm(entry) & 0777);
@@ -343,7 +263,7 @@ static struct archive *open_archive(struct unpack *u)
 	archive_read_support_filter_gzip(in);
 	archive_read_support_filter_lz4(in);
 	archive_read_support_filter_zstd(in);
-	u->source.archive_ended = false;
+	u->records.archive_ended = false;
 	if (archive_read_open(in, u, NULL, archive_input, NULL) == ARCHIVE_OK)
 		return in;
 	fail_archive(u, in);
@@ -404,7 +324,7 @@ static const char *choose_path(struct unpack *u, const char *old)
 		path = old;
 	for (i = 0; path == old && old[i]; i++) {
 		if (iscntrl((unsigned char)old[i])) {
-			damaged(u, "has a tablespace without a usable path");
+			unpack_damaged(u, "has a tablespace without a usable path");
 			return NULL;
 		}
 	}
@@ -423,10 +343,10 @@ static bool check_oid(struct unpack *u, const char *oid)
 	int i;
 
 	if (strlen(oid) > 10)
-		return damaged(u, "has an archive with an invalid name");
+		return unpack_damaged(u, "has an archive with an invalid name");
 	for (i = 0; i < u->tablespaces; i++) {
 		if (!strcmp(u->tablespace[i].oid, oid))
-			return damaged(u, "has two archives of a tablespace");
+			return unpack_damaged(u, "has two archives of a tablespace");
 	}
 	return true;
 }
@@ -442,13 +362,13 @@ static bool add_tablespace(struct unpack *u, const char *archive,
 	bool ok;
 
 	if (!digits || archive[digits] != '.')
-		return damaged(u, "has an archive with an invalid name");
+		return unpack_damaged(u, "has an archive with an invalid name");
 	if (u->tablespaces == MAX_TABLESPACES)
 		return db_fail(u->db, EXIT_FAILED, "the backup has more than %d tablespaces",
 			       MAX_TABLESPACES);
 	clean = unpack_clean_path(old);
 	if (!clean)
-		return damaged(u, "has a tablespace without a usable path");
+		return unpack_damaged(u, "has a tablespace without a usable path");
 	oid = strndup(archive, digits);
 	ok = oid || db_fail(u->db, EXIT_FAILED, "out of memory");
 	ok = ok && check_oid(u, oid);
@@ -473,18 +393,18 @@ static bool restore_archive(struct unpack *u, uint64_t length)
 	const char *path;
 
 	if (length > RECORD_MAX_NAME)
-		return damaged(u, "has a name that is too long");
-	if (!get(u, payload, length))
+		return unpack_damaged(u, "has a name that is too long");
+	if (!records_get(u, payload, length))
 		return false;
 	path = payload + strnlen(payload, length) + 1;
 	if (path >= payload + length)
-		return damaged(u, "has an archive without a name");
+		return unpack_damaged(u, "has an archive without a name");
 	snprintf(u->archive, sizeof(u->archive), "%.30s", printable(payload));
 	if (*path)
 		return add_tablespace(u, payload, path, &place) &&
 		       unpack_archive(u, place);
 	if (u->base_seen)
-		return damaged(u, "has two data directories");
+		return unpack_damaged(u, "has two data directories");
 	u->base_seen = true;
 	return unpack_archive(u, place);
 }
@@ -498,19 +418,19 @@ static bool restore_manifest(struct unpack *u)
 	bool ok;
 
 	if (u->manifest_seen)
-		return damaged(u, "has two manifests");
+		return unpack_damaged(u, "has two manifests");
 	u->manifest_seen = true;
 	fd = beneath_create(u->base.dir, name);
 	if (fd < 0)
-		return fail_write(u, &u->base, name);
-	u->source.archive_ended = false;
+		return unpack_fail_write(u, &u->base, name);
+	u->records.archive_ended = false;
 	do {
-		ok = get_data(u, RECORD_END_MANIFEST, &data, &size);
-		if (ok && size && !write_all(fd, data, size))
-			ok = fail_write(u, &u->base, name);
+		ok = records_data(u, RECORD_END_MANIFEST, &data, &size);
+		if (ok && size && !unpack_write_all(fd, data, size))
+			ok = unpack_fail_write(u, &u->base, name);
 	} while (ok && size);
 	if (close(fd) && ok)
-		ok = fail_write(u, &u->base, name);
+		ok = unpack_fail_write(u, &u->base, name);
 	return ok;
 }
 
@@ -520,29 +440,30 @@ static bool begin_backup(struct unpack *u)
 	uint64_t length;
 	uint32_t type;
 
-	if (!get_record(u, &type, &length))
+	if (!records_next(u, &type, &length))
 		return false;
 	if (type != RECORD_BEGIN_BACKUP || length != sizeof(begin))
-		return damaged(u, "does not begin like a PostgreSQL backup");
-	if (!get(u, &begin, sizeof(begin)))
+		return unpack_damaged(u, "does not begin like a PostgreSQL backup");
+	if (!records_get(u, &begin, sizeof(begin)))
 		return false;
 	if (le32toh(begin.version) != 1)
-		return damaged(u, "has an unsupported version");
+		return unpack_damaged(u, "has an unsupported version");
 	return true;
 }
 
 static bool end_backup(struct unpack *u, uint64_t length)
 {
-	struct source *s = &u->source;
+	struct records *r = &u->records;
 	struct record_end end;
 
 	if (length != sizeof(end))
-		return damaged(u, "has an invalid end");
-	if (!get(u, &end, sizeof(end)))
+		return unpack_damaged(u, "has an invalid end");
+	if (!records_get(u, &end, sizeof(end)))
 		return false;
-	if (!s->size && !restored_read(&s->restored, &s->data, &s->size))
+	if (!r->size && !restored_read(&r->restored, &r->data, &r->size))
 		return false;
-	return !s->size || damaged(u, "continues after the end of the backup");
+	return !r->size ||
+	       unpack_damaged(u, "continues after the end of the backup");
 }
 
 bool unpack_records(struct unpack *u)
@@ -554,7 +475,7 @@ bool unpack_records(struct unpack *u)
 	if (!begin_backup(u))
 		return false;
 	for (;;) {
-		if (!get_record(u, &type, &length))
+		if (!records_next(u, &type, &length))
 			return false;
 		if (type == RECORD_END_BACKUP)
 			return end_backup(u, length);
@@ -563,222 +484,13 @@ bool unpack_records(struct unpack *u)
 		else if (type == RECORD_BEGIN_MANIFEST && !length)
 			ok = restore_manifest(u);
 		else
-			ok = damaged(u, "has records out of order");
+			ok = unpack_damaged(u, "has records out of order");
 		if (!ok)
 			return false;
 	}
 }
 
-/* ------------------------------------------------------------------ finish */
-
-/* Without these files the server does not start, or starts without recovery. */
-static bool check_base(struct unpack *u)
-{
-	static const char * const names[] = {
-		"PG_VERSION", "global/pg_control", "backup_label",
-	};
-	struct stat st;
-	size_t i;
-	int dir;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const char *slash = strchr(names[i], '/');
-
-		dir = beneath_open(u->base.dir, slash ? "global" : "");
-		if (dir < 0 ||
-		    fstatat(dir, slash ? slash + 1 : names[i], &st,
-			    AT_SYMLINK_NOFOLLOW) ||
-		    !S_ISREG(st.st_mode) || !st.st_size) {
-			if (dir >= 0)
-				close(dir);
-			return db_fail(u->db, EXIT_DAMAGED,
-				       "the backup is not a data directory: it has no %s",
-				       names[i]);
-		}
-		close(dir);
-	}
-	return true;
-}
-
-static bool check_mappings(struct unpack *u)
-{
-	int i;
-
-	for (i = 0; i < u->mappings; i++) {
-		if (!u->mapping[i].used)
-			return db_fail(u->db, EXIT_FAILED,
-				       "-T %s=%s: the backup has no tablespace at %s",
-				       u->mapping[i].from, u->mapping[i].to,
-				       u->mapping[i].from);
-	}
-	return true;
-}
-
-static bool make_links(struct unpack *u)
-{
-	bool ok = true;
-	int dir, i;
-
-	if (!u->tablespaces)
-		return true;
-	dir = beneath_open(u->base.dir, LINKS);
-	if (dir < 0)
-		return fail_write(u, &u->base, LINKS);
-	for (i = 0; ok && i < u->tablespaces; i++) {
-		const struct tablespace *t = &u->tablespace[i];
-
-		if (symlinkat(t->place.path, dir, t->oid))
-			ok = fail_write(u, &u->base, t->oid);
-	}
-	close(dir);
-	return ok;
-}
-
-/* In the format of the server. */
-static bool map_text(struct unpack *u, char **text, size_t *size)
-{
-	FILE *file = open_memstream(text, size);
-	const char *c;
-	int i;
-
-	for (i = 0; file && i < u->tablespaces; i++) {
-		fprintf(file, "%s ", u->tablespace[i].oid);
-		for (c = u->tablespace[i].place.path; *c; c++) {
-			if (*c == '\n' || *c == '\r' || *c == '\\')
-				fputc('\\', file);
-			fputc(*c, file);
-		}
-		fputc('\n', file);
-	}
-	if (file && !fclose(file))
-		return true;
-	return db_fail(u->db, EXIT_FAILED, "out of memory");
-}
-
-static bool holds(int fd, const char *text, size_t size)
-{
-	char *found = malloc(size + 1);
-	ssize_t n = found ? read(fd, found, size + 1) : -1;
-	bool same = n == (ssize_t)size && !memcmp(found, text, size);
-
-	free(found);
-	return same;
-}
-
-/*
- * The server creates its links again from tablespace_map, which must therefore name
- * the restored tablespaces, and nothing else.
- */
-static bool write_map(struct unpack *u)
-{
-	static const char name[] = "tablespace_map";
-	int fd = openat(u->base.dir, name,
-			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	char *text = NULL;
-	size_t size = 0;
-	bool ok;
-
-	if (fd < 0 && errno == ENOENT && !u->mapped)
-		return true;
-	if (fd < 0 && errno != ENOENT)
-		return fail_write(u, &u->base, name);
-	ok = map_text(u, &text, &size);
-	if (ok && (fd < 0 || !holds(fd, text, size))) {
-		if (fd >= 0)
-			close(fd);
-		fd = beneath_create(u->base.dir, name);
-		if (fd < 0 || !write_all(fd, text, size))
-			ok = fail_write(u, &u->base, name);
-	}
-	if (fd >= 0 && close(fd) && ok)
-		ok = fail_write(u, &u->base, name);
-	free(text);
-	return ok;
-}
-
-static bool set_mode(struct unpack *u, const struct place *place,
-		     const char *name, mode_t mode)
-{
-	int fd = name ? openat(place->dir, name, O_RDONLY | O_NOFOLLOW |
-			       O_NONBLOCK | O_CLOEXEC) : dup(place->dir);
-	bool ok = fd >= 0 && !fchmod(fd, mode);
-
-	if (!ok && name && errno == ENOENT)
-		return true;
-	if (!ok)
-		fail_write(u, place, name ? name : "");
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
-/* The archives have no entries for the directories themselves. */
-static bool set_modes(struct unpack *u)
-{
-	mode_t directory = u->group_access ? 0750 : 0700;
-	mode_t file = u->group_access ? 0640 : 0600;
-	int i;
-
-	for (i = 0; i < u->tablespaces; i++) {
-		if (!set_mode(u, &u->tablespace[i].place, NULL, directory))
-			return false;
-	}
-	return set_mode(u, &u->base, NULL, directory) &&
-	       set_mode(u, &u->base, "backup_manifest", file) &&
-	       set_mode(u, &u->base, "tablespace_map", file);
-}
-
-bool unpack_finish(struct unpack *u)
-{
-	return check_base(u) && check_mappings(u) && make_links(u) &&
-	       write_map(u) && set_modes(u);
-}
-
-/* Not every file system supports fsync(2) of a directory. */
-static bool sync_directory(int dir)
-{
-	return !fsync(dir) || errno == EINVAL || errno == EBADF;
-}
-
-/*
- * Each descriptor was opened before anything was written, so errors of writing back
- * are reported here even if another process has synced meanwhile. syncfs(2) flushes
- * the data. On some kernels it returns 0 for a file system that has shut down, for
- * which fsync(2) fails.
- */
-static bool sync_place(struct unpack *u, const struct place *place,
-		       bool file_system)
-{
-	if ((!file_system || !syncfs(place->dir)) &&
-	    sync_directory(place->dir) &&
-	    (!place->created || sync_directory(place->parent)))
-		return true;
-	return db_fail(u->db, EXIT_FAILED, "cannot flush %s: %s", place->path,
-		       strerror(errno));
-}
-
-bool unpack_sync(struct unpack *u)
-{
-	static dev_t seen[MAX_TABLESPACES + 1];
-	unsigned int count = 0, k;
-	int i;
-
-	for (i = -1; i < u->tablespaces; i++) {
-		const struct place *place = i < 0 ? &u->base :
-						    &u->tablespace[i].place;
-		struct stat st;
-
-		if (fstat(place->dir, &st))
-			return fail_write(u, place, "");
-		for (k = 0; k < count && seen[k] != st.st_dev; k++)
-			;
-		if (!sync_place(u, place, k == count))
-			return false;
-		if (k == count)
-			seen[count++] = st.st_dev;
-	}
-	return true;
-}
+/* ----------------------------------------------------------------- cleanup */
 
 bool unpack_remove(struct unpack *u)
 {

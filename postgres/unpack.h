@@ -15,6 +15,7 @@
 
 #define MAX_MAPPINGS 64
 #define MAX_TABLESPACES 1024
+#define LINKS "pg_tblspc"	/* the directory of the links of tablespaces */
 
 /* A directory that is restored to. */
 struct place {
@@ -37,7 +38,7 @@ struct mapping {
 };
 
 /* The records of the stream; libarchive reads archives from them. */
-struct source {
+struct records {
 	struct restored restored;
 	const uint8_t *data;		/* the rest of the current piece */
 	uint32_t size;
@@ -53,7 +54,7 @@ struct unpack {
 	struct mapping mapping[MAX_MAPPINGS];
 
 	struct database *db;
-	struct source source;
+	struct records records;
 	struct place base;
 	int tablespaces;
 	struct tablespace tablespace[MAX_TABLESPACES];
@@ -90,5 +91,25 @@ bool unpack_sync(struct unpack *u);
 /* Remove all places; false after an error message. */
 bool unpack_remove(struct unpack *u);
 void unpack_free(struct unpack *u);
+
+/* ------------------------------- between unpack.c, records.c and finish.c */
+
+/* records.c: the records of the stream. False after db_fail(). */
+
+/* Fail: "the stream WHAT". Returns false. */
+bool unpack_damaged(struct unpack *u, const char *what);
+bool records_get(struct unpack *u, void *to, size_t length);
+bool records_next(struct unpack *u, uint32_t *type, uint64_t *length);
+/* The next piece of data of an archive or the manifest; size 0: end. */
+bool records_data(struct unpack *u, uint32_t end, const uint8_t **data,
+		  uint32_t *size);
+
+/* unpack.c */
+
+/* Fail: "cannot write PLACE/NAME", with errno. Returns false. */
+bool unpack_fail_write(struct unpack *u, const struct place *place,
+		       const char *name);
+/* False with errno. */
+bool unpack_write_all(int fd, const void *data, size_t size);
 
 #endif /* VDISET_UNPACK_H */
