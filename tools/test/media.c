@@ -182,3 +182,13 @@ void set_size(const struct place *place, const char *name, uint64_t size)
 	assert_int_equal(ftruncate(fd, size), 0);
 	close(fd);
 }
+
+void write_blocks(struct drive *d, uint32_t blocks, int64_t position,
+		  unsigned int seed, int code, uint32_t stored)
+{
+	static uint8_t data[64 * BLOCK];
+
+	fill(data, blocks * BLOCK, seed);
+	expect_outcome(d, VDC_Write, blocks * BLOCK, position, data, code,
+		       stored * BLOCK);
+}

@@ -55,6 +55,10 @@ int64_t where(struct drive *d);
 void fill(uint8_t *buffer, uint32_t size, unsigned int seed);
 void assert_filled(const uint8_t *buffer, uint32_t size, unsigned int seed);
 
+/* Write blocks filled with `seed`: `code`, and `stored` blocks are expected. */
+void write_blocks(struct drive *d, uint32_t blocks, int64_t position,
+		  unsigned int seed, int code, uint32_t stored);
+
 bool any_tick(void *context, uint64_t bytes);
 /* Does everything verify? */
 bool verifies(const struct drive_config *config, const struct place *place,

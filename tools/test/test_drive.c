@@ -1,24 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * test_drive.c - pipes and disks, the changer, the end of media, full disks
+ * test_drive.c - pipes and disks, the changer, the end of media
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "media.h"
 
 static uint8_t data[64 * BLOCK], back[64 * BLOCK];
-
-static void put(struct drive *d, uint32_t blocks, int64_t position,
-		unsigned int seed, int code, uint32_t stored)
-{
-	fill(data, blocks * BLOCK, seed);
-	expect_outcome(d, VDC_Write, blocks * BLOCK, position, data, code,
-		       stored * BLOCK);
-}
 
 static void get(struct drive *d, uint32_t blocks, int64_t position,
 		unsigned int seed)
@@ -104,7 +93,7 @@ static void test_restore_cannot_write(void **state)
 
 		config.device = i;
 		open_writing(&d, &config, *state);
-		put(&d, 2, 0, 1, 0, 2);
+		write_blocks(&d, 2, 0, 1, 0, 2);
 		reopen_reading(&d);
 		expect_code(&d, VDC_Write, BLOCK, ERROR_NOT_SUPPORTED);
 		expect_code(&d, VDC_WriteMark, 0, ERROR_NOT_SUPPORTED);
@@ -124,11 +113,11 @@ static void test_pipe(void **state)
 
 	open_writing(&d, &config, *state);
 	/* whatever the position says */
-	put(&d, 3, 99999, 1, 0, 3);
-	put(&d, 2, -5, 2, 0, 2);
-	put(&d, 0, 0, 3, 0, 0);
+	write_blocks(&d, 3, 99999, 1, 0, 3);
+	write_blocks(&d, 2, -5, 2, 0, 2);
+	write_blocks(&d, 0, 0, 3, 0, 0);
 	expect_code(&d, VDC_Flush, 0, 0);
-	put(&d, 1, 0, 4, 0, 1);
+	write_blocks(&d, 1, 0, 4, 0, 1);
 	reopen_reading(&d);
 	assert_int_equal(d.media.count, 1);
 	assert_int_equal(d.media.file[0].bytes, 6 * BLOCK);
@@ -149,7 +138,7 @@ static void test_pipe_damage(void **state)
 	struct drive d;
 
 	open_writing(&d, &config, *state);
-	put(&d, 4, 0, 1, 0, 4);
+	write_blocks(&d, 4, 0, 1, 0, 4);
 	reopen_reading(&d);
 	flip(*state, "device-00.data", 4 * BLOCK - 1, 1);
 	/* the last byte of damaged data does not come out */
@@ -167,7 +156,7 @@ static void test_pipe_cut_off(void **state)
 	struct drive d;
 
 	open_writing(&d, &config, *state);
-	put(&d, 4, 0, 1, 0, 4);
+	write_blocks(&d, 4, 0, 1, 0, 4);
 	reopen_reading(&d);
 	set_size(*state, "device-00.data", 4 * BLOCK - 1);
 	expect_outcome(&d, VDC_Read, 4 * BLOCK, 0, back, ERROR_IO_DEVICE, 0);
@@ -184,9 +173,9 @@ static void test_disk_positions(void **state)
 	struct drive d;
 
 	open_writing(&d, &config, *state);
-	put(&d, 2, 0, 1, 0, 2);
+	write_blocks(&d, 2, 0, 1, 0, 2);
 	assert_int_equal(where(&d), 2 * BLOCK);
-	put(&d, 4, 6 * BLOCK, 2, 0, 4);		/* leaves a hole */
+	write_blocks(&d, 4, 6 * BLOCK, 2, 0, 4);		/* leaves a hole */
 	assert_int_equal(where(&d), 10 * BLOCK);
 	/* what was just written can be read */
 	get(&d, 2, 0, 1);
@@ -231,9 +220,9 @@ static void test_disk_ends(void **state)
 	struct drive d;
 
 	open_writing(&d, &config, *state);
-	put(&d, 8, 0, 1, 0, 8);
+	write_blocks(&d, 8, 0, 1, 0, 8);
 	/* the header is written again at the end: nothing may be lost */
-	put(&d, 1, 0, 2, 0, 1);
+	write_blocks(&d, 1, 0, 2, 0, 1);
 	expect_code(&d, VDC_Flush, 0, 0);
 	assert_int_equal(size_of(*state, "device-00.data"), 8 * BLOCK);
 	expect_outcome(&d, VDC_Read, 4 * BLOCK, 6 * BLOCK, back,
@@ -264,7 +253,7 @@ static void test_flush_sets_the_end(void **state)
 		config.device = i;
 		open_writing(&d, &config, *state);
 		snprintf(name, sizeof(name), "device-%02zu.data", i);
-		put(&d, 3, 0, 1, 0, 3);
+		write_blocks(&d, 3, 0, 1, 0, 3);
 		set_size(*state, name, 9 * BLOCK);
 		expect_code(&d, VDC_Flush, 0, 0);
 		assert_int_equal(size_of(*state, name), 3 * BLOCK);
@@ -280,11 +269,11 @@ static void test_disk_no_bytes(void **state)
 
 	config.capacity = 4 * BLOCK;
 	open_writing(&d, &config, *state);
-	put(&d, 2, 0, 1, 0, 2);
+	write_blocks(&d, 2, 0, 1, 0, 2);
 	expect_outcome(&d, VDC_Write, 0, 3 * BLOCK, data, 0, 0);
 	expect_outcome(&d, VDC_Read, BLOCK, 2 * BLOCK, back,
 		       ERROR_HANDLE_EOF, 0);
-	put(&d, 1, 9 * BLOCK, 1, ERROR_END_OF_MEDIA, 0);
+	write_blocks(&d, 1, 9 * BLOCK, 1, ERROR_END_OF_MEDIA, 0);
 	expect_outcome(&d, VDC_Read, BLOCK, 2 * BLOCK, back,
 		       ERROR_HANDLE_EOF, 0);
 	assert_int_equal(d.trouble, DRIVE_FINE);
@@ -301,8 +290,8 @@ static void test_disk_sums(void **state)
 	struct drive d;
 
 	open_writing(&d, &config, *state);
-	put(&d, 8, 0, 1, 0, 8);
-	put(&d, 1, 3 * BLOCK, 2, 0, 1);
+	write_blocks(&d, 8, 0, 1, 0, 8);
+	write_blocks(&d, 1, 3 * BLOCK, 2, 0, 1);
 	assert_true(drive_finish(&d));
 	list = copy_list(&d.media);
 	drive_close(&d);
@@ -329,17 +318,17 @@ static void test_load_on_backup(void **state)
 	/* the first Load may mean the medium that is there */
 	expect_code(&d, VDC_Load, 0, 0);
 	assert_int_equal(d.ordinal, 1);
-	put(&d, 1, 0, 1, 0, 1);
+	write_blocks(&d, 1, 0, 1, 0, 1);
 	expect_code(&d, VDC_Load, 0, 0);
 	assert_int_equal(d.ordinal, 2);
 	assert_int_equal(where(&d), 0);
-	put(&d, 2, 0, 2, 0, 2);
+	write_blocks(&d, 2, 0, 2, 0, 2);
 	expect_code(&d, VDC_Load, 3, 0);
-	put(&d, 3, 0, 3, 0, 3);
+	write_blocks(&d, 3, 0, 3, 0, 3);
 	/* back to one that is there, to read and to change it */
 	expect_code(&d, VDC_Load, 2, 0);
 	get(&d, 2, 0, 2);
-	put(&d, 1, BLOCK, 5, 0, 1);
+	write_blocks(&d, 1, BLOCK, 5, 0, 1);
 	expect_code(&d, VDC_Load, 1, 0);
 	get(&d, 1, 0, 1);
 	/* one beyond the next is not there, and then there is none */
@@ -374,12 +363,12 @@ static void test_first_load_after_use(void **state)
 	expect_code(&d, VDC_Flush, 0, 0);
 	expect_code(&d, VDC_Load, 1, 0);
 	assert_int_equal(d.ordinal, 1);
-	put(&d, 1, 0, 1, 0, 1);
+	write_blocks(&d, 1, 0, 1, 0, 1);
 	/* a pipe has no way back */
 	expect_code(&d, VDC_Load, 1, ERROR_NO_MEDIA_IN_DRIVE);
 	expect_code(&d, VDC_Load, 0, 0);
 	assert_int_equal(d.ordinal, 2);
-	put(&d, 1, 0, 2, 0, 1);
+	write_blocks(&d, 1, 0, 2, 0, 1);
 	reopen_reading(&d);
 	get(&d, 1, 0, 1);
 	expect_code(&d, VDC_Load, 0, 0);
@@ -405,7 +394,7 @@ static void test_many_media(void **state)
 
 	open_writing(&d, &config, *state);
 	for (i = 0; i < 300; i++) {
-		put(&d, 1, 0, i, 0, 1);
+		write_blocks(&d, 1, 0, i, 0, 1);
 		expect_code(&d, VDC_Load, 0, 0);
 	}
 	reopen_reading(&d);
@@ -433,12 +422,12 @@ static void test_discard(void **state)
 
 		config.device = i;
 		open_writing(&d, &config, *state);
-		put(&d, 9, 0, 1, 0, 9);
+		write_blocks(&d, 9, 0, 1, 0, 9);
 		expect_code(&d, VDC_Load, 0, 0);
-		put(&d, 9, 0, 1, 0, 9);
+		write_blocks(&d, 9, 0, 1, 0, 9);
 		expect_code(&d, VDC_Discard, 0, 0);
 		assert_int_equal(d.media.count, 1);
-		put(&d, 2, 0, 2, 0, 2);
+		write_blocks(&d, 2, 0, 2, 0, 2);
 		reopen_reading(&d);
 		assert_true(verifies(&config, *state, &d.media, NULL));
 		get(&d, 2, 0, 2);
@@ -461,27 +450,27 @@ static void end_of_medium(void **state, uint32_t features, unsigned int device)
 	config.capacity = 16 * BLOCK + 100;	/* whole blocks count */
 	config.eom_warning = 4 * BLOCK + 100;
 	open_writing(&d, &config, *state);
-	put(&d, 11, 0, 1, 0, 11);
+	write_blocks(&d, 11, 0, 1, 0, 11);
 	/* up to the zone's beginning: the zone is reached */
-	put(&d, 1, 11 * BLOCK, 2, ERROR_END_OF_MEDIA, 1);
-	put(&d, 2, 12 * BLOCK, 3, ERROR_END_OF_MEDIA, 2);
+	write_blocks(&d, 1, 11 * BLOCK, 2, ERROR_END_OF_MEDIA, 1);
+	write_blocks(&d, 2, 12 * BLOCK, 3, ERROR_END_OF_MEDIA, 2);
 	/* beyond the end: as much as fits, once; then there is no room */
-	put(&d, 5, 14 * BLOCK, 4, ERROR_END_OF_MEDIA, 2);
-	put(&d, 2, 16 * BLOCK, 5, ERROR_EOM_OVERFLOW, 0);
+	write_blocks(&d, 5, 14 * BLOCK, 4, ERROR_END_OF_MEDIA, 2);
+	write_blocks(&d, 2, 16 * BLOCK, 5, ERROR_EOM_OVERFLOW, 0);
 	/* but for two blocks that end the medium */
-	put(&d, 1, 16 * BLOCK, 5, ERROR_END_OF_MEDIA, 1);
-	put(&d, 1, 17 * BLOCK, 6, ERROR_END_OF_MEDIA, 1);
-	put(&d, 1, 18 * BLOCK, 7, ERROR_EOM_OVERFLOW, 0);
+	write_blocks(&d, 1, 16 * BLOCK, 5, ERROR_END_OF_MEDIA, 1);
+	write_blocks(&d, 1, 17 * BLOCK, 6, ERROR_END_OF_MEDIA, 1);
+	write_blocks(&d, 1, 18 * BLOCK, 7, ERROR_EOM_OVERFLOW, 0);
 	assert_int_equal(d.trouble, DRIVE_FINE);
 	expect_code(&d, VDC_Flush, 0, 0);
 	expect_code(&d, VDC_Load, 0, 0);
-	put(&d, 16, 0, 6, ERROR_END_OF_MEDIA, 16);
+	write_blocks(&d, 16, 0, 6, ERROR_END_OF_MEDIA, 16);
 	/* full to the last block, without a warning that it is too much yet */
-	put(&d, 2, 16 * BLOCK, 7, ERROR_END_OF_MEDIA, 0);
-	put(&d, 2, 16 * BLOCK, 7, ERROR_EOM_OVERFLOW, 0);
+	write_blocks(&d, 2, 16 * BLOCK, 7, ERROR_END_OF_MEDIA, 0);
+	write_blocks(&d, 2, 16 * BLOCK, 7, ERROR_EOM_OVERFLOW, 0);
 	expect_code(&d, VDC_Load, 0, 0);
-	put(&d, 20, 0, 8, ERROR_END_OF_MEDIA, 16);
-	put(&d, 20, 16 * BLOCK, 9, ERROR_EOM_OVERFLOW, 0);
+	write_blocks(&d, 20, 0, 8, ERROR_END_OF_MEDIA, 16);
+	write_blocks(&d, 20, 16 * BLOCK, 9, ERROR_EOM_OVERFLOW, 0);
 	reopen_reading(&d);
 	assert_int_equal(d.media.count, 3);
 	get(&d, 11, 0, 1);
@@ -509,12 +498,12 @@ static void test_no_zone(void **state)
 
 	config.capacity = 4 * BLOCK;
 	open_writing(&d, &config, *state);
-	put(&d, 3, 0, 1, 0, 3);
-	put(&d, 1, 0, 2, ERROR_END_OF_MEDIA, 1);
-	put(&d, 1, 0, 3, ERROR_END_OF_MEDIA, 1);
-	put(&d, 1, 0, 4, ERROR_END_OF_MEDIA, 1);
-	put(&d, 1, 0, 5, ERROR_END_OF_MEDIA, 0);
-	put(&d, 1, 0, 5, ERROR_EOM_OVERFLOW, 0);
+	write_blocks(&d, 3, 0, 1, 0, 3);
+	write_blocks(&d, 1, 0, 2, ERROR_END_OF_MEDIA, 1);
+	write_blocks(&d, 1, 0, 3, ERROR_END_OF_MEDIA, 1);
+	write_blocks(&d, 1, 0, 4, ERROR_END_OF_MEDIA, 1);
+	write_blocks(&d, 1, 0, 5, ERROR_END_OF_MEDIA, 0);
+	write_blocks(&d, 1, 0, 5, ERROR_EOM_OVERFLOW, 0);
 	drive_close(&d);
 }
 
@@ -526,251 +515,12 @@ static void test_disk_overwrite_near_the_end(void **state)
 	config.capacity = 16 * BLOCK;
 	config.eom_warning = 4 * BLOCK;
 	open_writing(&d, &config, *state);
-	put(&d, 16, 0, 1, ERROR_END_OF_MEDIA, 16);
-	put(&d, 1, 0, 2, 0, 1);		/* the header: there is room */
-	put(&d, 2, 11 * BLOCK, 3, ERROR_END_OF_MEDIA, 2);
-	put(&d, 1, 100 * BLOCK, 3, ERROR_END_OF_MEDIA, 0);
+	write_blocks(&d, 16, 0, 1, ERROR_END_OF_MEDIA, 16);
+	write_blocks(&d, 1, 0, 2, 0, 1);		/* the header: there is room */
+	write_blocks(&d, 2, 11 * BLOCK, 3, ERROR_END_OF_MEDIA, 2);
+	write_blocks(&d, 1, 100 * BLOCK, 3, ERROR_END_OF_MEDIA, 0);
 	/* what was not stored has not made the file longer */
 	assert_int_equal(d.medium.end, 16 * BLOCK);
-	drive_close(&d);
-}
-
-/* ----------------------------------------------------------------- trouble */
-
-static void limit(rlim_t bytes)
-{
-	struct rlimit rlimit;
-
-	getrlimit(RLIMIT_FSIZE, &rlimit);
-	rlimit.rlim_cur = bytes;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &rlimit), 0);
-}
-
-static void no_room(void **state, uint32_t features, unsigned int device)
-{
-	struct drive_config config = writing(features);
-	struct drive d;
-
-	config.device = device;
-	open_writing(&d, &config, *state);
-	put(&d, 8, 0, 1, 0, 8);
-	limit(16 * BLOCK);
-	put(&d, 16, 8 * BLOCK, 2, ERROR_DISK_FULL, 0);
-	limit(RLIM_INFINITY);
-	assert_int_equal(d.trouble, DRIVE_FAILED);
-	assert_non_null(strstr(d.why, d.media.file[0].name));
-	assert_non_null(strstr(d.why, strerror(EFBIG)));
-	/* and that is how it stays, but the database can clear and read */
-	expect_code(&d, VDC_ClearError, 0, 0);
-	put(&d, 1, 8 * BLOCK, 3, ERROR_DISK_FULL, 0);
-	expect_code(&d, VDC_Flush, 0, ERROR_DISK_FULL);
-	assert_false(drive_finish(&d));
-	drive_close(&d);
-}
-
-static void test_no_room(void **state)
-{
-	no_room(state, VDF_LikePipe, 0);
-	no_room(state, VDF_LikeDisk, 1);
-	no_room(state, VDF_LikeTape, 2);
-}
-
-static void test_no_room_for_the_end_of_a_tape(void **state)
-{
-	struct drive_config config = writing(VDF_LikeTape);
-	struct drive d;
-
-	open_writing(&d, &config, *state);
-	put(&d, 8, 0, 1, 0, 8);
-	limit(TAPE_LABEL_SIZE + TAPE_FRAME_SIZE + 8 * BLOCK + 10);
-	expect_code(&d, VDC_Flush, 0, ERROR_DISK_FULL);
-	limit(RLIM_INFINITY);
-	assert_false(drive_finish(&d));
-	drive_close(&d);
-}
-
-static void test_broken_disk(void **state)
-{
-	static const uint32_t features[] = { VDF_LikePipe, DISK, TAPE };
-	size_t i;
-
-	for (i = 0; i < 3; i++) {
-		struct drive_config config = writing(features[i]);
-		struct drive d;
-		int fd;
-
-		config.device = i;
-		open_writing(&d, &config, *state);
-		put(&d, 1, 0, 1, 0, 1);
-		/* a file that cannot be written: EBADF for an EIO */
-		fd = open("/dev/null", O_RDONLY);
-		dup2(fd, d.medium.fd);
-		close(fd);
-		put(&d, 1, BLOCK, 2, ERROR_IO_DEVICE, 0);
-		assert_int_equal(d.trouble, DRIVE_FAILED);
-		expect_code(&d, VDC_Flush, 0, ERROR_IO_DEVICE);
-		assert_false(drive_finish(&d));
-		drive_close(&d);
-	}
-}
-
-static void test_cannot_create(void **state)
-{
-	struct drive_config config = writing(VDF_LikePipe | VDF_Removable);
-	struct place *place = *state;
-	struct drive d, other;
-	int fd;
-
-	open_writing(&d, &config, place);
-	/* what is there is never overwritten */
-	assert_false(drive_open(&other, &config, place->dir, NULL));
-	assert_int_equal(other.trouble, DRIVE_FAILED);
-	assert_non_null(strstr(other.why, "device-00.medium-0001"));
-	drive_close(&other);
-	fd = openat(place->dir, "device-00.medium-0002", O_CREAT | O_RDWR,
-		    0600);
-	close(fd);
-	put(&d, 1, 0, 1, 0, 1);
-	expect_code(&d, VDC_Load, 0, ERROR_IO_DEVICE);
-	assert_int_equal(d.trouble, DRIVE_FAILED);
-	assert_false(drive_finish(&d));
-	drive_close(&d);
-}
-
-/* A medium that comes back to the drive must be the one that was taken out. */
-static void test_replaced_medium(void **state)
-{
-	static const char *const commands[] = {
-		"cd %s && cp device-00.medium-0001 x && mv x device-00.medium-0001",
-		"cd %s && rm device-00.medium-0001 && mkfifo device-00.medium-0001",
-		"cd %s && echo >> device-00.medium-0001",
-	};
-	struct drive_config config = writing(VDF_LikeDisk | VDF_Removable);
-	struct place *place = *state;
-	size_t i;
-
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		char command[256];
-		struct drive d;
-
-		open_writing(&d, &config, place);
-		put(&d, 1, 0, 1, 0, 1);
-		expect_code(&d, VDC_Load, 2, 0);
-		snprintf(command, sizeof(command), commands[i], place->path);
-		assert_int_equal(system(command), 0);
-		expect_code(&d, VDC_Load, 1, ERROR_IO_DEVICE);
-		assert_int_equal(d.trouble, DRIVE_FAILED);
-		assert_non_null(strstr(d.why, "device-00.medium-0001 was replaced"));
-		assert_false(drive_finish(&d));
-		drive_close(&d);
-		unlinkat(place->dir, "device-00.medium-0001", 0);
-		unlinkat(place->dir, "device-00.medium-0002", 0);
-	}
-}
-
-static void test_missing_medium(void **state)
-{
-	struct drive_config config = writing(VDF_LikePipe | VDF_Removable);
-	struct place *place = *state;
-	struct drive d;
-
-	open_writing(&d, &config, place);
-	put(&d, 1, 0, 1, 0, 1);
-	expect_code(&d, VDC_Load, 0, 0);
-	put(&d, 1, 0, 1, 0, 1);
-	reopen_reading(&d);
-	unlinkat(place->dir, "device-00.medium-0002", 0);
-	assert_false(verifies(&config, place, &d.media, NULL));
-	expect_code(&d, VDC_Load, 2, ERROR_IO_DEVICE);
-	assert_int_equal(d.trouble, DRIVE_DAMAGED);
-	assert_non_null(strstr(d.why, "device-00.medium-0002"));
-	drive_close(&d);
-}
-
-/* Everything that verify refuses is refused when a restore opens it. */
-static void test_restore_opens_what_verify_does(void **state)
-{
-	static const char *const commands[] = {
-		"cd %s && echo >> device-00.medium-0001",
-		"cd %s && truncate -s -1 device-00.medium-0001",
-		"cd %s && rm device-00.medium-0001",
-		"cd %s && mv device-00.medium-0001 x && ln -s x device-00.medium-0001",
-		"cd %s && rm device-00.medium-0001 && mkfifo device-00.medium-0001",
-		"cd %s && rm device-00.medium-0001 && mkdir device-00.medium-0001",
-	};
-	struct drive_config config = writing(VDF_LikePipe | VDF_Removable);
-	struct place *place = *state;
-	size_t i;
-
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		struct drive_config reader = reading(&config);
-		enum drive_trouble trouble;
-		struct medium_list list;
-		char command[256];
-		struct drive d;
-
-		open_writing(&d, &config, place);
-		put(&d, 2, 0, 1, 0, 2);
-		assert_true(drive_finish(&d));
-		list = copy_list(&d.media);
-		drive_close(&d);
-		snprintf(command, sizeof(command), commands[i], place->path);
-		assert_int_equal(system(command), 0);
-		assert_false(verifies(&config, place, &list, &trouble));
-		assert_int_equal(trouble, DRIVE_DAMAGED);
-		assert_false(drive_open(&d, &reader, place->dir, &list));
-		assert_int_equal(d.trouble, DRIVE_DAMAGED);
-		drive_close(&d);
-		snprintf(command, sizeof(command), "rm -rf %s/*", place->path);
-		assert_int_equal(system(command), 0);
-	}
-}
-
-/* Nothing is read of an empty medium, but its checksum counts. */
-static void test_empty_medium(void **state)
-{
-	struct drive_config config = writing(VDF_LikePipe);
-	struct drive_config reader = reading(&config);
-	struct place *place = *state;
-	enum drive_trouble trouble;
-	struct medium_list list;
-	struct drive d;
-
-	open_writing(&d, &config, place);
-	assert_true(drive_finish(&d));
-	list = copy_list(&d.media);
-	assert_true(verifies(&config, place, &list, &trouble));
-	list.file[0].xxh3++;
-	assert_false(verifies(&config, place, &list, &trouble));
-	drive_close(&d);
-	assert_false(drive_open(&d, &reader, place->dir, &list));
-	assert_int_equal(d.trouble, DRIVE_DAMAGED);
-	assert_non_null(strstr(d.why, "checksum"));
-	drive_close(&d);
-}
-
-/* What was opened is what is read, also when the same bytes are there. */
-static void test_replaced_since_opened(void **state)
-{
-	struct drive_config config = writing(VDF_LikeDisk);
-	struct drive_config reader = reading(&config);
-	struct place *place = *state;
-	struct medium_list list;
-	char command[256];
-	struct drive d;
-
-	open_writing(&d, &config, place);
-	put(&d, 2, 0, 1, 0, 2);
-	assert_true(drive_finish(&d));
-	assert_true(medium_list_copy(&list, &d.media));
-	drive_close(&d);
-	snprintf(command, sizeof(command),
-		 "cd %s && cp device-00.data x && mv x device-00.data",
-		 place->path);
-	assert_int_equal(system(command), 0);
-	assert_false(drive_open(&d, &reader, place->dir, &list));
-	assert_int_equal(d.trouble, DRIVE_DAMAGED);
-	assert_non_null(strstr(d.why, "replaced or changed"));
 	drive_close(&d);
 }
 
@@ -798,15 +548,6 @@ int main(void)
 		TEST(test_end_of_medium),
 		TEST(test_no_zone),
 		TEST(test_disk_overwrite_near_the_end),
-		TEST(test_no_room),
-		TEST(test_no_room_for_the_end_of_a_tape),
-		TEST(test_broken_disk),
-		TEST(test_cannot_create),
-		TEST(test_replaced_medium),
-		TEST(test_missing_medium),
-		TEST(test_restore_opens_what_verify_does),
-		TEST(test_empty_medium),
-		TEST(test_replaced_since_opened),
 	};
 
 	return cmocka_run_group_tests_name("drive", tests, NULL, NULL);
