@@ -261,19 +261,20 @@ static bool add_mapping(struct unpack *u, char *text)
 	return true;
 }
 
+static const struct option options[] = {
+	{ "pgdata", required_argument, NULL, 'D' },
+	{ "tablespace-mapping", required_argument, NULL, 'T' },
+	{ "allow-tablespaces", no_argument, NULL, 'A' },
+	{ "owner", required_argument, NULL, 'O' },
+	{ "from", required_argument, NULL, 'F' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 }
+};
+
 static int parse(struct restore *r, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "pgdata", required_argument, NULL, 'D' },
-		{ "tablespace-mapping", required_argument, NULL, 'T' },
-		{ "allow-tablespaces", no_argument, NULL, 'A' },
-		{ "owner", required_argument, NULL, 'O' },
-		{ "from", required_argument, NULL, 'F' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 }
-	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "D:T:t:qh", options,

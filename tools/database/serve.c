@@ -108,6 +108,34 @@ static int take_snapshot_option(struct serve *serve, int c)
 	}
 }
 
+static int take_size(struct database *db, int c)
+{
+	uint64_t value;
+
+	switch (c) {
+	case 'b':
+		if (!vdi_parse_size(optarg, 512, 65536, &value) ||
+		    !power_of_two(value))
+			return vdi_invalid("--block-size", optarg,
+					   "a power of two from 512 to 64K");
+		db->block_size = value;
+		return 0;
+	case 'x':
+		if (!vdi_parse_size(optarg, 65536, 4 << 20, &value) ||
+		    value % 65536)
+			return vdi_invalid("--max-transfer-size", optarg,
+					   "a multiple of 64K, up to 4M");
+		db->max_transfer = value;
+		return 0;
+	default:	/* 'c' */
+		if (!vdi_parse_size(optarg, 1, 65536, &value))
+			return vdi_invalid("--buffer-count", optarg,
+					   "1 to 65536");
+		db->buffer_count = value;
+		return 0;
+	}
+}
+
 /* Parse an option; 0 or an exit code. */
 static int take_option(struct serve *serve, int c)
 {
@@ -142,25 +170,9 @@ static int take_option(struct serve *serve, int c)
 			  VDI_MAX_DEVICES);
 		return EXIT_USAGE;
 	case 'b':
-		if (!vdi_parse_size(optarg, 512, 65536, &value) ||
-		    !power_of_two(value))
-			return vdi_invalid("--block-size", optarg,
-					   "a power of two from 512 to 64K");
-		db->block_size = value;
-		return 0;
 	case 'x':
-		if (!vdi_parse_size(optarg, 65536, 4 << 20, &value) ||
-		    value % 65536)
-			return vdi_invalid("--max-transfer-size", optarg,
-					   "a multiple of 64K, up to 4M");
-		db->max_transfer = value;
-		return 0;
 	case 'c':
-		if (!vdi_parse_size(optarg, 1, 65536, &value))
-			return vdi_invalid("--buffer-count", optarg,
-					   "1 to 65536");
-		db->buffer_count = value;
-		return 0;
+		return take_size(db, c);
 	case 't':
 		if (!vdi_parse_seconds(optarg, &db->timeout_ms))
 			return vdi_invalid("--timeout", optarg,
