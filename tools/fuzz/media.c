@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * media.c - drives: files that anybody may have written, then any commands
+ * media.c - drives: untrusted files, and any commands
  *
- * An input is one of three things:
+ * An input is one of:
  *
- *	the bytes of a file, of whatever kind, to be read
- *	the frames of a tape, each with its right checksums, but with fields
- *	that need not be, to be read
- *	commands to write with; what they wrote verifies, and is read again
+ *	the bytes of a file of any kind, to be read
+ *	the frames of a tape with valid checksums but arbitrary fields, to be read
+ *	commands that write; the result must verify, and is read again
  *
- * Commands are those that libvdi lets pass. A tape that was written here is
- * compared with a list of blocks.
+ * Commands are those that libvdi accepts. A tape that was written here is compared
+ * with a list of blocks.
  */
 #include <endian.h>
 #include <fcntl.h>
@@ -29,7 +28,7 @@
 static int dir = -1;
 static char path[64];
 
-/* What a tape must hold: 0 = a filemark, else what its bytes are. */
+/* Expected contents of a tape: 0 = a filemark, otherwise the value of the bytes. */
 struct model {
 	uint8_t block[MAX_BLOCKS];
 	unsigned int count;
@@ -120,7 +119,7 @@ static struct VDC_Command make_command(struct fuzz_input *in)
 	return cmd;
 }
 
-/* Memory of just the size: what goes beyond is found. */
+/* Memory of the exact size, so that overruns are detected. */
 static struct outcome execute(struct drive *d, struct VDC_Command *cmd,
 			      uint8_t fill)
 {
@@ -311,7 +310,7 @@ static void model_command(struct model *m, const struct drive *d,
 
 /* ---------------------------------------------------------------- reading */
 
-/* No model when the medium is anybody's. */
+/* There is no model for a medium of unknown contents. */
 static void command_all(struct fuzz_input *in, struct drive *d,
 			struct model *m)
 {
@@ -361,7 +360,7 @@ static void write_file(const void *data, size_t size)
 	close(fd);
 }
 
-/* What the manifest says of size and checksum may be right. */
+/* Size and checksum in the manifest may be right. */
 static void read_file(struct fuzz_input *in, const uint8_t *data, size_t size,
 		      bool bad)
 {
@@ -397,7 +396,7 @@ static void read_any(struct fuzz_input *in)
 	read_file(in, data, size, false);
 }
 
-/* ---------------------------------------------------- frames made to measure */
+/* ---------------------------------------------------------- crafted frames */
 
 struct image {
 	uint8_t data[64 << 10];
@@ -425,8 +424,8 @@ static void put_label(struct fuzz_input *in, struct image *image)
 }
 
 /*
- * A wrong one of these is in every frame of some other tape. Another kind may
- * be right, too, and a payload is looked at when it is read.
+ * A wrong value of these fields must be rejected. Another kind may be valid, and a
+ * payload is checked only when it is read.
  */
 static void spoil(struct fuzz_input *in, struct tape_frame *frame)
 {
@@ -522,7 +521,7 @@ static void read_frames(struct fuzz_input *in)
 
 /* ---------------------------------------------------------------- writing */
 
-/* What was finished verifies, and as a restore sees it is what was written. */
+/* A finished medium verifies, and a restore reads what was written. */
 static void read_back(struct fuzz_input *in, struct drive *d, struct model *m)
 {
 	struct drive_config config = d->config;

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * client.c - a backup program for tests: it does what it is told, also wrong
+ * client.c - a scripted backup program for tests, which can misbehave
  *
  *   client NAME DIR [OPTION...]
  *
  *   --devices N  --profile pipe|disk|tape  --removable  --discard  --complete
  *   --prepare  --soft BYTES  --zone BYTES  --instance NAME
- *   --capacity BYTES   of each medium; without a zone the write that does not
- *                      fit is stored in part, with one it is warned of
- *   --keep             the media in DIR are read, not begun anew
- *   --simple           like the interface's samples: needed commands only
- *   --stay             a read that meets a mark stays before it
- *   --batch N          take up to N commands, complete the last first
- *   --fault CMD:N:WHAT what becomes of the Nth command CMD (a number) of device
- *                      0: a completion code; or short, flip, die, abort, hang,
- *                      lost (a success that did nothing), part (all but the
- *                      last block, for want of room), bytes=N (what the header
- *                      block that was read says, and its checksum agrees)
- *   --watch FILE       say in the log whether FILE is there
+ *   --capacity BYTES   of each medium; without a zone a write that does not fit
+ *                      is stored in part, with a zone there is a warning
+ *   --keep             read the media in DIR instead of overwriting them
+ *   --simple           required commands only, like the samples of the interface
+ *   --stay             a read that meets a filemark stops before it
+ *   --batch N          fetch up to N commands, complete the last one first
+ *   --fault CMD:N:WHAT result of the Nth command CMD (a number) of device 0: a
+ *                      completion code; or short, flip, die, abort, hang, lost
+ *                      (success without effect), part (all but the last block is
+ *                      stored, as at the end of a medium), bytes=N (in the header
+ *                      block that was read, with a matching checksum)
+ *   --watch FILE       record in the log whether FILE exists
  *
  * Every command is a line of DIR/log. Exit status: 0 all devices were closed,
- * 3 aborted, 9 something else.
+ * 3 aborted, 9 other errors.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -78,7 +78,7 @@ static const char *fault_for(const struct worker *worker, int command)
 	return NULL;
 }
 
-/* True when the command is done with. */
+/* True: the command needs no further processing. */
 static bool misbehave(const char *what, struct VDC_Command *cmd,
 		      struct result *result)
 {
@@ -99,7 +99,7 @@ static bool misbehave(const char *what, struct VDC_Command *cmd,
 	return false;
 }
 
-/* A header of vdi serve that is as it should be, but for what it tells. */
+/* Change the size in a header block of vdi serve, with a matching checksum. */
 static void forge(uint8_t *data, const char *bytes)
 {
 	struct descriptor block;

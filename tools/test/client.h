@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * client.h - a backup program for tests: it does what it is told, also wrong
+ * client.h - a scripted backup program for tests, which can misbehave
  */
 #ifndef VDI_TEST_CLIENT_H
 #define VDI_TEST_CLIENT_H
@@ -11,26 +11,26 @@
 
 #include <libvdi.h>
 
-/* What a device stores on. One medium is there at a time. */
+/* The storage of a device. One medium is loaded at a time. */
 struct store {
 	char dir[200];
 	unsigned int device;
-	uint32_t features;	/* as fixed */
+	uint32_t features;	/* as configured */
 	uint32_t block_size;
-	uint64_t capacity;	/* of a medium, 0 = endless */
-	uint64_t zone;		/* at its end, where writing is warned of */
-	uint32_t soft;		/* what a filemark takes */
-	bool stay;		/* a read that meets a mark stays before it */
-	bool simple;		/* no command but the needed ones */
-	bool keep;		/* media are read, not begun anew */
+	uint64_t capacity;	/* of a medium, 0 = unlimited */
+	uint64_t zone;		/* warning zone at its end */
+	uint32_t soft;		/* size of a filemark */
+	bool stay;		/* a read that meets a filemark stops before it */
+	bool simple;		/* required commands only */
+	bool keep;		/* existing media are read, not overwritten */
 
 	uint32_t ordinal;
 	int fd;			/* pipe, disk */
 	int64_t position;	/* pipe, disk: byte; tape: record */
-	int64_t written;	/* disk: where the last write ended */
+	int64_t written;	/* disk: end of the last write */
 	int64_t used;
 	struct record {
-		uint32_t size;	/* 0 is a mark */
+		uint32_t size;	/* 0 = a filemark */
 		uint8_t *data;
 	} *records;		/* tape */
 	unsigned int count;
@@ -52,7 +52,7 @@ void tape_load(struct store *s, const char *path);
 void tape_save(struct store *s, const char *path);
 void tape_execute(struct store *s, const struct VDC_Command *cmd,
 		  struct result *result);
-/* How much of a write fits, with the code for it. */
+/* How much of a write fits, and its completion code. */
 uint32_t store_room(const struct store *s, uint32_t size, uint64_t growth,
 		    int *code);
 

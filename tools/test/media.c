@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * media.c - what the tests of drives and media share
+ * media.c - common parts of the tests of drives and media
  */
 #include <dirent.h>
 #include <fcntl.h>

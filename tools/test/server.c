@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * server.c - a database that does what it is told, right or wrong
+ * server.c - a scripted database for tests, which can misbehave
  *
  * usage: server [--complete] SET DEVICES STEP...
  *
- * A step is DEVICE:WHAT, executed and waited for, or with a + behind it only
- * sent: w writes 64 KiB, f flushes, d discards, x completes, c closes the
- * device. Its completion code is printed. Steps without a device: abort, wait
- * (for all that was sent), nap (a second), !COMMAND (run by the shell). In the
- * end the set is closed.
+ * A step is DEVICE:WHAT, which is executed and waited for, or with a trailing +
+ * only sent: w writes 64 KiB, f flushes, d discards, x sends VDC_Complete, c closes
+ * the device. The completion code is printed. Steps without a device: abort, wait
+ * (for all commands that were sent), nap (a second), !COMMAND (run by the shell).
+ * At the end the set is closed.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * store.c - pipes and disks of the test client, and what all media share
+ * store.c - pipes and disks of the test client, and parts common to all media
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@ static void path_of(const struct store *s, uint32_t ordinal, char *path,
 	snprintf(path, size, "%s/d%02u.m%u", s->dir, s->device, ordinal);
 }
 
-/* The medium of this number; one that is not there is made or missed. */
+/* Open the medium with this number; create it, or fail with `keep`. */
 bool store_open(struct store *s, uint32_t ordinal)
 {
 	char path[256];
@@ -155,7 +155,7 @@ static void load(struct store *s, const struct VDC_Command *cmd,
 		result->code = ERROR_NO_MEDIA_IN_DRIVE;
 }
 
-/* The commands that are the same for all but the needed ones. */
+/* Optional commands that are the same for all kinds of media. */
 static bool common(struct store *s, const struct VDC_Command *cmd,
 		   struct result *result)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * store_tape.c - tapes of the test client: blocks and marks, in memory while
- * they are in the drive
+ * store_tape.c - tapes of the test client: blocks and filemarks, kept in memory
+ * while they are loaded
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #include "client.h"
 
-/* Addresses are opaque: nobody is to do sums with them. */
+/* Addresses are opaque: a server must not calculate with them. */
 #define ADDRESS(record)	((int64_t)(record) * 7 + 1000)
 
 static void append(struct store *s, const uint8_t *data, uint32_t size)
@@ -27,7 +27,7 @@ static void append(struct store *s, const uint8_t *data, uint32_t size)
 	s->used += size ? size : s->soft;
 }
 
-/* What is behind the place written to is gone. */
+/* A write discards all data after it. */
 static void cut(struct store *s, unsigned int count)
 {
 	while (s->count > count) {

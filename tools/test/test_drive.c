@@ -18,11 +18,11 @@ static void get(struct drive *d, uint32_t blocks, int64_t position,
 	assert_filled(back, blocks * BLOCK, seed);
 }
 
-/* ------------------------------------------------------------ what is known */
+/* ------------------------------------------------------ supported commands */
 
 struct known {
 	uint32_t features;
-	uint32_t commands;	/* a bit for each that is not 50 */
+	uint32_t commands;	/* a bit for each supported command */
 };
 
 #define C(name) (1U << VDC_##name)
@@ -239,7 +239,7 @@ static void test_disk_ends(void **state)
 	drive_close(&d);
 }
 
-/* A longer file from before ends where the data does. */
+/* An older and longer file is truncated to the data. */
 static void test_flush_sets_the_end(void **state)
 {
 	static const uint32_t features[] = { VDF_LikePipe, VDF_LikeDisk };
@@ -261,7 +261,7 @@ static void test_flush_sets_the_end(void **state)
 	}
 }
 
-/* Behind the end, of no bytes or of none that fit: the end stays. */
+/* A write after the end that stores nothing does not move the end. */
 static void test_disk_no_bytes(void **state)
 {
 	struct drive_config config = writing(VDF_LikeDisk);
@@ -331,7 +331,7 @@ static void test_load_on_backup(void **state)
 	write_blocks(&d, 1, BLOCK, 5, 0, 1);
 	expect_code(&d, VDC_Load, 1, 0);
 	get(&d, 1, 0, 1);
-	/* one beyond the next is not there, and then there is none */
+	/* a medium after the next does not exist; the drive is then empty */
 	expect_code(&d, VDC_Load, 5, ERROR_NO_MEDIA_IN_DRIVE);
 	expect_code(&d, VDC_Read, BLOCK, ERROR_NO_MEDIA_IN_DRIVE);
 	expect_code(&d, VDC_Write, BLOCK, ERROR_NO_MEDIA_IN_DRIVE);
@@ -440,7 +440,7 @@ static void test_discard(void **state)
 
 /* ------------------------------------------------------------ end of media */
 
-/* The same arithmetic for all that can be removed. */
+/* The same arithmetic for all removable media. */
 static void end_of_medium(void **state, uint32_t features, unsigned int device)
 {
 	struct drive_config config = writing(features);

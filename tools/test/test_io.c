@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * test_io.c - several transfers at a time: the engine, and drives that use it
+ * test_io.c - concurrent transfers: the engine, and drives that use it
  *
- * Everything is done with io_uring, where the kernel has it, and with plain
- * system calls, which must give the same.
+ * All tests run with io_uring, if the kernel supports it, and with plain system
+ * calls. The results must be the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,7 @@ static void test_engine(void **state)
 	write_and_read(*state, 1, true);
 }
 
-/* The end of the file, and a file that takes nothing. */
+/* The end of a file, and a file that cannot be written. */
 static void test_engine_short(void **state)
 {
 	unsigned int depth;
@@ -234,7 +234,7 @@ static struct drive_config config_of(uint32_t features, const struct way *way)
 	return config;
 }
 
-/* As many at a time as there may be, each of this size, then all back. */
+/* Start as many transfers of this size as possible, then wait for all. */
 static void stream(struct place *place, const struct way *way, uint32_t size)
 {
 	struct drive_config config = config_of(VDF_LikePipe, way);
@@ -288,7 +288,7 @@ static void test_stream(void **state)
 	}
 }
 
-/* How many are there at a time? What is no more than a number does not count. */
+/* Count transfers in flight; transfers without I/O do not count. */
 static void test_several(void **state)
 {
 	struct drive_config config = config_of(VDF_LikePipe, &ways[0]);
@@ -314,7 +314,7 @@ static void test_several(void **state)
 	drive_close(&d);
 }
 
-/* Where two touch the same bytes, one waits for the other. */
+/* Transfers that overlap wait for each other. */
 static void test_overlap(void **state)
 {
 	struct drive_config config = config_of(VDF_LikeDisk, &ways[0]);
@@ -345,8 +345,8 @@ static void test_overlap(void **state)
 }
 
 /*
- * No room in the middle of several: the first that is refused says why, those
- * behind it were not executed, and what was before is what there is.
+ * The disk is full in the middle of several writes: the first failed write reports
+ * the cause, those after it count as not executed, and data before it is kept.
  */
 static void no_room(struct place *place, const struct way *way,
 		    uint32_t features)
@@ -405,7 +405,7 @@ static void test_no_room(void **state)
 	}
 }
 
-/* What was written last decides; a part of what fits ends a medium. */
+/* The latest write wins; a write that fits in part ends a medium. */
 static void test_end_of_medium(void **state)
 {
 	struct drive_config config = config_of(VDF_LikePipe | VDF_Removable,
@@ -434,7 +434,7 @@ static void test_end_of_medium(void **state)
 	drive_close(&d);
 }
 
-/* A file that is cut off, or changed, is found out with several on the way. */
+/* Truncation and changes are detected with several reads in flight. */
 static void damage(struct place *place, const struct way *way, bool cut)
 {
 	struct drive_config config = config_of(VDF_LikePipe, way);
@@ -487,7 +487,7 @@ static void test_damage(void **state)
 	}
 }
 
-/* Stopped while they are on the way: nobody touches the memory afterwards. */
+/* Stopped with transfers in flight: the memory is not accessed afterwards. */
 static void test_stop(void **state)
 {
 	struct drive_config config = config_of(VDF_LikePipe, &ways[0]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * test_manifest.c - what is written is what is read, and nothing else is
+ * test_manifest.c - a manifest is read as written; anything else is rejected
  */
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -117,7 +117,7 @@ static void test_there_and_back(void **state)
 	manifest_free(&m);
 }
 
-/* Names are bytes; the file is UTF-8. */
+/* Names are byte strings; the file is UTF-8. */
 static void test_names_of_any_bytes(void **state)
 {
 	static const char *const names[] = {
@@ -151,7 +151,7 @@ static void test_names_of_any_bytes(void **state)
 	}
 }
 
-/* As many media as there may be. */
+/* The maximum number of media. */
 static void test_long(void **state)
 {
 	struct place *place = *state;
@@ -167,7 +167,7 @@ static void test_long(void **state)
 	manifest_free(&m);
 }
 
-/* Numbers that a reader of tapes could not divide by. */
+/* Block sizes that a reader of tapes cannot use. */
 static void test_block_sizes(void **state)
 {
 	static const uint32_t sizes[] = { 0, 1, 256, 513, 768, 131072 };
@@ -213,7 +213,7 @@ static void test_no_media(void **state)
 	manifest_free(&m);
 }
 
-/* Each byte of the file, and each length. */
+/* Damage to each bit of the file, and truncation to each length. */
 static void test_every_byte(void **state)
 {
 	struct place *place = *state;
@@ -275,7 +275,7 @@ static void test_other_files(void **state)
 	refused(place, "not a regular file");
 }
 
-/* With a right checksum: what the format permits, and what it does not. */
+/* With a valid checksum: what the format accepts, and what it rejects. */
 static void put_sealed(const struct place *place, const char *body)
 {
 	char text[8192];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * test_publish.c - what becomes a backup, and what is left of one that does not
+ * test_publish.c - publishing a backup, and the files left after a failure
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@ struct fixture {
 	char target[80];
 };
 
-/* What the test does after the last command and before the rename. */
+/* Called after the last command and before the rename. */
 static const char *step_before_rename;
 
 static bool run_step(void *context)
@@ -130,7 +130,7 @@ static void test_discarded(void **state)
 	assert_false(there(f, "b.partial"));
 }
 
-/* A failure after publishing: DIR.partial is another run's by then. */
+/* A failure after publishing: DIR.partial may belong to another run. */
 static void test_discard_after_publishing(void **state)
 {
 	struct fixture *f = *state;
@@ -190,7 +190,7 @@ static void test_manifest_removed(void **state)
 		      "b.partial/" MANIFEST_FILE " was removed");
 }
 
-/* By a file of the same size, which may get the number of the inode. */
+/* Replaced by a file of the same size, which may get the same inode number. */
 static void test_file_replaced(void **state)
 {
 	not_published(*state, "cp b.partial/device-00.medium-0002 copy && "
@@ -226,7 +226,7 @@ static void test_manifest_replaced(void **state)
 		      "b.partial/" MANIFEST_FILE " was replaced");
 }
 
-/* Neither changes what the file holds. */
+/* Neither changes the contents of the file. */
 static void test_file_renamed_and_back(void **state)
 {
 	struct fixture *f = *state;
@@ -249,7 +249,7 @@ static void test_target_taken(void **state)
 	assert_false(there(f, "b.partial"));
 }
 
-/* Names are looked up where DIR was when the backup began. */
+/* Names are looked up in the directory that was the parent at the start. */
 static void test_working_directory_changes(void **state)
 {
 	struct fixture *f = *state;
@@ -265,7 +265,7 @@ static void test_working_directory_changes(void **state)
 	close(here);
 }
 
-/* As on a file system that has no locks. */
+/* As on a file system without locks. */
 static bool no_locks;
 int __real_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation);
@@ -278,7 +278,7 @@ int __wrap_flock(int fd, int operation)
 	return -1;
 }
 
-/* May another run begin? What it leaves is removed. */
+/* Can another run start? Its files are removed. */
 static bool can_begin(const struct fixture *f)
 {
 	struct publication other;

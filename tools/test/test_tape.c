@@ -57,7 +57,7 @@ static void make(struct drive *d, void **state, uint32_t soft)
 	assert_int_equal(where(d), 12);
 }
 
-/* ------------------------------------------------------------- what is read */
+/* ----------------------------------------------------------------- reading */
 
 static void check_reading(struct drive *d)
 {
@@ -101,7 +101,7 @@ static void test_reading(void **state)
 	}
 }
 
-/* Pieces that are not those of the writes. */
+/* Reads of other sizes than the writes. */
 static void test_other_pieces(void **state)
 {
 	struct drive_config config = writing(TAPE);
@@ -274,7 +274,7 @@ static void test_mark_truncates(void **state)
 	drive_close(&d);
 }
 
-/* Data that was damaged before it is cut is not to become good by that. */
+/* Damaged data must not become valid when its frame is split. */
 static void test_cutting_damage(void **state)
 {
 	struct drive d;
@@ -310,7 +310,7 @@ static void test_flush_then_more(void **state)
 	drive_close(&d);
 }
 
-/* Room that is overwritten is room again. */
+/* Overwritten data does not count towards the capacity. */
 static void test_room_after_rewind(void **state)
 {
 	struct drive_config config = writing(TAPE);
@@ -400,8 +400,8 @@ static bool opens(const struct drive_config *config, const struct place *place,
 }
 
 /*
- * Each bit of each byte once: the manifest's checksum finds all of them, and
- * the tape's own find them without it, at the latest when the block is read.
+ * Flip each bit once: the checksum of the manifest detects it, and so do the
+ * checksums of the tape, at the latest when the block is read.
  */
 static void test_every_byte(void **state)
 {
@@ -430,7 +430,7 @@ static void test_every_byte(void **state)
 	medium_list_free(&list);
 }
 
-/* Damage that the tape itself finds, in each of its parts. */
+/* The checksums of the tape detect damage in each of its parts. */
 static void test_parts(void **state)
 {
 	static const struct {
@@ -468,7 +468,7 @@ static void test_parts(void **state)
 	medium_list_free(&list);
 }
 
-/* Cut off anywhere, with a manifest that does not notice. */
+/* Truncated at any position, with a manifest that matches. */
 static void test_every_length(void **state)
 {
 	struct drive_config config;
@@ -507,7 +507,7 @@ static void copy_file(const struct place *place, const char *from,
 	close(out);
 }
 
-/* Good tapes in the wrong place. */
+/* Valid tapes of another device or ordinal. */
 static void test_strangers(void **state)
 {
 	struct drive_config config = writing(TAPE), other = writing(TAPE);
@@ -540,7 +540,7 @@ static void test_strangers(void **state)
 	medium_list_free(&list);
 }
 
-/* The second medium of another backup, behind the first of this one. */
+/* The second medium of another backup, after the first of this one. */
 static void test_mixed_families(void **state)
 {
 	struct drive_config config = writing(TAPE);

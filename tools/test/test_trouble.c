@@ -33,7 +33,7 @@ static void no_room(void **state, uint32_t features, unsigned int device)
 	assert_int_equal(d.trouble, DRIVE_FAILED);
 	assert_non_null(strstr(d.why, d.media.file[0].name));
 	assert_non_null(strstr(d.why, strerror(EFBIG)));
-	/* and that is how it stays, but the database can clear and read */
+	/* the trouble remains, but the database can clear the error and read */
 	expect_code(&d, VDC_ClearError, 0, 0);
 	write_blocks(&d, 1, 8 * BLOCK, 3, ERROR_DISK_FULL, 0);
 	expect_code(&d, VDC_Flush, 0, ERROR_DISK_FULL);
@@ -75,7 +75,7 @@ static void test_broken_disk(void **state)
 		config.device = i;
 		open_writing(&d, &config, *state);
 		write_blocks(&d, 1, 0, 1, 0, 1);
-		/* a file that cannot be written: EBADF for an EIO */
+		/* a descriptor that cannot be written: EBADF in place of EIO */
 		fd = open("/dev/null", O_RDONLY);
 		dup2(fd, d.medium.fd);
 		close(fd);
@@ -95,7 +95,7 @@ static void test_cannot_create(void **state)
 	int fd;
 
 	open_writing(&d, &config, place);
-	/* what is there is never overwritten */
+	/* existing files are never overwritten */
 	assert_false(drive_open(&other, &config, place->dir, NULL));
 	assert_int_equal(other.trouble, DRIVE_FAILED);
 	assert_non_null(strstr(other.why, "device-00.medium-0001"));
@@ -110,7 +110,7 @@ static void test_cannot_create(void **state)
 	drive_close(&d);
 }
 
-/* A medium that comes back to the drive must be the one that was taken out. */
+/* A medium that is loaded again must be the file that was unloaded. */
 static void test_replaced_medium(void **state)
 {
 	static const char *const commands[] = {
@@ -160,8 +160,8 @@ static void test_missing_medium(void **state)
 	drive_close(&d);
 }
 
-/* Everything that verify refuses is refused when a restore opens it. */
-static void test_restore_opens_what_verify_does(void **state)
+/* A restore rejects everything that verify rejects. */
+static void test_restore_rejects_what_verify_rejects(void **state)
 {
 	static const char *const commands[] = {
 		"cd %s && echo >> device-00.medium-0001",
@@ -199,7 +199,7 @@ static void test_restore_opens_what_verify_does(void **state)
 	}
 }
 
-/* Nothing is read of an empty medium, but its checksum counts. */
+/* An empty medium is not read, but its checksum is checked. */
 static void test_empty_medium(void **state)
 {
 	struct drive_config config = writing(VDF_LikePipe);
@@ -222,7 +222,7 @@ static void test_empty_medium(void **state)
 	drive_close(&d);
 }
 
-/* What was opened is what is read, also when the same bytes are there. */
+/* A file that was replaced after open is rejected, even with the same contents. */
 static void test_replaced_since_opened(void **state)
 {
 	struct drive_config config = writing(VDF_LikeDisk);
@@ -259,7 +259,7 @@ int main(void)
 		TEST(test_cannot_create),
 		TEST(test_replaced_medium),
 		TEST(test_missing_medium),
-		TEST(test_restore_opens_what_verify_does),
+		TEST(test_restore_rejects_what_verify_rejects),
 		TEST(test_empty_medium),
 		TEST(test_replaced_since_opened),
 	};

@@ -2,11 +2,11 @@
 /*
  * test_walk.c - random commands, on a drive and on a model in memory
  *
- * The models are as plain as can be: a tape is an array with an element for
- * every block and mark, a disk an array of bytes. After each command code,
- * bytes, data and position must agree; in the end the drive is closed, verified
- * and read from the beginning. WALKS and SEED in the environment say how many
- * walks, from which seed.
+ * The models are simple: a tape is an array with an element for every block and
+ * filemark, a disk an array of bytes. After each command completion code, bytes,
+ * data and position must agree; at the end the drive is closed, verified and read
+ * from the beginning. WALKS and SEED in the environment are the number of walks
+ * and the first seed.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -62,7 +62,7 @@ static struct model_medium *now(struct model *m)
 	return &m->medium[m->loaded];
 }
 
-/* --------------------------------------------------------- what is expected */
+/* -------------------------------------------------------------- the models */
 
 static uint64_t model_used(const struct model *m, const struct model_medium *mm)
 {
@@ -231,7 +231,7 @@ static int model_load(struct model *m, int size)
 	return 0;
 }
 
-/* ------------------------------------------------------------ and what comes */
+/* ------------------------------------------------------------- comparison */
 
 static uint8_t data[MAX_BLOCKS * BLOCK], back[MAX_BLOCKS * BLOCK],
 	       want[MAX_BLOCKS * BLOCK];
@@ -358,7 +358,7 @@ static void step(struct drive *d, struct model *m)
 				 (int64_t)m->position * BLOCK);
 }
 
-/* Media nobody wrote on are not kept, when they are the last. */
+/* Blank media at the end are removed. */
 static void model_finish(struct model *m)
 {
 	while (m->media > 1 && !m->medium[m->media].count)

@@ -3,12 +3,12 @@
 #
 # usage: write_cost.sh [DIR [TRANSFER]]
 #
-# What does vdi backup cost over writing the same bytes from anonymous memory,
-# with the same engine (write_plain)? CPU time for 128 MiB in transfers of
-# TRANSFER bytes (default 1 MiB) to DIR, or a directory of its own: the
-# difference between 160 MiB and 32 MiB, so that starting and ending do not
-# count. Needs the built tree and a loaded module; where each instruction takes
-# the same time and there is one processor, the figures mean something.
+# The cost of vdi backup, compared with writing the same bytes from anonymous
+# memory with the same engine (write_plain): CPU time for 128 MiB in transfers of
+# TRANSFER bytes (default 1 MiB) to DIR, or to a temporary directory. It is the
+# difference between 160 MiB and 32 MiB, so that start and end do not count. Needs
+# the built tree and a loaded module. The figures are only meaningful with one
+# processor on which every instruction takes the same time.
 set -uo pipefail
 
 top=$(cd -- "$(dirname -- "$0")/../.." && pwd -P)

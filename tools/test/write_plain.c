@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * write_plain.c - what writing costs without a set
+ * write_plain.c - the cost of writing without a set
  *
  * usage: write_plain FILE BYTES [TRANSFER [IN-FLIGHT [direct] [sum]]]
  *
  * Writes BYTES from anonymous memory to the new FILE with the engine that vdi
  * backup uses, TRANSFER bytes at a time (default 1 MiB), IN-FLIGHT (default 8)
- * of them at once, and makes them durable. With "direct" by O_DIRECT, with
- * "sum" with the checksum that vdi backup makes. Prints the CPU time in ms.
+ * of them in flight, and makes them durable. "direct" uses O_DIRECT, "sum" also
+ * computes the checksum as vdi backup does. Prints the CPU time in ms.
  */
 #include <fcntl.h>
 #include <stdio.h>
