@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * restore.c - vdi-pg-restore from a stream to files, on any stream
+ * restore.c - unpacking of vdi-pg-restore, on any stream
  *
- * An input is the bytes of a stream, or orders to build one whose records and
- * tar headers are well-formed, with names, types, links and modes that are not
- * those of a backup. Whatever it is, nothing outside the data directory and the
- * admitted tablespaces changes, nothing but directories, regular files and the
- * links of the tablespaces is created, and all of it can be removed.
+ * An input is the bytes of a stream, or instructions to build a stream whose
+ * records and tar headers are well-formed, but with arbitrary names, types, links
+ * and modes. For any input, nothing outside the data directory and the allowed
+ * tablespaces changes, only directories, regular files and the links of the
+ * tablespaces are created, and all of them can be removed.
  */
 #include <fcntl.h>
 #include <ftw.h>
@@ -19,9 +19,9 @@
 
 #define MAX_STREAM (1 << 18)
 
-static char top[64];		/* for everything; in it: */
-static char target[80];		/* the data directory, in a directory of its own */
-static char moved[80];		/* where a mapped tablespace goes */
+static char top[64];		/* contains the directories below */
+static char target[80];		/* the data directory, in a private directory */
+static char moved[80];		/* the new path of a mapped tablespace */
 static char outside[80];	/* must not change */
 
 static uint8_t stream[MAX_STREAM];
@@ -29,7 +29,7 @@ static size_t stream_size, stream_at;
 static struct fuzz_input *pieces;
 static struct unpack *current;
 
-/* ------------------------------------- in place of the set and the messages */
+/* ------------------------------------- replacements for the set and messages */
 
 bool restored_read(struct restored *r, const uint8_t **data, uint32_t *size)
 {
@@ -264,7 +264,7 @@ static void put_any_entry(struct fuzz_input *in)
 	put_entry(name, type, mode, link, data, size);
 }
 
-/* What unpack_finish() asks for, so that it goes on. */
+/* The files that unpack_finish() requires. */
 static void put_base(void)
 {
 	put_entry("PG_VERSION", '0', 0600, "", "15\n", 3);
@@ -340,7 +340,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		u.mapping[0] = (struct mapping){ "/old", moved, false };
 		u.mappings = 1;
 	}
-	/* paths of a raw stream can be any of this host */
+	/* a raw stream may contain any path of this host */
 	u.allow_tablespaces = (how & 5) == 5;
 	snprintf(partial, sizeof(partial), "%s.partial", target);
 	fuzz_assert(place_make(&db, &u.base, partial, true));

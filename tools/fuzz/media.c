@@ -62,7 +62,7 @@ static void make_directory(void)
 	dir = open(path, O_RDONLY | O_DIRECTORY);
 	fuzz_assert(dir >= 0);
 	atexit(remove_directory);
-	/* a file that may not grow is an error of write(2), as in vdi */
+	/* as in vdi: write(2) reports the limit on file sizes */
 	signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -321,7 +321,7 @@ static void command_all(struct fuzz_input *in, struct drive *d,
 		uint8_t fill = 1 + n;
 		struct outcome out;
 
-		/* the model knows one medium, and not a longer one */
+		/* the model is limited to a single medium of this size */
 		if (m && (cmd.commandCode == VDC_Load ||
 			  m->count + MAX_SIZE / BLOCK >= MAX_BLOCKS))
 			break;
@@ -402,7 +402,7 @@ struct image {
 	uint8_t data[64 << 10];
 	size_t size;
 	uint64_t family, number, address, previous;
-	bool bad;	/* in what opening it must notice */
+	bool bad;	/* an error that open must detect */
 };
 
 static void put_label(struct fuzz_input *in, struct image *image)
@@ -562,7 +562,7 @@ static void write_media(struct fuzz_input *in)
 	}
 	fuzz_assert(drive_open(&d, &config, dir, NULL));
 	command_all(in, &d, m);
-	/* what the system refuses is one thing; nobody damages anything here */
+	/* system errors are possible, but nothing is damaged here */
 	if (d.trouble == DRIVE_FINE && drive_finish(&d))
 		read_back(in, &d, m);
 	if (d.trouble == DRIVE_DAMAGED)
@@ -574,7 +574,7 @@ static void write_media(struct fuzz_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
-	/* no file of that many bytes is made, and EFBIG is an answer, too */
+	/* limits the size of files; EFBIG is a valid result */
 	struct rlimit limit = { 1 << 20, 1 << 20 };
 
 	if (dir < 0)

@@ -163,7 +163,7 @@ static int run_batch(struct worker *worker)
 		note(worker, cmd[n], &result[n]);
 		if (++n == batch)
 			break;
-		/* after a write stored in part, whoever takes more waits */
+		/* no further command is delivered after a write that was stored in part */
 		last = vdi_client_get_command(worker->device,
 				result[n - 1].code == ERROR_END_OF_MEDIA ?
 				5000 : 0, &cmd[n]);

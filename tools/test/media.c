@@ -16,7 +16,7 @@ int place_setup(void **state)
 	const char *tmp = getenv("TMPDIR");
 	struct place *place = calloc(1, sizeof(*place));
 
-	/* a file that may not grow is an error of write(2), as in vdi */
+	/* as in vdi: write(2) reports the limit on file sizes */
 	signal(SIGXFSZ, SIG_IGN);
 	snprintf(place->path, sizeof(place->path), "%.40s/media.XXXXXX",
 		 tmp ? tmp : "/tmp");

@@ -82,9 +82,9 @@ uint32_t store_room(const struct store *s, uint32_t size, uint64_t growth,
 		*code = ERROR_DISK_FULL;
 	else if (s->used + growth <= s->capacity)
 		return size;
-	else if (s->zone)	/* there was a warning */
+	else if (s->zone)	/* the database was warned */
 		*code = ERROR_EOM_OVERFLOW;
-	/* there is always place for what ends the medium */
+	/* there is always room for the blocks that end the medium */
 	if (size == s->block_size && !s->zone) {
 		*code = ERROR_SUCCESS;
 		return size;
@@ -118,7 +118,7 @@ static void do_write(struct store *s, const struct VDC_Command *cmd,
 
 	n = store_room(s, cmd->size, end > s->used ? end - s->used : 0,
 		       &result->code);
-	/* what there is already can be written over */
+	/* existing data can be overwritten */
 	if (end <= s->used) {
 		n = cmd->size;
 		result->code = ERROR_SUCCESS;
@@ -201,7 +201,7 @@ void store_execute(struct store *s, const struct VDC_Command *cmd,
 		do_write(s, cmd, result);
 		return;
 	case VDC_Flush:
-		/* behind what was written last, in time */
+		/* after the latest write */
 		if ((s->features & VDF_RandomAccess) &&
 		    ftruncate(s->fd, s->written))
 			result->code = ERROR_IO_DEVICE;

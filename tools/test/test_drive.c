@@ -112,7 +112,7 @@ static void test_pipe(void **state)
 	struct drive d;
 
 	open_writing(&d, &config, *state);
-	/* whatever the position says */
+	/* the position is ignored */
 	write_blocks(&d, 3, 99999, 1, 0, 3);
 	write_blocks(&d, 2, -5, 2, 0, 2);
 	write_blocks(&d, 0, 0, 3, 0, 0);
@@ -141,7 +141,7 @@ static void test_pipe_damage(void **state)
 	write_blocks(&d, 4, 0, 1, 0, 4);
 	reopen_reading(&d);
 	flip(*state, "device-00.data", 4 * BLOCK - 1, 1);
-	/* the last byte of damaged data does not come out */
+	/* the last byte of damaged data is not handed over */
 	get(&d, 3, 0, 1);
 	expect_outcome(&d, VDC_Read, BLOCK, 0, back, ERROR_IO_DEVICE, 0);
 	assert_int_equal(d.trouble, DRIVE_DAMAGED);
@@ -177,7 +177,7 @@ static void test_disk_positions(void **state)
 	assert_int_equal(where(&d), 2 * BLOCK);
 	write_blocks(&d, 4, 6 * BLOCK, 2, 0, 4);		/* leaves a hole */
 	assert_int_equal(where(&d), 10 * BLOCK);
-	/* what was just written can be read */
+	/* data can be read back at once */
 	get(&d, 2, 0, 1);
 	assert_int_equal(where(&d), 2 * BLOCK);
 	expect_outcome(&d, VDC_Read, 4 * BLOCK, 2 * BLOCK, back, 0, 4 * BLOCK);
@@ -221,7 +221,7 @@ static void test_disk_ends(void **state)
 
 	open_writing(&d, &config, *state);
 	write_blocks(&d, 8, 0, 1, 0, 8);
-	/* the header is written again at the end: nothing may be lost */
+	/* writing the header again at the end must not truncate the data */
 	write_blocks(&d, 1, 0, 2, 0, 1);
 	expect_code(&d, VDC_Flush, 0, 0);
 	assert_int_equal(size_of(*state, "device-00.data"), 8 * BLOCK);
@@ -315,7 +315,7 @@ static void test_load_on_backup(void **state)
 	struct drive d;
 
 	open_writing(&d, &config, *state);
-	/* the first Load may mean the medium that is there */
+	/* the first Load may request the loaded medium */
 	expect_code(&d, VDC_Load, 0, 0);
 	assert_int_equal(d.ordinal, 1);
 	write_blocks(&d, 1, 0, 1, 0, 1);
@@ -325,7 +325,7 @@ static void test_load_on_backup(void **state)
 	write_blocks(&d, 2, 0, 2, 0, 2);
 	expect_code(&d, VDC_Load, 3, 0);
 	write_blocks(&d, 3, 0, 3, 0, 3);
-	/* back to one that is there, to read and to change it */
+	/* back to an existing medium, to read and change it */
 	expect_code(&d, VDC_Load, 2, 0);
 	get(&d, 2, 0, 2);
 	write_blocks(&d, 1, BLOCK, 5, 0, 1);
@@ -340,7 +340,7 @@ static void test_load_on_backup(void **state)
 	expect_code(&d, VDC_Load, -1, ERROR_INVALID_PARAMETER);
 	expect_code(&d, VDC_Load, 3, 0);
 	get(&d, 3, 0, 3);
-	/* one that nobody wrote on is not kept */
+	/* a blank medium is not kept */
 	expect_code(&d, VDC_Load, 0, 0);
 	assert_int_equal(d.ordinal, 4);
 	reopen_reading(&d);
@@ -364,7 +364,7 @@ static void test_first_load_after_use(void **state)
 	expect_code(&d, VDC_Load, 1, 0);
 	assert_int_equal(d.ordinal, 1);
 	write_blocks(&d, 1, 0, 1, 0, 1);
-	/* a pipe has no way back */
+	/* on a pipe, earlier media are not accessible */
 	expect_code(&d, VDC_Load, 1, ERROR_NO_MEDIA_IN_DRIVE);
 	expect_code(&d, VDC_Load, 0, 0);
 	assert_int_equal(d.ordinal, 2);
@@ -373,7 +373,7 @@ static void test_first_load_after_use(void **state)
 	get(&d, 1, 0, 1);
 	expect_code(&d, VDC_Load, 0, 0);
 	get(&d, 1, 0, 2);
-	/* on a restore it has */
+	/* except in a restore */
 	expect_code(&d, VDC_Load, 1, 0);
 	get(&d, 1, 0, 1);
 	expect_outcome(&d, VDC_Read, BLOCK, 0, back, ERROR_HANDLE_EOF, 0);
@@ -447,17 +447,17 @@ static void end_of_medium(void **state, uint32_t features, unsigned int device)
 	struct drive d;
 
 	config.device = device;
-	config.capacity = 16 * BLOCK + 100;	/* whole blocks count */
+	config.capacity = 16 * BLOCK + 100;	/* in whole blocks */
 	config.eom_warning = 4 * BLOCK + 100;
 	open_writing(&d, &config, *state);
 	write_blocks(&d, 11, 0, 1, 0, 11);
-	/* up to the zone's beginning: the zone is reached */
+	/* up to the start of the zone: there is a warning */
 	write_blocks(&d, 1, 11 * BLOCK, 2, ERROR_END_OF_MEDIA, 1);
 	write_blocks(&d, 2, 12 * BLOCK, 3, ERROR_END_OF_MEDIA, 2);
-	/* beyond the end: as much as fits, once; then there is no room */
+	/* past the end: one write is stored in part, the next is refused */
 	write_blocks(&d, 5, 14 * BLOCK, 4, ERROR_END_OF_MEDIA, 2);
 	write_blocks(&d, 2, 16 * BLOCK, 5, ERROR_EOM_OVERFLOW, 0);
-	/* but for two blocks that end the medium */
+	/* except the two blocks that end the medium */
 	write_blocks(&d, 1, 16 * BLOCK, 5, ERROR_END_OF_MEDIA, 1);
 	write_blocks(&d, 1, 17 * BLOCK, 6, ERROR_END_OF_MEDIA, 1);
 	write_blocks(&d, 1, 18 * BLOCK, 7, ERROR_EOM_OVERFLOW, 0);
@@ -465,7 +465,7 @@ static void end_of_medium(void **state, uint32_t features, unsigned int device)
 	expect_code(&d, VDC_Flush, 0, 0);
 	expect_code(&d, VDC_Load, 0, 0);
 	write_blocks(&d, 16, 0, 6, ERROR_END_OF_MEDIA, 16);
-	/* full to the last block, without a warning that it is too much yet */
+	/* exactly full: the next write stores nothing */
 	write_blocks(&d, 2, 16 * BLOCK, 7, ERROR_END_OF_MEDIA, 0);
 	write_blocks(&d, 2, 16 * BLOCK, 7, ERROR_EOM_OVERFLOW, 0);
 	expect_code(&d, VDC_Load, 0, 0);
@@ -516,10 +516,10 @@ static void test_disk_overwrite_near_the_end(void **state)
 	config.eom_warning = 4 * BLOCK;
 	open_writing(&d, &config, *state);
 	write_blocks(&d, 16, 0, 1, ERROR_END_OF_MEDIA, 16);
-	write_blocks(&d, 1, 0, 2, 0, 1);		/* the header: there is room */
+	write_blocks(&d, 1, 0, 2, 0, 1);		/* the header fits */
 	write_blocks(&d, 2, 11 * BLOCK, 3, ERROR_END_OF_MEDIA, 2);
 	write_blocks(&d, 1, 100 * BLOCK, 3, ERROR_END_OF_MEDIA, 0);
-	/* what was not stored has not made the file longer */
+	/* data that was not stored has not extended the file */
 	assert_int_equal(d.medium.end, 16 * BLOCK);
 	drive_close(&d);
 }

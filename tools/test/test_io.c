@@ -151,7 +151,7 @@ static void test_engine_wait(void **state)
 		io_close(io);
 		skip();
 	}
-	/* a read that takes as long as it likes; something else comes first */
+	/* a read that does not complete; the other event ends the wait */
 	r.fd = file[0];
 	r.offset = -1;
 	io_start(io, &r);
@@ -163,7 +163,7 @@ static void test_engine_wait(void **state)
 	while (!io_hung_up(io))
 		io_wait(io, other[0], 0);
 	assert_true(r.busy);
-	/* and nothing is left of it when it is not wanted any more */
+	/* cancelling it leaves nothing in flight */
 	io_cancel(io);
 	assert_false(r.busy);
 	assert_int_not_equal(r.error, 0);
@@ -307,7 +307,7 @@ static void test_several(void **state)
 	}
 	assert_true(drive_full(&d));
 	assert_false(start(&d, 0, VDC_Write, SIZE, 0));
-	/* nothing is answered before what came before it */
+	/* commands are completed in order */
 	for (i = 0; i < MANY; i++)
 		done(&d, i, ERROR_SUCCESS, SIZE);
 	assert_false(drive_under_way(&d));
@@ -334,7 +334,7 @@ static void test_overlap(void **state)
 	assert_int_equal(d.medium.end, 2 * SIZE);
 	done(&d, 0, ERROR_SUCCESS, SIZE);
 	assert_true(start(&d, 2, VDC_Read, SIZE, 0));
-	/* two that only look */
+	/* reads of the same data do not wait */
 	assert_true(start(&d, 3, VDC_Read, SIZE, 0));
 	done(&d, 1, ERROR_SUCCESS, SIZE);
 	done(&d, 2, ERROR_SUCCESS, SIZE);
@@ -366,7 +366,7 @@ static void no_room(struct place *place, const struct way *way,
 			break;
 	}
 	if (d.depth == 1) {
-		/* one by one, as it was before */
+		/* one by one */
 		done(&d, 0, ERROR_SUCCESS, SIZE);
 		assert_true(start(&d, 1, VDC_Write, SIZE, SIZE));
 		done(&d, 1, ERROR_SUCCESS, SIZE);
@@ -386,7 +386,7 @@ static void no_room(struct place *place, const struct way *way,
 	assert_int_equal(d.trouble, DRIVE_FAILED);
 	assert_non_null(strstr(d.why, "cannot write device-00.data: "));
 	assert_int_equal(d.medium.end, 2 * SIZE);
-	/* ClearError does not make it better */
+	/* ClearError does not clear the trouble of the drive */
 	assert_false(start(&d, 0, VDC_Write, SIZE, 0));
 	assert_int_equal(run(&d, VDC_Write, SIZE, 0, data).code,
 			 ERROR_DISK_FULL);
@@ -422,7 +422,7 @@ static void test_end_of_medium(void **state)
 	assert_true(start(&d, 1, VDC_Write, SIZE, 0));
 	assert_false(drive_full(&d));
 	assert_true(start(&d, 2, VDC_Write, SIZE, 0));
-	/* a command that was sent after it was sent without knowing */
+	/* no command is started after a short write until that is completed */
 	assert_true(drive_full(&d));
 	assert_false(start(&d, 3, VDC_Write, SIZE, 0));
 	done(&d, 0, ERROR_SUCCESS, SIZE);
@@ -462,7 +462,7 @@ static void damage(struct place *place, const struct way *way, bool cut)
 		while (i < 4 && start(&d, i, VDC_Read, SIZE, 0))
 			i++;
 		if (i == first)
-			break;	/* in trouble, and told why */
+			break;	/* in trouble, with a cause */
 		out = next(&d, first);
 		if (first < (cut ? 2 : 3)) {
 			assert_int_equal(out.code, ERROR_SUCCESS);

@@ -140,7 +140,7 @@ static void test_names_of_any_bytes(void **state)
 		assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
 		text = get_text(place);
 		assert_true(vdi_is_utf8(text, strlen(text)));
-		/* one that is UTF-8 stands there as it is */
+		/* a name that is valid UTF-8 is stored unchanged */
 		assert_int_equal(!strstr(text, "_hex"),
 				 vdi_is_utf8(names[i], strlen(names[i])));
 		assert_int_equal(manifest_read(place->dir, &back, &why), 0);

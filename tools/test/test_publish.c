@@ -326,7 +326,7 @@ static void test_left_lock(void **state)
 	publication_discard(&f->publication, true);
 	publication_release(&f->publication);
 	assert_true(can_begin(f));
-	/* a crash before it was written */
+	/* a crash before the file was written */
 	leave_lock(f, "");
 	assert_true(can_begin(f));
 	leave_lock(f, other);

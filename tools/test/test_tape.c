@@ -65,10 +65,10 @@ static void check_reading(struct drive *d)
 	assert_int_equal(where(d), 0);
 	get(d, 3, 1);
 	assert_int_equal(where(d), 3);
-	/* nothing before the mark; then behind it */
+	/* a read at the filemark returns nothing and moves past it */
 	expect_outcome(d, VDC_Read, BLOCK, 0, back, ERROR_FILEMARK_DETECTED, 0);
 	assert_int_equal(where(d), 4);
-	/* five blocks, the mark comes within the read */
+	/* five blocks: the read reaches the filemark */
 	expect_outcome(d, VDC_Read, 8 * BLOCK, 0, back,
 		       ERROR_FILEMARK_DETECTED, 5 * BLOCK);
 	assert_filled(back, 5 * BLOCK, 2);
@@ -79,7 +79,7 @@ static void check_reading(struct drive *d)
 	assert_filled(back, BLOCK, 3);
 	expect_outcome(d, VDC_Read, BLOCK, 0, back, ERROR_NO_DATA_DETECTED, 0);
 	assert_int_equal(where(d), 12);
-	/* nothing asked for, nothing met */
+	/* an empty read reports nothing */
 	expect_outcome(d, VDC_Read, 0, 0, back, 0, 0);
 	expect_outcome(d, VDC_Read, BLOCK + 1, 0, back,
 		       ERROR_INVALID_BLOCK_LENGTH, 0);
@@ -168,7 +168,7 @@ static void test_skip_marks(void **state)
 	skips(&d, VDC_SkipMarks, 11, 1, ERROR_NO_DATA_DETECTED, 12);
 	skips(&d, VDC_SkipMarks, 12, 1, ERROR_NO_DATA_DETECTED, 12);
 	skips(&d, VDC_SkipMarks, 0, INT32_MAX, ERROR_NO_DATA_DETECTED, 12);
-	/* backwards: before the mark */
+	/* backwards: stops before the filemark */
 	skips(&d, VDC_SkipMarks, 12, -1, 0, 10);
 	skips(&d, VDC_SkipMarks, 11, -1, 0, 10);
 	skips(&d, VDC_SkipMarks, 10, -1, 0, 9);
@@ -240,7 +240,7 @@ static void test_overwriting_truncates(void **state)
 
 	make(&d, state, 0);
 	expect_code(&d, VDC_Flush, 0, 0);
-	seek(&d, 6);		/* two blocks of the write of five stay */
+	seek(&d, 6);		/* two of five blocks are kept */
 	put(&d, 4, 9);
 	assert_int_equal(where(&d), 10);
 	expect_outcome(&d, VDC_Read, BLOCK, 0, back, ERROR_NO_DATA_DETECTED, 0);
@@ -303,7 +303,7 @@ static void test_flush_then_more(void **state)
 		expect_code(&d, VDC_Flush, 0, 0);
 	}
 	reopen_reading(&d);
-	/* the sum was made while writing, not by reading again */
+	/* the checksum was computed while writing, without reading the file again */
 	assert_true(verifies(&config, *state, &d.media, NULL));
 	for (i = 0; i < 5; i++)
 		get(&d, 2, i);
@@ -331,7 +331,7 @@ static void test_room_after_rewind(void **state)
 		       0);
 	expect_outcome(&d, VDC_Write, 2 * BLOCK, 0, data, ERROR_EOM_OVERFLOW,
 		       0);
-	/* a hard mark takes no room */
+	/* hard filemarks do not count towards the capacity */
 	mark(&d);
 	drive_close(&d);
 }
@@ -345,7 +345,7 @@ static void test_soft_marks_take_room(void **state)
 	config.soft_mark_size = 3 * BLOCK;
 	open_writing(&d, &config, *state);
 	put(&d, 4, 1);
-	/* one fits; two and two blocks more are for what ends the medium */
+	/* one fits; the reserve has room for two more, and two blocks */
 	mark(&d);
 	mark(&d);
 	mark(&d);

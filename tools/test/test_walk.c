@@ -20,7 +20,7 @@
 #define MARK		(-1)
 
 struct model_medium {
-	int item[MAX_ITEMS];	/* what block: a number, or MARK */
+	int item[MAX_ITEMS];	/* number of the block, or MARK */
 	int count;
 	bool full;
 };
@@ -247,7 +247,7 @@ static void step_write(struct drive *d, struct model *m)
 	int blocks = rnd(MAX_BLOCKS), at = rnd(now(m)->count + 3), i;
 	struct outcome o;
 
-	/* a hole has no numbers; the model keeps to what was written */
+	/* holes have no numbers; only written blocks are compared */
 	if (at > now(m)->count)
 		at = now(m)->count;
 	if (rnd(2))
