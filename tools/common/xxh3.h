@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * xxh3.h - XXH3, with the widest instructions of the processor at hand
+ * xxh3.h - XXH3, with the vector instructions that the processor supports
  *
- * xxhash.h alone means those that every processor of the architecture has. The
- * sums are the same.
+ * xxhash.h alone uses only the instructions of the baseline architecture. The
+ * checksums are the same.
  */
 #ifndef VDI_XXH3_H
 #define VDI_XXH3_H
