@@ -392,7 +392,9 @@ static void open_set(struct vdiset_writer *writer)
 		       writer->options.set),
 		errdetail("%s%s%s", *text ? text : vdi_strerror(rc),
 			  both ? "; before that, " : "", both ? ended : ""),
-		errhint("Start the backup program first (vdi backup), let the server's operating-system user join the set (--group or --owner), and trust the user who creates it (vdiset.trusted_users)."));
+		errhint("Start the backup program first (vdi backup), let the server's operating-system "
+			"user join the set (--group or --owner), and trust the creator of the set "
+			"(vdiset.trusted_users)."));
 }
 
 static void configure(struct vdiset_writer *writer)
@@ -419,7 +421,8 @@ static void configure(struct vdiset_writer *writer)
 			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			errmsg("the devices of virtual device set \"%s\" are like tapes or disks",
 			       options->set),
-			errhint("Base backups require devices like pipes (vdi backup --profile pipe)."));
+			errhint("Base backups require devices like pipes "
+				"(vdi backup --profile pipe)."));
 	writer->nslots = options->buffer_count ? options->buffer_count :
 						 4 * config->deviceCount;
 	writer->shape.devices = config->deviceCount;

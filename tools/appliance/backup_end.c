@@ -32,7 +32,7 @@ static bool make_manifest(struct appliance *a, struct manifest *m)
 				       &b->worker[i].drive.media))
 			return false;
 	}
-	return m->set != NULL;
+	return m->set;
 }
 
 static bool finish_drives(struct appliance *a)

@@ -19,8 +19,6 @@
 
 #define NVARIABLES	4
 
-extern char **environ;
-
 char *hook_directory(const char *path)
 {
 	char *copy = strdup(path), *last = strdup(path);

@@ -317,8 +317,8 @@ static bool scan(const char *text, unsigned int *colons)
 			return false;
 		else if (quoted && *text == '\\' && text[1])
 			text++;
-		else if (!quoted && !strchr("{}[]:,+-.0123456789eE"
-					    "truefalsn \t\r\n", *text))
+		else if (!quoted &&
+			 !strchr("{}[]:,+-.0123456789eEtruefalsn \t\r\n", *text))
 			return false;
 		else if (!quoted && *text == ':')
 			++*colons;
@@ -452,7 +452,7 @@ static bool read_device(struct json_object *object,
 			return false;
 	}
 	device->name = vdi_json_get_name(object, "name");
-	return device->name != NULL;
+	return device->name;
 }
 
 static bool read_profile(struct json_object *document,

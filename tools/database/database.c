@@ -209,8 +209,7 @@ static bool choose_layout(struct database *db)
 	}
 	return db_fail(db, EXIT_FAILED,
 		       "the devices of the set are %s, not like %ss as required",
-		       is, db->wanted ? db->wanted->name :
-				        db->layouts[0]->name);
+		       is, (db->wanted ? : db->layouts[0])->name);
 }
 
 static bool check_use(struct database *db)

@@ -62,7 +62,8 @@ static void usage(FILE *out)
 	      "      --freeze CMD            shell command that suspends all writing\n"
 	      "      --thaw CMD              shell command that resumes writing. It always runs\n"
 	      "                              once the command of --freeze was started\n"
-	      "      --freeze-limit SEC      abort and thaw after this time (default 60, 0 = never)\n", out);
+	      "      --freeze-limit SEC      abort and thaw after this time (default 60, 0 = never)\n",
+	      out);
 }
 
 static bool power_of_two(uint64_t value)
