@@ -400,7 +400,7 @@ static bool good_file_name(const char *name)
 
 	if (!*name || *name == '.' || strchr(name, '/'))
 		return false;
-	/* it is shown on terminals, and version 2 may have any bytes */
+	/* it is printed on terminals, and version 2 may contain any bytes */
 	while (*c > 0x1f && *c != 0x7f)
 		c++;
 	return !*c && vdi_is_utf8(name, strlen(name));

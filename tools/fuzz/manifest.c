@@ -2,10 +2,10 @@
 /*
  * manifest.c - manifest_read() on any bytes
  *
- * Half of the inputs get a right checksum where they are JSON, of version 2 or 3:
- * what is behind it is not to be trusted either. Of version 3 the bytes may also
- * be taken as they are. What was read is within the bounds that readers rely on,
- * and is the same when written and read again.
+ * Half of the inputs that are JSON get a valid checksum of version 2 or 3, because
+ * the fields are not trusted after this check either. With version 3 the bytes of
+ * the input may also be used unchanged. Values that were read must be within the
+ * bounds that readers rely on, and the same after writing and reading.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -58,7 +58,7 @@ static void put_text(const char *body, size_t size)
 	free(text);
 }
 
-/* Version 2: the document as it is printed, with the checksum as a member. */
+/* Version 2: the document as printed by json-c, with the checksum as a member. */
 static void put_old(struct json_object *document)
 {
 	const int flags = JSON_C_TO_STRING_PLAIN |
@@ -74,7 +74,7 @@ static void put_old(struct json_object *document)
 	put_file(plain, strlen(plain));
 }
 
-/* As manifest_write() would have ended it, in one of the two versions. */
+/* Add the end that manifest_write() creates, in one of the two versions. */
 static void put_document(struct json_object *document, int version)
 {
 	const char *text;
@@ -92,7 +92,7 @@ static void put_document(struct json_object *document, int version)
 	put_text(text, strlen(text) - strlen("\n}"));
 }
 
-/* The first byte says what becomes of the rest. */
+/* Flags in the first byte of the input. */
 enum { SEALED = 1, VERSION_3 = 2, AS_IT_IS = 4 };
 
 static void put_sealed(const uint8_t *data, size_t size, int how)
