@@ -81,6 +81,16 @@ not_completed() {
 	says 'without completing'
 }
 
+# a snapshot makes no difference
+snapshot_not_completed() {
+	options=(--snapshot-command true)
+	ends 1 1 --complete 0:w 0:s 0:c
+	says 'without completing'
+	ends 0 1 --complete 0:w 0:s 0:x 0:c
+	ends 0 1 0:w 0:s 0:c
+	options=()
+}
+
 completed_not_flushed() {
 	ends 1 1 --complete 0:w 0:x 0:c
 	says 'without flushing'
@@ -229,7 +239,7 @@ media_of_any_size() {
 	done
 }
 
-tests=(flushed not_flushed nothing_at_all completed not_completed completed_not_flushed
+tests=(flushed not_flushed nothing_at_all completed not_completed snapshot_not_completed completed_not_flushed
 	other_device_closed other_device_discarded written_after_complete
 	partial_after_publishing partial_renamed file_removed file_replaced clock_set_back discarded aborted idle targets
 	media_of_any_size)

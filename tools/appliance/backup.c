@@ -369,8 +369,8 @@ static void backup_closed(struct worker *worker)
 }
 
 /*
- * A database that has enabled VDC_Complete and closes the set without it has given
- * up. After a snapshot VDC_Complete is optional.
+ * A database that has enabled VDC_Complete and closes the set without it has given up,
+ * also after a snapshot.
  */
 static bool backup_finish(struct appliance *a)
 {
@@ -378,7 +378,7 @@ static bool backup_finish(struct appliance *a)
 
 	if (b->published)
 		return true;
-	if ((a->config.features & VDF_CompleteEnabled) && !b->snapshot_taken) {
+	if (a->config.features & VDF_CompleteEnabled) {
 		appliance_note(a, EXIT_FAILED,
 			       "the database closed the set without completing the backup");
 		return false;

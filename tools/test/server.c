@@ -5,10 +5,10 @@
  * usage: server [--complete] SET DEVICES STEP...
  *
  * A step is DEVICE:WHAT, which is executed and waited for, or with a trailing +
- * only sent: w writes 64 KiB, f flushes, d discards, x sends VDC_Complete, c closes
- * the device. The completion code is printed. Steps without a device: abort, wait
- * (for all commands that were sent), nap (a second), !COMMAND (run by the shell).
- * At the end the set is closed.
+ * only sent: w writes 64 KiB, f flushes, s requests the snapshot, d discards, x sends
+ * VDC_Complete, c closes the device. The completion code is printed. Steps without a
+ * device: abort, wait (for all commands that were sent), nap (a second), !COMMAND
+ * (run by the shell). At the end the set is closed.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,6 +58,8 @@ static int code_of(char what)
 		return VDC_Flush;
 	case 'd':
 		return VDC_Discard;
+	case 's':
+		return VDC_Snapshot;
 	case 'x':
 		return VDC_Complete;
 	default:
