@@ -197,6 +197,57 @@ no_set() {
 	expect "the hint names the command" grep -qi 'vdi backup' "$work/basebackup.log"
 }
 
+# The clock is set back while the server waits for a set: the time-out must go on
+# by another one.
+tests+=(connect_timeout_while_the_clock_is_set_back)
+connect_timeout_while_the_clock_is_set_back() {
+	local now
+
+	# vm/run sets this: the clock of a host is left alone
+	[ -n "${VDISET_OUT:-}" ] || return 0
+	now=$(date +%s)
+	basebackup vdiset:nosuchset &
+	basebackup=$!
+	until [ "$(sql "select count(*) from pg_stat_activity where query like 'BASE_BACKUP%'")" = 1 ]; do
+		kill -0 $basebackup 2> /dev/null || break
+		sleep 0.1
+	done
+	date -s "@$((now - 3600))" > /dev/null
+	wait $basebackup
+	is "pg_basebackup" 1 $?
+	date -s "@$((now + 10))" > /dev/null
+	expect "names the set" grep -q '"nosuchset" is not there' "$work/basebackup.log"
+}
+
+# Errors after the set was joined, and before the server has the sink: the set
+# ends with the command, not with the session.
+tests+=(session_that_goes_on)
+session_that_goes_on() {
+	local round
+
+	rm -f "$work/commands"
+	mkfifo "$work/commands"
+	chmod 666 "$work/commands"
+	exec 8<> "$work/commands"
+	as_postgres "$pg_bin/psql" -X -q -d 'replication=yes' -f "$work/commands" > "$work/session.log" 2>&1 8>&- &
+	session=$!
+	for round in 1 2; do
+		appliance "round$round" --devices 2 -t 120
+		until "$vdi" ls | grep -q '^pg '; do
+			sleep 0.1
+		done
+		echo "BASE_BACKUP (TARGET 'vdiset', TARGET_DETAIL 'pg,devices=4');" >&8
+		wait $appliance
+		is "vdi backup" 3 $?
+		is "sessions" 1 "$(sql "select count(*) from pg_stat_activity where backend_type = 'walsender'")"
+		is "sets left" "" "$("$vdi" ls)"
+	done
+	is "errors" 2 "$(grep -c 'has 2 devices, not 4' "$work/session.log")"
+	exec 8>&-
+	wait $session
+	show "$work/session.log"
+}
+
 tests+=(bad_details)
 bad_details() {
 	local target
