@@ -181,7 +181,7 @@ static void every_method_without_a_set(ClientVirtualDeviceSet *set)
 	set->RegisterDeviceClosed();
 }
 
-static void set_that_is_not_open()
+static void closed_set()
 {
 	ClientVirtualDeviceSet *heap = new ClientVirtualDeviceSet;
 	ClientVirtualDeviceSet stack;
@@ -192,7 +192,7 @@ static void set_that_is_not_open()
 	delete heap;
 }
 
-static void device_that_is_not_open()
+static void closed_device()
 {
 	ClientVirtualDevice stack, *heap = new ClientVirtualDevice;
 	VDC_Command cmd, *got = &cmd;
@@ -899,7 +899,7 @@ static void timeouts_of_get_configuration()
 	}
 }
 
-static void units_that_do_not_exist()
+static void unknown_units()
 {
 	static const char *const units[] = { "minutes", "1", "Seconds",
 					     "seconds " };
@@ -913,7 +913,7 @@ static void units_that_do_not_exist()
 	}
 }
 
-static void access_that_nobody_has()
+static void unusable_access()
 {
 	ClientVirtualDeviceSet set;
 	VDConfig config = config_of(1);
@@ -958,8 +958,8 @@ int main(int argc, char **argv)
 {
 	static const Test tests[] = {
 #define T(name) { #name, name }
-		T(set_that_is_not_open),
-		T(device_that_is_not_open),
+		T(closed_set),
+		T(closed_device),
 		T(null_and_bad_names),
 		T(bad_configurations),
 		T(configuration_used_again),
@@ -982,8 +982,8 @@ int main(int argc, char **argv)
 		T(everybody_does_everything),
 		T(timeouts_in_seconds_and_milliseconds),
 		T(timeouts_of_get_configuration),
-		T(units_that_do_not_exist),
-		T(access_that_nobody_has),
+		T(unknown_units),
+		T(unusable_access),
 		T(secondary_trusts_users),
 	};
 

@@ -158,7 +158,7 @@ TEST_F(dev, descriptor_is_close_on_exec)
 	EXPECT_LE(sizeof(struct vdiset_region) + 4 * VD_ENTRY_SIZE, o.out_rw_size);
 }
 
-TEST_F(dev, client_may_open_what_the_server_has_closed)
+TEST_F(dev, client_opens_device_closed_by_server)
 {
 	struct vdiset_command cmd = { .code = 42, .buffer = VDISET_NO_BUFFER };
 	struct vd_dev server, client;

@@ -237,7 +237,7 @@ TEST_F(wait, woken_by_kick)
 }
 
 /* A kick does not end the wait if the ring has no new entry. */
-TEST_F(wait, kick_alone_does_not_end_it)
+TEST_F(wait, kick_alone_does_not_end_wait)
 {
 	struct later l = { .ms = 50, .fn = kick_client, .self = self };
 	int64_t start = vd_now();

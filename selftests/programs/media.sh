@@ -140,8 +140,8 @@ smallest_media() {
 	done
 }
 
-tests+=(disk_whose_header_is_overwritten)
-disk_whose_header_is_overwritten() {
+tests+=(disk_header_is_overwritten)
+disk_header_is_overwritten() {
 	local size
 
 	store "--profile disk"

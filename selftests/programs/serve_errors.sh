@@ -77,8 +77,8 @@ no_next_medium() {
 	input=$work.in
 }
 
-tests+=(full_disk_that_cannot_be_changed)
-full_disk_that_cannot_be_changed() {
+tests+=(full_disk_without_next_medium)
+full_disk_without_next_medium() {
 	backup 1 0 "--profile disk --capacity 100000" "${small[@]}"
 	says "writing to 't': ERROR_DISK_FULL"
 }

@@ -223,7 +223,7 @@ tests+=(abort_ends_both_sides_with_message)
 abort_ends_both_sides_with_message() {
 	local start took
 
-	# late results are retried twice, as in vdiset_test.h
+	# a late result is retried twice
 	for _ in 1 2 3; do
 		"$vdi" backup t --to b -n 4 2> backup.err &
 		first=$!
