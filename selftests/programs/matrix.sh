@@ -12,7 +12,7 @@
 # part; then it goes on. So the order of events is always the same.
 
 # shellcheck disable=SC2015,SC2016,SC2086,SC2317 # A && B || C as meant; for another shell; numbers; called by their names
-# shellcheck source=selftests/tap.sh
+# shellcheck source=selftests/programs/tap.sh
 . ./tap.sh
 top=$(cd ../.. && pwd -P)
 vdi=$top/build/tools/vdi
@@ -40,7 +40,7 @@ chmod 755 "$work"
 mkfifo "$work/pause"
 exec 9<> "$work/pause"
 
-# shellcheck source=selftests/pg_stream.sh
+# shellcheck source=selftests/programs/pg_stream.sh
 . ./pg_stream.sh
 
 # What happens. Where a program has to notice it before another goes on, wait for
