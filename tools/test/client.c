@@ -191,9 +191,9 @@ static void *run_worker(void *arg)
 
 static struct worker workers[MAX_DEVICES];
 
-static void start_worker(unsigned int i, const char *name,
-		       const struct VDConfig *config,
-		       const struct store *wish)
+static void open_worker(unsigned int i, const char *name,
+			const struct VDConfig *config,
+			const struct store *wish)
 {
 	struct worker *worker = &workers[i];
 	char device[256];
@@ -209,7 +209,6 @@ static void start_worker(unsigned int i, const char *name,
 		store_discard(&worker->store);
 	if (!store_open(&worker->store, 1))
 		die("no first medium");
-	pthread_create(&worker->thread, NULL, run_worker, worker);
 }
 
 static int finish(unsigned int count)
@@ -328,7 +327,10 @@ int main(int argc, char **argv)
 		fflush(logfile);
 		die("configuration");
 	}
+	/* a command may abort the set, after which no device can be opened */
 	for (i = 0; i < config.deviceCount; i++)
-		start_worker(i, name, &config, &wish);
+		open_worker(i, name, &config, &wish);
+	for (i = 0; i < config.deviceCount; i++)
+		pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]);
 	return finish(config.deviceCount);
 }
