@@ -4,8 +4,8 @@
  *
  * Objects and the references that keep them alive:
  *
- *   set files, device files  --ref-->  party  --ref-->  set
- *   set files, device files  --ref-->  set
+ *   set files, device files  --ref-->  party, set
+ *   parties                  --ref-->  set
  *   mappings of rings        --pin-->  device file, and each ring page
  *   mappings of the area     --pin-->  the shmem file, its account, the module
  *

@@ -60,7 +60,7 @@ static const char *printable(const char *name)
 	static char text[200];
 	size_t i;
 
-	for (i = 0; name[i] && i < sizeof(text) - 1; i++)
+	for (i = 0; i < sizeof(text) - 1 && name[i]; i++)
 		text[i] = iscntrl((unsigned char)name[i]) ? '?' : name[i];
 	text[i] = '\0';
 	return text;

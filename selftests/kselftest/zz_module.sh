@@ -45,7 +45,7 @@ result $? "the device node is removed"
 
 insmod "$VDISET_KO"
 result $? "the module loads again"
-for i in 1 2 3 4 5 6 7 8 9 10; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
 	[ -c /dev/vdiset ] && break
 	sleep 0.2
 done
@@ -53,7 +53,7 @@ done
 result $? "the device node exists again"
 
 fast=0
-for i in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
 	rmmod vdiset && insmod "$VDISET_KO" || fast=1
 done
 result $fast "five unloads and loads in a row"

@@ -29,7 +29,7 @@ ends() {
 		complete=(--complete)
 		shift
 	fi
-	rm -rf "$dir"/*
+	rm -rf "${dir:?}"/*
 	timeout 60 "$vdi" backup ends -n "$devices" --to "$dir/b" "${options[@]}" > "$dir/out" 2> "$dir/err" &
 	timeout 60 "$server" "${complete[@]}" ends "$devices" "$@" > "$dir/server"
 	wait $!
@@ -188,7 +188,7 @@ idle() {
 
 targets() {
 	local err=$dir/err
-	rm -rf "$dir"/*
+	rm -rf "${dir:?}"/*
 	for to in "$dir/." "$dir/.." /; do
 		"$vdi" backup t --to "$to" -t 1 2> "$err"
 		is "exit code for $to" 1 $?
@@ -223,7 +223,7 @@ media_of_any_size() {
 	for options in '--profile tape --capacity 4M' '--profile tape --capacity 3M --eom-warning 0' \
 		'--profile disk --removable --capacity 4M' '--removable --capacity 4M --eom-warning 0' \
 		'--profile tape --capacity 4M --soft-filemarks 512 --eom-warning 0'; do
-		rm -rf "$dir"/*
+		rm -rf "${dir:?}"/*
 		# shellcheck disable=SC2086 # several words
 		timeout 100 "$vdi" backup sizes --to "$dir/b" -q $options 2> "$dir/err" &
 		head -c 11000000 /dev/urandom > "$dir/in"

@@ -286,7 +286,7 @@ judge() {
 	[ -z "$db_done" ] || expect "no false success of the database" test $there = whole
 	[ $client_rc != 0 ] || expect "no false success of the client" test $there = whole
 	[ $client_rc = 0 ] || [ $client_rc = 137 ] || [ $there != whole ] ||
-		says client 'dir holds all that the database sent'
+		says client 'dir holds the complete backup'
 	[ $client_rc = 137 ] || expect "nothing is left" test ! -e "$place/dir.partial" -a ! -e "$place/dir.partial.lock"
 }
 
