@@ -188,7 +188,8 @@ int vdi_client_open_device(struct vdi_client *client, const char *name,
  * GetCommand. *cmd belongs to the library and is valid until its completion;
  * cmd->buffer until then is the caller's. Several commands may be held.
  *   VD_E_TIMEOUT  there was none in time
- *   VD_E_CLOSE    the server has closed the device: normal end
+ *   VD_E_CLOSE    the server has closed the device; a backup is complete only if
+ *                 every command succeeded and a Flush followed the last Write
  *   VD_E_MEMORY   this process cannot map the growth of the area (RLIMIT_AS,
  *                 RLIMIT_MEMLOCK); the set is aborted by it
  */

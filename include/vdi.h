@@ -42,7 +42,7 @@ public:
 	ClientVirtualDevice();
 	~ClientVirtualDevice();
 
-	/* VD_E_TIMEOUT; VD_E_CLOSE: the server has closed it, the normal end */
+	/* VD_E_TIMEOUT; VD_E_CLOSE: the server has closed it */
 	int GetCommand(time_t timeOut, VDC_Command **ppCmd);
 	/* VD_E_INVALID: not a command of this device, or too many bytes */
 	int CompleteCommand(VDC_Command *pCmd, int completionCode,

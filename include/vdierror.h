@@ -33,7 +33,7 @@
 #define VD_E_UNEXPECTED		((int)0x8077000b)	/* internal error */
 #define VD_E_PROTOCOL		((int)0x8077000c)	/* call out of order */
 #define VD_E_OPEN		((int)0x8077000d)	/* all devices are open */
-#define VD_E_CLOSE		((int)0x8077000e)	/* closed, normal end */
+#define VD_E_CLOSE		((int)0x8077000e)	/* the server has closed it */
 #define VD_E_BUSY		((int)0x8077000f)	/* resource is busy */
 #define VD_E_QUEUE_FULL		((int)0x80770010)	/* own: queue is full */
 #define VD_E_IO_ERROR		((int)0x80770011)	/* own: in IO-ERROR */

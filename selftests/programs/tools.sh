@@ -659,6 +659,14 @@ readme_examples() {
 	is "client" 0 $?
 	is "bytes" 512 "$(stat -c %s out)"
 	expect "the data" grep -q '^the data' out
+	./client > /dev/full 2> err &
+	first=$!
+	wait_for created
+	./server
+	is "server of a full disk" 1 $?
+	wait "$first"
+	is "client with a full disk" 1 $?
+	expect "the message" grep -q '^backup incomplete: no successful Flush' err
 }
 
 run_tests
