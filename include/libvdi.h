@@ -739,7 +739,7 @@ int vdi_observer_find(struct vdi_observer *observer, const char *name,
  * Return: NOERROR, or
  *   VD_E_INVALID  there is no such set that the caller may see, or an argument is
  *                 NULL
- *   VD_E_MEMORY   the caller's user takes part in, or looks at, too many sets
+ *   VD_E_MEMORY   the limit of memberships of the caller's user is reached
  * or an error of vdi_observer_open().
  */
 int vdi_observer_status(struct vdi_observer *observer, uint64_t id,
@@ -759,7 +759,7 @@ int vdi_observer_status(struct vdi_observer *observer, uint64_t id,
  *   VD_E_CLOSE     the set has terminated, and was not changed
  *   VD_E_SECURITY  the caller may see the set, but not abort it
  *   VD_E_INVALID   there is no such set that the caller may see
- *   VD_E_MEMORY    the caller's user takes part in, or looks at, too many sets
+ *   VD_E_MEMORY    the limit of memberships of the caller's user is reached
  * or an error of vdi_observer_open().
  */
 int vdi_observer_abort(struct vdi_observer *observer, uint64_t id,

@@ -78,7 +78,7 @@ struct vdiset_party *vdiset_party_get(struct vdiset_party *party)
 	return party;
 }
 
-/* The next member to charge: one that has not left, if there is one. */
+/* The next member to charge; members that have not left come first. */
 static struct vdiset_party *vdiset_next_charged(const struct vdiset_set *set)
 {
 	struct vdiset_party *party;

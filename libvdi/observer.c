@@ -121,8 +121,8 @@ static int attach(struct vdi_observer *observer, uint64_t id, int *fd)
 			    "there is no set %llu that this user may see",
 			    (unsigned long long)id);
 	case EDQUOT:
-		return fail(observer, VD_E_MEMORY, "this user takes part in, "
-			    "or looks at, too many sets");
+		return fail(observer, VD_E_MEMORY, "the limit of "
+			    "memberships of this user is reached");
 	default:
 		return fail_errno(observer, err, "look at the set");
 	}

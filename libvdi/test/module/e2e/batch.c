@@ -44,7 +44,7 @@ static void batch_client(int fd)
 	/* no more than there are */
 	OK(vdi_client_get_commands(device, WAIT, cmds + 3, 5, &n));
 	EQ(n, 3);
-	/* one that is not held, or one twice: none is completed */
+	/* with an unknown or repeated command, none is completed */
 	for (i = 0; i < 3; i++)
 		v[i] = (struct vdi_completion){ .cmd = cmds[i], .bytes = 512 };
 	v[2].cmd = cmds[0];

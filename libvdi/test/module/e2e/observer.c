@@ -156,7 +156,7 @@ void test_observer_several(void **state)
 	EQ(found[0].state, VDI_STATE_ABORTED);
 	EQ(vdi_observer_abort(observer, found[0].id, 0, NULL), VD_E_ABORT);
 
-	/* a live set of another user hides the one that has ended */
+	/* a live set of another user takes precedence over an ended one */
 	other = spawn(client_other_user);
 	await(other.fd, 'c');
 	OK(vdi_observer_find(observer, set_name, found, 3, &count));
