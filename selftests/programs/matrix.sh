@@ -470,7 +470,7 @@ restore_that_fails_by_itself() {
 	output=/dev/full
 	alone client none . 0 none 3/1/none
 	output=$place/out
-	alone client pread device-00 3 "printf x | dd of=$work/backup/device-00.data bs=1 seek=1400000 conv=notrunc status=none" 5/3/none
+	alone client pread device-00 3 "printf x | dd of=$work/backup/device-00.data bs=1 seek=1400000 conv=notrunc status=none" 5/5/none
 	says db 'device-00.data is damaged'
 	end_watchdog
 }

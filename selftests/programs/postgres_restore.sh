@@ -197,7 +197,7 @@ refused() { # WHAT OPTIONS...
 	stream crafted
 	restore crafted -D "$work/place/data" "$@"
 	is "$what: vdi-pg-restore" 5 $rc
-	is "$what: vdi restore" 3 $appliance_rc
+	is "$what: vdi restore" 5 $appliance_rc
 	expect_no_files
 	is "$what: the file outside" "outside" "$(cat "$work/outside/file")"
 	is "$what: files outside" "file" "$(ls "$work/outside")"
@@ -267,14 +267,14 @@ streams_without_a_data_directory() {
 	store empty
 	restore empty -D "$work/place/data"
 	is "empty" 5 $rc
-	is "empty: vdi restore" 3 $appliance_rc
+	is "empty: vdi restore" 5 $appliance_rc
 	expect_no_files
 	# the same as the user postgres
 	"$vdi" restore pg -q --from "$work/empty" --group $user 2> "$work/appliance.log" &
 	runuser -u $user -- "$work/vdi-pg-restore" pg -q -D "$work/place/data" 2> "$work/restore.log"
 	is "empty, as $user" 5 $?
 	wait $!
-	is "empty, as $user: vdi restore" 3 $?
+	is "empty, as $user: vdi restore" 5 $?
 	expect_no_files
 	for missing in PG_VERSION global/pg_control backup_label; do
 		new_tree
@@ -282,6 +282,7 @@ streams_without_a_data_directory() {
 		stream "without"
 		restore without -D "$work/place/data"
 		is "without $missing" 5 $rc
+		is "without $missing: vdi restore" 5 $appliance_rc
 		expect_no_files
 	done
 }

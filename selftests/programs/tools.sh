@@ -570,7 +570,7 @@ restore_replaced_file() {
 		rm b/device-00.data
 		$how
 		timeout 60 "$vdi" serve restore t -q > out 2> serve.err
-		is "serve ($how)" 3 $?
+		is "serve ($how)" 5 $?
 		wait "$first"
 		is "restore ($how)" 5 $?
 		expect "the message names the file ($how)" grep -q 'device-00.data is damaged' err
@@ -586,9 +586,40 @@ restore_changed_byte() {
 	"$vdi" restore t -q --from b 2> err &
 	first=$!
 	"$vdi" serve restore t -q > out 2> serve.err
-	expect "serve fails" test $? != 0
+	is "serve" 5 $?
 	wait "$first"
-	expect "restore fails" test $? != 0
+	is "restore" 5 $?
+}
+
+# The database reads a header that does not match long before the client has read the
+# whole file: the database is the side that detects the damage.
+tests+=(restore_damage_detected_by_the_database)
+restore_damage_detected_by_the_database() {
+	head -c 30000000 /dev/urandom > in
+	store b in 2
+	flip_byte b/device-00.data 16
+	"$vdi" restore t -q --from b 2> err &
+	first=$!
+	"$vdi" serve restore t -q > out 2> serve.err
+	is "serve" 5 $?
+	wait "$first"
+	is "restore" 5 $?
+	expect "serve names the cause" grep -q "the data of 't' has a damaged header" serve.err
+	expect "restore reports it" grep -q "the data of 't' has a damaged header" err
+}
+
+# Only the other side of a restore can report damage by its exit code.
+tests+=(restore_aborted_by_an_observer)
+restore_aborted_by_an_observer() {
+	head -c 3000000 /dev/urandom > in
+	store b in 1
+	"$vdi" restore t -q --from b 2> err &
+	first=$!
+	wait_for created
+	"$vdi" abort t
+	is "abort" 0 $?
+	wait "$first"
+	is "restore" 3 $?
 }
 
 tests+=(restore_last_byte_changed)
@@ -597,7 +628,7 @@ restore_last_byte_changed() {
 	"$vdi" restore t -q --from b 2> err &
 	first=$!
 	"$vdi" serve restore t -q > out 2> serve.err
-	is "serve" 3 $?
+	is "serve" 5 $?
 	wait "$first"
 	is "restore" 5 $?
 	expect "the message names the file" grep -q device-00 err

@@ -96,7 +96,8 @@ void appliance_fail_for(struct appliance *a, int code, const char *doing)
 	if (code == VD_E_ABORT &&
 	    vdi_client_abort_info(a->client, &info) == NOERROR && info.reason) {
 		vdi_abort_describe(&info, text, sizeof(text));
-		appliance_fail(a, EXIT_ABORTED, "%s", text);
+		appliance_fail(a, vdi_exit_for_abort(&info, a->ops->data == VDC_Read),
+			       "%s", text);
 		return;
 	}
 	vdi_client_message(a->client, text, sizeof(text));

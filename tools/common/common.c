@@ -245,6 +245,14 @@ int vdi_exit_for(int code)
 	}
 }
 
+int vdi_exit_for_abort(const struct vdi_abort_info *info, bool restoring)
+{
+	if (restoring && info->reason == VDI_REASON_SIGNAL &&
+	    info->role != VDI_ROLE_OBSERVER && info->code == EXIT_DAMAGED)
+		return EXIT_DAMAGED;
+	return EXIT_ABORTED;
+}
+
 bool vdi_names_add(struct vdi_names *names, const char *name)
 {
 	if (names->given == VDI_MAX_DEVICES)

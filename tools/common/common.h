@@ -51,6 +51,12 @@ void vdi_cond_init(pthread_cond_t *cond);
 void vdi_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
 		   unsigned int milliseconds);
 int vdi_exit_for(int code);
+/*
+ * The exit code of a side whose set was aborted. The abort of vdi and of
+ * vdi-pg-restore has the exit code of that side as its code: a backup that one side of
+ * a restore found damaged is damaged for the other side as well.
+ */
+int vdi_exit_for_abort(const struct vdi_abort_info *info, bool restoring);
 
 /* Users named on the command line. */
 struct vdi_users {

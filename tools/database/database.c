@@ -82,7 +82,8 @@ bool db_fail_for(struct database *db, int code, const char *doing)
 	    vdi_server_abort_info(db->server, &info) == NOERROR &&
 	    info.reason) {
 		vdi_abort_describe(&info, text, sizeof(text));
-		return db_fail(db, EXIT_ABORTED, "%s", text);
+		return db_fail(db, vdi_exit_for_abort(&info, !db_writes(db)),
+			       "%s", text);
 	}
 	vdi_server_message(db->server, text, sizeof(text));
 	if (!*text)
