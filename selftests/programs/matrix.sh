@@ -185,7 +185,7 @@ messages() { # FAILURE
 		kill-client) says db 'unexpected end of vdi \(pid [0-9]+, primary' ;;
 		kill-db) says client 'unexpected end of .*\(pid [0-9]+, server' ;;
 		term-*) says $who interrupted ;;
-		abort) says $who 'observer.*enough' ;;
+		abort) says $who '(with vdi abort|observer).*enough' ;;
 		esac
 	done
 }

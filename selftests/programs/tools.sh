@@ -242,9 +242,23 @@ abort_ends_both_sides_with_message() {
 	done
 	expect "both return within 2 s" test "$took" -lt 2000
 	is "serve" 3 "$(cat serve.rc)"
-	expect "backup reports who aborted, and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' backup.err
-	expect "serve reports who aborted, and why" grep -q 'vdi (pid [0-9]*, observer).*because we can' serve.err
+	expect "backup reports who aborted, and why" grep -q 'aborted by root with vdi abort (pid [0-9]*): because we can$' backup.err
+	expect "serve reports who aborted, and why" grep -q 'aborted by root with vdi abort (pid [0-9]*): because we can$' serve.err
 	expect "no backup exists" test ! -e b -a ! -e b.partial
+}
+
+tests+=(abort_without_text)
+abort_without_text() {
+	"$vdi" backup t --to b 2> backup.err &
+	first=$!
+	endless t &
+	second=$!
+	wait_for ' active '
+	"$vdi" abort t
+	is "abort" 0 $?
+	wait "$first" "$second"
+	expect "backup" grep -q 'aborted by root with vdi abort (pid [0-9]*)$' backup.err
+	expect "serve" grep -q 'aborted by root with vdi abort (pid [0-9]*)$' serve.err
 }
 
 tests+=(abort_without_set)

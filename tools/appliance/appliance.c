@@ -95,7 +95,7 @@ void appliance_fail_for(struct appliance *a, int code, const char *doing)
 
 	if (code == VD_E_ABORT &&
 	    vdi_client_abort_info(a->client, &info) == NOERROR && info.reason) {
-		vdi_abort_describe(&info, text, sizeof(text));
+		vdi_abort_text(&info, text, sizeof(text));
 		appliance_fail(a, vdi_exit_for_abort(&info, a->ops->data == VDC_Read),
 			       "%s", text);
 		return;

@@ -94,6 +94,15 @@ int vdi_signal_received(void);
 int vdi_signal_take(void);
 unsigned int vdi_signal_pending(void);
 
+/* abort_text.c */
+/*
+ * As vdi_abort_describe(); an abort by an observer names the user and the command:
+ * "aborted by root with vdi abort (pid 17): text".
+ */
+void vdi_abort_text(const struct vdi_abort_info *info, char *buf, size_t size);
+/* The text of an abort by vdi abort if the user specifies none. */
+void vdi_abort_default(uid_t uid, char *buf, size_t size);
+
 /* progress.c */
 struct vdi_progress {
 	bool shown;

@@ -81,7 +81,7 @@ bool db_fail_for(struct database *db, int code, const char *doing)
 	if (code == VD_E_ABORT &&
 	    vdi_server_abort_info(db->server, &info) == NOERROR &&
 	    info.reason) {
-		vdi_abort_describe(&info, text, sizeof(text));
+		vdi_abort_text(&info, text, sizeof(text));
 		return db_fail(db, vdi_exit_for_abort(&info, !db_writes(db)),
 			       "%s", text);
 	}

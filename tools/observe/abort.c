@@ -4,6 +4,7 @@
  */
 #include <getopt.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "observe.h"
 #include "vdi.h"
@@ -45,13 +46,13 @@ int vdi_abort_main(int argc, char **argv)
 		"process that aborted it, with TEXT. Several users may have sets of the same name;\n"
 		"USER is the creator of the set. NUMBER is the \"id\" of 'vdi ls --json'.\n\n"
 		"      --id NUMBER       the set with this number\n"
-		"  -m, --message TEXT    reason to report (default 'by vdi abort')\n"
+		"  -m, --message TEXT    reason to report (default: user and command)\n"
 		"  -h, --help            show this help\n";
-	const char *text = "by vdi abort";
+	const char *text = NULL;
 	int exit_code = EXIT_OK;
 	uint64_t id = 0;
 	struct vdi_observer *observer;
-	char what[300];
+	char what[300], by[VDI_TEXT_SIZE];
 	int c;
 
 	while ((c = getopt_long(argc, argv, "m:h", options, NULL)) != -1) {
@@ -77,6 +78,10 @@ int vdi_abort_main(int argc, char **argv)
 	if (optind != argc - !id) {
 		fputs(help, stderr);
 		return EXIT_USAGE;
+	}
+	if (!text) {
+		vdi_abort_default(geteuid(), by, sizeof(by));
+		text = by;
 	}
 	observer = observe_open(&exit_code);
 	if (!observer)
