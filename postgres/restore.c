@@ -350,6 +350,8 @@ int main(int argc, char **argv)
 
 	vdi_occupy_standard_files();
 	vdi_set_program("vdi-pg-restore");
+	/* the program in messages of getopt(3) */
+	argv[0] = (char *)vdi_program();
 	r.unpack.db = &r.db;
 	rc = parse(&r, argc, argv);
 	if (rc != EXIT_OK)
@@ -366,9 +368,9 @@ int main(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = restore(&r);
 	if (rc == EXIT_OK && !r.db.quiet) {
-		vdi_format_bytes(r.db.bytes, text, sizeof(text));
-		printf("restored %s: %s from %u device%s\n", r.target, text,
-		       r.db.count, r.db.count == 1 ? "" : "s");
+		vdi_format_transfer(r.db.count, "", r.db.moved,
+				    vdi_now() - r.db.started, text, sizeof(text));
+		printf("%s: restored %s: %s\n", vdi_program(), r.target, text);
 	}
 	unpack_free(&r.unpack);
 	for (i = 0; i < r.unpack.mappings; i++) {

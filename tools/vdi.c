@@ -59,8 +59,11 @@ int main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	for (i = 0; i < NCOMMANDS; i++) {
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].main(argc - 1, argv + 1);
+		if (strcmp(argv[1], commands[i].name))
+			continue;
+		/* the program in messages of getopt(3) */
+		argv[1] = (char *)vdi_program();
+		return commands[i].main(argc - 1, argv + 1);
 	}
 	vdi_error("unknown command '%s'; 'vdi --help' lists the commands", argv[1]);
 	return EXIT_USAGE;

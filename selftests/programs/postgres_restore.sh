@@ -79,6 +79,22 @@ owner_and_modes() {
 	is "existing files" "data ts" "$(cd "$work/place" && echo *)"
 }
 
+tests+=(messages_have_program_name)
+messages_have_program_name() {
+	new_tree
+	new_place
+	stream named
+	serve named
+	"$work/vdi-pg-restore" pg -t 600 -D "$work/place/data" > "$work/restore.log" 2>&1
+	is "vdi-pg-restore" 0 $?
+	wait $appliance
+	is "vdi restore" 0 $?
+	expect "summary" grep -q "^vdi-pg-restore: restored $work/place/data: 1 device, " "$work/restore.log"
+	"$work/vdi-pg-restore" pg --no-such-option >> "$work/restore.log" 2>&1
+	is "a wrong option" 2 $?
+	is "other lines" "" "$(grep -v -e '^vdi-pg-restore: ' -e '^usage: ' -e '^$' -e '^  ' -e '^Rebuilds' -e "^'vdi restore" -e '^exit codes' "$work/restore.log")"
+}
+
 tests+=(group_access)
 group_access() {
 	new_tree

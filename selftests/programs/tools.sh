@@ -191,6 +191,83 @@ usage_errors() {
 	done
 }
 
+tests+=(messages_of_options_have_program_name)
+messages_of_options_have_program_name() {
+	local args
+
+	for args in 'backup' 'restore' 'verify' 'serve backup' 'serve restore' 'ls' 'top' 'abort'; do
+		# shellcheck disable=SC2086
+		"$vdi" $args --no-such-option > /dev/null 2> err
+		is "vdi $args" 2 $?
+		is "vdi $args" "vdi: unrecognized option '--no-such-option'" "$(head -n 1 err)"
+	done
+}
+
+# The size in the last line of a command
+size_in() { sed -n 's/.*devices\?[^,]*\(, [0-9]* medi[^,]*\)\?, \([0-9.]* [KMG]\?i\?B\) in .*/\2/p' "$1"; }
+
+# All commands print the bytes on the devices: those of the stream and its headers.
+tests+=(sizes_agree)
+sizes_agree() {
+	local profile size
+
+	head -c 5000000 /dev/urandom > in
+	for profile in 'pipe' 'disk' 'tape --capacity 2M'; do
+		rm -rf b
+		# shellcheck disable=SC2086
+		"$vdi" backup t --to b -n 2 --profile $profile > backup.out 2> /dev/null &
+		first=$!
+		"$vdi" serve backup t -x 64K < in 2> serve.err
+		wait "$first"
+		"$vdi" restore t --from b > restore.out 2> /dev/null &
+		first=$!
+		"$vdi" serve restore t > out 2> serve-restore.err
+		wait "$first"
+		size=$(size_in backup.out)
+		expect "a size" test -n "$size"
+		is "$profile: serve backup" "$size" "$(size_in serve.err)"
+		size=$(size_in restore.out)
+		expect "a size" test -n "$size"
+		is "$profile: serve restore" "$size" "$(size_in serve-restore.err)"
+		[ "$profile" = pipe ] || continue
+		"$vdi" verify b > verify.out
+		is "verify" "$size" "$(size_in verify.out)"
+		is "backup and restore" "$size" "$(size_in backup.out)"
+		is "sum of the files" "$(cat b/*.data | wc -c)" "$(sed -n '1,/"devices"/s/.*"bytes": \([0-9]*\),*/\1/p' b/manifest.json)"
+	done
+}
+
+# reassemble DIR: the payloads of the chunks in the files of a backup on pipes, as
+# vdi-stream(5) describes
+reassemble() {
+	python3 - "$1" << 'END'
+import glob, struct, sys
+files = [open(f, "rb") for f in sorted(glob.glob(sys.argv[1] + "/device-*.data"))]
+n, stream = 0, None
+while True:
+    device = n % len(files)
+    header = files[device].read(64)
+    magic, ident, number, index, devices, block, flags, size = struct.unpack("<8sQQIIIIQ", header[:48])
+    stream = stream or ident
+    assert (magic, ident, number, index, devices) == (b"VDISTRM1", stream, n, device, len(files))
+    assert files[device].read(block - 64) == bytes(block - 64)
+    if flags & 1:
+        break
+    sys.stdout.buffer.write(files[device].read(size))
+    assert not any(files[device].read(-size % block))
+    n += 1
+END
+}
+
+tests+=(format_of_the_stream)
+format_of_the_stream() {
+	head -c 3000001 /dev/urandom > in
+	store b in 3 -x 64K -b 512
+	reassemble b > out
+	is "reassemble" 0 $?
+	expect "the stream" cmp in out
+}
+
 tests+=(info_prints_version_and_limits)
 info_prints_version_and_limits() {
 	"$vdi" info > out

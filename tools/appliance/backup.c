@@ -402,9 +402,7 @@ static const struct appliance_ops backup_ops = {
 static void summary(struct appliance *a)
 {
 	struct backup *b = a->job;
-	char bytes[32], rate[32], took[32], media[48] = "";
-	uint64_t total = appliance_bytes(a);
-	double seconds = vdi_now() - a->started;
+	char text[160], media[48] = "";
 	unsigned int i, count = 0;
 
 	for (i = 0; i < a->count; i++)
@@ -413,12 +411,10 @@ static void summary(struct appliance *a)
 		snprintf(media, sizeof(media), ", %u %s%s", count,
 			 count == 1 ? "medium" : "media",
 			 b->profile == MEDIUM_TAPE ? " (tape)" : "");
-	vdi_format_bytes(total, bytes, sizeof(bytes));
-	vdi_format_bytes(seconds > 0 ? total / seconds : 0, rate, sizeof(rate));
-	vdi_format_duration(seconds, took, sizeof(took));
-	printf("backup of '%s' is complete in %s: %u device%s%s, %s in %s, %s/s\n",
-	       a->names.set, b->publication.path, a->count, a->count == 1 ? "" : "s", media,
-	       bytes, took, rate);
+	vdi_format_transfer(a->count, media, appliance_bytes(a),
+			    vdi_now() - a->started, text, sizeof(text));
+	printf("backup of '%s' is complete in %s: %s\n", a->names.set,
+	       b->publication.path, text);
 }
 
 static bool prepare(struct backup *b)

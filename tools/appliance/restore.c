@@ -277,7 +277,8 @@ static int open_source(struct appliance *a)
 		return EXIT_FAILED;
 	}
 	a->count = m->count;
-	a->total = manifest_bytes(m);
+	/* the files of tapes are larger than the data */
+	a->total = m->profile == MEDIUM_TAPE ? 0 : manifest_bytes(m);
 	a->config.features = medium_profile_features(m->profile, m->removable);
 	a->config.softFileMarkBlockSize = m->config.softFileMarkBlockSize;
 	return appliance_check(a);

@@ -99,14 +99,12 @@ bool source_media(const struct source *s, unsigned int device,
 void source_print(const struct source *s, const char *what, uint64_t bytes,
 		  double seconds, bool checked)
 {
-	char text[32], rate[32], took[32];
+	char text[160];
 
-	vdi_format_bytes(bytes, text, sizeof(text));
-	vdi_format_bytes(seconds > 0 ? bytes / seconds : 0, rate, sizeof(rate));
-	vdi_format_duration(seconds, took, sizeof(took));
-	printf("%s %s: %u device%s, %s in %s, %s/s%s\n", what, s->path,
-	       s->manifest.count, s->manifest.count == 1 ? "" : "s", text, took,
-	       rate, checked ? "; checksums match" : "");
+	vdi_format_transfer(s->manifest.count, "", bytes, seconds, text,
+			    sizeof(text));
+	printf("%s %s: %s%s\n", what, s->path, text,
+	       checked ? "; checksums match" : "");
 }
 
 struct verifying {

@@ -116,5 +116,12 @@ void vdi_progress_start(struct vdi_progress *progress, bool quiet);
 void vdi_progress_show(struct vdi_progress *progress, const char *what,
 		       uint64_t bytes, uint64_t total);
 void vdi_progress_end(struct vdi_progress *progress);
+/*
+ * "2 devices, 5.0 MiB in 0.3 s, 16.7 MiB/s", for all lines that end a transfer. Both
+ * sides of a set count the same bytes: those of Write or Read commands, as completed.
+ * `media` follows the devices and may be empty.
+ */
+void vdi_format_transfer(unsigned int devices, const char *media, uint64_t bytes,
+			 double seconds, char *buf, size_t size);
 
 #endif /* VDI_COMMON_H */

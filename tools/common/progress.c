@@ -45,8 +45,8 @@ void vdi_progress_show(struct vdi_progress *progress, const char *what,
 	vdi_format_duration(now - progress->start, elapsed, sizeof(elapsed));
 	if (total)
 		snprintf(of, sizeof(of), " (%.0f %%)", 100.0 * bytes / total);
-	fprintf(stderr, "\r%s: %s%s, %s/s, %s\033[K", what, done, of, rate,
-		elapsed);
+	fprintf(stderr, "\r%s: %s %s%s, %s/s, %s\033[K", vdi_program(), what,
+		done, of, rate, elapsed);
 	fflush(stderr);
 	progress->printed = true;
 }
@@ -57,4 +57,16 @@ void vdi_progress_end(struct vdi_progress *progress)
 	if (progress->printed)
 		fputs("\r\033[K", stderr);
 	progress->printed = false;
+}
+
+void vdi_format_transfer(unsigned int devices, const char *media, uint64_t bytes,
+			 double seconds, char *buf, size_t size)
+{
+	char text[32], rate[32], took[32];
+
+	vdi_format_bytes(bytes, text, sizeof(text));
+	vdi_format_bytes(seconds > 0 ? bytes / seconds : 0, rate, sizeof(rate));
+	vdi_format_duration(seconds, took, sizeof(took));
+	snprintf(buf, size, "%u device%s%s, %s in %s, %s/s", devices,
+		 devices == 1 ? "" : "s", media, text, took, rate);
 }

@@ -337,6 +337,8 @@ bool db_connect(struct database *db, uint32_t direction)
 		return false;
 	db->shape.devices = db->count;
 	db->shape.block_size = db->block_size;
+	db->counted = db_writes(db) ? VDC_Write : VDC_Read;
+	db->started = vdi_now();
 	return true;
 }
 
@@ -349,6 +351,8 @@ static void completed(struct VDS_Command *cmd)
 
 	slot->busy = false;
 	dev->outstanding--;
+	if (cmd->commandCode == slot->db->counted)
+		slot->db->moved += cmd->bytesTransferred;
 	if (cmd->commandCode == VDC_Write)
 		dev->writing -= cmd->size;
 	/* as in the library: after a full transfer, 1100 is only a warning */
@@ -367,7 +371,7 @@ bool db_step(struct database *db)
 {
 	int rc;
 
-	vdi_progress_show(&db->progress, db->verb, db->bytes, 0);
+	vdi_progress_show(&db->progress, db->verb, db->moved, 0);
 	rc = vdi_server_run_completions(db->server, TICK_MS, NULL);
 	if (rc == NOERROR || rc == VD_E_TIMEOUT)
 		return !must_stop(db);
@@ -412,7 +416,7 @@ bool db_poll(struct database *db, int fd, short events)
 			return fail_aborted_wait(db, fd, since);
 		if (n > 0)
 			return true;
-		vdi_progress_show(&db->progress, db->verb, db->bytes, 0);
+		vdi_progress_show(&db->progress, db->verb, db->moved, 0);
 	}
 }
 

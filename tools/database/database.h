@@ -79,7 +79,10 @@ struct database {
 	struct stream_shape shape;	/* of the stream */
 	bool id_known;			/* shape.id is valid */
 	bool finishing;			/* no more data will be written */
-	uint64_t bytes;			/* of the stream, for progress */
+	uint64_t bytes;			/* of the stream */
+	int counted;			/* VDC_Write or VDC_Read */
+	uint64_t moved;			/* bytes of these commands, as completed */
+	double started;			/* when the set was joined and configured */
 	struct vdi_progress progress;
 
 	double deadline;		/* fail at this time; 0 = never */

@@ -280,15 +280,12 @@ static bool run(struct serve *serve)
 
 static void summary(const struct database *db, double seconds)
 {
-	char bytes[32], rate[32], took[32];
+	char text[160];
 
-	vdi_format_bytes(db->bytes, bytes, sizeof(bytes));
-	vdi_format_bytes(seconds > 0 ? db->bytes / seconds : 0, rate,
-			 sizeof(rate));
-	vdi_format_duration(seconds, took, sizeof(took));
-	fprintf(stderr, "vdi: %s of '%s' done: %u device%s, %s in %s, %s/s\n",
-		db->verb, db->names.set, db->count, db->count == 1 ? "" : "s",
-		bytes, took, rate);
+	vdi_format_transfer(db->count, "", db->moved, seconds, text,
+			    sizeof(text));
+	fprintf(stderr, "vdi: %s of '%s' done: %s\n", db->verb, db->names.set,
+		text);
 }
 
 int vdi_serve_main(int argc, char **argv)
@@ -304,7 +301,6 @@ int vdi_serve_main(int argc, char **argv)
 	};
 	struct database *db = &serve.db;
 	char text[256];
-	double started;
 	int rc;
 
 	serve.backup = argc > 1 && !strcmp(argv[1], "backup");
@@ -315,7 +311,8 @@ int vdi_serve_main(int argc, char **argv)
 		usage(help ? stdout : stderr);
 		return help ? EXIT_OK : EXIT_USAGE;
 	}
-	db->verb = argv[1];
+	db->verb = serve.backup ? "backup" : "restore";
+	argv[1] = argv[0];
 	/* the same default as in vdi backup */
 	db->instance = vdi_default_instance();
 	rc = parse(&serve, argc - 1, argv + 1);
@@ -331,10 +328,9 @@ int vdi_serve_main(int argc, char **argv)
 	}
 
 	vdi_catch_signals();
-	started = vdi_now();
 	run(&serve);
 	rc = db_end(db);
 	if (rc == EXIT_OK && !db->quiet)
-		summary(db, vdi_now() - started);
+		summary(db, vdi_now() - db->started);
 	return rc;
 }

@@ -117,7 +117,7 @@ static bool compare(struct database *db, const struct restored *r,
 /* Read everything back, from the first medium of each device. */
 static bool read_back(struct database *db)
 {
-	uint64_t written = db->bytes;
+	uint64_t written = db->bytes, moved = db->moved;
 	const char *verb = db->verb;
 	const uint8_t *data;
 	struct restored r;
@@ -126,11 +126,15 @@ static bool read_back(struct database *db)
 
 	db->verb = "read-back";
 	db->bytes = 0;
+	db->counted = VDC_Read;
+	db->moved = 0;
 	ok = restored_again(&r, db);
 	while (ok && (ok = restored_read(&r, &data, &size)) && size)
 		;
 	ok = ok && restored_check_end(&r) && compare(db, &r, written);
 	restored_free(&r);
+	db->counted = VDC_Write;
+	db->moved = moved;
 	if (ok)
 		db->verb = verb;
 	return ok;
