@@ -18,7 +18,7 @@ static const struct command {
 	{ "verify", vdi_verify_main, "check that a backup is complete and undamaged" },
 	{ "serve", vdi_serve_main, "act as the database: send or receive a stream" },
 	{ "ls", vdi_ls_main, "list the sets in use" },
-	{ "top", vdi_top_main, "show the throughput, and which side is slow" },
+	{ "top", vdi_top_main, "show the throughput, and which side limits it" },
 	{ "abort", vdi_abort_main, "abort a set for all of its parties" },
 	{ "info", vdi_info_main, "show version and limits of the kernel module" },
 	{ "load", vdi_load_main, "load the kernel module" },

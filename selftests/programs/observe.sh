@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Shows that vdi top and vdi ls -v report which side of a set is slow, and that the
+# Shows that vdi top and vdi ls -v report which side limits a set, and that the
 # tracepoints record the events of a set.
 #
 # shellcheck disable=SC2317 # called by their names
@@ -63,23 +63,56 @@ finish() {
 
 samples() { "$vdi" top t --count 2 --interval 0.5; }
 
-tests+=(top_slow_database)
-top_slow_database() {
+tests+=(top_idle_database)
+top_idle_database() {
 	idle_set
-	eventually "slow database" '^t .*database is idle' samples
+	eventually "idle database" '^t .* idle$' samples
 	eventually "one line a device" '^  1 ' samples
 	finish
 }
 
-tests+=(top_slow_appliance)
-top_slow_appliance() {
+# A database that a rate limit holds back looks like a slow one: neither is called slow.
+tests+=(top_limited_by_database)
+top_limited_by_database() {
+	local feeder
+
+	idle_set
+	while head -c 64K /dev/zero 2> /dev/null; do sleep 0.02; done >&"$input" &
+	feeder=$!
+	eventually "limited" '^t .* database$' samples
+	is "calls it slow" "" "$(samples | grep slow)"
+	kill $feeder
+	wait $feeder 2> /dev/null
+	finish
+}
+
+tests+=(top_limited_by_appliance)
+top_limited_by_appliance() {
 	idle_set
 	kill -STOP "$appliance"
 	head -c 64M /dev/zero >&"$input" &
-	eventually "slow appliance" '^t .*appliance is slow' samples
+	eventually "limited" '^t .* appliance$' samples
 	eventually "for ls, too" 'waited' "$vdi" ls -v
 	kill -CONT "$appliance"
 	wait $!
+	finish
+}
+
+# Two sets, one with a name that is wider than its column
+tests+=(top_fits_80_columns)
+top_fits_80_columns() {
+	local long=a_set_whose_name_is_longer_than_its_column
+
+	"$vdi" backup $long -q --to c --devices 2 2> /dev/null &
+	idle_set
+	eventually "both sets" '^2 sets ' "$vdi" top -n 1
+	"$vdi" top -n 2 -i 0.1 > out
+	is "lines of more than 79 columns" "" "$(grep -E '.{80}' out)"
+	expect "long name" grep -qx $long out
+	head -c 4M /dev/zero >&"$input"
+	eventually "total and elapsed time" '^t +[0-9.]+ s +4\.[0-9] MiB ' "$vdi" top t -n 1
+	eventually "total of all sets" '^2 sets +4\.[0-9] MiB ' "$vdi" top -n 1
+	"$vdi" abort $long
 	finish
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * top.c - vdi top: what moves now, and which side waits for the other
+ * top.c - vdi top: throughput of sets, and which side waits for the other
  */
 #include <errno.h>
 #include <getopt.h>
@@ -12,6 +12,8 @@
 
 #include "observe.h"
 #include "vdi.h"
+
+#define NAME_WIDTH 13
 
 /* A set as it was at a time. */
 struct sample {
@@ -31,6 +33,7 @@ struct top {
 
 /* What a device did between two samples. */
 struct pace {
+	uint64_t total;			/* bytes since the set was created */
 	double bytes;			/* per second */
 	double commands;		/* per second */
 	double database_waits;		/* share of the time, 0 to 1 */
@@ -104,7 +107,7 @@ static void measure(const struct sample *now, const struct sample *before,
 	double seconds = before ? now->when - before->when :
 				  now->set.status.age_ns / 1e9;
 
-	*pace = (struct pace){ 0 };
+	*pace = (struct pace){ .total = d->bytes };
 	if (d->commands > d->completions)
 		pace->in_flight = d->commands - d->completions;
 	if (seconds <= 0)
@@ -117,28 +120,53 @@ static void measure(const struct sample *now, const struct sample *before,
 				      b->client_waited_ns, seconds);
 }
 
-/* Who is waited for is slow; where nobody waits much, both are at work. */
-static const char *verdict(const struct pace *pace)
+/*
+ * The side that the other side waits for limits the throughput. The counters do not
+ * show why: it may be slow, or be held back on purpose, as by pg_basebackup --max-rate.
+ */
+static const char *limiter(const struct pace *pace)
 {
 	double difference = pace->database_waits - pace->appliance_waits;
 
 	if (difference > 0.2)
-		return "appliance is slow";
+		return "appliance";
 	if (difference < -0.2)
-		return pace->commands || pace->in_flight ?
-		       "database is slow" : "database is idle";
+		return pace->commands || pace->in_flight ? "database" : "idle";
 	return "balanced";
 }
 
-static void print_line(const char *name, const struct pace *pace,
-		       const char *what)
+/* A name that does not fit into its column has a line of its own. */
+static void print_name(const char *name)
 {
-	char rate[32];
+	if (strlen(name) > NAME_WIDTH)
+		printf("%s\n%*s", name, NAME_WIDTH, "");
+	else
+		printf("%-*s", NAME_WIDTH, name);
+}
 
+/* At most 79 columns, after a long name as well. */
+static void print_line(const char *name, const char *elapsed,
+		       const struct pace *pace, const char *what)
+{
+	char total[32], rate[32];
+
+	vdi_format_bytes(pace->total, total, sizeof(total));
 	vdi_format_bytes(pace->bytes, rate, sizeof(rate));
-	printf("%-28s %10s/s %9.0f %6llu %8.0f%% %8.0f%%  %s\n", name, rate,
-	       pace->commands, (unsigned long long)pace->in_flight,
-	       pace->database_waits * 100, pace->appliance_waits * 100, what);
+	print_name(name);
+	printf(" %8s %10s %10s %6.0f %3llu %3.0f%% %3.0f%%%s%s\n", elapsed,
+	       total, rate, pace->commands, (unsigned long long)pace->in_flight,
+	       pace->database_waits * 100, pace->appliance_waits * 100,
+	       *what ? "  " : "", what);
+}
+
+static void add(struct pace *sum, const struct pace *pace, unsigned int n)
+{
+	sum->total += pace->total;
+	sum->bytes += pace->bytes;
+	sum->commands += pace->commands;
+	sum->in_flight += pace->in_flight;
+	sum->database_waits += pace->database_waits / n;
+	sum->appliance_waits += pace->appliance_waits / n;
 }
 
 static bool same_name(const struct vdi_set_status *a,
@@ -169,47 +197,57 @@ static void title(const struct sample *all, const struct sample *sample,
 }
 
 static void print_set(const struct sample *all_sets, const struct sample *now,
-		      const struct sample *before)
+		      const struct sample *before, struct pace *all)
 {
-	char name[4 * VDI_NAME_SIZE + 64], line[64];
-	struct pace all = { 0 }, pace[VDI_MAX_DEVICES];
-	unsigned int i, n = now->set.status.config.deviceCount;
+	char name[4 * VDI_NAME_SIZE + 64], line[64], elapsed[32];
+	const struct vdi_set_status *status = &now->set.status;
+	struct pace sum = { 0 }, pace[VDI_MAX_DEVICES];
+	unsigned int i, n = status->config.deviceCount;
 
 	for (i = 0; i < n; i++) {
 		measure(now, before, i, &pace[i]);
-		all.bytes += pace[i].bytes;
-		all.commands += pace[i].commands;
-		all.in_flight += pace[i].in_flight;
-		all.database_waits += pace[i].database_waits / n;
-		all.appliance_waits += pace[i].appliance_waits / n;
+		add(&sum, &pace[i], n);
 	}
+	*all = sum;
 	title(all_sets, now, name, sizeof(name));
-	print_line(name, &all, now->set.status.state == VDI_STATE_ACTIVE ?
-		   verdict(&all) : vdi_state_name(now->set.status.state));
+	vdi_format_duration(status->age_ns / 1e9, elapsed, sizeof(elapsed));
+	print_line(name, elapsed, &sum, status->state == VDI_STATE_ACTIVE ?
+		   limiter(&sum) : vdi_state_name(status->state));
 	for (i = 0; n > 1 && i < n; i++) {
 		vdi_name_escape(now->set.device[i].name,
 				now->set.device[i].name_len, name,
 				sizeof(name));
 		snprintf(line, sizeof(line), "  %u %.48s", i,
 			 now->set.device[i].name_len ? name : "-");
-		print_line(line, &pace[i], "");
+		print_line(line, "", &pace[i], "");
 	}
 }
 
 static void print_all(struct top *top, const struct sample *all)
 {
+	struct pace pace, sum = { 0 };
 	const struct sample *now;
+	unsigned int sets = 0;
+	char text[32];
 
 	if (top->redraw)
 		fputs("\033[H\033[2J", stdout);
-	printf("%-28s %12s %9s %6s %9s %9s\n", "", "", "", "in", "database",
-	       "appliance");
-	printf("%-28s %12s %9s %6s %9s %9s\n", "SET, DEVICES", "BYTES",
-	       "COMMANDS/s", "FLIGHT", "WAITS", "WAITS");
+	printf("%-*s %8s %10s %10s %6s %3s %4s %4s\n", NAME_WIDTH, "", "", "",
+	       "", "CMDS", "IN", "DB", "APPL");
+	printf("%-*s %8s %10s %10s %6s %3s %4s %4s  %s\n", NAME_WIDTH,
+	       "SET, DEVICES", "ELAPSED", "TOTAL", "BYTES/s", "/s", "FL", "WAIT",
+	       "WAIT", "LIMITED BY");
 	if (!all)
 		puts("no sets are in use");
 	for (now = all; now; now = now->next)
-		print_set(all, now, find(top->before, now->set.status.id));
+		sets++;
+	for (now = all; now; now = now->next) {
+		print_set(all, now, find(top->before, now->set.status.id), &pace);
+		add(&sum, &pace, sets);
+	}
+	snprintf(text, sizeof(text), "%u sets", sets);
+	if (sets > 1)
+		print_line(text, "", &sum, "");
 	if (!top->redraw)
 		putchar('\n');
 	fflush(stdout);
@@ -268,17 +306,21 @@ static int run(struct top *top)
 static void usage(FILE *out)
 {
 	fputs("usage: vdi top [[USER:]NAME] [OPTIONS]\n\n"
-	      "Shows, again and again, how fast the sets that you may see move, and how much of\n"
-	      "the time each side sleeps waiting for the other. When the database waits, the\n"
-	      "backup program is slow; when the appliance (the backup program) waits, the\n"
-	      "database is. Ctrl-C ends it. Several users may have a set of the same name: USER\n"
-	      "is the one who created it.\n\n"
-	      "      --id NUMBER     the set of this number, see 'vdi ls --json'\n"
-	      "  -i, --interval SEC  time between two looks (default 1)\n"
-	      "  -n, --count N       end after N looks; the first shows the time since the\n"
-	      "                      set's creation\n"
-	      "  -b, --batch         one look below the other, as when the output is no terminal\n"
-	      "  -h, --help          this text\n", out);
+	      "Shows the throughput of the sets that you may see, and the share of the time that\n"
+	      "each side waited for the other. The side that is waited for limits the throughput;\n"
+	      "it may be slow, or held back on purpose, for example by pg_basebackup --max-rate.\n"
+	      "Ctrl-C ends the display. If several users have a set of the same name, USER is\n"
+	      "the creator.\n\n"
+	      "      --id NUMBER     the set with this number, see 'vdi ls --json'\n"
+	      "  -i, --interval SEC  time between two updates (default 1)\n"
+	      "  -n, --count N       end after N updates; the first shows the time since the\n"
+	      "                      creation of the set\n"
+	      "  -b, --batch         print the updates one below the other; the default if the\n"
+	      "                      output is not a terminal\n"
+	      "  -h, --help          show this help\n\n"
+	      "columns: time since the creation, bytes since then, rates, commands in flight,\n"
+	      "share of the time that the database and the appliance (the backup program)\n"
+	      "waited, and the side that limits the throughput\n", out);
 }
 
 int vdi_top_main(int argc, char **argv)
