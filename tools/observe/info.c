@@ -2,26 +2,86 @@
 /*
  * info.c - vdi info, vdi load: the kernel module
  */
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
+#include <linux/vdiset.h>
+
+#include "doctor.h"
 #include "observe.h"
 #include "vdi.h"
 
-static void print_module_version(void)
+/* What is printed, as text or JSON. */
+struct report {
+	struct finding problem;
+	struct finding warning[DOCTOR_MAX_WARNINGS];
+	unsigned int warnings;
+	char version[64];		/* of the loaded module, "" = unknown */
+	struct vdi_module_info info;	/* valid if there is no problem */
+};
+
+static void read_version(char *buf, size_t size)
 {
-	char version[64] = "unknown";
 	FILE *file = fopen("/sys/module/vdiset/version", "re");
 
-	if (file) {
-		if (fgets(version, sizeof(version), file))
-			version[strcspn(version, "\n")] = '\0';
-		fclose(file);
-	}
-	printf("module:     vdiset %s, loaded\n", version);
+	*buf = '\0';
+	if (!file)
+		return;
+	if (fgets(buf, size, file))
+		buf[strcspn(buf, "\n")] = '\0';
+	fclose(file);
 }
+
+static void interface_problem(struct report *report, const char *text)
+{
+	struct finding *problem = &report->problem;
+
+	problem->problem = "interface_version";
+	snprintf(problem->text, sizeof(problem->text),
+		 "the loaded module (version %s) does not match vdi (version %s): %s",
+		 *report->version ? report->version : "unknown", vdi_version(),
+		 text);
+	snprintf(problem->remedy, sizeof(problem->remedy),
+		 "install both from the same release; then, while no sets are in use, as root: modprobe -r vdiset; vdi load");
+}
+
+static void query(struct vdi_observer *observer, struct report *report)
+{
+	char text[64];
+
+	if (vdi_observer_info(observer, &report->info)) {
+		doctor_examine(&report->problem);
+		if (strcmp(report->problem.problem, "device_stale"))
+			interface_problem(report, observe_message(observer));
+	} else if (report->info.version != VDISET_VERSION) {
+		snprintf(text, sizeof(text), "interface version %u instead of %u",
+			 report->info.version, VDISET_VERSION);
+		interface_problem(report, text);
+	}
+}
+
+static bool make_report(struct report *report)
+{
+	struct vdi_observer *observer;
+
+	*report = (struct report){ .warnings = 0 };
+	if (vdi_observer_new(&observer))
+		return false;
+	read_version(report->version, sizeof(report->version));
+	if (vdi_observer_open(observer))
+		doctor_examine(&report->problem);
+	else
+		query(observer, report);
+	report->warnings = doctor_warn(report->warning, *report->version ?
+				       report->version : NULL);
+	vdi_observer_free(observer);
+	return true;
+}
+
+/* --------------------------------------------------------------------- text */
 
 static void print_limit(const char *what, uint64_t bytes)
 {
@@ -31,95 +91,168 @@ static void print_limit(const char *what, uint64_t bytes)
 	printf("            %-24s %s\n", what, text);
 }
 
-static int print_info(struct vdi_observer *observer)
+static void print_info(const struct report *report)
 {
-	struct vdi_module_info info;
+	const struct vdi_module_info *info = &report->info;
 
-	if (vdi_observer_info(observer, &info)) {
-		vdi_error("cannot query the module: %s; the loaded module may be of another version",
-			  observe_message(observer));
-		return EXIT_NO_MODULE;
-	}
-	print_module_version();
-	printf("interface:  version %u\n", info.version);
-	printf("in use:     %u set%s\n", info.sets,
-	       info.sets == 1 ? "" : "s");
-	print_limit("buffer areas", info.total_bytes);
+	printf("module:     vdiset %s, loaded\n",
+	       *report->version ? report->version : "unknown");
+	printf("interface:  version %u\n", info->version);
+	printf("in use:     %u set%s\n", info->sets,
+	       info->sets == 1 ? "" : "s");
+	print_limit("buffer areas", info->total_bytes);
 	printf("limits:     %-24s %u\n", "devices per set",
-	       info.max_devices);
+	       info->max_devices);
 	printf("            %-24s %u (default %u)\n", "commands per device",
-	       info.max_depth, info.default_depth);
-	printf("            %-24s %u\n", "sets per user", info.max_sets);
-	print_limit("area of one set", info.max_set_bytes);
-	print_limit("areas of one user", info.max_user_bytes);
-	print_limit("areas in all", info.max_total_bytes);
-	return EXIT_OK;
+	       info->max_depth, info->default_depth);
+	printf("            %-24s %u\n", "sets per user", info->max_sets);
+	print_limit("area of one set", info->max_set_bytes);
+	print_limit("areas of one user", info->max_user_bytes);
+	print_limit("areas in all", info->max_total_bytes);
 }
 
-/* Report what prevents loading the module, and how to fix it. */
-static void print_remedy(void)
+static void print_report(const struct report *report)
 {
-	struct utsname uts;
-	char path[512];
+	unsigned int i;
 
-	uname(&uts);
-	snprintf(path, sizeof(path), "/lib/modules/%s", uts.release);
-	if (access(path, F_OK)) {
-		printf("            this kernel (%s) has no directory of modules and cannot load any.\n"
-		       "            Use a distribution kernel, or a virtual machine.\n",
-		       uts.release);
-		return;
-	}
-	snprintf(path, sizeof(path), "/lib/modules/%s/build", uts.release);
-	if (access(path, F_OK))
-		printf("            to build it: install the kernel's headers (linux-headers-%s),\n"
-		       "            then run 'make modules && make modules_install', or use dkms.\n",
-		       uts.release);
-	printf("            to load it: run 'vdi load' as root. A kernel that enforces module\n"
-	       "            signatures (Secure Boot) requires a module signed with an enrolled key.\n");
+	printf("vdi:        %s\n", vdi_version());
+	if (report->problem.problem)
+		printf("module:     not available: %s\n"
+		       "to do:      %s\n"
+		       "problem:    %s, see vdi(1)\n", report->problem.text,
+		       report->problem.remedy, report->problem.problem);
+	else
+		print_info(report);
+	for (i = 0; i < report->warnings; i++)
+		printf("warning:    %s\n"
+		       "to do:      %s\n", report->warning[i].text,
+		       report->warning[i].remedy);
 }
+
+/* --------------------------------------------------------------------- JSON */
+
+static void add_text(struct json_object *object, const char *key,
+		     const char *text)
+{
+	json_object_object_add(object, key,
+			       text ? json_object_new_string(text) : NULL);
+}
+
+static void add_number(struct json_object *object, const char *key,
+		       uint64_t number)
+{
+	json_object_object_add(object, key, json_object_new_uint64(number));
+}
+
+static void add_finding(struct json_object *object,
+			const struct finding *finding)
+{
+	add_text(object, "problem", finding->problem);
+	if (!finding->problem)
+		return;
+	add_text(object, "text", finding->text);
+	add_text(object, "remedy", finding->remedy);
+}
+
+static struct json_object *json_limits(const struct vdi_module_info *info)
+{
+	struct json_object *object = json_object_new_object();
+
+	add_number(object, "interface", info->version);
+	add_number(object, "sets", info->sets);
+	add_number(object, "total_bytes", info->total_bytes);
+	add_number(object, "max_devices", info->max_devices);
+	add_number(object, "max_depth", info->max_depth);
+	add_number(object, "default_depth", info->default_depth);
+	add_number(object, "max_sets", info->max_sets);
+	add_number(object, "max_set_bytes", info->max_set_bytes);
+	add_number(object, "max_user_bytes", info->max_user_bytes);
+	add_number(object, "max_total_bytes", info->max_total_bytes);
+	return object;
+}
+
+static void print_json(const struct report *report)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *warnings = json_object_new_array();
+	unsigned int i;
+
+	add_text(object, "vdi_version", vdi_version());
+	add_text(object, "module_version",
+		 *report->version ? report->version : NULL);
+	add_finding(object, &report->problem);
+	json_object_object_add(object, "module", report->problem.problem ?
+			       NULL : json_limits(&report->info));
+	for (i = 0; i < report->warnings; i++) {
+		struct json_object *warning = json_object_new_object();
+
+		add_finding(warning, &report->warning[i]);
+		json_object_array_add(warnings, warning);
+	}
+	json_object_object_add(object, "warnings", warnings);
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+					    JSON_C_TO_STRING_SPACED |
+					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(object);
+}
+
+/* ----------------------------------------------------------------- commands */
 
 int vdi_info_main(int argc, char **argv)
 {
-	struct vdi_observer *observer;
-	char text[768];
-	int rc;
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	static const char help[] = "usage: vdi info [--json]\n\n"
+		"Shows version and limits of the kernel module. If it is not available, shows\n"
+		"the cause and what to do; the exit code is then 6.\n\n"
+		"  -j, --json            print a JSON object\n"
+		"  -h, --help            show this help\n";
+	struct report report;
+	bool json = false;
+	int c;
 
-	if (argc > 1) {
-		bool help = !strcmp(argv[1], "--help") ||
-			    !strcmp(argv[1], "-h");
-
-		fputs("usage: vdi info\n\n"
-		      "Shows version and limits of the kernel module. If it is not available, shows\n"
-		      "the cause and what to do.\n",
-		      help ? stdout : stderr);
-		return help ? EXIT_OK : EXIT_USAGE;
+	while ((c = getopt_long(argc, argv, "jh", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_OK;
+		default:
+			fputs(help, stderr);
+			return EXIT_USAGE;
+		}
 	}
-	printf("vdi:        %s\n", vdi_version());
-	if (vdi_observer_new(&observer)) {
+	if (optind != argc) {
+		fputs(help, stderr);
+		return EXIT_USAGE;
+	}
+	if (!make_report(&report)) {
 		vdi_error("out of memory");
 		return EXIT_FAILED;
 	}
-	if (!vdi_observer_open(observer)) {
-		rc = print_info(observer);
-		vdi_observer_free(observer);
-		return rc;
-	}
-	printf("module:     not available: %s\n", observe_message(observer));
-	if (observe_module_is_loaded()) {
-		/* the text says why this process cannot use the device */
-		vdi_load_module(text, sizeof(text));
-		if (strcmp(text, observe_message(observer)))
-			printf("            %s\n", text);
-	} else {
-		print_remedy();
-	}
-	vdi_observer_free(observer);
-	return EXIT_NO_MODULE;
+	if (json)
+		print_json(&report);
+	else
+		print_report(&report);
+	return report.problem.problem ? EXIT_NO_MODULE : EXIT_OK;
+}
+
+/* The library's text ends with that of errno. */
+static bool ends_with(const char *text, const char *end)
+{
+	size_t a = strlen(text), b = strlen(end);
+
+	return a >= b && !strcmp(text + a - b, end);
 }
 
 int vdi_load_main(int argc, char **argv)
 {
+	struct finding finding;
 	char text[256];
 
 	if (argc > 1) {
@@ -130,9 +263,15 @@ int vdi_load_main(int argc, char **argv)
 		      help ? stdout : stderr);
 		return help ? EXIT_OK : EXIT_USAGE;
 	}
-	if (vdi_load_module(text, sizeof(text)) != NOERROR) {
+	if (vdi_load_module(text, sizeof(text)) != NOERROR)
 		vdi_error("%s", text);
-		return EXIT_NO_MODULE;
-	}
-	return EXIT_OK;
+	else if (observe_module_is_loaded())
+		return EXIT_OK;
+	doctor_examine(&finding);
+	if (!strcmp(finding.problem, "module_not_loaded") &&
+	    (ends_with(text, strerror(ENOKEY)) ||
+	     ends_with(text, strerror(EKEYREJECTED))))
+		doctor_refused_signature(&finding);
+	vdi_error("%s; to do: %s", finding.text, finding.remedy);
+	return EXIT_NO_MODULE;
 }

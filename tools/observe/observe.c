@@ -38,8 +38,8 @@ struct vdi_observer *observe_open(int *exit_code)
 		return observer;
 	*exit_code = EXIT_NO_MODULE;
 	vdi_error("%s%s", observe_message(observer),
-		  code == VD_E_NOTOPEN ? "; run 'vdi info' for instructions" :
-		  code == VD_E_SECURITY ? "; run 'vdi load' for the cause" : "");
+		  code == VD_E_NOTOPEN || code == VD_E_SECURITY ?
+		  "; 'vdi info' shows the cause and what to do" : "");
 	vdi_observer_free(observer);
 	return NULL;
 }
