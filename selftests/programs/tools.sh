@@ -324,6 +324,28 @@ abort_ends_both_sides_with_message() {
 	expect "no backup exists" test ! -e b -a ! -e b.partial
 }
 
+tests+=(exit_codes_of_restore_and_top)
+exit_codes_of_restore_and_top() {
+	head -c 1000 /dev/urandom > in
+	store b in 1
+	"$vdi" restore t -q --from b --timeout 0.5 2> err
+	is "restore without a database" 4 $?
+	"$vdi" restore t -q --from b 2> err &
+	first=$!
+	wait_for created
+	kill -TERM "$first"
+	wait "$first"
+	is "interrupted restore" 130 $?
+	"$vdi" restore t -q --from absent 2> err
+	is "restore of nothing" 1 $?
+	"$vdi" top -i 60 > out &
+	first=$!
+	until [ -s out ]; do sleep 0.1; done
+	kill -TERM "$first"
+	wait "$first"
+	is "top ends with 0" 0 $?
+}
+
 tests+=(abort_without_text)
 abort_without_text() {
 	"$vdi" backup t --to b 2> backup.err &
