@@ -49,6 +49,7 @@ extern "C" {
 #define VDI_MAX_DEVICES	64	/* of a set */
 #define VDI_TEXT_SIZE	128	/* of an abort's text, with the NUL */
 #define VDI_COMM_SIZE	16	/* of a command name, with the NUL */
+#define VDI_NAME_SIZE	256	/* of the name of a set or device, with the NUL */
 #define VDI_MAX_TRUSTED_USERS	64	/* in the list of an object */
 
 struct vdi_client;		/* client's view of a set, primary or secondary */
@@ -102,11 +103,15 @@ struct vdi_access {
 
 /* ------------------------------------------------------------------ text */
 
-/* Static text "VD_E_ABORT: the set is aborted" for a return code. */
+/*
+ * Names of codes. The text is static; that of a number without a name, such as
+ * "unknown completion code 5", is valid until the thread's next such call.
+ */
+/* "VD_E_ABORT: the set is aborted" for a return code. */
 const char *vdi_strerror(int code);
-/* Static name "VDC_Write" of a command code. */
+/* "VDC_Write" for a command code. */
 const char *vdi_command_name(int command);
-/* Static text "ERROR_DISK_FULL: ..." of a completion code. */
+/* "ERROR_DISK_FULL: ..." for a completion code. */
 const char *vdi_completion_name(int code);
 /*
  * One line "aborted by vdi (pid 17, observer): text" for people, always
@@ -176,20 +181,35 @@ int vdi_client_set_trusted_users(struct vdi_client *client,
 int vdi_client_get_configuration(struct vdi_client *client,
 				 int64_t timeout_ms, struct VDConfig *config);
 /*
- * OpenDevice. The first device has the name of the set. *out is NULL on error.
- * The device belongs to the client; it becomes invalid as described above.
+ * OpenDevice. The first device has the name of the set, and the others, by
+ * convention, that name with 1, 2 and so on behind it. With name NULL (an
+ * extension) the next one is opened that no client has opened, in the order of
+ * the devices; one that has no name yet gets its name by convention. *out is
+ * NULL on error. The device belongs to the client; it becomes invalid as
+ * described above.
  *   VD_E_OPEN      every device is open already
  *   VD_E_PROTOCOL  not configured yet, or this device is open already
- *   VD_E_INVALID   no device has this name
+ *   VD_E_INVALID   no device has this name; the message lists those there are
  */
 int vdi_client_open_device(struct vdi_client *client, const char *name,
 			   struct vdi_client_device **out);
 /*
+ * Copy the name of device `index` (0 to deviceCount - 1), "" if it has none yet:
+ * a device that neither the server nor a client has named or opened. An
+ * extension.
+ *   VD_E_INVALID  there is no such device, or size is too small: the name of a
+ *                 device has at most VDI_NAME_SIZE bytes with the NUL
+ */
+int vdi_client_get_device_name(struct vdi_client *client, unsigned int index,
+			       char *buf, size_t size);
+/* Name under which the device was opened; valid as long as the device is. */
+const char *vdi_client_device_name(const struct vdi_client_device *device);
+/*
  * GetCommand. *cmd belongs to the library and is valid until its completion;
  * cmd->buffer until then is the caller's. Several commands may be held.
  *   VD_E_TIMEOUT  there was none in time
- *   VD_E_CLOSE    the server has closed the device; a backup is complete only if
- *                 every command succeeded and a Flush followed the last Write
+ *   VD_E_CLOSE    the server has closed the device, which does not mean that a
+ *                 backup is complete: see vdi_client_outcome()
  *   VD_E_MEMORY   this process cannot map the growth of the area (RLIMIT_AS,
  *                 RLIMIT_MEMLOCK); the set is aborted by it
  */
@@ -198,7 +218,9 @@ int vdi_client_get_command(struct vdi_client_device *device,
 /*
  * CompleteCommand, in any order, from any thread. A server that sleeps is woken
  * at once.
- *   VD_E_INVALID  cmd is not a command held from this device
+ *   VD_E_INVALID  cmd is not a command held from this device, or completion_code
+ *                 is negative, as errno values and VD_E_* codes are; the command
+ *                 is still held if it was
  */
 int vdi_client_complete_command(struct vdi_client_device *device,
 				struct VDC_Command *cmd, int completion_code,
@@ -223,8 +245,8 @@ struct vdi_completion {
 };
 /*
  * Complete: count (not 0) of them, in this order.
- *   VD_E_INVALID  one is not a command held from this device, or occurs twice;
- *                 none was completed
+ *   VD_E_INVALID  one is not a command held from this device, occurs twice, or
+ *                 has a negative code; none was completed
  */
 int vdi_client_complete_commands(struct vdi_client_device *device,
 				 const struct vdi_completion *done,
@@ -241,6 +263,31 @@ int vdi_client_exchange_commands(struct vdi_client_device *device,
 				 unsigned int completed, int64_t timeout_ms,
 				 struct VDC_Command **cmds, unsigned int max,
 				 unsigned int *count);
+/*
+ * Does what this client has seen amount to a whole backup, or restore? To be
+ * called when GetCommand has returned VD_E_CLOSE on every device, and before
+ * vdi_client_close(). NOERROR if the server has closed every device and, of
+ * those that this object has opened, each is as vdi_client_device_outcome()
+ * demands and, with VDF_CompleteEnabled, VDC_Complete has succeeded on one (not
+ * demanded of an object that has opened some of the devices only). An extension.
+ *   VD_E_BUSY      the server has not closed every device
+ *   VD_E_PROTOCOL  the server has ended without what a whole backup requires, or
+ *                  this object has opened no device
+ *   VD_E_IO_ERROR  a command has failed
+ *   VD_E_ABORT     the set is aborted
+ */
+int vdi_client_outcome(struct vdi_client *client);
+/*
+ * The same for one device, at any time: NOERROR if its backup would be whole if
+ * it ended now. With VDF_WriteMedia a Flush (or Snapshot) has to have succeeded
+ * after the last Write and WriteMark, no Write, WriteMark or Flush may have
+ * failed (except for an end of the medium), and the data may not have been
+ * discarded. In any case the device may not be in IO-ERROR, except by the end of
+ * the data that a Read has met. What secondary clients do is not known here. An
+ * extension.
+ *   VD_E_PROTOCOL, VD_E_IO_ERROR, VD_E_ABORT  as above
+ */
+int vdi_client_device_outcome(struct vdi_client_device *device);
 /* GetBufferHandle, MapBufferHandle: pass a buffer to another client process. */
 int vdi_client_get_buffer_handle(struct vdi_client *client,
 				 const uint8_t *buffer, uint32_t *handle);
@@ -403,13 +450,17 @@ int vdi_server_free_buffer(struct vdi_server *server, uint8_t *buffer,
 int vdi_server_is_shared_buffer(struct vdi_server *server,
 				const uint8_t *buffer);
 /*
- * OpenDevice.
+ * OpenDevice. With name NULL (an extension) the next one is opened, as by
+ * vdi_client_open_device().
  *   VD_E_OPEN      every device is open
  *   VD_E_PROTOCOL  this device is open already
- *   VD_E_INVALID   no device has this name
+ *   VD_E_INVALID   no device has this name; the message lists those there are
  */
 int vdi_server_open_device(struct vdi_server *server, const char *name,
 			   struct vdi_server_device **out);
+/* As vdi_client_get_device_name(). An extension. */
+int vdi_server_get_device_name(struct vdi_server *server, unsigned int index,
+			       char *buf, size_t size);
 /*
  * SendCommand. The block belongs to the caller and must exist until its
  * completion routine has run. The completion agent runs it or, if sending fails
@@ -504,8 +555,6 @@ int vdi_server_abort_info(struct vdi_server *server,
 void vdi_server_message(struct vdi_server *server, char *buf, size_t size);
 
 /* -------------------------------------------------------------- observer */
-
-#define VDI_NAME_SIZE	256	/* of the name of a set or device, with the NUL */
 
 /**
  * enum vdi_state - state of a set

@@ -29,6 +29,9 @@ struct vdi_alloc {
 	uint64_t count;			/* extents that exist */
 };
 
+/* What -EINVAL means for the shape of a buffer. */
+#define VDI_BAD_SHAPE	"0 is not allowed, and the alignment must be a power of two"
+
 void vdi_alloc_init(struct vdi_alloc *alloc, uint32_t prefix,
 		    uint32_t alignment);
 void vdi_alloc_destroy(struct vdi_alloc *alloc);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "device_name.h"
 
 static void *map(int fd, off_t offset, size_t size, int prot)
 {
@@ -51,7 +52,7 @@ static int map_rings(struct vdi_channel *ch,
 /*
  * All devices were opened; if they were also closed, the call is out of order.
  */
-static int fail_all_open(struct vdi_set *set)
+int vdi_channel_fail_all_open(struct vdi_set *set)
 {
 	struct vdiset_status status = { .size = sizeof(status) };
 
@@ -59,20 +60,26 @@ static int fail_all_open(struct vdi_set *set)
 	    status.out_state == VDISET_STATE_TERMINATED)
 		return vdi_set_fail(set, VD_E_PROTOCOL,
 				    "open device: the set has terminated");
-	return vdi_set_fail_text(set, VD_E_OPEN, "every device is open");
+	return vdi_set_fail(set, VD_E_OPEN, "open device: every device is "
+			    "open; the set has %u",
+			    status.out_config.device_count);
 }
 
 static int fail_open(struct vdi_set *set, int err, const char *name)
 {
+	char names[VDI_MESSAGE_SIZE / 2];
+
 	switch (err) {
 	case -ENOENT:
-		return vdi_set_fail(set, VD_E_INVALID,
-				    "no device has the name %s", name);
+		vdi_device_name_list(set, names, sizeof(names));
+		return vdi_set_fail(set, VD_E_INVALID, "open device: no device "
+				    "has the name %s; there are: %s", name,
+				    names);
 	case -EBUSY:
-		return vdi_set_fail(set, VD_E_PROTOCOL,
-				    "device %s is or was open", name);
+		return vdi_set_fail(set, VD_E_PROTOCOL, "open device: %s is "
+				    "or was open", name);
 	case -ENOSPC:
-		return fail_all_open(set);
+		return vdi_channel_fail_all_open(set);
 	default:
 		return vdi_set_fail_errno(set, err, "open device");
 	}

@@ -23,6 +23,7 @@ struct vdi_channel {
 	struct vdi_ring ring;
 };
 
+int vdi_channel_fail_all_open(struct vdi_set *set);
 int vdi_channel_open(struct vdi_set *set, const char *name,
 		     struct vdi_channel *ch);
 void vdi_channel_release(struct vdi_channel *ch, bool forked);

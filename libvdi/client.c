@@ -19,11 +19,6 @@
 /* A handle is the offset in these units, plus 1: no handle is 0. */
 #define HANDLE_UNIT	512U
 
-int vdi_client_fail_order(struct vdi_client *client, const char *what)
-{
-	return vdi_set_fail_order(&client->set, what);
-}
-
 static int fail_gone(struct vdi_client *client, const char *what)
 {
 	return vdi_set_fail_gone(&client->set, what);
@@ -100,12 +95,6 @@ static int open_and_create(struct vdi_client *client, const char *name,
 	return code;
 }
 
-static int fail_name(struct vdi_client *client, int code, const char *what)
-{
-	return vdi_set_fail(&client->set, code, "%s: the %s is invalid", what,
-			    code == VD_E_INSTANCE_NAME ? "instance" : "name");
-}
-
 int vdi_client_create(struct vdi_client *client, const char *instance,
 		      const char *name, const struct VDConfig *config,
 		      const struct vdi_access *access)
@@ -119,17 +108,20 @@ int vdi_client_create(struct vdi_client *client, const char *instance,
 		return VD_E_INVALID;
 	if (vdi_set_has_file(&client->set))
 		return fail_exists(client, "create");
-	if (!config || (access && access->mode & ~0777U))
-		return vdi_set_fail(&client->set, VD_E_INVALID,
-				    "create: a parameter is invalid");
-	code = vdi_name_of_set(instance, name, full);
+	if (!config)
+		return vdi_set_fail_null(&client->set, "create", "config");
+	if (access && access->mode & ~0777U)
+		return vdi_set_fail(&client->set, VD_E_INVALID, "create: "
+				    "access: the mode is 0%o, beyond 0777",
+				    access->mode);
+	code = vdi_set_name(&client->set, "create", instance, name, full);
 	if (code)
-		return fail_name(client, code, "create");
+		return code;
 	vdi_config_to_kernel(config, &wish);
 	wrong = vdi_config_check_request(&wish);
 	if (wrong)
-		return vdi_set_fail_text(&client->set, VD_E_NOTSUPPORTED,
-					 wrong);
+		return vdi_set_fail_config(&client->set, "create", wrong,
+					   &wish);
 
 	pthread_mutex_lock(&client->set.life);
 	if (vdi_set_has_file(&client->set))
@@ -334,16 +326,17 @@ int vdi_client_open_in_secondary(struct vdi_client *client,
 		return VD_E_INVALID;
 	if (vdi_set_has_file(&client->set))
 		return fail_exists(client, "join");
-	code = vdi_name_of_set(instance, name, full);
-	if (code)
-		return fail_name(client, code, "join");
-	return join(client, full, -1);
+	code = vdi_set_name(&client->set, "join", instance, name, full);
+	return code ? code : join(client, full, -1);
 }
 
 int vdi_client_open_in_secondary_fd(struct vdi_client *client, int fd)
 {
-	if (!client || fd < 0)
+	if (!client)
 		return VD_E_INVALID;
+	if (fd < 0)
+		return vdi_set_fail(&client->set, VD_E_INVALID, "join: the "
+				    "descriptor is %d", fd);
 	if (vdi_set_has_file(&client->set))
 		return fail_exists(client, "join");
 	return join(client, NULL, fd);
@@ -377,8 +370,11 @@ int vdi_client_get_configuration(struct vdi_client *client,
 {
 	int code;
 
-	if (!client || !config)
+	if (!client)
 		return VD_E_INVALID;
+	if (!config)
+		return vdi_set_fail_null(&client->set, "get configuration",
+					 "config");
 	if (!vdi_set_enter(&client->set))
 		return fail_gone(client, "get configuration");
 	code = get_configuration(client, timeout_ms, config);
@@ -512,8 +508,10 @@ int vdi_client_get_peer(struct vdi_client *client, struct vdi_peer *peer)
 {
 	int code;
 
-	if (!client || !peer)
+	if (!client)
 		return VD_E_INVALID;
+	if (!peer)
+		return vdi_set_fail_null(&client->set, "get peer", "peer");
 	if (!vdi_set_enter(&client->set))
 		return fail_gone(client, "get peer");
 	code = vdi_set_get_peer(&client->set, VDI_ROLE_SERVER, peer);
@@ -525,8 +523,10 @@ int vdi_client_get_creator(struct vdi_client *client, uid_t *creator)
 {
 	int code;
 
-	if (!client || !creator)
+	if (!client)
 		return VD_E_INVALID;
+	if (!creator)
+		return vdi_set_fail_null(&client->set, "get creator", "creator");
 	if (!vdi_set_enter(&client->set))
 		return fail_gone(client, "get creator");
 	code = vdi_set_get_creator(&client->set, creator);
@@ -558,7 +558,8 @@ static int get_buffer_handle(struct vdi_client *client, const uint8_t *buffer,
 	uint64_t offset;
 
 	if (!vdi_client_configured(client))
-		return vdi_client_fail_order(client, "buffer handle");
+		return vdi_set_fail_order(&client->set, "buffer handle",
+					  VDI_NEED_GET_CONFIG);
 	if (!vdi_area_offset(&client->set.area, buffer,
 			     client->config.prefix_zone_size, 1, &offset) ||
 	    offset % client->config.alignment ||
@@ -574,8 +575,11 @@ int vdi_client_get_buffer_handle(struct vdi_client *client,
 {
 	int code;
 
-	if (!client || !buffer || !handle)
+	if (!client)
 		return VD_E_INVALID;
+	if (!buffer || !handle)
+		return vdi_set_fail_null(&client->set, "buffer handle",
+					 buffer ? "handle" : "buffer");
 	if (!vdi_set_enter(&client->set))
 		return fail_gone(client, "buffer handle");
 	code = get_buffer_handle(client, buffer, handle);
@@ -591,7 +595,8 @@ static int map_buffer_handle(struct vdi_client *client, uint32_t handle,
 	int code;
 
 	if (!vdi_client_configured(client))
-		return vdi_client_fail_order(client, "buffer handle");
+		return vdi_set_fail_order(&client->set, "buffer handle",
+					  VDI_NEED_GET_CONFIG);
 
 	prefix = client->config.prefix_zone_size;
 	offset = (uint64_t)(handle - 1) * HANDLE_UNIT;
@@ -617,8 +622,11 @@ int vdi_client_map_buffer_handle(struct vdi_client *client, uint32_t handle,
 {
 	int code;
 
-	if (!client || !buffer)
+	if (!client)
 		return VD_E_INVALID;
+	if (!buffer)
+		return vdi_set_fail_null(&client->set, "buffer handle",
+					 "buffer");
 	*buffer = NULL;
 	if (!vdi_set_enter(&client->set))
 		return fail_gone(client, "buffer handle");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * client.h - the client's set and devices, shared by client.c and
+ * client.h - the client's set and devices, shared by client.c, outcome.c and
  * client_device.c
  *
  * Order of locks: set.life, device->core.lock, client->lock. A violation is
@@ -30,6 +30,18 @@ struct vdi_slot {
 	bool held;
 } __attribute__((aligned(64)));
 
+/* What vdi_client_outcome() has to know; see outcome.c. */
+struct vdi_history {
+	uint64_t written;		/* bytes of completed Writes */
+	bool flushed, discarded, completed;
+	uint64_t flushed_at;		/* .written then */
+	uint64_t discarded_at;		/* likewise */
+	uint32_t error_command;		/* the last one that failed */
+	int error_code;
+	uint32_t failed_command;	/* the first whose data may be lost */
+	int failed_code;
+};
+
 struct vdi_client_device {
 	struct vdi_device core;
 	struct vdi_client *client;
@@ -45,6 +57,7 @@ struct vdi_client_device {
 	struct vdiset_command clear;
 
 	/* protected by core.lock */
+	struct vdi_history history;
 	bool in_error;
 	bool idle_waiter;		/* a thread waits until held is 0 */
 	uint32_t held;
@@ -71,8 +84,9 @@ struct vdi_client {
 	struct vdi_abort_info own_abort;
 };
 
-int vdi_client_fail_order(struct vdi_client *client, const char *what);
 int vdi_client_fail_abort(struct vdi_client *client);
+void vdi_history_note(struct vdi_history *history, uint32_t command,
+		      bool failed, int code, uint64_t written);
 void vdi_client_abort(struct vdi_client *client, const char *text);
 bool vdi_client_configured(const struct vdi_client *client);
 

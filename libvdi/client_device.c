@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "device_name.h"
 
 /*
  * Interval at which a wait for the client's other threads checks for an abort.
@@ -46,7 +47,7 @@ static int open_device(struct vdi_client *client, const char *name,
 	struct vdi_device *core;
 	int code;
 
-	code = vdi_device_open(&client->set, name, &client->config,
+	code = vdi_device_open(&client->set, name, false, &client->config,
 			       sizeof(*device), sizeof(struct vdi_slot), &core);
 	if (code)
 		return code;
@@ -67,10 +68,8 @@ static int open_device_named(struct vdi_client *client, const char *name,
 	if (vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
 	if (!vdi_client_configured(client))
-		return vdi_client_fail_order(client, "open device");
-	if (vdi_name_check(name))
-		return vdi_set_fail(&client->set, VD_E_INVALID,
-				    "open device: the name is invalid");
+		return vdi_set_fail_order(&client->set, "open device",
+					  VDI_NEED_GET_CONFIG);
 	pthread_mutex_lock(&client->lock);
 	code = open_device(client, name, out);
 	pthread_mutex_unlock(&client->lock);
@@ -82,14 +81,38 @@ int vdi_client_open_device(struct vdi_client *client, const char *name,
 {
 	int code;
 
-	if (!client || !out)
+	if (!client)
 		return VD_E_INVALID;
+	if (!out)
+		return vdi_set_fail_null(&client->set, "open device", "out");
 	*out = NULL;
 	if (!vdi_set_enter(&client->set))
 		return vdi_set_fail_gone(&client->set, "open device");
 	code = open_device_named(client, name, out);
 	vdi_set_leave(&client->set);
 	return code;
+}
+
+int vdi_client_get_device_name(struct vdi_client *client, unsigned int index,
+			       char *buf, size_t size)
+{
+	int code;
+
+	if (!client)
+		return VD_E_INVALID;
+	if (!buf)
+		return vdi_set_fail_null(&client->set, "get device name",
+					 "buf");
+	if (!vdi_set_enter(&client->set))
+		return vdi_set_fail_gone(&client->set, "get device name");
+	code = vdi_device_name_get(&client->set, index, buf, size);
+	vdi_set_leave(&client->set);
+	return code;
+}
+
+const char *vdi_client_device_name(const struct vdi_client_device *device)
+{
+	return device ? device->core.name : "";
 }
 
 int vdi_client_device_fd(const struct vdi_client_device *device)
@@ -104,17 +127,25 @@ static struct vdi_slot *slot_of(struct VDC_Command *cmd)
 	return (struct vdi_slot *)cmd;
 }
 
-static VDI_ALWAYS_INLINE bool holds(const struct vdi_client_device *device,
-				    const struct VDC_Command *cmd,
-				    uint32_t *tag)
+static VDI_ALWAYS_INLINE bool is_slot(const struct vdi_client_device *device,
+				      const struct vdi_slot *slot,
+				      uint32_t *tag)
 {
-	uintptr_t distance = (uintptr_t)cmd - (uintptr_t)device->slots;
+	uintptr_t distance = (uintptr_t)slot - (uintptr_t)device->slots;
 	uintptr_t index = distance / sizeof(struct vdi_slot);
 
 	*tag = index;
 	return index < device->core.limits.depth &&
-	       !(distance % sizeof(struct vdi_slot)) &&
-	       ((const struct vdi_slot *)cmd)->held;
+	       !(distance % sizeof(struct vdi_slot));
+}
+
+static VDI_ALWAYS_INLINE bool holds(const struct vdi_client_device *device,
+				    const struct VDC_Command *cmd,
+				    uint32_t *tag)
+{
+	const struct vdi_slot *slot = (const struct vdi_slot *)cmd;
+
+	return is_slot(device, slot, tag) && slot->held;
 }
 
 static void set_held(struct vdi_client_device *device, uint32_t held)
@@ -129,29 +160,97 @@ static VDI_COLD void wake_idle(struct vdi_client_device *device)
 	vdi_futex_wake(&device->held);
 }
 
-/* With the lock held, before the completion can be seen. */
-static VDI_COLD void note_error(struct vdi_client_device *device,
-				const struct vdi_slot *slot, uint32_t code,
-				uint64_t bytes)
+/* What is undone when a later completion of the same call is refused. */
+struct undo {
+	bool noted;
+	bool in_error;
+	struct vdi_history history;
+};
+
+/*
+ * With the lock held, before the completion can be seen: all but a transfer
+ * with success. False if @code is not a completion code.
+ */
+static VDI_COLD bool note(struct vdi_client_device *device,
+			  const struct vdi_slot *slot, int code,
+			  uint32_t bytes, uint64_t written, struct undo *undo)
 {
-	device->in_error = vdi_io_error_after(device->in_error, slot->code,
-					      slot->max_bytes, code, bytes);
+	if (code < 0)
+		return false;
+	if (!undo->noted) {
+		undo->noted = true;
+		undo->in_error = device->in_error;
+		undo->history = device->history;
+	}
+	if (code != ERROR_SUCCESS || slot->code == VDC_ClearError)
+		device->in_error = vdi_io_error_after(device->in_error,
+						      slot->code,
+						      slot->max_bytes, code,
+						      bytes);
+	vdi_history_note(&device->history, slot->code,
+			 vdi_completion_is_error(slot->code, slot->max_bytes,
+						 code, bytes), code,
+			 device->history.written + written);
+	return true;
+}
+
+/* Why @done cannot be completed. */
+static int refuse(struct vdi_client_device *device,
+		  const struct vdi_completion *done)
+{
+	const struct vdi_slot *slot = slot_of(done->cmd);
+	struct vdi_set *set = device->core.set;
+	const char *name;
+	uint32_t tag;
+
+	if (!is_slot(device, slot, &tag) || !slot->code)
+		return vdi_set_fail(set, VD_E_INVALID, "complete command: %p "
+				    "was not received from device %s",
+				    (const void *)done->cmd,
+				    device->core.name);
+	name = vdi_command_name(slot->code);
+	if (!slot->held)
+		return vdi_set_fail(set, VD_E_INVALID, "complete command: "
+				    "this %s of device %s was completed "
+				    "before", name, device->core.name);
+	if (done->bytes > slot->max_bytes)
+		return vdi_set_fail(set, VD_E_INVALID, "complete command: %u "
+				    "bytes for a %s of %u bytes", done->bytes,
+				    name, slot->max_bytes);
+	return vdi_set_fail(set, VD_E_INVALID, "complete command: %d (%s) is "
+			    "not a completion code; these are the ERROR_* of "
+			    "vditypes.h, not errno values or VD_E_* codes",
+			    done->code, done->code < -4095 ?
+			    vdi_strerror(done->code) : strerror(-done->code));
 }
 
 /* @done cannot be completed: undo the @count before it. */
 static VDI_COLD int roll_back(struct vdi_client_device *device,
 			      const struct vdi_completion *done,
-			      unsigned int count, bool in_error)
+			      unsigned int count, const struct undo *undo)
 {
-	const char *wrong = "this is not a command held from this device";
-	uint32_t tag;
+	int code = refuse(device, done);
 
-	if (holds(device, done->cmd, &tag))
-		wrong = "completion of more bytes than requested";
 	while (count--)
 		slot_of((--done)->cmd)->held = true;
-	device->in_error = in_error;
-	return vdi_set_fail_text(device->core.set, VD_E_INVALID, wrong);
+	if (undo->noted) {
+		device->in_error = undo->in_error;
+		device->history = undo->history;
+	}
+	return code;
+}
+
+/* More completions than commands are held: find the first one too many. */
+static VDI_COLD int refuse_excess(struct vdi_client_device *device,
+				  const struct vdi_completion *done)
+{
+	const struct undo nothing = { .noted = false };
+	unsigned int i;
+	uint32_t tag;
+
+	for (i = 0; holds(device, done[i].cmd, &tag); i++)
+		slot_of(done[i].cmd)->held = false;
+	return roll_back(device, &done[i], i, &nothing);
 }
 
 /*
@@ -164,14 +263,13 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 				  unsigned int count)
 {
 	struct vdi_ring *ring = &device->core.ch.ring;
-	const bool in_error = device->in_error;
 	uint32_t staged = ring->staged, end = staged + count;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, written = 0;
+	struct undo undo;
 
+	undo.noted = false;
 	if (vdi_unlikely(count > device->held))
-		return vdi_set_fail_text(device->core.set, VD_E_INVALID,
-					 "these are not all commands held from "
-					 "this device");
+		return refuse_excess(device, done);
 	if (vdi_unlikely(vdi_ring_used(ring) > ring->depth - count))
 		return vdi_set_violation(device->core.set, VDI_BAD_HEAD);
 	for (; staged != end; staged++, done++) {
@@ -185,16 +283,22 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 		if (vdi_unlikely(!holds(device, done->cmd, &entry.tag) ||
 				 done->bytes > slot->max_bytes))
 			return roll_back(device, done, staged - ring->staged,
-					 in_error);
-		slot->held = false;
+					 &undo);
 		if (vdi_command_has_data(slot->code))
 			bytes += done->bytes;
-		if (vdi_unlikely(entry.code != ERROR_SUCCESS ||
-				 slot->code == VDC_ClearError))
-			note_error(device, slot, entry.code, entry.bytes);
+		if (slot->code == VDC_Write)
+			written += done->bytes;
+		if (vdi_unlikely((entry.code != ERROR_SUCCESS ||
+				  !vdi_command_has_data(slot->code)) &&
+				 !note(device, slot, done->code, done->bytes,
+				       written, &undo)))
+			return roll_back(device, done, staged - ring->staged,
+					 &undo);
+		slot->held = false;
 		vdi_ring_write_completion(ring, staged, &entry);
 	}
 	ring->staged = staged;
+	device->history.written += written;
 	set_held(device, device->held - count);
 	if (vdi_unlikely(device->idle_waiter && !device->held))
 		wake_idle(device);
@@ -219,7 +323,8 @@ static VDI_COLD int may_complete(struct vdi_client_device *device)
 	if (vdi_channel_aborted(&device->core.ch) || vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
 	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
-		return vdi_client_fail_order(client, "complete command");
+		return vdi_set_fail_order(&client->set, "complete command",
+					  "the server has closed the device");
 	return NOERROR;
 }
 
@@ -230,7 +335,9 @@ static VDI_COLD int may_get(struct vdi_client_device *device)
 	if (vdi_channel_aborted(&device->core.ch) || vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
 	if (__atomic_load_n(&device->closed, __ATOMIC_RELAXED))
-		return vdi_client_fail_order(client, "get command");
+		return vdi_set_fail_order(&client->set, "get command",
+					  "the server has closed the device, "
+					  "and VD_E_CLOSE was returned before");
 	if (vdi_client_closing(client))
 		return vdi_set_fail_gone(&client->set, "get command");
 	return NOERROR;

@@ -6,6 +6,7 @@
  * checks what comes from the other. The checks return NULL, or what is wrong.
  */
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <libvdi.h>
@@ -46,6 +47,18 @@ static bool legal_profile(uint32_t features)
 	}
 }
 
+/* The fields in words, for the message about one of them. */
+void vdi_config_describe(const struct vdiset_config *config,
+			 char buf[VDI_CONFIG_TEXT])
+{
+	snprintf(buf, VDI_CONFIG_TEXT, "deviceCount %u, features 0x%x, "
+		 "alignment %u, blockSize %u, maxIODepth %u, maxTransferSize "
+		 "%u, bufferAreaSize %llu", config->device_count,
+		 config->features, config->alignment, config->block_size,
+		 config->max_io_depth, config->max_transfer_size,
+		 (unsigned long long)config->buffer_area_size);
+}
+
 static const char *check_common(const struct vdiset_config *config)
 {
 	if (!config->device_count || config->device_count > VDISET_MAX_DEVICES)
@@ -66,7 +79,8 @@ const char *vdi_config_check_request(const struct vdiset_config *config)
 		return "features has bits that only the server may set";
 	if (config->block_size || config->max_io_depth ||
 	    config->max_transfer_size || config->buffer_area_size)
-		return "a field that the server sets is not 0";
+		return "blockSize, maxIODepth, maxTransferSize and "
+		       "bufferAreaSize are set by the server and must be 0";
 	return check_common(config);
 }
 

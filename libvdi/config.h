@@ -12,6 +12,10 @@
 #define VDI_SERVER_FEATURES \
 	(VDF_WriteMedia | VDF_ReadMedia | VDF_CompleteEnabled)
 
+#define VDI_CONFIG_TEXT	256	/* of vdi_config_describe() */
+
+void vdi_config_describe(const struct vdiset_config *config,
+			 char buf[VDI_CONFIG_TEXT]);
 const char *vdi_config_check_request(const struct vdiset_config *config);
 const char *vdi_config_fix(const struct vdiset_config *request,
 			   struct vdiset_configure *wish);

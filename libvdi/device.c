@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "device_name.h"
 
 #define CACHE_LINE	64
 
@@ -23,17 +24,61 @@ static void init(struct vdi_device *core, struct vdi_set *set,
 }
 
 /*
- * Open a device. *@out is the beginning of an object of @size bytes and
- * @entry_size bytes for each command of the queue; the rest of it is zeroed.
+ * Open the first device that this side has not opened, and store its name. If
+ * another process opens it first, the next one is tried.
  */
-int vdi_device_open(struct vdi_set *set, const char *name,
+static int open_next(struct vdi_set *set, bool server, uint32_t count,
+		     struct vdi_channel *ch, char name[VDI_NAME_BUF])
+{
+	bool opened;
+	uint32_t i;
+	int err, code;
+
+	for (i = 0; i < count; i++) {
+		err = vdi_device_name_read(set, i, server, name, &opened);
+		if (!err && !opened && !*name)
+			err = vdi_device_name_usual(set, i, name);
+		if (err)
+			return vdi_set_fail_errno(set, err, "open device");
+		if (opened)
+			continue;
+		code = vdi_channel_open(set, name, ch);
+		if (code != VD_E_PROTOCOL)
+			return code;
+	}
+	return vdi_channel_fail_all_open(set);
+}
+
+static int open_channel(struct vdi_set *set, const char *wanted, bool server,
+			uint32_t count, struct vdi_channel *ch,
+			char name[VDI_NAME_BUF])
+{
+	int code;
+
+	if (!wanted)
+		return open_next(set, server, count, ch, name);
+	code = vdi_set_check_name(set, "open device", wanted);
+	if (code)
+		return code;
+	strcpy(name, wanted);
+	return vdi_channel_open(set, name, ch);
+}
+
+/*
+ * Open a device; @name NULL = the next one. *@out is the beginning of an object
+ * of @size bytes and @entry_size bytes for each command of the queue; the rest
+ * of it is zeroed.
+ */
+int vdi_device_open(struct vdi_set *set, const char *name, bool server,
 		    const struct vdiset_config *config, size_t size,
 		    size_t entry_size, struct vdi_device **out)
 {
+	char found[VDI_NAME_BUF];
 	struct vdi_channel ch;
 	int code;
 
-	code = vdi_channel_open(set, name, &ch);
+	code = open_channel(set, name, server, config->device_count, &ch,
+			    found);
 	if (code)
 		return code;
 	size += ch.ring.depth * entry_size;
@@ -47,6 +92,7 @@ int vdi_device_open(struct vdi_set *set, const char *name,
 	}
 	memset(*out, 0, size);
 	init(*out, set, &ch, config);
+	strcpy((*out)->name, found);
 	return NOERROR;
 }
 

@@ -28,13 +28,14 @@ struct vdi_device {
 
 	struct vdi_lock lock;		/* for window and the sides' fields */
 	struct vdi_window window;
+	char name[VDI_NAME_BUF];	/* for messages */
 };
 
 /* Reasons in the abort record when such an index was read. */
 #define VDI_BAD_HEAD	"the peer's head index is impossible"
 #define VDI_BAD_TAIL	"the peer's tail index is impossible"
 
-int vdi_device_open(struct vdi_set *set, const char *name,
+int vdi_device_open(struct vdi_set *set, const char *name, bool server,
 		    const struct vdiset_config *config, size_t size,
 		    size_t entry_size, struct vdi_device **out);
 void vdi_device_retire(struct vdi_device *core, struct vdi_device **list,

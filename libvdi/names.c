@@ -84,6 +84,15 @@ const char *vdi_role_name(uint32_t role)
 	}
 }
 
+/* For codes without a name: text of this thread, until its next call. */
+static const char *unknown(const char *what, int code)
+{
+	static __thread char text[48];
+
+	snprintf(text, sizeof(text), "unknown %s %d", what, code);
+	return text;
+}
+
 #define NAMED(code, text)	case code: return #code ": " text
 
 const char *vdi_strerror(int code)
@@ -106,7 +115,7 @@ const char *vdi_strerror(int code)
 	NAMED(VD_E_QUEUE_FULL, "the device's queue is full");
 	NAMED(VD_E_IO_ERROR, "the device is in IO-ERROR");
 	default:
-		return "unknown return code";
+		return unknown("return code", code);
 	}
 }
 
@@ -136,7 +145,7 @@ const char *vdi_command_name(int command)
 	NAMED(VDC_GetError);
 	NAMED(VDC_Complete);
 	default:
-		return "unknown command";
+		return unknown("command", command);
 	}
 }
 
@@ -163,8 +172,41 @@ const char *vdi_completion_name(int code)
 	NAMED(ERROR_EOM_OVERFLOW, "past the end of the medium");
 	NAMED(ERROR_NO_SYSTEM_RESOURCES, "the queue is full");
 	default:
-		return "unknown completion code";
+		return unknown("completion code", code);
 	}
+}
+
+static const char *lookup(const char *const *names, size_t count, int value)
+{
+	return value > 0 && (size_t)value < count ? names[value] : "unknown";
+}
+
+const char *vdi_state_name(int state)
+{
+	static const char *const names[] = {
+		[VDI_STATE_CREATED] = "created",
+		[VDI_STATE_CONNECTED] = "connected",
+		[VDI_STATE_CONFIGURABLE] = "configurable",
+		[VDI_STATE_INITIALIZING] = "initializing",
+		[VDI_STATE_ACTIVE] = "active",
+		[VDI_STATE_TERMINATED] = "terminated",
+		[VDI_STATE_ABORTED] = "aborted",
+	};
+
+	return lookup(names, sizeof(names) / sizeof(names[0]), state);
+}
+
+const char *vdi_reason_name(int reason)
+{
+	static const char *const names[] = {
+		[VDI_REASON_SIGNAL] = "signal",
+		[VDI_REASON_PROTOCOL] = "protocol",
+		[VDI_REASON_TIMEOUT] = "timeout",
+		[VDI_REASON_CLOSED] = "closed",
+		[VDI_REASON_DIED] = "died",
+	};
+
+	return lookup(names, sizeof(names) / sizeof(names[0]), reason);
 }
 
 /*

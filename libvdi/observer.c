@@ -423,39 +423,6 @@ void vdi_observer_message(struct vdi_observer *observer, char *buf, size_t size)
 		snprintf(buf, size, "%s", observer ? observer->message : "");
 }
 
-static const char *lookup(const char *const *names, size_t count, int value)
-{
-	return value > 0 && (size_t)value < count ? names[value] : "unknown";
-}
-
-const char *vdi_state_name(int state)
-{
-	static const char *const names[] = {
-		[VDI_STATE_CREATED] = "created",
-		[VDI_STATE_CONNECTED] = "connected",
-		[VDI_STATE_CONFIGURABLE] = "configurable",
-		[VDI_STATE_INITIALIZING] = "initializing",
-		[VDI_STATE_ACTIVE] = "active",
-		[VDI_STATE_TERMINATED] = "terminated",
-		[VDI_STATE_ABORTED] = "aborted",
-	};
-
-	return lookup(names, sizeof(names) / sizeof(names[0]), state);
-}
-
-const char *vdi_reason_name(int reason)
-{
-	static const char *const names[] = {
-		[VDI_REASON_SIGNAL] = "signal",
-		[VDI_REASON_PROTOCOL] = "protocol",
-		[VDI_REASON_TIMEOUT] = "timeout",
-		[VDI_REASON_CLOSED] = "closed",
-		[VDI_REASON_DIED] = "died",
-	};
-
-	return lookup(names, sizeof(names) / sizeof(names[0]), reason);
-}
-
 void vdi_name_escape(const char *name, size_t length, char *buf, size_t size)
 {
 	size_t i, used = 0;

@@ -65,11 +65,6 @@ void vdi_server_free(struct vdi_server *server)
 	free(server);
 }
 
-int vdi_server_fail_order(struct vdi_server *server, const char *what)
-{
-	return vdi_set_fail_order(&server->set, what);
-}
-
 /* Begin and end a call that uses the set and what server->lock protects. */
 static int begin_call(struct vdi_server *server, const char *what)
 {
@@ -145,18 +140,17 @@ int vdi_server_open(struct vdi_server *server, const char *instance,
 		return VD_E_INVALID;
 	if (vdi_set_has_file(&server->set))
 		return vdi_set_fail_exists(&server->set, "open");
-	code = vdi_name_of_set(instance, name, full);
-	if (code)
-		return vdi_set_fail(&server->set, code, "open: the %s is "
-				    "invalid", code == VD_E_INSTANCE_NAME ?
-				    "instance" : "name");
-	return connect_to(server, full, -1);
+	code = vdi_set_name(&server->set, "open", instance, name, full);
+	return code ? code : connect_to(server, full, -1);
 }
 
 int vdi_server_open_fd(struct vdi_server *server, int fd)
 {
-	if (!server || fd < 0)
+	if (!server)
 		return VD_E_INVALID;
+	if (fd < 0)
+		return vdi_set_fail(&server->set, VD_E_INVALID, "open: the "
+				    "descriptor is %d", fd);
 	if (vdi_set_has_file(&server->set))
 		return vdi_set_fail_exists(&server->set, "open");
 	return connect_to(server, NULL, fd);
@@ -316,8 +310,10 @@ int vdi_server_get_peer(struct vdi_server *server, struct vdi_peer *peer)
 {
 	int code;
 
-	if (!server || !peer)
+	if (!server)
 		return VD_E_INVALID;
+	if (!peer)
+		return vdi_set_fail_null(&server->set, "get peer", "peer");
 	if (!vdi_set_enter(&server->set))
 		return vdi_set_fail_gone(&server->set, "get peer");
 	code = vdi_set_get_peer(&server->set, VDI_ROLE_PRIMARY, peer);
@@ -329,8 +325,10 @@ int vdi_server_get_creator(struct vdi_server *server, uid_t *creator)
 {
 	int code;
 
-	if (!server || !creator)
+	if (!server)
 		return VD_E_INVALID;
+	if (!creator)
+		return vdi_set_fail_null(&server->set, "get creator", "creator");
 	if (!vdi_set_enter(&server->set))
 		return vdi_set_fail_gone(&server->set, "get creator");
 	code = vdi_set_get_creator(&server->set, creator);
@@ -367,8 +365,11 @@ int vdi_server_get_configuration(struct vdi_server *server,
 	struct vdiset_config now;
 	int code;
 
-	if (!server || !config)
+	if (!server)
 		return VD_E_INVALID;
+	if (!config)
+		return vdi_set_fail_null(&server->set, "get configuration",
+					 "config");
 	if (!vdi_set_enter(&server->set))
 		return vdi_set_fail_gone(&server->set, "get configuration");
 	code = read_config(server, &now);
@@ -386,8 +387,8 @@ int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth)
 		return VD_E_INVALID;
 	if (depth > VDISET_MAX_DEPTH)
 		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "the queue depth is larger than %d",
-				    VDISET_MAX_DEPTH);
+				    "set the queue depth: %u is above %d",
+				    depth, VDISET_MAX_DEPTH);
 	if (vdi_set_forked(&server->set))
 		return VD_E_PROTOCOL;
 	pthread_mutex_lock(&server->lock);
@@ -407,14 +408,20 @@ static int configure(struct vdi_server *server, struct vdiset_configure *wish)
 	int code, err;
 
 	if (server->phase != VDI_SERVER_CONNECTED)
-		return vdi_server_fail_order(server, "begin configuration");
+		return vdi_set_fail_order(&server->set, "begin configuration",
+					  "it was called before");
 	code = read_config(server, &request);
 	if (code)
 		return code;
 	wrong = vdi_config_fix(&request, wish);
 	if (wrong)
-		return vdi_set_fail_text(&server->set, VD_E_NOTSUPPORTED,
-					 wrong);
+		return vdi_set_fail(&server->set, VD_E_NOTSUPPORTED, "begin "
+				    "configuration: %s (features 0x%x, the "
+				    "client's 0x%x, blockSize %u, alignment "
+				    "%u, maxTransferSize %u)", wrong,
+				    wish->features, request.features,
+				    wish->block_size, wish->alignment,
+				    wish->max_transfer_size);
 	err = vdi_set_ioctl(&server->set, VDISET_CONFIGURE, wish);
 	if (err)
 		return vdi_set_fail_errno(&server->set, err,
@@ -467,11 +474,22 @@ static int name_device(struct vdi_server *server, unsigned int index,
 	case 0:
 		return NOERROR;
 	case -EEXIST:
-		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "another device has this name");
+		return vdi_set_fail(&server->set, VD_E_INVALID, "name a "
+				    "device: another device has the name %s",
+				    name);
+	case -EINVAL:
+		return vdi_set_fail(&server->set, VD_E_INVALID, "name a "
+				    "device: index %u, but the set has %u "
+				    "devices", index,
+				    server->config.device_count);
 	case -EBUSY:
-		return vdi_set_fail(&server->set, VD_E_PROTOCOL,
-				    "the device has another name");
+		return vdi_set_fail(&server->set, VD_E_PROTOCOL, "name a "
+				    "device: device %u has another name",
+				    index);
+	case -EBADFD:
+		return vdi_set_fail_order(&server->set, "name a device",
+					  server->phase == VDI_SERVER_CONNECTED ?
+					  VDI_NEED_BEGIN : NULL);
 	default:
 		return vdi_set_fail_errno(&server->set, err, "name a device");
 	}
@@ -484,9 +502,9 @@ int vdi_server_name_device(struct vdi_server *server, unsigned int index,
 
 	if (!server)
 		return VD_E_INVALID;
-	if (vdi_name_check(name))
-		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "name a device: the name is invalid");
+	code = vdi_set_check_name(&server->set, "name a device", name);
+	if (code)
+		return code;
 	code = begin_call(server, "name a device");
 	if (code)
 		return code;
@@ -500,7 +518,9 @@ static int finish_configuration(struct vdi_server *server)
 	int err, code;
 
 	if (server->phase != VDI_SERVER_CONFIGURABLE)
-		return vdi_server_fail_order(server, "end configuration");
+		return vdi_set_fail_order(&server->set, "end configuration",
+					  server->phase == VDI_SERVER_CONNECTED ?
+					  VDI_NEED_BEGIN : "it has succeeded before");
 	err = vdi_set_ioctl_resumed(&server->set, VDISET_END_CONFIG, &end);
 	if (err) {
 		if (err != -EBADFD) {	/* the kernel has dropped the requests */
@@ -636,10 +656,17 @@ static int announce(struct vdi_server *server, uint32_t size,
 
 	if (server->phase < VDI_SERVER_CONFIGURABLE ||
 	    vdi_server_all_closed(server))
-		return vdi_server_fail_order(server, "request buffers");
+		return vdi_set_fail_order(&server->set, "request buffers",
+					  server->phase < VDI_SERVER_CONFIGURABLE ?
+					  VDI_NEED_BEGIN : NULL);
 	if (server->phase == VDI_SERVER_READY && aborted(server))
 		return vdi_set_fail_abort(&server->set);
 	err = prepare(server, size, alignment, count, &from, &slots, &bytes);
+	if (err == -EINVAL)
+		return vdi_set_fail(&server->set, VD_E_INVALID, "request "
+				    "buffers: %u of %u bytes with alignment "
+				    "%u: " VDI_BAD_SHAPE, count, size,
+				    alignment);
 	if (err)
 		return vdi_set_fail_errno(&server->set, err,
 					  "request buffers");
@@ -679,7 +706,9 @@ static int query(struct vdi_server *server, uint32_t size, uint32_t alignment,
 		return vdi_set_fail_abort(&server->set);
 	if (server->phase < VDI_SERVER_CONFIGURABLE ||
 	    vdi_server_all_closed(server))
-		return vdi_server_fail_order(server, "query buffers");
+		return vdi_set_fail_order(&server->set, "query buffers",
+					  server->phase < VDI_SERVER_CONFIGURABLE ?
+					  VDI_NEED_BEGIN : NULL);
 	n = vdi_alloc_available(&server->alloc, size, alignment);
 	*count = n > UINT32_MAX ? UINT32_MAX : n;
 	return NOERROR;
@@ -691,8 +720,11 @@ int vdi_server_query_available_buffers(struct vdi_server *server,
 {
 	int code;
 
-	if (!server || !count)
+	if (!server)
 		return VD_E_INVALID;
+	if (!count)
+		return vdi_set_fail_null(&server->set, "query buffers",
+					 "count");
 	*count = 0;
 	code = begin_call(server, "query buffers");
 	if (code)
@@ -709,14 +741,17 @@ static int get_buffer(struct vdi_server *server, uint8_t **buffer,
 	if (aborted(server))
 		return vdi_set_fail_abort(&server->set);
 	if (server->phase != VDI_SERVER_READY || vdi_server_all_closed(server))
-		return vdi_server_fail_order(server, "allocate a buffer");
+		return vdi_set_fail_order(&server->set, "allocate a buffer",
+					  server->phase != VDI_SERVER_READY ?
+					  VDI_NEED_END : NULL);
 	err = vdi_alloc_get(&server->alloc, size, alignment, &offset);
 	if (err == -EINVAL)
 		return vdi_set_fail(&server->set, VD_E_INVALID, "allocate a "
-				    "buffer: bad size or alignment");
+				    "buffer: %u bytes with alignment %u: "
+				    VDI_BAD_SHAPE, size, alignment);
 	if (err)
-		return vdi_set_fail(&server->set, VD_E_MEMORY,
-				    "no buffer of %u bytes is left", size);
+		return vdi_set_fail(&server->set, VD_E_MEMORY, "allocate a "
+				    "buffer: none of %u bytes is left", size);
 	*buffer = vdi_area_address(&server->set.area, offset,
 				   server->alloc.prefix, size);
 	return NOERROR;
@@ -727,8 +762,11 @@ int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,
 {
 	int code;
 
-	if (!server || !buffer)
+	if (!server)
 		return VD_E_INVALID;
+	if (!buffer)
+		return vdi_set_fail_null(&server->set, "allocate a buffer",
+					 "buffer");
 	*buffer = NULL;
 	code = begin_call(server, "allocate a buffer");
 	if (code)
@@ -745,13 +783,16 @@ static int put_buffer(struct vdi_server *server, const uint8_t *buffer,
 	uint64_t offset;
 
 	if (server->phase != VDI_SERVER_READY)
-		return vdi_server_fail_order(server, "free a buffer");
+		return vdi_set_fail_order(&server->set, "free a buffer",
+					  VDI_NEED_END);
 	if (!vdi_area_offset(&server->set.area, buffer, 0, size, &offset))
 		return vdi_set_fail(&server->set, VD_E_INVALID,
-				    "free: not a buffer of this set");
+				    "free a buffer: %p is not in the buffers "
+				    "of this set", (const void *)buffer);
 	if (vdi_alloc_put(&server->alloc, offset, size))
-		return vdi_set_fail(&server->set, VD_E_INVALID, "free: not "
-				    "allocated, or with another size");
+		return vdi_set_fail(&server->set, VD_E_INVALID, "free a "
+				    "buffer: none of %u bytes is allocated at "
+				    "%p", size, (const void *)buffer);
 	return NOERROR;
 }
 
@@ -760,8 +801,11 @@ int vdi_server_free_buffer(struct vdi_server *server, uint8_t *buffer,
 {
 	int code;
 
-	if (!server || !buffer)
+	if (!server)
 		return VD_E_INVALID;
+	if (!buffer)
+		return vdi_set_fail_null(&server->set, "free a buffer",
+					 "buffer");
 	code = begin_call(server, "free a buffer");
 	if (code)
 		return code;

@@ -100,7 +100,6 @@ struct vdi_server_device {
 	struct vdi_request *requests;	/* by tag */
 };
 
-int vdi_server_fail_order(struct vdi_server *server, const char *what);
 
 int vdi_server_device_run(struct vdi_server_device *device,
 			  unsigned int *count);

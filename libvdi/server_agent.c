@@ -389,7 +389,8 @@ static int begin_agent(struct vdi_server *server)
 	} else if (__atomic_load_n(&server->phase, __ATOMIC_ACQUIRE) !=
 		   VDI_SERVER_READY) {
 		vdi_server_leave_agent(server);
-		code = vdi_server_fail_order(server, "run completions");
+		code = vdi_set_fail_order(&server->set, "run completions",
+					  VDI_NEED_END);
 	}
 	if (code)
 		vdi_set_leave(&server->set);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "device_name.h"
 #include "server.h"
 
 /* Completions that are taken each time the lock is held. */
@@ -42,7 +43,7 @@ static int open_device(struct vdi_server *server, const char *name,
 	uint32_t depth, i;
 	int code;
 
-	code = vdi_device_open(&server->set, name, &server->config,
+	code = vdi_device_open(&server->set, name, true, &server->config,
 			       sizeof(*device),
 			       sizeof(struct vdi_request) + sizeof(uint32_t),
 			       &core);
@@ -68,20 +69,37 @@ int vdi_server_open_device(struct vdi_server *server, const char *name,
 {
 	int code;
 
-	if (!server || !out)
+	if (!server)
 		return VD_E_INVALID;
+	if (!out)
+		return vdi_set_fail_null(&server->set, "open device", "out");
 	*out = NULL;
 	if (!vdi_set_enter(&server->set))
 		return vdi_set_fail_gone(&server->set, "open device");
 	pthread_mutex_lock(&server->lock);
 	if (server->phase != VDI_SERVER_READY)
-		code = vdi_server_fail_order(server, "open device");
-	else if (vdi_name_check(name))
-		code = vdi_set_fail(&server->set, VD_E_INVALID,
-				    "open device: the name is invalid");
+		code = vdi_set_fail_order(&server->set, "open device",
+					  VDI_NEED_END);
 	else
 		code = open_device(server, name, out);
 	pthread_mutex_unlock(&server->lock);
+	vdi_set_leave(&server->set);
+	return code;
+}
+
+int vdi_server_get_device_name(struct vdi_server *server, unsigned int index,
+			       char *buf, size_t size)
+{
+	int code;
+
+	if (!server)
+		return VD_E_INVALID;
+	if (!buf)
+		return vdi_set_fail_null(&server->set, "get device name",
+					 "buf");
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "get device name");
+	code = vdi_device_name_get(&server->set, index, buf, size);
 	vdi_set_leave(&server->set);
 	return code;
 }

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "module.h"
 #include "set.h"
 #include "spin.h"
@@ -47,6 +48,45 @@ int64_t vdi_deadline_read(struct vdi_deadline *deadline)
 int vdi_set_fail_text(struct vdi_set *set, int code, const char *text)
 {
 	return vdi_set_fail(set, code, "%s", text);
+}
+
+/* *@buf = the kernel's name of a set, or the reason why it cannot be one. */
+int vdi_set_name(struct vdi_set *set, const char *what, const char *instance,
+		 const char *name, char buf[VDI_NAME_BUF])
+{
+	int code = vdi_name_of_set(instance, name, buf);
+
+	if (!code)
+		return NOERROR;
+	if (!name)
+		return vdi_set_fail_null(set, what, "name");
+	return vdi_set_fail(set, code, "%s: the %s is empty, has a backslash, "
+			    "or is longer than %d bytes", what,
+			    code == VD_E_INSTANCE_NAME ? "instance" : "name",
+			    VDISET_NAME_MAX);
+}
+
+/* Can @name be the name of a device? */
+int vdi_set_check_name(struct vdi_set *set, const char *what, const char *name)
+{
+	if (!name)
+		return vdi_set_fail_null(set, what, "name");
+	if (vdi_name_check(name))
+		return vdi_set_fail(set, VD_E_INVALID, "%s: the name is empty, "
+				    "has a backslash, or is longer than %d "
+				    "bytes", what, VDISET_NAME_MAX);
+	return NOERROR;
+}
+
+/* A configuration was refused: @wrong names the rule, the fields follow. */
+int vdi_set_fail_config(struct vdi_set *set, const char *what,
+			const char *wrong, const struct vdiset_config *config)
+{
+	char text[VDI_CONFIG_TEXT];
+
+	vdi_config_describe(config, text);
+	return vdi_set_fail(set, VD_E_NOTSUPPORTED, "%s: %s (%s)", what, wrong,
+			    text);
 }
 
 /* Store a message and return @code. */
@@ -105,18 +145,30 @@ int vdi_set_fail_exists(struct vdi_set *set, const char *what)
 			    "close it first", what);
 }
 
-/*
- * The call is out of order. In an aborted set every call but close is, so that
- * the abort is what is reported. For calls inside the gate.
- */
-int vdi_set_fail_order(struct vdi_set *set, const char *what)
+/* A pointer that the call needs is NULL. */
+int vdi_set_fail_null(struct vdi_set *set, const char *what,
+		      const char *parameter)
 {
-	struct vdi_abort_info info;
+	return vdi_set_fail(set, VD_E_INVALID, "%s: %s is NULL", what,
+			    parameter);
+}
 
-	if (!vdi_set_abort_info(set, &info) && info.reason)
+/*
+ * The call is out of order; @why says what is missing (NULL = the state says
+ * it). In an aborted set every call but close is, so that the abort is what is
+ * reported. For calls inside the gate.
+ */
+int vdi_set_fail_order(struct vdi_set *set, const char *what, const char *why)
+{
+	struct vdiset_status status = { .size = sizeof(status) };
+
+	if (vdi_set_ioctl(set, VDISET_STATUS, &status))
+		status.out_state = 0;
+	if (status.out_abort.reason)
 		return vdi_set_fail_abort(set);
-	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: not possible in this "
-			    "state of the set", what);
+	return vdi_set_fail(set, VD_E_PROTOCOL, "%s: the set is in state %s%s%s",
+			    what, vdi_state_name(status.out_state),
+			    why ? ": " : "", why ? why : "");
 }
 
 /* The VD_E_* code for an errno where the call has no special one. */
@@ -151,8 +203,6 @@ static int code_of_errno(int err)
 static const char *text_of_errno(int err)
 {
 	switch (err) {
-	case EBADFD:
-		return "not possible in this state of the set";
 	case ETIMEDOUT:
 		return "timed out";
 	case EPIPE:
@@ -176,6 +226,8 @@ int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what)
 		err = -err;
 	if (err == ECANCELED)
 		return vdi_set_fail_abort(set);
+	if (err == EBADFD)
+		return vdi_set_fail_order(set, what, NULL);
 	return vdi_set_fail(set, code_of_errno(err), "%s: %s", what,
 			    text_of_errno(err));
 }

@@ -21,6 +21,11 @@
 
 #define VDI_MESSAGE_SIZE	768
 
+/* What vdi_set_fail_order() says is missing. */
+#define VDI_NEED_GET_CONFIG	"call GetConfiguration until it succeeds first"
+#define VDI_NEED_BEGIN		"call BeginConfiguration first"
+#define VDI_NEED_END		"call EndConfiguration first"
+
 /* Users whose sets may be joined by name; see find.c. */
 struct vdi_trust {
 	unsigned int count;		/* 0 = the default */
@@ -92,11 +97,19 @@ int vdi_set_get_creator(struct vdi_set *set, uid_t *creator);
 
 int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+int vdi_set_name(struct vdi_set *set, const char *what, const char *instance,
+		 const char *name, char buf[VDI_NAME_BUF]);
+int vdi_set_check_name(struct vdi_set *set, const char *what, const char *name);
+int vdi_set_fail_config(struct vdi_set *set, const char *what,
+			const char *wrong, const struct vdiset_config *config);
 int vdi_set_fail_text(struct vdi_set *set, int code, const char *text);
 int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what);
 int vdi_set_code(int err);
 int vdi_set_fail_abort(struct vdi_set *set);
-int vdi_set_fail_order(struct vdi_set *set, const char *what);
+int vdi_set_fail_order(struct vdi_set *set, const char *what,
+		       const char *why);
+int vdi_set_fail_null(struct vdi_set *set, const char *what,
+		      const char *parameter);
 int vdi_set_fail_gone(struct vdi_set *set, const char *what);
 int vdi_set_fail_exists(struct vdi_set *set, const char *what);
 void vdi_set_message(struct vdi_set *set, char *buf, size_t size);
