@@ -409,9 +409,10 @@ int vdi_server_get_configuration(struct vdi_server *server,
  */
 int vdi_server_set_queue_depth(struct vdi_server *server, unsigned int depth);
 /*
- * BeginConfiguration. features: the client's, plus WriteMedia, ReadMedia,
- * CompleteEnabled; block_size 0 = 512; alignment 0 = block_size;
- * max_transfer_size 0 = 64 KiB.
+ * BeginConfiguration. features: the client's, plus WriteMedia, ReadMedia or
+ * both, and CompleteEnabled; block_size 0 = 512; alignment 0 = block_size;
+ * max_transfer_size 0 = 64 KiB. The size of every Write and Read will have to be
+ * a multiple of block_size.
  *   VD_E_NOTSUPPORTED  a value is out of range, or conflicts with another
  */
 int vdi_server_begin_configuration(struct vdi_server *server,
@@ -469,11 +470,23 @@ int vdi_server_get_device_name(struct vdi_server *server, unsigned int index,
  *   VD_E_IO_ERROR    in IO-ERROR, and this is not ClearError  (1117)
  *   VD_E_PROTOCOL    the device is not open                   (6)
  *   VD_E_ABORT       the set is aborted                       (995)
- * VD_E_INVALID (no routine, buffer not of this set): no routine runs. A client
- * that sleeps is woken at once.
+ * VD_E_INVALID (no routine, buffer not of this set, size not a multiple of
+ * blockSize): no routine runs. A client that sleeps is woken at once.
+ *
+ * Since the routine may run inside of the call, it may not need a lock that the
+ * caller holds, and may not send again when completionCode is one of those above:
+ * the call would deadlock, or recurse without end. vdi_server_try_send_command()
+ * does not run it.
  */
 int vdi_server_send_command(struct vdi_server_device *device,
 			    struct VDS_Command *cmd);
+/*
+ * The same, but no routine runs if the call fails: the command was not sent and
+ * is the caller's again. Locks may be held, and completion routines may use it
+ * after any completion code. Errors as above. An extension.
+ */
+int vdi_server_try_send_command(struct vdi_server_device *device,
+				struct VDS_Command *cmd);
 /*
  * Send many commands in this order, up to the first that cannot be sent, with
  * the effect of as many single calls: the one that cannot be sent is reported
@@ -527,7 +540,8 @@ int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
  * Close: release everything of the set.
  *   VD_E_PROTOCOL  devices were open: the set was aborted by it, and outstanding
  *                  commands were completed, as by the agent; or there was no set;
- *                  or the call came from a completion routine, and had no effect
+ *                  or the call came from a routine that the agent runs, and had
+ *                  no effect. (In a routine that a failed send runs it closes.)
  */
 int vdi_server_close(struct vdi_server *server);
 /*

@@ -20,6 +20,7 @@
 struct vdi_ring_limits {
 	uint32_t depth;
 	uint32_t max_transfer;
+	uint32_t part_block;	/* no size of a transfer has these bits */
 	uint32_t features;
 };
 
@@ -41,6 +42,8 @@ vdi_command_check_kind(const struct vdiset_command *cmd,
 			return "transfer of negative size";
 		if ((uint32_t)cmd->size > limits->max_transfer)
 			return "transfer larger than maxTransferSize";
+		if ((uint32_t)cmd->size & limits->part_block)
+			return "transfer that is not a multiple of blockSize";
 		if (cmd->buffer == VDISET_NO_BUFFER && cmd->size)
 			return "transfer without a buffer";
 		return NULL;
@@ -62,7 +65,8 @@ static inline bool vdi_command_is_plain(const struct vdiset_command *cmd,
 					const struct vdi_ring_limits *limits)
 {
 	return vdi_command_has_data(cmd->code) &&
-	       (uint32_t)cmd->size <= limits->max_transfer;
+	       (uint32_t)cmd->size <= limits->max_transfer &&
+	       !((uint32_t)cmd->size & limits->part_block);
 }
 
 /* Largest number of bytes that a completion may report. */

@@ -356,14 +356,27 @@ complete_commands(struct vdi_client_device *device,
 	return code;
 }
 
+/* A list is NULL or has no elements. */
+static VDI_COLD int fail_list(struct vdi_client_device *device,
+			      const char *what, const char *name,
+			      const void *list)
+{
+	if (!list)
+		return vdi_set_fail_null(device->core.set, what, name);
+	return vdi_set_fail(device->core.set, VD_E_INVALID, "%s: the number "
+			    "of elements of %s is 0", what, name);
+}
+
 int vdi_client_complete_commands(struct vdi_client_device *device,
 				 const struct vdi_completion *done,
 				 unsigned int count)
 {
 	int code;
 
-	if (!device || !done || !count)
+	if (!device)
 		return VD_E_INVALID;
+	if (!done || !count)
+		return fail_list(device, "complete command", "done", done);
 	if (!vdi_device_enter(&device->core))
 		return vdi_set_fail_gone(device->core.set, "complete command");
 	code = may_go_on(device) ? NOERROR : may_complete(device);
@@ -386,8 +399,9 @@ int vdi_client_complete_command(struct vdi_client_device *device,
 		.position = position,
 	};
 
-	if (!cmd)
-		return VD_E_INVALID;
+	if (device && !cmd)
+		return vdi_set_fail_null(device->core.set, "complete command",
+					 "cmd");
 	return vdi_client_complete_commands(device, &done, 1);
 }
 
@@ -707,7 +721,7 @@ static inline bool spin_ends(const void *arg)
 static int timed_out(struct vdi_client_device *device)
 {
 	return vdi_set_fail_text(device->core.set, VD_E_TIMEOUT,
-				 "no command came in time");
+				 "get command: none came in time");
 }
 
 /* ClearError is held back; only other ClearErrors may follow it in the ring. */
@@ -783,7 +797,8 @@ static int wait_for_command(struct vdi_client_device *device,
 			return NOERROR;
 		__atomic_store_n(&device->closed, true, __ATOMIC_RELAXED);
 		return vdi_set_fail_text(device->core.set, VD_E_CLOSE,
-					 "the server has closed the device");
+					 "get command: the server has closed "
+					 "the device");
 	}
 	iterations = deadline->timeout_ns ? vdi_spin_begin(&device->spin) : 0;
 	if (iterations) {
@@ -869,16 +884,22 @@ int vdi_client_exchange_commands(struct vdi_client_device *device,
 {
 	int code;
 
-	if (!device || !cmds || !max || !count || (completed && !done))
+	if (vdi_unlikely(!device))
 		return VD_E_INVALID;
+	if (vdi_unlikely(!cmds || !max))
+		return fail_list(device, "get command", "cmds", cmds);
+	if (vdi_unlikely(!count || (completed && !done)))
+		return vdi_set_fail_null(device->core.set, "get command",
+					 count ? "done" : "count");
 	*count = 0;
 	*cmds = NULL;
 	if (vdi_unlikely(!vdi_device_enter(&device->core)))
 		return vdi_set_fail_gone(device->core.set, "get command");
 	if (vdi_unlikely(__atomic_exchange_n(&device->getting, true,
 					     __ATOMIC_ACQUIRE))) {
-		code = vdi_set_fail(device->core.set, VD_E_BUSY, "another "
-				    "thread waits for this device's commands");
+		code = vdi_set_fail(device->core.set, VD_E_BUSY, "get command: "
+				    "another thread waits for the commands of "
+				    "device '%s'", device->core.name);
 	} else {
 		code = exchange(device, done, completed, timeout_ms, cmds, max,
 				count);

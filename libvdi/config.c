@@ -112,6 +112,8 @@ const char *vdi_config_fix(const struct vdiset_config *request,
 		return "features has bits that the client did not request";
 	if (!legal_profile(own))
 		return "features are not those of a pipe, tape or disk";
+	if (!(wish->features & (VDF_WriteMedia | VDF_ReadMedia)))
+		return "features has neither VDF_WriteMedia nor VDF_ReadMedia";
 	if ((wish->features & VDF_CompleteEnabled) &&
 	    !(request->features & VDF_RequestComplete))
 		return "CompleteEnabled without the client's RequestComplete";

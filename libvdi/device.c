@@ -16,6 +16,7 @@ static void init(struct vdi_device *core, struct vdi_set *set,
 	core->ch = *ch;
 	core->limits.depth = ch->ring.depth;
 	core->limits.max_transfer = config->max_transfer_size;
+	core->limits.part_block = config->block_size - 1;
 	core->limits.features = config->features;
 	core->prefix = config->prefix_zone_size;
 	core->unaligned = config->alignment - 1;

@@ -127,16 +127,16 @@ static inline const char *set_buffer(struct vdi_server_device *device,
 	    !(undocumented(cmd->commandCode) && cmd->buffer))
 		return NULL;
 	if (cmd->size < 0)
-		return "send: the size is negative";
+		return "the size is negative";
 	if (!cmd->buffer)
-		return cmd->size ? "send: there is no buffer" : NULL;
+		return cmd->size ? "buffer is NULL" : NULL;
 	seg = vdi_area_segment_at(&device->core.set->area, cmd->buffer,
 				  device->core.prefix, cmd->size);
 	if (!seg)
-		return "send: the buffer is not one of this set";
+		return "the buffer is not one of this set";
 	entry->buffer = seg->offset + (cmd->buffer - seg->base);
 	if (entry->buffer & device->core.unaligned)
-		return "send: the buffer is not aligned";
+		return "the buffer is not aligned as configured";
 	vdi_window_set(&device->core.window, seg, device->core.prefix);
 	return NULL;
 }
@@ -277,10 +277,46 @@ static inline void notify_client(struct vdi_server_device *device, bool may_wait
 		vdi_channel_notify(&device->core.ch);
 }
 
-static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd)
+/* What a caller of send_all() has to do. */
+enum send_flags {
+	SEND_MAY_WAIT	= 1 << 0,	/* with the kick, for the agent's */
+	SEND_NO_ROUTINE	= 1 << 1	/* if the call fails */
+};
+
+static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd,
+		     unsigned int flags)
 {
 	vdi_set_fail_gone(device->core.set, "send command");
+	if (flags & SEND_NO_ROUTINE)
+		return VD_E_PROTOCOL;
 	return call_back_unsent(cmd, VD_E_PROTOCOL);
+}
+
+/* Why a command cannot be sent; @wrong = what is wrong with it, or NULL. */
+static void explain(struct vdi_server_device *device,
+		    const struct VDS_Command *cmd, int code, const char *wrong)
+{
+	const struct vdi_device *core = &device->core;
+	const char *name = vdi_command_name(cmd->commandCode);
+
+	if (code == VD_E_ABORT)
+		vdi_set_fail_abort(core->set);
+	else if (wrong)
+		vdi_set_fail(core->set, code, "send command: %s of %d bytes to "
+			     "device '%s': %s (maxTransferSize %u, blockSize "
+			     "%u)", name, cmd->size, core->name, wrong,
+			     core->limits.max_transfer,
+			     core->limits.part_block + 1);
+	else if (code == VD_E_QUEUE_FULL)
+		vdi_set_fail(core->set, code, "send command: %u commands are "
+			     "outstanding on device '%s', which is maxIODepth",
+			     core->limits.depth, core->name);
+	else if (code == VD_E_IO_ERROR)
+		vdi_set_fail(core->set, code, "send command: device '%s' is in "
+			     "IO-ERROR: send VDC_ClearError first", core->name);
+	else
+		vdi_set_fail(core->set, code, "send command: device '%s' is "
+			     "closed", core->name);
 }
 
 /*
@@ -288,17 +324,14 @@ static int send_gone(struct vdi_server_device *device, struct VDS_Command *cmd)
  * set.
  */
 static int send_failed(struct vdi_server_device *device,
-		       struct VDS_Command *cmd, int code, const char *wrong)
+		       struct VDS_Command *cmd, int code, const char *wrong,
+		       unsigned int flags)
 {
-	struct vdi_set *set = device->core.set;
-
-	if (code == VD_E_ABORT)
-		vdi_set_fail_abort(set);
-	else
-		vdi_set_fail_text(set, code, wrong ? wrong :
-				  vdi_strerror(code));
+	explain(device, cmd, code, wrong);
 	vdi_device_leave(&device->core);
-	return wrong ? code : call_back_unsent(cmd, code);
+	if (wrong || (flags & SEND_NO_ROUTINE))
+		return code;
+	return call_back_unsent(cmd, code);
 }
 
 /*
@@ -308,7 +341,7 @@ static int send_failed(struct vdi_server_device *device,
  */
 static int
 send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
-	 unsigned int count, unsigned int *sent, bool may_wait)
+	 unsigned int count, unsigned int *sent, unsigned int flags)
 {
 	const char *wrong = NULL;
 	int code = NOERROR;
@@ -317,7 +350,7 @@ send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
 
 	*sent = 0;
 	if (!vdi_device_enter(&device->core))
-		return send_gone(device, cmds[0]);
+		return send_gone(device, cmds[0], flags);
 	vdi_lock(&device->core.lock);
 	for (i = 0; i < count; i++) {
 		code = check_and_enqueue(device, cmds[i], &bytes, &wrong);
@@ -329,10 +362,24 @@ send_all(struct vdi_server_device *device, struct VDS_Command *const *cmds,
 	vdi_unlock(&device->core.lock);
 	*sent = i;
 	if (i)
-		notify_client(device, may_wait);
+		notify_client(device, flags & SEND_MAY_WAIT);
 	if (code)
-		return send_failed(device, cmds[i], code, wrong);
+		return send_failed(device, cmds[i], code, wrong, flags);
 	vdi_device_leave(&device->core);
+	return NOERROR;
+}
+
+/* Can this command have a routine called? */
+static inline int check_block(struct vdi_server_device *device,
+			      const struct VDS_Command *cmd)
+{
+	if (vdi_unlikely(!cmd))
+		return vdi_set_fail_null(device->core.set, "send command",
+					 "cmd");
+	if (vdi_unlikely(!cmd->completionRoutine))
+		return vdi_set_fail(device->core.set, VD_E_INVALID, "send "
+				    "command: the %s has no completionRoutine",
+				    vdi_command_name(cmd->commandCode));
 	return NOERROR;
 }
 
@@ -345,12 +392,18 @@ int vdi_server_send_commands(struct vdi_server_device *device,
 
 	if (sent)
 		*sent = 0;
-	if (!device || !cmds || !count)
+	if (!device)
 		return VD_E_INVALID;
-	for (i = 0; i < count; i++)
-		if (!cmds[i] || !cmds[i]->completionRoutine)
-			return VD_E_INVALID;
-	code = send_all(device, cmds, count, &n, false);
+	if (!cmds || !count)
+		return vdi_set_fail(device->core.set, VD_E_INVALID, "send "
+				    "commands: %s", cmds ? "count is 0" :
+				    "cmds is NULL");
+	for (i = 0; i < count; i++) {
+		code = check_block(device, cmds[i]);
+		if (code)
+			return code;
+	}
+	code = send_all(device, cmds, count, &n, 0);
 	if (sent)
 		*sent = n;
 	return code;
@@ -360,10 +413,25 @@ int vdi_server_send_command(struct vdi_server_device *device,
 			    struct VDS_Command *cmd)
 {
 	unsigned int sent;
+	int code;
 
-	if (!device || !cmd || !cmd->completionRoutine)
+	if (!device)
 		return VD_E_INVALID;
-	return send_all(device, &cmd, 1, &sent, false);
+	code = check_block(device, cmd);
+	return code ? code : send_all(device, &cmd, 1, &sent, 0);
+}
+
+int vdi_server_try_send_command(struct vdi_server_device *device,
+				struct VDS_Command *cmd)
+{
+	unsigned int sent;
+	int code;
+
+	if (!device)
+		return VD_E_INVALID;
+	code = check_block(device, cmd);
+	return code ? code :
+		      send_all(device, &cmd, 1, &sent, SEND_NO_ROUTINE);
 }
 
 static VDI_COLD int queue_other(struct vdi_server_device *device,
@@ -371,7 +439,7 @@ static VDI_COLD int queue_other(struct vdi_server_device *device,
 {
 	unsigned int sent;
 
-	return send_all(device, &cmd, 1, &sent, true);
+	return send_all(device, &cmd, 1, &sent, SEND_MAY_WAIT);
 }
 
 /* With the lock held, which is released. */
@@ -400,7 +468,7 @@ int vdi_server_queue_command(struct vdi_server_device *device,
 	uint64_t at;
 
 	if (vdi_unlikely(!device || !cmd || !cmd->completionRoutine))
-		return VD_E_INVALID;
+		return device ? check_block(device, cmd) : VD_E_INVALID;
 	server = device->server;
 	core = &device->core;
 	ring = &core->ch.ring;
@@ -634,7 +702,8 @@ static int close_device(struct vdi_server_device *device)
 	if (vdi_channel_aborted(&device->core.ch))
 		return vdi_set_fail_abort(set);
 	if (device->state != VDI_DEVICE_OPEN)
-		return vdi_set_fail(set, VD_E_CLOSE, "the device is closed");
+		return vdi_set_fail(set, VD_E_CLOSE, "close device: "
+				    "'%s' is closed", device->core.name);
 	if (!vdi_server_device_busy(device))
 		return close_now(device);
 	set_state(device, VDI_DEVICE_CLOSING);
