@@ -130,6 +130,23 @@ const char *vdi_version(void);
  */
 const char *vdi_default_instance(void);
 
+/* ------------------------------------------------------------------- log */
+
+/* Called with each line, without newline; may not call the library. */
+typedef void vdi_log_fn(void *data, const char *line);
+/*
+ * Log what the library does, for debugging: with level 1 each call, command and
+ * completion, with its result; commands that are held for more than 10 seconds;
+ * and what is outstanding when a set is aborted or closed. With level 2, also,
+ * a client's command block is overwritten when it was completed, and so is a
+ * server's buffer before a Read: programs that use either too long, or expect
+ * old data, fail at once. Lines go to fn or, if that is NULL, with the time and
+ * the thread to standard error. Level 0 logs nothing. For the whole process,
+ * and for all threads from then on. Without this call the level is the value of
+ * the environment variable VDI_DEBUG.
+ */
+void vdi_set_log(vdi_log_fn *fn, void *data, int level);
+
 /* ---------------------------------------------------------------- module */
 
 /*

@@ -129,7 +129,7 @@ int vdi_client_create(struct vdi_client *client, const char *instance,
 	else
 		code = open_and_create(client, full, &wish, access);
 	pthread_mutex_unlock(&client->set.life);
-	return code;
+	return vdi_set_done(&client->set, code, "create");
 }
 
 /* Adopt the final configuration, if it is valid. */
@@ -216,8 +216,28 @@ void vdi_client_abort(struct vdi_client *client, const char *text)
 	abort_or_give_up(client, VDISET_REASON_SIGNAL, 0, text);
 }
 
+/* With VDI_DEBUG: the commands that this client has not completed. */
+void vdi_client_log_held(struct vdi_client *client, const char *when)
+{
+	struct vdi_client_device *device;
+	uint32_t i, tag;
+
+	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
+		device = __atomic_load_n(&client->devices[i], __ATOMIC_ACQUIRE);
+		for (tag = 0; device && tag < device->core.limits.depth; tag++)
+			if (__atomic_load_n(&device->slots[tag].held, __ATOMIC_RELAXED))
+				vdi_log(device->core.name, "%s of %u bytes is "
+					"held when the set is %s",
+					vdi_command_name(device->slots[tag].code),
+					device->slots[tag].max_bytes, when);
+	}
+}
+
 int vdi_client_fail_abort(struct vdi_client *client)
 {
+	if (vdi_log_on() &&
+	    !__atomic_exchange_n(&client->held_logged, true, __ATOMIC_RELAXED))
+		vdi_client_log_held(client, "aborted");
 	if (vdi_client_gave_up(client))
 		return vdi_set_fail_text(&client->set, VD_E_ABORT, "aborted by "
 					 "this client after the set had "
@@ -313,7 +333,7 @@ static int join(struct vdi_client *client, const char *name, int fd)
 	else
 		code = attach_secondary(client, name, fd);
 	pthread_mutex_unlock(&client->set.life);
-	return code;
+	return vdi_set_done(&client->set, code, "join");
 }
 
 int vdi_client_open_in_secondary(struct vdi_client *client,
@@ -340,6 +360,16 @@ int vdi_client_open_in_secondary_fd(struct vdi_client *client, int fd)
 	if (vdi_set_has_file(&client->set))
 		return fail_exists(client, "join");
 	return join(client, NULL, fd);
+}
+
+static void log_config(struct vdi_client *client, const struct VDConfig *config)
+{
+	struct vdiset_config fields;
+	char text[VDI_CONFIG_TEXT];
+
+	vdi_config_to_kernel(config, &fields);
+	vdi_config_describe(&fields, text);
+	vdi_log(client->set.name, "get configuration: %s", text);
 }
 
 static int get_configuration(struct vdi_client *client, int64_t timeout_ms,
@@ -378,6 +408,8 @@ int vdi_client_get_configuration(struct vdi_client *client,
 	if (!vdi_set_enter(&client->set))
 		return fail_gone(client, "get configuration");
 	code = get_configuration(client, timeout_ms, config);
+	if (vdi_log_on() && !code)
+		log_config(client, config);
 	vdi_set_leave(&client->set);
 	return code;
 }
@@ -392,6 +424,7 @@ int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
 	if (!vdi_set_enter(&client->set))
 		return fail_gone(client, "abort");
 	rc = abort_or_give_up(client, VDISET_REASON_SIGNAL, code, text);
+	vdi_set_done(&client->set, rc, "signal abort");
 	vdi_set_leave(&client->set);
 	return rc;
 }
@@ -416,6 +449,7 @@ static void release(struct vdi_client *client, bool forked)
 		pthread_mutex_init(&client->lock, NULL);
 	client->stops = 0;
 	client->configured = false;
+	client->held_logged = false;
 	vdi_set_release(&client->set);
 }
 
@@ -428,16 +462,19 @@ static int close_set(struct vdi_client *client)
 	uint32_t state;
 	int err;
 
+	if (vdi_log_on())
+		vdi_client_log_held(client, "closed");
 	/* a peer that keeps a call busy must not delay the close */
 	__atomic_fetch_or(&client->stops, VDI_STOP_CLOSING, __ATOMIC_RELEASE);
 	err = vdi_set_close(&client->set, &state);
 	release(client, false);
 	if (err == -EBUSY && state < VDISET_STATE_ACTIVE)
-		return NOERROR;
+		err = 0;
 	if (err == -EBUSY)
 		return vdi_set_fail(&client->set, VD_E_OPEN, "closed before "
 				    "the normal end: the set is aborted");
-	return err ? vdi_set_fail_errno(&client->set, err, "close") : NOERROR;
+	return err ? vdi_set_fail_errno(&client->set, err, "close") :
+		     vdi_set_done(&client->set, NOERROR, "close");
 }
 
 int vdi_client_close(struct vdi_client *client)

@@ -28,6 +28,7 @@ struct vdi_slot {
 	uint32_t code;
 	uint32_t max_bytes;		/* see vdi_command_max_bytes() */
 	bool held;
+	int64_t since;			/* if calls are logged; 0 = logged */
 } __attribute__((aligned(64)));
 
 /* What vdi_client_outcome() has to know; see outcome.c. */
@@ -79,11 +80,13 @@ struct vdi_client {
 	struct vdiset_config config;
 	struct vdi_client_device *devices[VDISET_MAX_DEVICES];
 	struct vdi_device *retired;	/* devices of the previous set */
+	bool held_logged;		/* once for each set */
 
 	/* this client's abort of a terminated set: see give_up() */
 	struct vdi_abort_info own_abort;
 };
 
+void vdi_client_log_held(struct vdi_client *client, const char *when);
 int vdi_client_fail_abort(struct vdi_client *client);
 void vdi_history_note(struct vdi_history *history, uint32_t command,
 		      bool failed, int code, uint64_t written);

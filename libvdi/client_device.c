@@ -89,6 +89,8 @@ int vdi_client_open_device(struct vdi_client *client, const char *name,
 	if (!vdi_set_enter(&client->set))
 		return vdi_set_fail_gone(&client->set, "open device");
 	code = open_device_named(client, name, out);
+	if (vdi_log_on() && !code)
+		vdi_log((*out)->core.name, "open device: done");
 	vdi_set_leave(&client->set);
 	return code;
 }
@@ -118,6 +120,70 @@ const char *vdi_client_device_name(const struct vdi_client_device *device)
 int vdi_client_device_fd(const struct vdi_client_device *device)
 {
 	return device ? device->core.ch.fd : -1;
+}
+
+/* -------------------------------------------------------------------- log */
+
+/* With the lock held: command blocks that were completed are not to be used. */
+static VDI_COLD void log_completed(struct vdi_client_device *device,
+				   const struct vdi_completion *done,
+				   unsigned int count)
+{
+	struct VDC_Command *cmd;
+	int64_t now = vdi_now_ns();
+	struct vdi_slot *slot;
+
+	for (; count--; done++) {
+		cmd = done->cmd;
+		slot = (struct vdi_slot *)cmd;
+		vdi_log(device->core.name, "complete command: %s, %u bytes, %s",
+			vdi_command_name(slot->code), done->bytes,
+			vdi_completion_name(done->code));
+		if (slot->since && now - slot->since > VDI_LOG_LONG_NS)
+			vdi_log(device->core.name, "this %s was held for %.1f s",
+				vdi_command_name(slot->code),
+				(now - slot->since) / 1e9);
+		if (vdi_log_poisons()) {
+			cmd->commandCode = -1;
+			cmd->size = -1;
+			cmd->buffer = VDI_POISON_POINTER;
+		}
+	}
+}
+
+static VDI_COLD void log_received(struct vdi_client_device *device,
+				  struct VDC_Command **cmds, unsigned int count)
+{
+	int64_t now = vdi_now_ns();
+
+	for (; count--; cmds++) {
+		((struct vdi_slot *)*cmds)->since = now;
+		vdi_log(device->core.name, "get command: %s, %d bytes, position "
+			"%lld", vdi_command_name((*cmds)->commandCode),
+			(*cmds)->size, (long long)(*cmds)->position);
+	}
+}
+
+/* Called before each sleep; the sleep is no longer than until the next look. */
+static VDI_COLD int64_t log_held(struct vdi_client_device *device, int64_t left)
+{
+	int64_t now = vdi_now_ns();
+	struct vdi_slot *slot;
+	uint32_t tag;
+
+	vdi_lock(&device->core.lock);
+	for (tag = 0; tag < device->core.limits.depth; tag++) {
+		slot = &device->slots[tag];
+		if (!slot->held || !slot->since ||
+		    now - slot->since <= VDI_LOG_LONG_NS)
+			continue;
+		vdi_log(device->core.name, "%s has been held for %.1f s and is "
+			"not completed", vdi_command_name(slot->code),
+			(now - slot->since) / 1e9);
+		slot->since = 0;	/* once */
+	}
+	vdi_unlock(&device->core.lock);
+	return left < 0 || left > VDI_LOG_LONG_NS ? VDI_LOG_LONG_NS : left;
 }
 
 /* ------------------------------------------------------------- completing */
@@ -297,6 +363,8 @@ static VDI_LOOP int complete_held(struct vdi_client_device *device,
 		slot->held = false;
 		vdi_ring_write_completion(ring, staged, &entry);
 	}
+	if (vdi_log_on())
+		log_completed(device, done - count, count);
 	ring->staged = staged;
 	device->history.written += written;
 	set_held(device, device->held - count);
@@ -762,6 +830,8 @@ static int sleep_for_command(struct vdi_client_device *device,
 	if (device->pending_kick && vdi_channel_must_kick(ch))
 		flags |= VDISET_WAIT_KICK;
 	device->pending_kick = false;
+	if (vdi_log_on())
+		left = log_held(device, left);
 	err = vdi_channel_wait(ch, flags, left);
 	switch (err) {
 	case 0:
@@ -906,6 +976,8 @@ int vdi_client_exchange_commands(struct vdi_client_device *device,
 		if (vdi_unlikely(code)) {
 			*count = 0;
 			*cmds = NULL;
+		} else if (vdi_log_on()) {
+			log_received(device, cmds, *count);
 		}
 		__atomic_store_n(&device->getting, false, __ATOMIC_RELEASE);
 	}

@@ -74,9 +74,10 @@ static int begin_call(struct vdi_server *server, const char *what)
 	return NOERROR;
 }
 
-static int end_call(struct vdi_server *server, int code)
+static int end_call(struct vdi_server *server, int code, const char *what)
 {
 	pthread_mutex_unlock(&server->lock);
+	vdi_set_done(&server->set, code, what);
 	vdi_set_leave(&server->set);
 	return code;
 }
@@ -127,7 +128,7 @@ static int connect_to(struct vdi_server *server, const char *name, int fd)
 	else
 		code = attach(server, name, fd);
 	pthread_mutex_unlock(&server->set.life);
-	return code;
+	return vdi_set_done(&server->set, code, "open");
 }
 
 int vdi_server_open(struct vdi_server *server, const char *instance,
@@ -166,6 +167,7 @@ int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 	if (!vdi_set_enter(&server->set))
 		return vdi_set_fail_gone(&server->set, "abort");
 	rc = vdi_set_abort(&server->set, VDISET_REASON_SIGNAL, code, text);
+	vdi_set_done(&server->set, rc, "signal abort");
 	vdi_set_leave(&server->set);
 	return rc;
 }
@@ -228,11 +230,12 @@ static int close_set(struct vdi_server *server)
 	release(server, false);
 
 	if (err == -EBUSY && state < VDISET_STATE_ACTIVE)
-		return NOERROR;		/* no data was lost */
+		err = 0;		/* no data was lost */
 	if (err == -EBUSY)
 		return vdi_set_fail(&server->set, VD_E_PROTOCOL, "closed with "
 				    "devices open: the set is aborted");
-	return err ? vdi_set_fail_errno(&server->set, err, "close") : NOERROR;
+	return err ? vdi_set_fail_errno(&server->set, err, "close") :
+		     vdi_set_done(&server->set, NOERROR, "close");
 }
 
 int vdi_server_close(struct vdi_server *server)
@@ -456,7 +459,7 @@ int vdi_server_begin_configuration(struct vdi_server *server,
 	if (code)
 		return code;
 	wish.depth = server->depth;
-	return end_call(server, configure(server, &wish));
+	return end_call(server, configure(server, &wish), "begin configuration");
 }
 
 static int name_device(struct vdi_server *server, unsigned int index,
@@ -508,7 +511,8 @@ int vdi_server_name_device(struct vdi_server *server, unsigned int index,
 	code = begin_call(server, "name a device");
 	if (code)
 		return code;
-	return end_call(server, name_device(server, index, name));
+	return end_call(server, name_device(server, index, name),
+			"name a device");
 }
 
 static int finish_configuration(struct vdi_server *server)
@@ -553,7 +557,7 @@ int vdi_server_end_configuration(struct vdi_server *server)
 	code = begin_call(server, "end configuration");
 	if (code)
 		return code;
-	return end_call(server, finish_configuration(server));
+	return end_call(server, finish_configuration(server), "end configuration");
 }
 
 /* ---------------------------------------------------------------- buffers */
@@ -693,6 +697,7 @@ int vdi_server_request_buffers(struct vdi_server *server, uint32_t size,
 	code = announce(server, size, alignment, count);
 	pthread_mutex_unlock(&server->lock);
 	pthread_mutex_unlock(&server->growth);
+	vdi_set_done(&server->set, code, "request buffers");
 	vdi_set_leave(&server->set);
 	return code;
 }
@@ -729,7 +734,8 @@ int vdi_server_query_available_buffers(struct vdi_server *server,
 	code = begin_call(server, "query buffers");
 	if (code)
 		return code;
-	return end_call(server, query(server, size, alignment, count));
+	return end_call(server, query(server, size, alignment, count),
+			"query buffers");
 }
 
 static int get_buffer(struct vdi_server *server, uint8_t **buffer,
@@ -771,7 +777,8 @@ int vdi_server_allocate_buffer(struct vdi_server *server, uint8_t **buffer,
 	code = begin_call(server, "allocate a buffer");
 	if (code)
 		return code;
-	return end_call(server, get_buffer(server, buffer, size, alignment));
+	return end_call(server, get_buffer(server, buffer, size, alignment),
+			"allocate a buffer");
 }
 
 /*
@@ -809,7 +816,8 @@ int vdi_server_free_buffer(struct vdi_server *server, uint8_t *buffer,
 	code = begin_call(server, "free a buffer");
 	if (code)
 		return code;
-	return end_call(server, put_buffer(server, buffer, size));
+	return end_call(server, put_buffer(server, buffer, size),
+			"free a buffer");
 }
 
 int vdi_server_is_shared_buffer(struct vdi_server *server,

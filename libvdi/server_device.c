@@ -83,6 +83,8 @@ int vdi_server_open_device(struct vdi_server *server, const char *name,
 	else
 		code = open_device(server, name, out);
 	pthread_mutex_unlock(&server->lock);
+	if (vdi_log_on() && !code)
+		vdi_log((*out)->core.name, "open device: done");
 	vdi_set_leave(&server->set);
 	return code;
 }
@@ -217,6 +219,18 @@ static VDI_ALWAYS_INLINE void enqueue(struct vdi_server_device *device,
 	request->max_bytes = max_bytes;
 }
 
+/* Before it is sent, since it may be completed at once then. */
+static VDI_COLD void log_sent(struct vdi_server_device *device,
+			      const struct VDS_Command *cmd,
+			      const struct vdiset_command *entry)
+{
+	vdi_log(device->core.name, "send command: %s, %d bytes, position %lld",
+		vdi_command_name(entry->code), entry->size,
+		(long long)entry->position);
+	if (vdi_log_poisons() && entry->code == VDC_Read && entry->size)
+		memset(cmd->buffer, VDI_POISON_BYTE, entry->size);
+}
+
 /* Check any command and enqueue it. */
 static inline int check_and_enqueue(struct vdi_server_device *device,
 				    struct VDS_Command *cmd, uint64_t *bytes,
@@ -233,6 +247,8 @@ static inline int check_and_enqueue(struct vdi_server_device *device,
 		return code;
 	if (vdi_ring_used(&device->core.ch.ring) > device->core.ch.ring.mask)
 		return vdi_set_violation(device->core.set, VDI_BAD_HEAD);
+	if (vdi_log_on())
+		log_sent(device, cmd, &entry);
 	enqueue(device, cmd, &entry,
 		vdi_command_max_bytes(entry.code, entry.size));
 	if (vdi_command_has_data(entry.code))
@@ -480,7 +496,7 @@ int vdi_server_queue_command(struct vdi_server_device *device,
 			 !vdi_gate_is_open(&core->gate) ||
 			 !vdi_set_mine(&server->set) ||
 			 !vdi_command_is_plain(&entry, &core->limits) ||
-			 !vdi_trylock(&core->lock)))
+			 vdi_log_on() || !vdi_trylock(&core->lock)))
 		return queue_other(device, cmd);
 	at = (uint64_t)(uintptr_t)cmd->buffer - (uintptr_t)core->window.base;
 	entry.buffer = core->window.offset + at;
@@ -634,6 +650,16 @@ static VDI_COLD void finish_close(struct vdi_server_device *device)
 	vdi_unlock(&device->core.lock);
 }
 
+static VDI_COLD void log_completions(struct vdi_server_device *device,
+				     struct VDS_Command **cmds, unsigned int n)
+{
+	for (; n--; cmds++)
+		vdi_log(device->core.name, "completion: %s, %u of %d bytes, %s",
+			vdi_command_name((*cmds)->commandCode),
+			(*cmds)->bytesTransferred, (*cmds)->size,
+			vdi_completion_name((*cmds)->completionCode));
+}
+
 /*
  * Run the routines of completed commands, for the agent, and add their number
  * to *@count. Completions that arrive meanwhile are left for the next round, so
@@ -653,6 +679,8 @@ int vdi_server_device_run(struct vdi_server_device *device, unsigned int *count)
 		wrong = take(device, cmds, left < TAKE ? left : TAKE, &n);
 		if (vdi_unlikely(wrong))
 			code = vdi_set_violation(device->core.set, wrong);
+		if (vdi_log_on())
+			log_completions(device, cmds, n);
 		for (i = 0; i < n; i++)
 			cmds[i]->completionRoutine(cmds[i]);
 		left -= n;
@@ -688,6 +716,10 @@ struct VDS_Command *vdi_server_device_drain(struct vdi_server_device *device)
 		cmd->completionCode = ERROR_OPERATION_ABORTED;
 		cmd->bytesTransferred = 0;
 		cmd->outPosition = 0;
+		if (vdi_log_on())
+			vdi_log(device->core.name, "%s of %d bytes was "
+				"outstanding, and is completed with 995",
+				vdi_command_name(cmd->commandCode), cmd->size);
 	}
 	vdi_unlock(&device->core.lock);
 	return cmd;
@@ -721,6 +753,8 @@ int vdi_server_close_device(struct vdi_server_device *device)
 	vdi_lock(&device->core.lock);
 	code = close_device(device);
 	vdi_unlock(&device->core.lock);
+	if (vdi_log_on() && !code)
+		vdi_log(device->core.name, "close device: done");
 	vdi_device_leave(&device->core);
 	return code;
 }

@@ -92,15 +92,27 @@ int vdi_set_fail_config(struct vdi_set *set, const char *what,
 /* Store a message and return @code. */
 int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 {
+	char text[VDI_MESSAGE_SIZE];
 	va_list args;
 
 	if (vdi_set_forked(set))	/* the lock may be held for ever */
 		return code;
 	va_start(args, format);
-	pthread_mutex_lock(&set->message_lock);
-	vsnprintf(set->message, sizeof(set->message), format, args);
-	pthread_mutex_unlock(&set->message_lock);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	pthread_mutex_lock(&set->message_lock);
+	strcpy(set->message, text);
+	pthread_mutex_unlock(&set->message_lock);
+	if (vdi_log_on())
+		vdi_log(set->name, "%s [%s]", text, vdi_strerror(code));
+	return code;
+}
+
+/* The end of a call; the failures are logged by vdi_set_fail(). */
+int vdi_set_done(struct vdi_set *set, int code, const char *what)
+{
+	if (vdi_log_on() && code == NOERROR)
+		vdi_log(set->name, "%s: done", what);
 	return code;
 }
 
@@ -259,6 +271,7 @@ int vdi_set_init(struct vdi_set *set, vdi_violation_fn *violation)
 	set->fd = -1;
 	set->violation = violation;
 	set->spin = vdi_spin_default();
+	vdi_log_init();
 	set->alive = map_alive();
 	if (!set->alive)
 		return VD_E_MEMORY;

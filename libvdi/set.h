@@ -17,6 +17,7 @@
 
 #include "area.h"
 #include "gate.h"
+#include "log.h"
 #include "names.h"
 
 #define VDI_MESSAGE_SIZE	768
@@ -106,6 +107,7 @@ int vdi_set_fail_text(struct vdi_set *set, int code, const char *text);
 int vdi_set_fail_errno(struct vdi_set *set, int err, const char *what);
 int vdi_set_code(int err);
 int vdi_set_fail_abort(struct vdi_set *set);
+int vdi_set_done(struct vdi_set *set, int code, const char *what);
 int vdi_set_fail_order(struct vdi_set *set, const char *what,
 		       const char *why);
 int vdi_set_fail_null(struct vdi_set *set, const char *what,
