@@ -46,6 +46,9 @@
 extern "C" {
 #endif
 
+/* Version of this header, (major << 16) | (minor << 8) | patch: 0.1.0 */
+#define VDI_VERSION_NUMBER	0x000100
+
 #define VDI_MAX_DEVICES	64	/* of a set */
 #define VDI_TEXT_SIZE	128	/* of an abort's text, with the NUL */
 #define VDI_COMM_SIZE	16	/* of a command name, with the NUL */
@@ -150,8 +153,8 @@ void vdi_set_log(vdi_log_fn *fn, void *data, int level);
 /* ---------------------------------------------------------------- module */
 
 /*
- * Make /dev/vdiset available: if it is missing, load the module by libkmod, if
- * the caller is permitted to. Returns NOERROR, VD_E_SECURITY (no permission) or
+ * Make /dev/vdiset available: if it is missing, load the module by libkmod, which
+ * is itself loaded for that, if the caller is permitted to. Returns NOERROR, VD_E_SECURITY (no permission) or
  * VD_E_UNEXPECTED; on error, buf explains what to do. The create, join and open
  * calls do this by themselves.
  */

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * module.c - loading the kernel module
+ *
+ * libkmod is loaded only when the module has to be: other programs need neither
+ * it nor the libraries that it depends on, and can be linked statically.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -35,28 +39,72 @@ bool vdi_module_is_loaded(void)
 	return !access(SYSFS_PATH, F_OK);
 }
 
+/* The functions of libkmod. */
+struct kmod {
+	void *library;
+	__typeof__(kmod_new) *new;
+	__typeof__(kmod_unref) *unref;
+	__typeof__(kmod_set_log_fn) *set_log_fn;
+	__typeof__(kmod_module_new_from_lookup) *lookup;
+	__typeof__(kmod_list_next) *next;
+	__typeof__(kmod_module_get_module) *module;
+	__typeof__(kmod_module_unref) *module_unref;
+	__typeof__(kmod_module_unref_list) *unref_list;
+	__typeof__(kmod_module_probe_insert_module) *insert;
+};
+
+static bool load_libkmod(struct kmod *kmod)
+{
+	const struct {
+		const char *name;
+		void *function;
+	} symbols[] = {
+		{ "kmod_new", &kmod->new },
+		{ "kmod_unref", &kmod->unref },
+		{ "kmod_set_log_fn", &kmod->set_log_fn },
+		{ "kmod_module_new_from_lookup", &kmod->lookup },
+		{ "kmod_list_next", &kmod->next },
+		{ "kmod_module_get_module", &kmod->module },
+		{ "kmod_module_unref", &kmod->module_unref },
+		{ "kmod_module_unref_list", &kmod->unref_list },
+		{ "kmod_module_probe_insert_module", &kmod->insert },
+	};
+	void *function;
+	size_t i;
+
+	kmod->library = dlopen("libkmod.so.2", RTLD_NOW | RTLD_LOCAL);
+	if (!kmod->library)
+		return false;
+	for (i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
+		function = dlsym(kmod->library, symbols[i].name);
+		if (!function) {
+			dlclose(kmod->library);
+			return false;
+		}
+		memcpy(symbols[i].function, &function, sizeof(function));
+	}
+	return true;
+}
+
 /* 0 or -errno. */
-static int probe(struct kmod_ctx *ctx)
+static int probe(const struct kmod *kmod, struct kmod_ctx *ctx)
 {
 	struct kmod_list *list = NULL, *entry;
 	int err;
 
-	err = kmod_module_new_from_lookup(ctx, MODULE_NAME, &list);
+	err = kmod->lookup(ctx, MODULE_NAME, &list);
 	if (err < 0)
 		return err;
 	if (!list)
 		return -ENOENT;
-	kmod_list_foreach(entry, list) {
-		struct kmod_module *mod = kmod_module_get_module(entry);
+	for (entry = list; entry && !err; entry = kmod->next(list, entry)) {
+		struct kmod_module *mod = kmod->module(entry);
 
-		err = kmod_module_probe_insert_module(mod,
-				KMOD_PROBE_APPLY_BLACKLIST, NULL, NULL, NULL,
-				NULL);
-		kmod_module_unref(mod);
-		if (err)
-			break;
+		err = kmod->insert(mod, KMOD_PROBE_APPLY_BLACKLIST, NULL, NULL,
+				   NULL, NULL);
+		kmod->module_unref(mod);
 	}
-	kmod_module_unref_list(list);
+	kmod->unref_list(list);
 	return err > 0 ? -EPERM : err;	/* above 0: on modprobe's deny list */
 }
 
@@ -69,14 +117,19 @@ static void no_log(void *data, int priority, const char *file, int line,
 
 static int insert(void)
 {
-	struct kmod_ctx *ctx = kmod_new(NULL, NULL);
-	int err;
+	struct kmod_ctx *ctx;
+	struct kmod kmod;
+	int err = -ENOMEM;
 
-	if (!ctx)
-		return -ENOMEM;
-	kmod_set_log_fn(ctx, no_log, NULL);
-	err = probe(ctx);
-	kmod_unref(ctx);
+	if (!load_libkmod(&kmod))
+		return -ELIBACC;
+	ctx = kmod.new(NULL, NULL);
+	if (ctx) {
+		kmod.set_log_fn(ctx, no_log, NULL);
+		err = probe(&kmod, ctx);
+		kmod.unref(ctx);
+	}
+	dlclose(kmod.library);
 	return err;
 }
 
@@ -105,6 +158,12 @@ int vdi_module_load(char *buf, size_t size)
 			 "and may not be loaded by this user: as root, "
 			 "'modprobe vdiset'");
 		return VD_E_SECURITY;
+	}
+	if (err == -ELIBACC) {
+		snprintf(buf, size, "the kernel module vdiset is not loaded, "
+			 "and libkmod.so.2, which would load it, is missing: "
+			 "as root, 'modprobe vdiset'");
+		return VD_E_UNEXPECTED;
 	}
 	if (err == -ENOENT) {
 		snprintf(buf, size, "the kernel module vdiset is not installed "

@@ -792,7 +792,7 @@ readme_examples() {
 	for part in client server; do
 		sed -n "/<!-- $part.c -->/,/^\`\`\`\$/p" "$root/README.md" | grep -v -e '^<!--' -e '^```' > "$part.c"
 		expect "$part compiles" gcc -Wall -Wextra -Werror -I"$root/include" -o "$part" "$part.c" \
-			"$root/build/libvdi/libvdi.a" -lkmod -pthread
+			"$root/build/libvdi/libvdi.a" -pthread
 	done
 	./client > out &
 	first=$!
