@@ -136,7 +136,7 @@ const char *vdi_default_instance(void);
 /* ------------------------------------------------------------------- log */
 
 /* Called with each line, without newline; may not call the library. */
-typedef void vdi_log_fn(void *data, const char *line);
+typedef void (vdi_log_fn)(void *data, const char *line);
 /*
  * Log what the library does, for debugging: with level 1 each call, command and
  * completion, with its result; commands that are held for more than 10 seconds;

@@ -210,6 +210,21 @@ public:
 				(int64_t)position);
 	}
 
+	/* Extensions: vdi_client_device_outcome(), vdi_client_device_name(). */
+	int GetOutcome()
+	{
+		struct vdi_client_device *device = handle.load();
+
+		if (!device)
+			return VD_E_PROTOCOL;
+		return vdi_client_device_outcome(device);
+	}
+
+	const char *GetName() const
+	{
+		return vdi_client_device_name(handle.load());
+	}
+
 private:
 	friend class IClientVirtualDeviceSet2;
 	friend class libvdi_detail::Devices<IClientVirtualDevice>;
@@ -280,6 +295,19 @@ public:
 				libvdi_detail::timeout_ms(timeout), cfg);
 	}
 
+	/* Extension: vdi_client_outcome(): is this a whole backup, or restore? */
+	int GetOutcome()
+	{
+		return vdi_client_outcome(client);
+	}
+
+	/* Extension: vdi_client_get_device_name() */
+	int GetDeviceName(unsigned int index, char *buf, size_t size)
+	{
+		return vdi_client_get_device_name(client, index, buf, size);
+	}
+
+	/* name NULL opens the next device, an extension */
 	int OpenDevice(const char *name, IClientVirtualDevice **out)
 	{
 		struct vdi_client_device *handle;
@@ -518,6 +546,7 @@ public:
 		return vdi_server_execute_completion_agent(server);
 	}
 
+	/* name NULL opens the next device, an extension */
 	int OpenDevice(const char *name, IServerVirtualDevice **out)
 	{
 		struct vdi_server_device *handle;

@@ -216,20 +216,27 @@ void vdi_client_abort(struct vdi_client *client, const char *text)
 	abort_or_give_up(client, VDISET_REASON_SIGNAL, 0, text);
 }
 
-/* With VDI_DEBUG: the commands that this client has not completed. */
+static void log_held(const struct vdi_client_device *device, const char *when)
+{
+	const struct vdi_slot *slot = device->slots;
+	uint32_t tag;
+
+	for (tag = 0; tag < device->core.limits.depth; tag++, slot++)
+		if (__atomic_load_n(&slot->held, __ATOMIC_RELAXED))
+			vdi_log(device->core.name, "%s is held when the set is "
+				"%s", vdi_command_name(slot->code), when);
+}
+
+/* If calls are logged: the commands that this client has not completed. */
 void vdi_client_log_held(struct vdi_client *client, const char *when)
 {
 	struct vdi_client_device *device;
-	uint32_t i, tag;
+	uint32_t i;
 
 	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
 		device = __atomic_load_n(&client->devices[i], __ATOMIC_ACQUIRE);
-		for (tag = 0; device && tag < device->core.limits.depth; tag++)
-			if (__atomic_load_n(&device->slots[tag].held, __ATOMIC_RELAXED))
-				vdi_log(device->core.name, "%s of %u bytes is "
-					"held when the set is %s",
-					vdi_command_name(device->slots[tag].code),
-					device->slots[tag].max_bytes, when);
+		if (device)
+			log_held(device, when);
 	}
 }
 

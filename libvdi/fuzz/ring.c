@@ -291,7 +291,8 @@ static bool good_command(const struct vdiset_command *cmd,
 		       (!buffer || cmd->size >= 0);
 	if (data)
 		return cmd->size >= 0 && (buffer || !cmd->size) &&
-		       (uint32_t)cmd->size <= limits->max_transfer;
+		       (uint32_t)cmd->size <= limits->max_transfer &&
+		       !(cmd->size % (limits->part_block + 1));
 	return !buffer || cmd->size >= 0;
 }
 
@@ -401,6 +402,7 @@ static void begin(struct fuzz_input *in, struct model *m)
 	m->peer->tail = m->peer->head = start;
 	m->limits.depth = m->depth;
 	m->limits.max_transfer = (1 + fuzz_below(in, 64)) * 65536;
+	m->limits.part_block = (1U << fuzz_below(in, 17)) - 1;
 	m->limits.features = fuzz_below(in, 2) ? VDF_CompleteEnabled : 0;
 	vdi_area_init(&m->area);
 	grow_area(in, m);

@@ -46,7 +46,7 @@ static void check_alignment(uint32_t client, uint32_t server, uint32_t want,
 {
 	struct pair p = {
 		.asked = { .alignment = client, .prefixZoneSize = prefix },
-		.alignment = server, .buffer_size = 5000, .buffer_count = 5,
+		.alignment = server, .buffer_size = 5120, .buffer_count = 5,
 	};
 	struct VDC_Command *cmd;
 	uint8_t *buffer;
@@ -56,12 +56,12 @@ static void check_alignment(uint32_t client, uint32_t server, uint32_t want,
 	pair_up(&p, ACTIVE);
 	EQ(p.config.alignment, want);
 	for (i = 0; i < 5; i++) {
-		buffer = buffer_of(&p, 5000);
+		buffer = buffer_of(&p, 5120);
 		EQ((uintptr_t)buffer % want, 0);
-		OK(send_it(&p, &s, VDC_Write, buffer, 5000));
+		OK(send_it(&p, &s, VDC_Write, buffer, 5120));
 		cmd = got(&p, VDC_Write);
 		EQ((uintptr_t)cmd->buffer % want, 0);
-		complete(&p, cmd, 0, 5000, 0);
+		complete(&p, cmd, 0, 5120, 0);
 		settle(&p, &s);
 	}
 	pair_down(&p);
@@ -263,16 +263,27 @@ RULE("8", kept_until_close, "after an abort, a buffer remains valid on each side
 	OK(vdi_client_close(p.client));
 }
 
-RULE("8", any_size, "whole blocks are the server's choice; the library transfers any size")
+static void check_blocks(struct pair *p, uint8_t *buffer, int code)
 {
-	struct pair p = { 0 };
-	uint8_t *buffer;
 	struct sent s;
+
+	execute(p, &s, code, buffer, 1024, 0, 1024, 0);
+	execute(p, &s, code, buffer, 3072, 0, 3072, 0);
+	execute(p, &s, code, buffer, 0, 0, 0, 0);
+	EQ(send_it(p, &s, code, buffer, 1), VD_E_INVALID);
+	EQ(send_it(p, &s, code, buffer, 512), VD_E_INVALID);
+	EQ(send_it(p, &s, code, buffer, 1000), VD_E_INVALID);
+}
+
+RULE("8", whole_blocks, "VD_E_INVALID: the size of a transfer is not a multiple of blockSize")
+{
+	struct pair p = { .block_size = 1024,
+			  .direction = VDF_WriteMedia | VDF_ReadMedia };
+	uint8_t *buffer;
 
 	pair_up(&p, ACTIVE);
 	buffer = buffer_of(&p, 64 * KIB);
-	execute(&p, &s, VDC_Write, buffer, 512, 0, 512, 0);
-	execute(&p, &s, VDC_Write, buffer, 1536, 0, 1536, 0);
-	execute(&p, &s, VDC_Write, buffer, 1, 0, 1, 0);
+	check_blocks(&p, buffer, VDC_Write);
+	check_blocks(&p, buffer, VDC_Read);
 	pair_down(&p);
 }

@@ -377,12 +377,32 @@ RULE("5.3", bad_names, "VD_E_INVALID: the name is invalid")
 	struct vdi_client_device *device;
 
 	pair_up(&p, INITIALIZING);
-	EQ(vdi_client_open_device(p.client, NULL, &device), VD_E_INVALID);
 	EQ(vdi_client_open_device(p.client, "", &device), VD_E_INVALID);
 	EQ(vdi_client_open_device(p.client, "a\\b", &device), VD_E_INVALID);
 	EQ(vdi_client_open_device(p.client, p.name, NULL), VD_E_INVALID);
 	EQ(vdi_client_open_device(NULL, p.name, &device), VD_E_INVALID);
 	pair_down(&p);
+}
+
+RULE("5.3", next_device, "without a name (an extension) the next device is opened; NAME, NAME1 and so on, unless the server has named it")
+{
+	struct pair p = { .asked = { .deviceCount = 3 } };
+	struct vdi_client_device *device;
+	char name[VDI_NAME_SIZE];
+
+	pair_up(&p, CONFIGURABLE);
+	OK(vdi_server_name_device(p.server, 1, "second"));
+	pair_up(&p, INITIALIZING);
+	OK(vdi_client_open_device(p.client, NULL, &device));
+	TRUE(!strcmp(vdi_client_device_name(device), p.name));
+	OK(vdi_client_open_device(p.client, NULL, &device));
+	TRUE(!strcmp(vdi_client_device_name(device), "second"));
+	OK(vdi_client_open_device(p.client, NULL, &device));
+	snprintf(name, sizeof(name), "%s2", p.name);
+	TRUE(!strcmp(vdi_client_device_name(device), name));
+	EQ(vdi_client_open_device(p.client, NULL, &device), VD_E_OPEN);
+	vdi_client_free(p.client);
+	vdi_server_free(p.server);
 }
 
 RULE("5.3", first_of_an_instance, "in a set of an instance the first device has the name of the set as well")

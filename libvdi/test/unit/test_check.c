@@ -12,7 +12,7 @@
 static void test_command_check(void **state)
 {
 	const struct vdi_ring_limits limits = {
-		.depth = 8, .max_transfer = 65536,
+		.depth = 8, .max_transfer = 65536, .part_block = 511,
 	};
 	const struct vdiset_command good = {
 		.code = VDC_Write, .tag = 7, .size = 65536, .buffer = 4096,
@@ -23,6 +23,12 @@ static void test_command_check(void **state)
 	assert_null(vdi_command_check(&cmd, &limits));
 	cmd.tag = 8;
 	assert_non_null(vdi_command_check(&cmd, &limits));
+	cmd = good, cmd.size = 65024;
+	assert_null(vdi_command_check(&cmd, &limits));
+	assert_true(vdi_command_is_plain(&cmd, &limits));
+	cmd.size = 65024 - 256;	/* not a multiple of blockSize */
+	assert_non_null(vdi_command_check(&cmd, &limits));
+	assert_false(vdi_command_is_plain(&cmd, &limits));
 	cmd = good, cmd.size = 65537;
 	assert_non_null(vdi_command_check(&cmd, &limits));
 	cmd = good, cmd.size = -1;

@@ -130,8 +130,10 @@ static void test_fix(void **state)
 		{ VDF_WriteMedia, 512, 131072, 65536, false },
 		{ VDF_WriteMedia, 512, 512, 65537, false },
 		{ VDF_WriteMedia, 512, 512, 5 << 20, false },
-		{ VDF_CompleteEnabled, 512, 512, 65536, true },
-		{ VDF_RequestComplete, 512, 512, 65536, true },
+		{ VDF_WriteMedia | VDF_CompleteEnabled, 512, 512, 65536, true },
+		{ VDF_ReadMedia | VDF_RequestComplete, 512, 512, 65536, true },
+		{ VDF_RequestComplete, 512, 512, 65536, false },
+		{ 0, 512, 512, 65536, false },
 		{ VDF_Discard, 512, 512, 65536, false },
 		{ VDF_Removable, 512, 512, 65536, false },
 	};

@@ -57,12 +57,12 @@ static void test_texts(void **state)
 	(void)state;
 	assert_string_equal(vdi_strerror(VD_E_ABORT),
 			    "VD_E_ABORT: the set is aborted");
-	assert_non_null(vdi_strerror(12345));
+	assert_string_equal(vdi_strerror(12345), "unknown return code 12345");
 	assert_string_equal(vdi_command_name(VDC_Write), "VDC_Write");
 	assert_string_equal(vdi_command_name(VDC_Complete), "VDC_Complete");
-	assert_non_null(vdi_command_name(-1));
+	assert_string_equal(vdi_command_name(-1), "unknown command -1");
 	assert_non_null(strstr(vdi_completion_name(112), "ERROR_DISK_FULL: "));
-	assert_non_null(vdi_completion_name(99999));
+	assert_string_equal(vdi_completion_name(5), "unknown completion code 5");
 	assert_string_equal(vdi_version(), "0.1.0");
 }
 

@@ -138,7 +138,8 @@ void test_no_memory(void **state)
 	(void)state;
 	await(peer.fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
-	OK(vdi_server_begin_configuration(server, 0, 0, 0, 4 * MIB, 0));
+	OK(vdi_server_begin_configuration(server, VDF_WriteMedia, 0, 0,
+					  4 * MIB, 0));
 	EQ(vdi_server_request_buffers(server, UINT32_MAX, 0, UINT32_MAX),
 	   VD_E_MEMORY);
 	OK(vdi_server_request_buffers(server, MIB, 0, 1));

@@ -283,15 +283,18 @@ struct vdi_server *server_up(struct peer *peer,
 {
 	struct vdi_server *server = new_server();
 	struct VDConfig config;
+	uint32_t features;
 
 	await(peer->fd, 'c');
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_configuration(server, &config));
 	OK(vdi_server_set_queue_depth(server, shape->depth));
 	OK(vdi_server_set_lock(server, shape->lock));
-	OK(vdi_server_begin_configuration(server,
-					  config.features | shape->features,
-					  0, 0, 1 * MIB, WAIT));
+	features = config.features | shape->features;
+	if (!(features & (VDF_WriteMedia | VDF_ReadMedia)))
+		features |= VDF_WriteMedia | VDF_ReadMedia;
+	OK(vdi_server_begin_configuration(server, features, 0, 0, 1 * MIB,
+					  WAIT));
 	OK(vdi_server_request_buffers(server, shape->size, 0, shape->count));
 	OK(vdi_server_end_configuration(server));
 	return server;

@@ -233,7 +233,8 @@ static void server_too_few_addresses(int fd)
 	(void)fd;
 	OK(vdi_client_create(b.client, NULL, set_name, &config, NULL));
 	OK(vdi_server_open(b.server, NULL, set_name));
-	OK(vdi_server_begin_configuration(b.server, 0, 0, 0, MIB, WAIT));
+	OK(vdi_server_begin_configuration(b.server, VDF_WriteMedia, 0, 0,
+					  MIB, WAIT));
 	OK(vdi_server_request_buffers(b.server, MIB, 0, 32));
 	limit_addresses(4 * MIB);
 	EQ(vdi_server_end_configuration(b.server), VD_E_MEMORY);

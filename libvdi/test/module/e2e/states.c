@@ -94,6 +94,19 @@ void test_create(void **state)
 	vdi_client_free(b);
 }
 
+static void refused(struct vdi_server *server, uint32_t features,
+		    uint32_t block, uint32_t alignment, uint32_t transfer,
+		    const char *why)
+{
+	char text[512];
+
+	EQ(vdi_server_begin_configuration(server, features, block, alignment,
+					  transfer, 0), VD_E_NOTSUPPORTED);
+	vdi_server_message(server, text, sizeof(text));
+	if (!strstr(text, why))
+		fail_msg("'%s' does not say '%s'", text, why);
+}
+
 void test_server_states(void **state)
 {
 	struct peer peer = spawn(client_idle);
@@ -114,16 +127,14 @@ void test_server_states(void **state)
 	EQ(vdi_server_query_available_buffers(server, KIB, 0, &count),
 	   VD_E_PROTOCOL);
 
-	EQ(vdi_server_begin_configuration(server, VDF_Discard, 0, 0, 0, 0),
-	   VD_E_NOTSUPPORTED);
-	EQ(vdi_server_begin_configuration(server, VDF_CompleteEnabled, 0, 0,
-					  0, 0), VD_E_NOTSUPPORTED);
-	EQ(vdi_server_begin_configuration(server, 0, 513, 0, 0, 0),
-	   VD_E_NOTSUPPORTED);
-	EQ(vdi_server_begin_configuration(server, 0, 0, 256, 0, 0),
-	   VD_E_NOTSUPPORTED);
-	EQ(vdi_server_begin_configuration(server, 0, 0, 0, 65537, 0),
-	   VD_E_NOTSUPPORTED);
+	refused(server, VDF_WriteMedia | VDF_Discard, 0, 0, 0,
+		"the client did not request");
+	refused(server, VDF_WriteMedia | VDF_CompleteEnabled, 0, 0, 0,
+		"RequestComplete");
+	refused(server, VDF_WriteMedia, 513, 0, 0, "blockSize 513");
+	refused(server, VDF_WriteMedia, 0, 256, 0, "alignment 256");
+	refused(server, VDF_WriteMedia, 0, 0, 65537, "maxTransferSize 65537");
+	refused(server, 0, 0, 0, 0, "neither VDF_WriteMedia nor VDF_ReadMedia");
 	EQ(vdi_server_set_queue_depth(server, 1025), VD_E_INVALID);
 	OK(vdi_server_set_queue_depth(server, 5));
 	OK(vdi_server_begin_configuration(server, VDF_ReadMedia, 1024, 0, 0,
@@ -198,7 +209,7 @@ void test_names(void **state)
 	OK(vdi_server_open(server, NULL, set_name));
 	OK(vdi_server_get_configuration(server, &config));
 	EQ(config.deviceCount, 3);
-	OK(vdi_server_begin_configuration(server, 0, 0, 0, 0, 0));
+	OK(vdi_server_begin_configuration(server, VDF_WriteMedia, 0, 0, 0, 0));
 	OK(vdi_server_name_device(server, 1, "second"));
 	EQ(vdi_server_name_device(server, 2, "second"), VD_E_INVALID);
 	EQ(vdi_server_name_device(server, 1, "other"), VD_E_PROTOCOL);
@@ -251,7 +262,7 @@ void test_instance(void **state)
 	EQ(vdi_server_open(server, NULL, set_name), VD_E_INVALID);
 	EQ(vdi_server_open(server, "OTHER", set_name), VD_E_INVALID);
 	OK(vdi_server_open(server, "ENV", set_name));
-	OK(vdi_server_begin_configuration(server, 0, 0, 0, 0, 0));
+	OK(vdi_server_begin_configuration(server, VDF_WriteMedia, 0, 0, 0, 0));
 	OK(vdi_server_name_device(server, 0, set_name));
 	OK(vdi_server_request_buffers(server, KIB, 0, 1));
 	OK(vdi_server_end_configuration(server));

@@ -9,6 +9,16 @@
 	TEST(server_states) \
 	TEST(names) \
 	TEST(instance) \
+	TEST(next_device) \
+	TEST(messages) \
+	TEST(refused_completions) \
+	TEST(refused_sends) \
+	TEST(try_send) \
+	TEST(outcome) \
+	TEST(outcome_failures) \
+	TEST(outcome_restore) \
+	TEST(outcome_complete) \
+	TEST(log) \
 	TEST(buffers) \
 	TEST(growth) \
 	TEST(no_memory) \
