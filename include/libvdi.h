@@ -4,8 +4,8 @@
  *
  * Every function that returns int returns NOERROR or a VD_E_* code of
  * vdierror.h, unless stated otherwise. vdi_client_message() and
- * vdi_server_message() explain the last failure in words. Codes common to all
- * calls, not repeated below:
+ * vdi_server_message() explain the last failure of the calling thread in words.
+ * Codes common to all calls, not repeated below:
  *
  *   VD_E_INVALID     an argument is NULL or out of range
  *   VD_E_PROTOCOL    the call is out of order
@@ -375,7 +375,10 @@ int vdi_client_get_creator(struct vdi_client *client, uid_t *creator);
  */
 int vdi_client_abort_info(struct vdi_client *client,
 			  struct vdi_abort_info *info);
-/* Explanation of the last failure of a call on this object, "" if none. */
+/*
+ * Explanation of this thread's last failure of a call on this object; if it has
+ * had none, of any thread's; "" if there was none.
+ */
 void vdi_client_message(struct vdi_client *client, char *buf, size_t size);
 
 /* ---------------------------------------------------------------- server */

@@ -89,6 +89,15 @@ int vdi_set_fail_config(struct vdi_set *set, const char *what,
 			    text);
 }
 
+/*
+ * The last failure of this thread. Threads of one object fail at the same time,
+ * and each wants its own reason.
+ */
+static __thread struct {
+	uint64_t id;			/* of the set */
+	char text[VDI_MESSAGE_SIZE];
+} own_message;
+
 /* Store a message and return @code. */
 int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 {
@@ -97,9 +106,12 @@ int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 
 	if (vdi_set_forked(set))	/* the lock may be held for ever */
 		return code;
+	/* the arguments may be parts of the message before */
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	own_message.id = set->id;
+	strcpy(own_message.text, text);
 	pthread_mutex_lock(&set->message_lock);
 	strcpy(set->message, text);
 	pthread_mutex_unlock(&set->message_lock);
@@ -126,6 +138,10 @@ void vdi_set_message(struct vdi_set *set, char *buf, size_t size)
 	if (vdi_set_forked(set)) {
 		snprintf(buf, size, "this process is not the one that opened "
 			 "the set");
+		return;
+	}
+	if (own_message.id == set->id) {
+		snprintf(buf, size, "%s", own_message.text);
 		return;
 	}
 	pthread_mutex_lock(&set->message_lock);
@@ -267,7 +283,10 @@ static uint32_t *map_alive(void)
 
 int vdi_set_init(struct vdi_set *set, vdi_violation_fn *violation)
 {
+	static uint64_t last_id;
+
 	memset(set, 0, sizeof(*set));
+	set->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
 	set->fd = -1;
 	set->violation = violation;
 	set->spin = vdi_spin_default();

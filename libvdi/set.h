@@ -43,6 +43,7 @@ typedef int vdi_violation_fn(struct vdi_set *set, const char *text);
  * held to create, join and close, by calls that are not inside the gate.
  */
 struct vdi_set {
+	uint64_t id;			/* never used again, unlike the address */
 	int fd;				/* -1 = no set */
 	uint32_t *alive;		/* reads 0 in a forked child */
 	vdi_violation_fn *violation;	/* of the client or the server */

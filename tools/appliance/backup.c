@@ -115,15 +115,13 @@ static void check_whole(struct worker *worker)
 {
 	struct appliance *a = worker->appliance;
 	struct backup *b = a->job;
+	char text[512];
 
-	if (b->worker[worker->index].discarded)
-		appliance_note(a, EXIT_FAILED,
-			       "the database discarded the data of '%s'",
-			       worker->name);
-	if (b->worker[worker->index].stage == STAGE_WRITING)
-		appliance_note(a, EXIT_FAILED,
-			       "the database finished '%s' without flushing its data",
-			       worker->name);
+	/* failures of the drive and aborts have their own messages */
+	if (vdi_client_device_outcome(worker->device) == VD_E_PROTOCOL) {
+		vdi_client_message(a->client, text, sizeof(text));
+		appliance_note(a, EXIT_FAILED, "%s", text);
+	}
 	if (b->snapshot_command && !b->snapshot_taken)
 		appliance_note(a, EXIT_FAILED,
 			       "the database did not request a snapshot");

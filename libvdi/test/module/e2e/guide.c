@@ -216,6 +216,40 @@ void test_messages(void **state)
 	vdi_client_free(client);
 }
 
+static void *fail_in_thread(void *arg)
+{
+	struct vdi_client *client = arg;
+
+	/* nothing has failed here: the message of any thread */
+	client_says(client, "out is NULL");
+	EQ(vdi_client_open_device(client, "a\\b", NULL), VD_E_INVALID);
+	EQ(vdi_client_get_device_name(client, 77, (char [1]){ 0 }, 1),
+	   VD_E_INVALID);
+	client_says(client, "no device 77");
+	return NULL;
+}
+
+/* A thread gets the reason of its own failure. */
+void test_messages_of_threads(void **state)
+{
+	pthread_t thread;
+	char text[8];
+	struct both b;
+
+	(void)state;
+	both_up(&b, 0);
+	EQ(vdi_client_open_device(b.client, set_name, NULL), VD_E_INVALID);
+	EQ(pthread_create(&thread, NULL, fail_in_thread, b.client), 0);
+	pthread_join(thread, NULL);
+	client_says(b.client, "out is NULL");
+	both_free(&b);
+	/* not that of an object that had the same address */
+	b.client = new_client();
+	vdi_client_message(b.client, text, sizeof(text));
+	EQ(*text, '\0');
+	vdi_client_free(b.client);
+}
+
 void test_refused_completions(void **state)
 {
 	struct VDC_Command *cmds[2], other = { .commandCode = VDC_Write };

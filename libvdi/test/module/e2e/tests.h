@@ -11,6 +11,7 @@
 	TEST(instance) \
 	TEST(next_device) \
 	TEST(messages) \
+	TEST(messages_of_threads) \
 	TEST(refused_completions) \
 	TEST(refused_sends) \
 	TEST(try_send) \
