@@ -3,7 +3,7 @@
  * check.h - validation of entries that the other side has written
  *
  * Each entry is validated once, where it is copied out of the ring: commands by
- * the client (accept() and fetch_plain() in client_device.c), completions by
+ * the client (accept() and fetch_plain() in client_commands.c), completions by
  * the server (settle() in server_device.c). The server also checks a command
  * before it sends it, so that its client does not abort the set because of it.
  */
@@ -106,7 +106,7 @@ vdi_completion_check(const struct vdiset_completion *done, uint32_t command,
 
 /*
  * Does this completion put the device into IO-ERROR? Both sides must decide
- * alike, see client_device.c. 1100 is a warning if everything was stored.
+ * alike, see client_commands.c. 1100 is a warning if everything was stored.
  */
 static inline bool vdi_completion_is_error(uint32_t command, int32_t size,
 					   uint32_t code, uint64_t bytes)

@@ -2,7 +2,7 @@
 /*
  * client.c - the client's side: sets and buffers
  *
- * Devices and commands are in client_device.c.
+ * Devices are in client_device.c, commands in client_commands.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -214,30 +214,6 @@ static int violation(struct vdi_set *set, const char *text)
 void vdi_client_abort(struct vdi_client *client, const char *text)
 {
 	abort_or_give_up(client, VDISET_REASON_SIGNAL, 0, text);
-}
-
-static void log_held(const struct vdi_client_device *device, const char *when)
-{
-	const struct vdi_slot *slot = device->slots;
-	uint32_t tag;
-
-	for (tag = 0; tag < device->core.limits.depth; tag++, slot++)
-		if (__atomic_load_n(&slot->held, __ATOMIC_RELAXED))
-			vdi_log(device->core.name, "%s is held when the set is "
-				"%s", vdi_command_name(slot->code), when);
-}
-
-/* If calls are logged: the commands that this client has not completed. */
-void vdi_client_log_held(struct vdi_client *client, const char *when)
-{
-	struct vdi_client_device *device;
-	uint32_t i;
-
-	for (i = 0; i < VDISET_MAX_DEVICES; i++) {
-		device = __atomic_load_n(&client->devices[i], __ATOMIC_ACQUIRE);
-		if (device)
-			log_held(device, when);
-	}
 }
 
 int vdi_client_fail_abort(struct vdi_client *client)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * client.h - the client's set and devices, shared by client.c, outcome.c and
- * client_device.c
+ * client.h - the client's set and devices, shared by client.c, client_log.c,
+ * outcome.c, client_device.c and client_commands.c
  *
  * Order of locks: set.life, device->core.lock, client->lock. A violation is
  * found with a device's lock held, and recorded under client->lock.
@@ -86,12 +86,23 @@ struct vdi_client {
 	struct vdi_abort_info own_abort;
 };
 
-void vdi_client_log_held(struct vdi_client *client, const char *when);
 int vdi_client_fail_abort(struct vdi_client *client);
 void vdi_history_note(struct vdi_history *history, uint32_t command,
 		      bool failed, int code, uint64_t written);
 void vdi_client_abort(struct vdi_client *client, const char *text);
 bool vdi_client_configured(const struct vdi_client *client);
+
+/* Only if vdi_log_on(). */
+void vdi_client_log_completed(struct vdi_client_device *device,
+			      const struct vdi_completion *done,
+			      unsigned int count) __attribute__((cold));
+void vdi_client_log_received(struct vdi_client_device *device,
+			     struct VDC_Command **cmds, unsigned int count)
+	__attribute__((cold));
+int64_t vdi_client_log_waiting(struct vdi_client_device *device, int64_t left)
+	__attribute__((cold));
+void vdi_client_log_held(struct vdi_client *client, const char *when)
+	__attribute__((cold));
 
 static inline uint32_t vdi_client_stops(const struct vdi_client *client)
 {

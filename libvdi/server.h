@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * server.h - the server's set and devices, shared by server.c, server_device.c
- * and server_agent.c
+ * server.h - the server's set and devices, shared by server.c,
+ * server_buffers.c, server_device.c and server_agent.c
  *
  * Order of locks. Completion routines run with agent held, and with set.life if
  * a close completes outstanding commands:
@@ -100,6 +100,9 @@ struct vdi_server_device {
 	struct vdi_request *requests;	/* by tag */
 };
 
+
+int vdi_server_begin_call(struct vdi_server *server, const char *what);
+int vdi_server_end_call(struct vdi_server *server, int code, const char *what);
 
 int vdi_server_device_run(struct vdi_server_device *device,
 			  unsigned int *count);

@@ -2,7 +2,7 @@
 /*
  * server_device.c - the server's devices: opening, sending, completing, closing
  *
- * For IO-ERROR see the top of client_device.c. Validation: whatever the client
+ * For IO-ERROR see the top of client_commands.c. Validation: whatever the client
  * has written into a completion is checked once, by settle().
  */
 #include <errno.h>

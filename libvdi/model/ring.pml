@@ -2,7 +2,7 @@
 /*
  * ring.pml - model of rings, kicks, sleep and abort, for the model checker spin
  *
- * The model follows libvdi/ring.h, channel.h, client_device.c, agent.c and
+ * The model follows libvdi/ring.h, channel.h, client_commands.c, server_agent.c and
  * kernel/wait.c; the letters are those of "DOC: rings" in <linux/vdiset.h>.
  * libvdi/model/verify runs it. It shows that no wake-up is lost:
  *
