@@ -29,7 +29,7 @@ export PG_CONFIG
 KVER ?= $(shell uname -r)
 
 .PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
-.PHONY: lint abi
+.PHONY: lint abi kernel-tree
 .PHONY: bench bench-gate bench-tables bench-postgres
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
@@ -59,6 +59,7 @@ help:
 	@echo 'dkms-install     vdiset.ko through dkms, for this and every later kernel; KVER=RELEASE'
 	@echo 'uninstall, modules_uninstall, dkms-remove'
 	@echo '                 remove what these have installed'
+	@echo 'kernel-tree      driver and tests into the Linux source tree TREE=DIR'
 	@echo 'clean            remove what was built'
 	@echo 'distclean        and everything else below build/'
 	@echo
@@ -166,6 +167,10 @@ dkms-install:
 dkms-remove:
 	$(Q)packaging/dkms remove
 	$(Q)rm -f $(MODULES_LOAD)
+
+kernel-tree:
+	$(Q)$(if $(TREE),,echo 'kernel-tree needs TREE=DIR, a Linux source tree' >&2; exit 2;) \
+		packaging/kernel-tree "$(TREE)"
 
 clean:
 	$(Q)for part in $(PARTS) $(TESTS); do \
