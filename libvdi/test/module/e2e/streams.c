@@ -252,9 +252,9 @@ static void measure(unsigned int in_flight, long rounds)
 void test_cost(void **state)
 {
 	(void)state;
-	measure(1, 10000);
+	measure(1, 1000);
 	new_name();
-	measure(4, 40000);
+	measure(4, 4000);
 	new_name();
-	measure(32, 200000);
+	measure(32, 20000);
 }
