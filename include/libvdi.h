@@ -154,9 +154,9 @@ void vdi_set_log(vdi_log_fn *fn, void *data, int level);
 
 /*
  * Make /dev/vdiset available: if it is missing, load the module by libkmod, which
- * is itself loaded for that, if the caller is permitted to. Returns NOERROR, VD_E_SECURITY (no permission) or
- * VD_E_UNEXPECTED; on error, buf explains what to do. The create, join and open
- * calls do this by themselves.
+ * is itself loaded for that, if the caller is permitted to. Returns NOERROR,
+ * VD_E_SECURITY (no permission) or VD_E_UNEXPECTED; on error, buf explains what
+ * to do. The create, join and open calls do this by themselves.
  */
 int vdi_load_module(char *buf, size_t size);
 
