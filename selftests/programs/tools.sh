@@ -810,7 +810,7 @@ readme_examples() {
 	is "server of a full disk" 1 $?
 	wait "$first"
 	is "client with a full disk" 1 $?
-	expect "the message" grep -q '^backup incomplete: no successful Flush' err
+	expect "the message" grep -q "^backup failed: device 'nightly': VDC_Flush has failed: ERROR_DISK_FULL" err
 }
 
 run_tests
