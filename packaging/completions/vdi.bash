@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# bash completion for vdi and vdi-pg-restore. selftests/completions compares the options
+# with --help.
+
+_vdi_sets() {
+	vdi ls 2> /dev/null | sed -n '2,$s/ .*//p'
+}
+
+# _vdi_words WORD...: offer those that begin with the current word
+_vdi_words() {
+	mapfile -t COMPREPLY < <(compgen -W "$*" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+# _vdi_of ACTION: the same for an action of compgen
+_vdi_of() {
+	mapfile -t COMPREPLY < <(compgen -A "$1" -- "${COMP_WORDS[COMP_CWORD]}")
+	case $1 in directory) compopt -o filenames 2> /dev/null ;; esac
+}
+
+_vdi() {
+	local command=${COMP_WORDS[1]} previous=${COMP_WORDS[COMP_CWORD-1]} options='' argument=''
+	local set='--device --instance -o --owner -g --group -m --mode --in-flight --direct --no-direct
+		-t --timeout -i --idle-timeout -q --quiet -h --help'
+	COMPREPLY=()
+	if [ "$COMP_CWORD" = 1 ]; then
+		_vdi_words backup restore verify serve ls top abort info load --help --version
+		return
+	fi
+	case $command in
+	backup)
+		options="--to -n --devices -p --profile --removable --capacity --eom-warning
+			--soft-filemarks --discard --snapshot-command --snapshot --prepare-command $set"
+		;;
+	restore) options="--from --mount-command --no-verify $set" ;;
+	verify) options='-q --quiet -h --help' argument=directory ;;
+	serve)
+		options='--instance --from -n --devices --device --profile -b --block-size
+			-x --max-transfer-size -c --buffer-count -t --timeout -q --quiet -h --help
+			--read-back --snapshot --freeze --thaw --freeze-limit'
+		argument=sets
+		[ "$COMP_CWORD" != 2 ] || { _vdi_words backup restore --help; return; }
+		;;
+	ls) options='-v --verbose -j --json -h --help' ;;
+	top) options='--id -i --interval -n --count -b --batch -h --help' argument=sets ;;
+	abort) options='--id -m --message -h --help' argument=sets ;;
+	info|load) options='--help' ;;
+	esac
+	case $command:$previous in
+	backup:--to|restore:--from) _vdi_of directory; return ;;
+	serve:--from|*:--owner|*:-o) _vdi_of user; return ;;
+	*:--group|*:-g) _vdi_of group; return ;;
+	serve:--profile) _vdi_words pipe disk tape any; return ;;
+	backup:--profile|backup:-p) _vdi_words pipe disk tape; return ;;
+	*:--*command|*:--freeze|*:--thaw) _vdi_of command; return ;;
+	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
+	*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
+	*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcnx]) return ;;
+	esac
+	case ${COMP_WORDS[COMP_CWORD]}:$argument in
+	-*) _vdi_words "$options" ;;
+	*:sets) _vdi_words "$(_vdi_sets)" ;;
+	*:directory) _vdi_of directory ;;
+	esac
+}
+
+_vdi_pg_restore() {
+	COMPREPLY=()
+	case ${COMP_WORDS[COMP_CWORD-1]} in
+	-D|--pgdata) _vdi_of directory ;;
+	-T|--tablespace-mapping) ;;
+	-t|--timeout) ;;
+	--owner|--from) _vdi_of user ;;
+	*)
+		case ${COMP_WORDS[COMP_CWORD]} in
+		-*)
+			_vdi_words '-D --pgdata -T --tablespace-mapping --allow-tablespaces --owner
+				--from -t --timeout -q --quiet -h --help'
+			;;
+		*) _vdi_words "$(_vdi_sets)" ;;
+		esac
+		;;
+	esac
+}
+
+complete -F _vdi vdi
+complete -F _vdi_pg_restore vdi-pg-restore

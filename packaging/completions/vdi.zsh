@@ -1,0 +1,153 @@
+#compdef vdi vdi-pg-restore
+# SPDX-License-Identifier: GPL-2.0
+#
+# zsh completion for vdi and vdi-pg-restore. selftests/completions compares the options with
+# --help.
+
+_vdi_sets() {
+	local -a sets
+	sets=(${(f)"$(vdi ls 2> /dev/null | sed -n '2,$s/ .*//p')"})
+	compadd -a sets
+}
+
+_vdi_commands() {
+	local -a commands
+	commands=(
+		"backup:store a database's backup in a directory"
+		'restore:send a stored backup to the database'
+		'verify:check that a backup is complete and undamaged'
+		'serve:act as the database\: send or receive a stream'
+		'ls:list the sets in use'
+		'top:show the throughput, and which side is slow'
+		'abort:abort a set for all of its parties'
+		'info:show version and limits of the kernel module'
+		'load:load the kernel module'
+	)
+	_describe command commands
+}
+
+_vdi() {
+	local context state line
+	typeset -A opt_args
+	local -a help set
+	help=('(-h --help)'{-h,--help}'[show the help]')
+	set=(
+		'*--device[name of the next device]:device'
+		'--instance[instance of the database]:instance'
+		'(-o --owner)'{-o,--owner}'[owner of the set]:user:_users'
+		'(-g --group)'{-g,--group}'[group of the set]:group:_groups'
+		'(-m --mode)'{-m,--mode}'[permissions of the set]:mode'
+		'--in-flight[concurrent reads or writes per device]:number'
+		'(--no-direct)--direct[use O_DIRECT]'
+		'(--direct)--no-direct[use the page cache]'
+		'(-t --timeout)'{-t,--timeout}'[time to wait for the database]:seconds'
+		'(-i --idle-timeout)'{-i,--idle-timeout}'[abort if no command arrives]:seconds'
+		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]'
+	)
+	if [[ $service = vdi-pg-restore ]]; then
+		_vdi_pg_restore
+		return
+	fi
+	if (( CURRENT == 2 )); then
+		_vdi_commands
+		return
+	fi
+	shift words
+	(( CURRENT-- ))
+	case $words[1] in
+	backup|restore|verify|serve|ls|top|abort|info|load) _vdi_$words[1] ;;
+	esac
+}
+
+_vdi_backup() {
+	_arguments -s $set $help \
+		'--to[new directory for the backup]:directory:_files -/' \
+		'(-n --devices)'{-n,--devices}'[number of devices]:number' \
+		'(-p --profile)'{-p,--profile}'[kind of the devices]:kind:(pipe disk tape)' \
+		'--removable[media can be changed]' \
+		'--capacity[data per medium]:size' \
+		'--eom-warning[warn this much before the end of a medium]:size' \
+		'--soft-filemarks[write filemarks as blocks of this size]:size' \
+		'--discard[let the database discard data]' \
+		'--snapshot-command[command that takes a snapshot]:command:_command_names -e' \
+		'--snapshot[ask the database to announce the snapshot]' \
+		'--prepare-command[command to run at the announcement]:command:_command_names -e' \
+		'1:name of the set'
+}
+
+_vdi_restore() {
+	_arguments -s $set $help \
+		'--from[directory of the backup]:directory:_files -/' \
+		'--mount-command[command that restores the files]:command:_command_names -e' \
+		'--no-verify[do not verify before the set is created]' \
+		'1:name of the set'
+}
+
+_vdi_verify() {
+	_arguments -s $help '(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'1:directory of the backup:_files -/'
+}
+
+_vdi_serve() {
+	_arguments -s $help \
+		'--instance[instance of the set]:instance' \
+		'*--from[join a set of this user]:user:_users' \
+		'(-n --devices)'{-n,--devices}'[fail unless the set has this number]:number' \
+		'*--device[name of the next device]:device' \
+		'--profile[fail unless the devices are of this kind]:kind:(pipe disk tape any)' \
+		'(-b --block-size)'{-b,--block-size}'[size of a block]:bytes' \
+		'(-x --max-transfer-size)'{-x,--max-transfer-size}'[size of a transfer]:bytes' \
+		'(-c --buffer-count)'{-c,--buffer-count}'[number of buffers]:number' \
+		'(-t --timeout)'{-t,--timeout}'[time to wait for the set]:seconds' \
+		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'--read-back[compare what was written]' \
+		'--snapshot[the client takes or restores a snapshot]' \
+		'--freeze[command that suspends writing]:command:_command_names -e' \
+		'--thaw[command that resumes writing]:command:_command_names -e' \
+		'--freeze-limit[abort and thaw after this time]:seconds' \
+		'1:what to do:(backup restore)' '2:name of the set:_vdi_sets'
+}
+
+_vdi_ls() {
+	_arguments -s $help \
+		'(-v --verbose)'{-v,--verbose}'[a line for each device]' \
+		'(-j --json)'{-j,--json}'[everything, as a JSON array]'
+}
+
+_vdi_top() {
+	_arguments -s $help \
+		'--id[the set of this number]:number' \
+		'(-i --interval)'{-i,--interval}'[time between two updates]:seconds' \
+		'(-n --count)'{-n,--count}'[stop after this number of updates]:number' \
+		'(-b --batch)'{-b,--batch}'[one update below the other]' \
+		'1:name of the set:_vdi_sets'
+}
+
+_vdi_abort() {
+	_arguments -s $help \
+		'--id[the set of this number]:number' \
+		'(-m --message)'{-m,--message}'[reason to report]:text' \
+		'1:name of the set:_vdi_sets'
+}
+
+_vdi_info() {
+	_arguments '--help[show the help]'
+}
+
+_vdi_load() {
+	_arguments '--help[show the help]'
+}
+
+_vdi_pg_restore() {
+	_arguments -s $help \
+		'(-D --pgdata)'{-D,--pgdata}'[data directory to create]:directory:_files -/' \
+		'*'{-T,--tablespace-mapping}'[restore a tablespace to another directory]:OLD=NEW' \
+		'--allow-tablespaces[restore tablespaces to their old paths]' \
+		'--owner[owner of the files]:user:_users' \
+		'*--from[join a set of this user]:user:_users' \
+		'(-t --timeout)'{-t,--timeout}'[time to wait for the set]:seconds' \
+		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'1:name of the set:_vdi_sets'
+}
+
+_vdi "$@"
