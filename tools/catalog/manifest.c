@@ -326,26 +326,58 @@ static bool scan(const char *text, unsigned int *colons)
 	return !quoted;
 }
 
-/* Strict JSON: no comments, nothing after the end. NULL: see *why. */
-static struct json_object *parse(const char *text, size_t size,
-				 const char **why)
+static struct json_object *parse_as(const char *text, int flags)
 {
 	struct json_tokener *tokener = json_tokener_new();
-	struct json_object *document = NULL;
-	unsigned int colons;
+	struct json_object *document;
 
-	*why = "out of memory";
 	if (!tokener)
 		return NULL;
-	*why = "its manifest is truncated or not JSON";
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	if (strlen(text) == size && scan(text, &colons))
-		document = json_tokener_parse_ex(tokener, text, -1);
+	json_tokener_set_flags(tokener, flags);
+	document = json_tokener_parse_ex(tokener, text, -1);
 	if (json_tokener_get_error(tokener) != json_tokener_success) {
 		json_object_put(document);
 		document = NULL;
 	}
 	json_tokener_free(tokener);
+	return document;
+}
+
+/*
+ * In its strict mode json-c 0.18 takes bytes from 0x80 on for control characters, and
+ * rejects them. They are replaced in the text, which is a copy.
+ */
+static bool is_strict(char *text)
+{
+	struct json_object *document;
+	bool strict;
+	char *c;
+
+	for (c = text; *c; c++) {
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	}
+	document = parse_as(text, JSON_TOKENER_STRICT);
+	strict = document;
+	json_object_put(document);
+	return strict;
+}
+
+/* Strict JSON: no comments, nothing after the end. NULL: see *why. */
+static struct json_object *parse(const char *text, size_t size,
+				 const char **why)
+{
+	struct json_object *document = NULL;
+	char *copy = strdup(text);
+	unsigned int colons;
+
+	*why = "out of memory";
+	if (!copy)
+		return NULL;
+	*why = "its manifest is truncated or not JSON";
+	if (strlen(text) == size && scan(text, &colons) && is_strict(copy))
+		document = parse_as(text, 0);
+	free(copy);
 	if (!document)
 		return NULL;
 	*why = "its manifest has a duplicate key";
