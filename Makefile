@@ -18,18 +18,19 @@ PARTS := libvdi tools postgres examples
 TESTS := selftests
 
 # postgres/ is left out where it cannot be built
-PG_SUPPORTED := 15
+PG_SUPPORTED := 15 17
 PG_CONFIG ?= $(lastword $(wildcard $(PG_SUPPORTED:%=/usr/lib/postgresql/%/bin/pg_config)))
+pg-headers = $(firstword $(PG_SUPPORTED:%=postgresql-server-dev-%)) (or -$(lastword $(PG_SUPPORTED)))
 no-postgres = $(or \
-	$(if $(PG_CONFIG),,no PostgreSQL $(PG_SUPPORTED): apt-get install postgresql-server-dev-$(lastword $(PG_SUPPORTED))), \
-	$(if $(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h),,no headers of its server: apt-get install postgresql-server-dev-$(lastword $(PG_SUPPORTED))), \
+	$(if $(PG_CONFIG),,none of PostgreSQL $(PG_SUPPORTED): apt-get install $(pg-headers)), \
+	$(if $(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h),,no headers of its server: apt-get install $(pg-headers)), \
 	$(if $(shell pkg-config --exists libarchive || echo n),no libarchive: apt-get install libarchive-dev))
 export PG_CONFIG
 # the kernel that modules are built and installed for
 KVER ?= $(shell uname -r)
 
 .PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
-.PHONY: lint abi kernel-tree
+.PHONY: lint abi kernel-tree deb check-deb
 .PHONY: bench bench-gate bench-tables bench-postgres
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 

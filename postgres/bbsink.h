@@ -2,28 +2,30 @@
 /*
  * bbsink.h - PostgreSQL's interface for base-backup targets
  *
- * PostgreSQL 16 and later install the headers. Version 15 has the interface and
- * exports its symbols, but installs no header for it. The parts that this module
- * uses are declared here.
+ * PostgreSQL 15 and later have the interface and export its symbols, but their packages
+ * install no header for it. The parts that this module uses are declared here, as they
+ * are in versions 15 to 17. A server refuses a module that was built for another major
+ * version, so a version must be compared with its source before it is added here.
  */
 #ifndef VDISET_BBSINK_H
 #define VDISET_BBSINK_H
 
 #include "postgres.h"
 
-#if PG_VERSION_NUM >= 160000
-
-#include "backup/basebackup_sink.h"
-#include "backup/basebackup_target.h"
-
-#elif PG_VERSION_NUM >= 150000
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 180000
+#error "the base-backup target supports PostgreSQL 15 to 17"
+#endif
 
 #include "access/xlogdefs.h"
 #include "nodes/pg_list.h"
 
 /* A tablespace of the backup; path is NULL for the data directory. */
 typedef struct {
+#if PG_VERSION_NUM >= 170000
+	Oid oid;
+#else
 	char *oid;
+#endif
 	char *path;
 	char *rpath;
 	int64 size;
@@ -76,9 +78,5 @@ extern void bbsink_forward_cleanup(bbsink *sink);
 extern void BaseBackupAddTarget(char *name,
 				void *(*check_detail)(char *, char *),
 				bbsink *(*get_sink)(bbsink *, void *));
-
-#else
-#error "base-backup targets need PostgreSQL 15 or newer"
-#endif
 
 #endif /* VDISET_BBSINK_H */
