@@ -48,6 +48,7 @@ help:
 	@echo '                 what is about programs on the last only, FULL=1: on each'
 	@echo 'check-quick      most of them for the last kernel, some minutes'
 	@echo 'lint             checkpatch, shellcheck and others: selftests/lint'
+	@echo 'deb              Debian packages, into build/deb'
 	@echo 'abi              compare the interfaces with the last release'
 	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
 	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
@@ -120,6 +121,9 @@ lint: deps
 
 abi: deps
 	$(Q)selftests/abi
+
+deb:
+	$(Q)packaging/deb build
 
 check-debug: deps
 	$(MAKE_IN) all selftests
