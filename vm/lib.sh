@@ -8,6 +8,8 @@
 # $VDISET_CACHE/kernels/NAME          link to the newest RELEASE fetched for it
 # $VDISET_CACHE/kernels/RELEASE/      unpacked packages, vmlinuz, vmlinux
 # $VDISET_CACHE/tools/SUITE/          build environment (debootstrap)
+# $VDISET_CACHE/systems/SUITE/        root/, a complete Debian with its own kernel, the
+#                                     same as an ext4 file system, and the kernel
 #
 # A file gets its final name when it is complete.
 
@@ -65,13 +67,13 @@ kernel_row() {
 # Everything that writes to the cache holds this lock, so that two concurrent runs fetch
 # a kernel once.
 cache_lock() {
-	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" 2>/dev/null || [ ! -w "$CACHE" ]; then
+	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" "$CACHE/systems" 2>/dev/null || [ ! -w "$CACHE" ]; then
 		die "cannot write to the cache, $CACHE (set VDISET_CACHE)"
 	fi
 	exec {CACHE_FD}> "$CACHE/.lock"
 	flock "$CACHE_FD"
 	# Left by a killed run, which no longer holds the lock.
-	rm -rf "$CACHE"/kernels/.tmp.* "$CACHE"/tools/.tmp.*
+	rm -rf --one-file-system "$CACHE"/kernels/.tmp.* "$CACHE"/tools/.tmp.* "$CACHE"/systems/.tmp.*
 }
 
 cache_unlock() {
@@ -83,7 +85,7 @@ cache_unlock() {
 fetching() {
 	(
 		dir=$CACHE/$1/.tmp.$$
-		trap 'rm -rf "$dir"' EXIT
+		trap 'rm -rf --one-file-system "$dir"' EXIT
 		trap 'exit 130' INT
 		trap 'exit 143' TERM HUP
 		mkdir "$dir"
@@ -334,4 +336,110 @@ in_tools() {
 		mount --bind -o ro "$ro" "$tools$ro"
 		chroot "$tools" "$@"
 	' sh "$TOOLS" "$rw" "$ro" "$@"
+}
+
+# system_packages: what a system has beside a minimal Debian. PostgreSQL, dkms and the
+# headers are what the packages of this tree depend on; the others build these packages.
+system_packages() {
+	echo systemd-sysv udev kmod procps linux-image-amd64 linux-headers-amd64
+	echo dkms postgresql build-essential fakeroot lintian
+	echo postgresql-server-dev-all
+	"$TREE/packaging/deb" build-depends
+}
+
+# system_get SUITE: puts the system into the cache if needed; sets K_* as kernel_get does,
+# and SYSTEM to the root. A system is made again if the list of its packages has changed.
+system_get() {
+	K_NAME=$1 K_SUITE=$1 K_TOOLS=$1 K_CC='' K_CONFIG=''
+	K_DIR=$CACHE/systems/$K_SUITE
+	if ! system_there; then
+		[ "$(id -u)" = 0 ] || die "the system $K_SUITE can only be made by root"
+		need debootstrap flock mkfs.ext4
+		cache_lock
+		system_there || fetching systems system_fetch
+		cache_unlock
+	fi
+	SYSTEM=$K_DIR/root
+	K_REL=$(readlink "$K_DIR/release")
+}
+
+system_there() {
+	[ -e "$K_DIR/complete" ] && system_packages | cmp -s - "$K_DIR/complete"
+}
+
+system_fetch() {
+	local tmp=$1 root=$1/root proxy rel packages
+	debian_mirrors
+	mapfile -t packages < <(system_packages | tr ' ' '\n')
+	say STRAP "$K_SUITE"
+	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
+	proxy=${proxy:-${http_proxy:-}}
+	if ! http_proxy=$proxy debootstrap --variant=minbase --arch=amd64 \
+		--keyring="$KEYRING" "$K_SUITE" "$root" "$MIRROR" > "$tmp/log" 2>&1; then
+		tail -n 20 "$tmp/log" >&2
+		die "there is no system $K_SUITE: debootstrap into $CACHE failed"
+	fi
+	{
+		echo "deb $MIRROR $K_SUITE main"
+		[ -z "$SECURITY" ] || echo "deb $SECURITY $K_SUITE-security main"
+	} > "$root/etc/apt/sources.list"
+	# No service starts while packages are installed.
+	printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
+	chmod +x "$root/usr/sbin/policy-rc.d"
+	say APT "$K_SUITE"
+	# shellcheck disable=SC2016 # for the inner shell
+	if ! http_proxy=$proxy in_system "$root" sh -ec '
+		export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+		apt-get -q -o Acquire::Retries=3 update
+		apt-get -q -o Acquire::Retries=3 -y --no-install-recommends install "$@"
+		apt-get clean
+	' sh "${packages[@]}" > "$tmp/log" 2>&1 < /dev/null; then
+		tail -n 20 "$tmp/log" >&2
+		die "cannot install the packages of the system $K_SUITE"
+	fi
+	# The machine has no network, and boots with the initramfs of vm/run.
+	rm -rf "$root"/var/lib/apt/lists/* "$root"/boot/initrd.img* "$root/usr/sbin/policy-rc.d"
+	: > "$root/etc/apt/sources.list"
+	echo vdiset > "$root/etc/hostname"
+	# Without it, the first boot would enable and disable units by their presets.
+	echo "$K_SUITE" | md5sum | cut -c -32 > "$root/etc/machine-id"
+	rel=$(find "$root/boot" -name 'vmlinuz-*' | sort -V | tail -n 1)
+	rel=${rel##*/vmlinuz-}
+	[ -n "$rel" ] || die "the system $K_SUITE has no kernel"
+	vmlinux "$root/boot/vmlinuz-$rel" > "$tmp/vmlinux" || die "cannot unpack the kernel of $rel"
+	rm -f "$root/boot/vmlinuz-$rel.part"
+	# as in kernels/, for modprobe -d
+	ln -s root/usr "$tmp/usr"
+	ln -s root/usr/lib "$tmp/lib"
+	ln -s "$rel" "$tmp/release"
+	# Under emulation small files are faster on a disk than over 9p.
+	truncate -s 8G "$tmp/disk"
+	PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -m 0 -O ^has_journal -d "$root" "$tmp/disk" ||
+		die "cannot make the disk of the system $K_SUITE"
+	rm -f "$tmp/log"
+	system_packages > "$tmp/complete"
+	rm -rf --one-file-system "${CACHE:?}/systems/$K_SUITE"
+	mv "$tmp" "$CACHE/systems/$K_SUITE"
+}
+
+# in_system ROOT COMMAND...: runs COMMAND in ROOT, with /proc, and with the directory of
+# BIND at the same path if that is set. See in_tools about the mounts.
+in_system() {
+	local root=$1 propagation=private
+	shift
+	unshare --mount --propagation private true 2>/dev/null || propagation=unchanged
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --mount --propagation "$propagation" sh -ec '
+		root=$1 bind=$2
+		shift 2
+		trap "umount -l \"\$root/proc\" 2>/dev/null || :; [ -z \"\$bind\" ] || umount -l \"\$root\$bind\" 2>/dev/null || :" EXIT
+		trap "exit 130" INT
+		trap "exit 143" TERM HUP
+		mount -t proc proc "$root/proc"
+		if [ -n "$bind" ]; then
+			mkdir -p "$root$bind"
+			mount --bind "$bind" "$root$bind"
+		fi
+		chroot "$root" "$@"
+	' sh "$root" "${BIND:-}" "$@"
 }
