@@ -3,6 +3,7 @@
 VERSION := $(shell cat VERSION)
 PREFIX ?= /usr/local
 KERNELS ?= 6.1 7.3
+SYSTEMS ?= bookworm trixie
 # VM=0 leaves the virtual machine out: demo and check use /dev/vdiset here
 VM ?= 1
 export PREFIX DESTDIR VM
@@ -49,6 +50,7 @@ help:
 	@echo 'check-quick      most of them for the last kernel, some minutes'
 	@echo 'lint             checkpatch, shellcheck and others: selftests/lint'
 	@echo 'deb              Debian packages, into build/deb'
+	@echo 'check-deb        install, use, upgrade and remove them in SYSTEMS=$(SYSTEMS)'
 	@echo 'abi              compare the interfaces with the last release'
 	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
 	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
@@ -124,6 +126,9 @@ abi: deps
 
 deb:
 	$(Q)packaging/deb build
+
+check-deb: deps
+	$(Q)selftests/deb $(SYSTEMS)
 
 check-debug: deps
 	$(MAKE_IN) all selftests
