@@ -45,7 +45,8 @@ _vdi() {
 	ls) options='-v --verbose -j --json -h --help' ;;
 	top) options='--id -i --interval -n --count -b --batch -h --help' argument=sets ;;
 	abort) options='--id -m --message -h --help' argument=sets ;;
-	info|load) options='--help' ;;
+	info) options='-j --json -h --help' ;;
+	load) options='--help' ;;
 	esac
 	case $command:$previous in
 	backup:--to|restore:--from) _vdi_of directory; return ;;

@@ -131,7 +131,7 @@ _vdi_abort() {
 }
 
 _vdi_info() {
-	_arguments '--help[show the help]'
+	_arguments -s $help '(-j --json)'{-j,--json}'[everything, as a JSON object]'
 }
 
 _vdi_load() {
