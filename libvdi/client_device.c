@@ -22,7 +22,8 @@ static int open_device(struct vdi_client *client, const char *name,
 	device = (struct vdi_client_device *)core;
 	device->client = client;
 	vdi_spin_init(&device->spin, client->set.spin);
-	client->devices[core->ch.index] = device;
+	__atomic_store_n(&client->devices[core->ch.index], device,
+			 __ATOMIC_RELEASE);
 	vdi_device_free_retired(&client->retired);
 	*out = device;
 	return NOERROR;

@@ -15,11 +15,16 @@
 
 #define LINE_SIZE	1024
 
+/* Where lines go. Never freed, since another thread may be about to use it. */
+struct sink {
+	vdi_log_fn *fn;
+	void *data;
+	struct sink *before;
+};
+
 int vdi_log_level;
-static bool level_is_set;		/* by the program */
-static vdi_log_fn *log_fn;
-static void *log_data;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sink *sink;		/* NULL = standard error */
+static struct sink *all_sinks;
 
 static void read_environment(void)
 {
@@ -28,10 +33,7 @@ static void read_environment(void)
 
 	if (text && *text)
 		level = *text >= '0' && *text <= '9' ? atoi(text) : 1;
-	pthread_mutex_lock(&lock);
-	if (!level_is_set)
-		__atomic_store_n(&vdi_log_level, level, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&lock);
+	__atomic_store_n(&vdi_log_level, level, __ATOMIC_RELAXED);
 }
 
 /* Called for each new object. */
@@ -42,14 +44,23 @@ void vdi_log_init(void)
 	pthread_once(&once, read_environment);
 }
 
+/* Without locks: a child of a process with threads may log, too. */
 void vdi_set_log(vdi_log_fn *fn, void *data, int level)
 {
-	pthread_mutex_lock(&lock);
-	level_is_set = true;
-	log_fn = fn;
-	log_data = data;
+	struct sink *new = NULL;
+
+	vdi_log_init();
+	if (fn) {
+		new = malloc(sizeof(*new));
+		if (!new)
+			return;
+		new->fn = fn;
+		new->data = data;
+		new->before = __atomic_exchange_n(&all_sinks, new,
+						  __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&sink, new, __ATOMIC_RELEASE);
 	__atomic_store_n(&vdi_log_level, level, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&lock);
 }
 
 /* One write(2), so that lines of several threads and processes stay whole. */
@@ -72,10 +83,9 @@ static void print(const char *line)
 /* Log a line about the set, or device, @name. Called if vdi_log_on(). */
 void vdi_log(const char *name, const char *format, ...)
 {
+	const struct sink *to = __atomic_load_n(&sink, __ATOMIC_ACQUIRE);
 	char line[LINE_SIZE];
-	vdi_log_fn *fn;
 	va_list args;
-	void *data;
 	int len = 0;
 
 	if (*name)
@@ -83,12 +93,8 @@ void vdi_log(const char *name, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + len, sizeof(line) - len, format, args);
 	va_end(args);
-	pthread_mutex_lock(&lock);
-	fn = log_fn;
-	data = log_data;
-	pthread_mutex_unlock(&lock);
-	if (fn)
-		fn(data, line);
+	if (to)
+		to->fn(to->data, line);
 	else
 		print(line);
 }

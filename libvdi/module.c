@@ -72,7 +72,9 @@ static bool load_libkmod(struct kmod *kmod)
 	void *function;
 	size_t i;
 
-	kmod->library = dlopen("libkmod.so.2", RTLD_NOW | RTLD_LOCAL);
+	/* it stays loaded: what it depends on may have exit handlers */
+	kmod->library = dlopen("libkmod.so.2",
+			       RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (!kmod->library)
 		return false;
 	for (i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
@@ -148,11 +150,13 @@ static bool wait_for_node(void)
 
 int vdi_module_load(char *buf, size_t size)
 {
+	bool loaded;
 	int err;
 
-	if (node_exists())
+	loaded = vdi_module_is_loaded();
+	if (loaded && node_exists())
 		return NOERROR;
-	err = vdi_module_is_loaded() ? 0 : insert();
+	err = loaded ? 0 : insert();
 	if (err == -EPERM || err == -EACCES) {
 		snprintf(buf, size, "the kernel module vdiset is not loaded "
 			 "and may not be loaded by this user: as root, "

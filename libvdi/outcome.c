@@ -146,7 +146,10 @@ static bool answered_complete(struct vdi_client_device *device)
 	return completed;
 }
 
-/* With the lock held. */
+/*
+ * Without client->lock, which comes after the locks of devices. Those that are
+ * being opened meanwhile may be missing.
+ */
 static int judge_devices(struct vdi_client *client)
 {
 	struct vdi_client_device *device;
@@ -155,7 +158,7 @@ static int judge_devices(struct vdi_client *client)
 	int code;
 
 	for (i = 0; i < client->config.device_count; i++) {
-		device = client->devices[i];
+		device = __atomic_load_n(&client->devices[i], __ATOMIC_ACQUIRE);
 		if (!device)
 			continue;
 		opened++;
@@ -179,7 +182,7 @@ static int judge_devices(struct vdi_client *client)
 static int judge(struct vdi_client *client)
 {
 	struct vdiset_status status = { .size = sizeof(status) };
-	int err, code;
+	int err;
 
 	if (vdi_client_gave_up(client))
 		return vdi_client_fail_abort(client);
@@ -193,10 +196,7 @@ static int judge(struct vdi_client *client)
 				    "set is in state %s: the server has not "
 				    "closed every device",
 				    vdi_state_name(status.out_state));
-	pthread_mutex_lock(&client->lock);
-	code = judge_devices(client);
-	pthread_mutex_unlock(&client->lock);
-	return code;
+	return judge_devices(client);
 }
 
 int vdi_client_outcome(struct vdi_client *client)
