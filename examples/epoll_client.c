@@ -22,7 +22,6 @@
 #include "files.h"
 
 #define SERVER_TIMEOUT	600000	/* milliseconds, of the database */
-#define TEXT_SIZE	768	/* enough for every message */
 #define BATCH		16	/* commands of a device before it is the next */
 
 /* What an event of epoll belongs to; below that it is the index of a device. */
@@ -65,7 +64,7 @@ static void stop(const char *why)
 /* The same, because of a failed call. */
 static void give_up(void)
 {
-	char text[TEXT_SIZE];
+	char text[VDI_MESSAGE_SIZE];
 
 	vdi_client_message(client, text, sizeof(text));
 	stop(text);
@@ -74,7 +73,7 @@ static void give_up(void)
 /* Give the files their names, if the backup of each device is whole. */
 static bool publish(void)
 {
-	char text[TEXT_SIZE];
+	char text[VDI_MESSAGE_SIZE];
 	unsigned int i;
 
 	for (i = 0; i < devices; i++) {
@@ -251,7 +250,7 @@ static int transfer(const char *name)
 		.features = restore ? VDF_LikePipe : VDF_RequestComplete,
 		.serverTimeOut = SERVER_TIMEOUT,
 	};
-	char text[TEXT_SIZE];
+	char text[VDI_MESSAGE_SIZE];
 
 	if (vdi_client_create(client, NULL, name, &config, NULL)) {
 		give_up();

@@ -22,7 +22,6 @@
 
 #define WAIT_FOR_DATABASE	300000	/* milliseconds */
 #define SERVER_TIMEOUT		600000	/* of the database for a command */
-#define TEXT_SIZE		768	/* enough for every message */
 
 static struct vdi_client *client;
 static struct vdi_client_device *device[VDI_MAX_DEVICES];
@@ -35,7 +34,7 @@ static atomic_bool promised;	/* ... and the database was told */
 /* Abort the set because of a failed call. The others get VD_E_ABORT then. */
 static void give_up(const char *what)
 {
-	char text[TEXT_SIZE];
+	char text[VDI_MESSAGE_SIZE];
 
 	vdi_client_message(client, text, sizeof(text));
 	warnx("%s: %s", what, text);
@@ -45,7 +44,7 @@ static void give_up(const char *what)
 /* Give the files their names, if the backup of each device is whole. */
 static bool publish(void)
 {
-	char text[TEXT_SIZE];
+	char text[VDI_MESSAGE_SIZE];
 	unsigned int i;
 
 	for (i = 0; i < devices; i++) {
@@ -164,7 +163,7 @@ static int connect_database(const char *name)
 static int transfer(void)
 {
 	pthread_t thread[VDI_MAX_DEVICES];
-	char text[TEXT_SIZE];
+	char text[VDI_MESSAGE_SIZE];
 	unsigned int i, n;
 
 	for (n = 0; n < devices; n++) {

@@ -51,6 +51,7 @@ extern "C" {
 
 #define VDI_MAX_DEVICES	64	/* of a set */
 #define VDI_TEXT_SIZE	128	/* of an abort's text, with the NUL */
+#define VDI_MESSAGE_SIZE	768	/* enough for every message, with the NUL */
 #define VDI_COMM_SIZE	16	/* of a command name, with the NUL */
 #define VDI_NAME_SIZE	256	/* of the name of a set or device, with the NUL */
 #define VDI_MAX_TRUSTED_USERS	64	/* in the list of an object */

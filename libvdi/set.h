@@ -20,8 +20,6 @@
 #include "log.h"
 #include "names.h"
 
-#define VDI_MESSAGE_SIZE	768
-
 /* What vdi_set_fail_order() says is missing. */
 #define VDI_NEED_GET_CONFIG	"call GetConfiguration until it succeeds first"
 #define VDI_NEED_BEGIN		"call BeginConfiguration first"
