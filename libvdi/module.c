@@ -150,13 +150,12 @@ static bool wait_for_node(void)
 
 int vdi_module_load(char *buf, size_t size)
 {
-	bool loaded;
 	int err;
 
-	loaded = vdi_module_is_loaded();
-	if (loaded && node_exists())
+	/* devtmpfs would not replace a node that is left over: see "vdi info" */
+	if (node_exists())
 		return NOERROR;
-	err = loaded ? 0 : insert();
+	err = vdi_module_is_loaded() ? 0 : insert();
 	if (err == -EPERM || err == -EACCES) {
 		snprintf(buf, size, "the kernel module vdiset is not loaded "
 			 "and may not be loaded by this user: as root, "
