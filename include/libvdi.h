@@ -205,7 +205,7 @@ int vdi_client_get_configuration(struct vdi_client *client,
  * OpenDevice. The first device has the name of the set, and the others, by
  * convention, that name with 1, 2 and so on behind it. With name NULL (an
  * extension) the next one is opened that no client has opened, in the order of
- * the devices; one that has no name yet gets its name by convention. *out is
+ * the devices; a device without a name gets its name by convention. *out is
  * NULL on error. The device belongs to the client; it becomes invalid as
  * described above.
  *   VD_E_OPEN      every device is open already

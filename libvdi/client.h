@@ -35,8 +35,8 @@ struct vdi_slot {
 struct vdi_history {
 	uint64_t written;		/* bytes of completed Writes */
 	bool flushed, discarded, completed;
-	uint64_t flushed_at;		/* .written then */
-	uint64_t discarded_at;		/* likewise */
+	uint64_t flushed_at;		/* value of written at the last Flush */
+	uint64_t discarded_at;		/* ... at the last Discard */
 	uint32_t error_command;		/* the last one that failed */
 	int error_code;
 	uint32_t failed_command;	/* the first whose data may be lost */

@@ -583,7 +583,7 @@ void test_log(void **state)
 	cmd = get(b.cdev);
 	EQ(*cmd->buffer, 1);
 	done(b.cdev, cmd, ERROR_SUCCESS, PIECE);
-	/* whoever uses the block, or its buffer, from now on fails at once */
+	/* a program that uses the block, or its buffer, now fails at once */
 	EQ(cmd->commandCode, -1);
 	TRUE(cmd->buffer == VDI_POISON_POINTER);
 	job_wait(b.server, &job);
