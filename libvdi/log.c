@@ -12,6 +12,7 @@
 #include <libvdi.h>
 
 #include "log.h"
+#include "names.h"
 
 #define LINE_SIZE	1024
 
@@ -93,6 +94,7 @@ void vdi_log(const char *name, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + len, sizeof(line) - len, format, args);
 	va_end(args);
+	vdi_clean_text(line);
 	if (to)
 		to->fn(to->data, line);
 	else

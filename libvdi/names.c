@@ -213,7 +213,7 @@ const char *vdi_reason_name(int reason)
  * Text of other processes may be printed on a terminal: remove control
  * characters.
  */
-static void clean(char *text)
+void vdi_clean_text(char *text)
 {
 	unsigned char *c = (unsigned char *)text;
 
@@ -256,8 +256,8 @@ void vdi_abort_describe(const struct vdi_abort_info *info, char *buf,
 	}
 	snprintf(comm, sizeof(comm), "%.*s", VDI_COMM_SIZE - 1, info->comm);
 	snprintf(text, sizeof(text), "%.*s", VDI_TEXT_SIZE - 1, info->text);
-	clean(comm);
-	clean(text);
+	vdi_clean_text(comm);
+	vdi_clean_text(text);
 	snprintf(buf, size, "%s %s (pid %ld, %s)%s%s",
 		 what_happened(info->reason), comm, (long)info->pid,
 		 vdi_role_name(info->role), *text ? ": " : "", text);
@@ -272,7 +272,7 @@ bool vdi_user_name(uid_t user, char *buf, size_t size)
 	if (getpwuid_r(user, &entry, data, sizeof(data), &found) || !found)
 		return false;
 	snprintf(buf, size, "%s", found->pw_name);
-	clean(buf);
+	vdi_clean_text(buf);
 	return true;
 }
 
@@ -308,7 +308,7 @@ void vdi_peer_describe(const struct vdi_peer *peer, char *buf, size_t size)
 		return;
 	}
 	snprintf(comm, sizeof(comm), "%.*s", VDI_COMM_SIZE - 1, peer->comm);
-	clean(comm);
+	vdi_clean_text(comm);
 	if (!vdi_user_name(peer->uid, user, sizeof(user)))
 		snprintf(user, sizeof(user), "%lu", (unsigned long)peer->uid);
 	snprintf(buf, size, "%s (pid %ld, %s, user %s)", comm, (long)peer->pid,

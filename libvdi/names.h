@@ -17,6 +17,7 @@ int vdi_name_of_set(const char *instance, const char *name,
 		    char buf[VDI_NAME_BUF]);
 const char *vdi_name_without_instance(const char *kernel_name);
 const char *vdi_name_of_device(const char *kernel_name, const char *name);
+void vdi_clean_text(char *text);
 const char *vdi_role_name(uint32_t role);
 bool vdi_user_name(uid_t user, char *buf, size_t size);
 bool vdi_user_number(const char *text, uid_t *user);

@@ -110,6 +110,7 @@ int vdi_set_fail(struct vdi_set *set, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	vdi_clean_text(text);	/* the peer chooses names of devices */
 	own_message.id = set->id;
 	strcpy(own_message.text, text);
 	pthread_mutex_lock(&set->message_lock);

@@ -104,12 +104,12 @@ void test_next_device(void **state)
 
 	/* a name of the server's choice; the others get theirs by convention */
 	OK(vdi_server_open_device(b.server, set_name, &sdev[0]));
-	OK(vdi_server_open_device(b.server, "chosen", &sdev[1]));
+	OK(vdi_server_open_device(b.server, "chos\033n", &sdev[1]));
 	for (i = 0; i < 4; i++) {
 		OK(vdi_client_open_device(b.client, NULL, &cdev[i]));
 		snprintf(want, sizeof(want), i ? "%s%u" : "%s", set_name, i);
 		if (i == 1)
-			strcpy(want, "chosen");
+			strcpy(want, "chos\033n");
 		assert_string_equal(vdi_client_device_name(cdev[i]), want);
 		OK(vdi_server_get_device_name(b.server, i, name, sizeof(name)));
 		assert_string_equal(name, want);
@@ -119,7 +119,7 @@ void test_next_device(void **state)
 	client_says(b.client, "the set has 4");
 	EQ(vdi_server_open_device(b.server, "nobody", &last), VD_E_INVALID);
 	snprintf(want, sizeof(want), "no device has the name nobody; there "
-		 "are: %s, chosen, %s2, %s3", set_name, set_name, set_name);
+		 "are: %s, chos?n, %s2, %s3", set_name, set_name, set_name);
 	server_says(b.server, want);
 
 	OK(vdi_server_open_device(b.server, NULL, &sdev[2]));
