@@ -108,7 +108,7 @@ struct appliance {
 #define APPLIANCE_HELP \
 "      --device NAME     name of the next device; may be repeated. The first is the\n" \
 "                        name of the set (default NAME, NAME1, NAME2, ...)\n" \
-"      --instance NAME   instance of the database (default: see vdi(1))\n" \
+"      --instance NAME   instance of the database (default: see vdi-backup(1))\n" \
 "  -o, --owner USER      owner of the set (default: you)\n" \
 "  -g, --group GROUP     group of the set; implies --mode 0660\n" \
 "  -m, --mode MODE       permissions: r to see the set, w to join it (default 0600)\n" \

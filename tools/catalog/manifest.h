@@ -21,7 +21,7 @@ struct manifest {
 	int64_t duration_ms;	/* of a monotonic clock */
 	enum medium_profile profile;
 	bool removable;
-	bool snapshot;		/* the data is in a snapshot: see vdi(1) */
+	bool snapshot;		/* the data is in a snapshot: see vdi-backup(1) */
 	struct VDConfig config;
 	unsigned int count;
 	struct manifest_device device[VDI_MAX_DEVICES];

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* A problem, documented in vdi(1). */
+/* A problem, documented in vdi-observe(1). */
 struct finding {
 	const char *problem;	/* for programs; NULL = none */
 	char text[512];		/* one line */

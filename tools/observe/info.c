@@ -119,7 +119,7 @@ static void print_report(const struct report *report)
 	if (report->problem.problem)
 		printf("module:     not available: %s\n"
 		       "to do:      %s\n"
-		       "problem:    %s, see vdi(1)\n", report->problem.text,
+		       "problem:    %s, see vdi-observe(1)\n", report->problem.text,
 		       report->problem.remedy, report->problem.problem);
 	else
 		print_info(report);
