@@ -47,7 +47,7 @@ idle_set() {
 	mkfifo in
 	"$vdi" backup t -q --to b --devices 2 2> backup.err &
 	appliance=$!
-	"$vdi" serve backup t -q < in 2> serve.err &
+	"$vdi" serve backup t -q --allow-empty < in 2> serve.err &
 	database=$!
 	exec {input}> in
 	eventually "the set moves" '^t +active' "$vdi" ls

@@ -54,7 +54,7 @@ for profile in pipe disk tape; do
 		for n in 1 2 8; do
 			trip big '--profile $profile --devices '\$n -x 256K
 		done
-		trip /dev/null '--profile $profile --devices 2'
+		trip /dev/null '--profile $profile --devices 2' --allow-empty
 		trip small '--profile $profile --discard'
 	}
 	"

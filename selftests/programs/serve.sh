@@ -35,8 +35,12 @@ empty_input() {
 
 	input=/dev/null
 	for p in pipe disk tape; do
-		round_trip "--profile $p --devices 3" "${small[@]}"
+		backup 0 0 "--profile $p --devices 3" "${small[@]}" --allow-empty
+		restore 0 0 "--profile $p --devices 3" "${small[@]}"
+		expect "restored data" cmp "$input" out
 	done
+	backup 1 3 "--profile tape --devices 3" "${small[@]}"
+	says 'the input is empty'
 	input=$work.in
 }
 

@@ -447,10 +447,10 @@ thaw_is_retried() {
 		#include <errno.h>
 		#include <spawn.h>
 		#include <unistd.h>
-		int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files,
+		int posix_spawnp(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files,
 				const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 		{
-			__typeof__(&posix_spawn) real = dlsym(RTLD_NEXT, "posix_spawn");
+			__typeof__(&posix_spawnp) real = dlsym(RTLD_NEXT, "posix_spawnp");
 
 			if (!unlink("frozen.first"))
 				return EAGAIN;

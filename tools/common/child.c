@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * child.c - shell commands of the user: start, wait, stop the process group
+ * child.c - commands of the user: start, wait, stop the process group
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,9 +16,10 @@
 /* Time for a killed process to terminate. */
 #define KILL_SECONDS	5
 
-pid_t child_start(const char *command, char *const *environment)
+pid_t child_spawn(const char *program, char *const *argv,
+		  const struct child_files *child_files,
+		  char *const *environment)
 {
-	char *argv[] = { "sh", "-c", (char *)command, NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t none, defaults;
@@ -35,15 +36,32 @@ pid_t child_start(const char *command, char *const *environment)
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &defaults);
 	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null",
-					 O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
-	rc = posix_spawn(&pid, "/bin/sh", &files, &attributes, argv,
-			 environment);
+	if (child_files->in >= 0)
+		posix_spawn_file_actions_adddup2(&files, child_files->in,
+						 STDIN_FILENO);
+	else
+		posix_spawn_file_actions_addopen(&files, STDIN_FILENO,
+						 "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&files, child_files->out,
+					 STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&files, child_files->err,
+					 STDERR_FILENO);
+	rc = posix_spawnp(&pid, program, &files, &attributes, argv,
+			  environment);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attributes);
 	errno = rc;
 	return rc ? -1 : pid;
+}
+
+pid_t child_start(const char *command, char *const *environment)
+{
+	static const struct child_files files = {
+		.in = -1, .out = STDERR_FILENO, .err = STDERR_FILENO
+	};
+	char *argv[] = { "sh", "-c", (char *)command, NULL };
+
+	return child_spawn("/bin/sh", argv, &files, environment);
 }
 
 bool child_ended(pid_t pid)
@@ -52,6 +70,26 @@ bool child_ended(pid_t pid)
 
 	return waitid(P_PID, pid, &info, WEXITED | WNOWAIT | WNOHANG) ||
 	       info.si_pid;
+}
+
+bool child_status(pid_t pid, int *status)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	if (waitid(P_PID, pid, &info, WEXITED | WNOWAIT | WNOHANG) ||
+	    !info.si_pid)
+		return false;
+	*status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0) :
+					       W_EXITCODE(0, info.si_status);
+	return true;
+}
+
+bool child_is_left(pid_t pid)
+{
+	siginfo_t info;
+
+	return pid > 0 &&
+	       !waitid(P_PGID, pid, &info, WEXITED | WNOHANG | WNOWAIT);
 }
 
 int child_wait(pid_t pid)

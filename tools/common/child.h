@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * child.h - shell commands of the user: start, wait, stop the process group
+ * child.h - commands of the user: start, wait, stop the process group
  */
 #ifndef VDI_CHILD_H
 #define VDI_CHILD_H
@@ -8,21 +8,41 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* The standard files of a command; in = -1: an empty input. */
+struct child_files {
+	int in;
+	int out;
+	int err;
+};
+
 /*
- * Run `command` with the shell. The command has its own process group, so that
- * Ctrl-C reaches only this program and the whole group can be stopped. Its
- * standard input is empty. Its standard output goes to stderr, because another
- * program may read ours. Signals are handled as when this program was started.
- * Returns -1 with errno if the shell cannot be started.
+ * Run a program, searched in PATH unless its name contains a slash. It has its own
+ * process group, so that Ctrl-C reaches only this program and the whole group can
+ * be stopped. Signals are handled as when this program was started. Returns -1 with
+ * errno if it cannot be started.
+ */
+pid_t child_spawn(const char *program, char *const *argv,
+		  const struct child_files *child_files,
+		  char *const *environment);
+/*
+ * Run `command` with the shell, with an empty standard input. Its standard output
+ * goes to stderr, because another program may read ours.
  */
 pid_t child_start(const char *command, char *const *environment);
-/* Has the shell terminated? It is not reaped. */
+/* Has the command terminated? It is not reaped. */
 bool child_ended(pid_t pid);
-/* Wait until the shell terminates; returns its status as of wait(2). */
+/* The same; *status receives its status as of wait(2). */
+bool child_status(pid_t pid, int *status);
+/*
+ * Does the group of a command that another process started have a child of this
+ * process, which is a child subreaper? `pid` may be 0 or -1.
+ */
+bool child_is_left(pid_t pid);
+/* Wait until the command terminates; returns its status as of wait(2). */
 int child_wait(pid_t pid);
 /*
  * Stop a command that may still run: send SIGTERM to the process group, and
- * SIGKILL to its remaining processes when the shell has terminated, after
+ * SIGKILL to its remaining processes when the command has terminated, after
  * `patience` seconds, or as soon as `hurry` returns true. If the caller is a
  * child subreaper (see PR_SET_CHILD_SUBREAPER), the whole group is reaped on
  * return. False: a process hangs in the kernel.

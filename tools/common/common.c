@@ -74,6 +74,26 @@ int vdi_invalid(const char *what, const char *argument, const char *rule)
 	return EXIT_USAGE;
 }
 
+bool vdi_split_command(int *argc, char **argv, char *const **command)
+{
+	int i;
+
+	*command = NULL;
+	for (i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], "--"))
+			continue;
+		if (i + 1 == *argc) {
+			vdi_error("no command follows '--'");
+			return false;
+		}
+		*command = argv + i + 1;
+		argv[i] = NULL;
+		*argc = i;
+		break;
+	}
+	return true;
+}
+
 bool vdi_parse_user(const char *text, uid_t *uid)
 {
 	const struct passwd *pw = getpwnam(text);

@@ -58,6 +58,12 @@ int vdi_exit_for(int code);
  */
 int vdi_exit_for_abort(const struct vdi_abort_info *info, bool restoring);
 
+/*
+ * End the arguments before "--"; *command receives those after it, or NULL if there
+ * is no "--". False after a message: nothing follows it.
+ */
+bool vdi_split_command(int *argc, char **argv, char *const **command);
+
 /* Users named on the command line. */
 struct vdi_users {
 	unsigned int count;

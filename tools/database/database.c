@@ -60,6 +60,8 @@ bool db_fail_device(struct database *db, unsigned int device,
 		return db_fail_for(db, VD_E_ABORT, doing);
 	db->dev[device].refused = true;
 	db->orderly = true;
+	if (db->exit_code == EXIT_OK)
+		db->by_client = true;
 	return db_fail(db, EXIT_FAILED, "%s '%s': %s", doing,
 		       db->dev[device].name, vdi_completion_name(completion));
 }
@@ -82,6 +84,8 @@ bool db_fail_for(struct database *db, int code, const char *doing)
 	    vdi_server_abort_info(db->server, &info) == NOERROR &&
 	    info.reason) {
 		vdi_abort_text(&info, text, sizeof(text));
+		if (db->exit_code == EXIT_OK)
+			db->by_client = true;
 		return db_fail(db, vdi_exit_for_abort(&info, !db_writes(db)),
 			       "%s", text);
 	}
@@ -388,9 +392,9 @@ static bool fail_aborted_wait(struct database *db, int fd, double since)
 		return false;
 	db_fail_for(db, VD_E_ABORT, "the stream");
 	used = strlen(db->message);
-	if (seconds >= 1 && (fd == STDIN_FILENO || fd == STDOUT_FILENO))
+	if (seconds >= 1 && db->stream && fd == db->stream_fd)
 		snprintf(db->message + used, sizeof(db->message) - used,
-			 fd == STDIN_FILENO ?
+			 db_writes(db) ?
 			 "; the input had delivered no data for %.0f s" :
 			 "; the output had accepted no data for %.0f s", seconds);
 	return false;
@@ -416,6 +420,8 @@ bool db_poll(struct database *db, int fd, short events)
 			return fail_aborted_wait(db, fd, since);
 		if (n > 0)
 			return true;
+		if (db->watch && !db->watch(db))
+			return false;
 		vdi_progress_show(&db->progress, db->verb, db->moved, 0);
 	}
 }
@@ -514,7 +520,10 @@ int db_end(struct database *db)
 		vdi_server_free(db->server);
 		db->server = NULL;
 	}
-	if (db->exit_code != EXIT_OK)
+	if (db->exit_code != EXIT_OK && db->report_fd)
+		dprintf(db->report_fd, "%d %s %s\n", db->exit_code,
+			db->by_client ? "client" : "server", db->message);
+	else if (db->exit_code != EXIT_OK)
 		vdi_error("%s of '%s' failed: %s", db->verb, db->names.set,
 			  db->message);
 	free_devices(db);

@@ -11,6 +11,7 @@
 
 struct database;
 struct layout;
+struct serve_stream;
 
 /* A buffer and the command that uses it. */
 struct slot {
@@ -85,12 +86,23 @@ struct database {
 	double started;			/* when the set was joined and configured */
 	struct vdi_progress progress;
 
+	struct serve_stream *stream;	/* of vdi serve */
+	int stream_fd;			/* to report long waits for it; -1 = none */
+	/* called while db_poll() waits; false after db_fail() */
+	bool (*watch)(struct database *db);
+
 	double deadline;		/* fail at this time; 0 = never */
 	const char *deadline_text;
 	bool orderly;			/* end an error without an abort, if possible */
 	bool completing;		/* VDC_Complete was sent */
 	int exit_code;
+	bool by_client;			/* the client has caused the failure */
 	char message[1024];
+	/*
+	 * Receives a line "command PID" when a command was started, and the outcome
+	 * instead of stderr; see db_end(). 0 = none
+	 */
+	int report_fd;
 };
 
 static inline bool db_writes(const struct database *db)
@@ -130,7 +142,11 @@ bool db_poll(struct database *db, int fd, short events);
 bool db_drain_device(struct database *db, unsigned int device);
 bool db_drain(struct database *db);
 bool db_close_devices(struct database *db);
-/* Close the set, report failures, release. Returns the exit code. */
+/*
+ * Close the set, report failures, release. Returns the exit code. The report is one
+ * line: the exit code, "client" or "server" for the side that has failed first, and
+ * the message.
+ */
 int db_end(struct database *db);
 
 /* command.c: single commands, which are waited for */

@@ -359,15 +359,6 @@ static bool interrupted(void *seen)
 	return vdi_signal_pending() != *(unsigned int *)seen;
 }
 
-/* Does the group of the last command have a child of vdi? */
-static bool command_is_left(const struct freezer *f)
-{
-	siginfo_t info;
-
-	return f->command > 0 &&
-	       !waitid(P_PGID, f->command, &info, WEXITED | WNOHANG | WNOWAIT);
-}
-
 /*
  * The helper died before the thaw. The command that it was running must not run at
  * the same time as the thaw command.
@@ -382,7 +373,7 @@ static void replace_helper(struct freezer *f, unsigned int *seen)
 		child_wait(f->helper);
 		f->helper = -1;
 	}
-	if (command_is_left(f))
+	if (child_is_left(f->command))
 		child_stop(f->command, PATIENCE_SECONDS, interrupted, seen);
 	f->command = 0;
 	f->freezing = false;

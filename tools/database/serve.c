@@ -2,7 +2,9 @@
 /*
  * serve.c - vdi serve: act as the database, for any stream of bytes
  */
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +21,13 @@ static const struct layout *const layouts[] = {
 /* Options that have no short form. */
 enum {
 	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_READ_BACK,
-	OPT_SNAPSHOT, OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT, OPT_FROM
+	OPT_SNAPSHOT, OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT, OPT_FROM,
+	OPT_ALLOW_EMPTY, OPT_REPORT
 };
 
 struct serve {
 	struct database db;
+	struct serve_stream stream;
 	struct freeze_options freeze;
 	bool limit_given;
 	bool backup;
@@ -32,9 +36,13 @@ struct serve {
 static void usage(FILE *out)
 {
 	fputs("usage: vdi serve backup NAME [OPTIONS] < STREAM\n"
-	      "       vdi serve restore NAME [OPTIONS] > STREAM\n\n"
-	      "Acts as the database on the virtual device set NAME: writes standard input to\n"
-	      "the devices, or reassembles their contents on standard output.\n\n"
+	      "       vdi serve backup NAME [OPTIONS] -- COMMAND [ARGUMENTS]\n"
+	      "       vdi serve restore NAME [OPTIONS] > STREAM\n"
+	      "       vdi serve restore NAME [OPTIONS] -- COMMAND [ARGUMENTS]\n\n"
+	      "Acts as the database on the virtual device set NAME: writes standard input, or\n"
+	      "the output of COMMAND, to the devices, or reassembles their contents on standard\n"
+	      "output or as the input of COMMAND. A COMMAND that fails makes the backup or\n"
+	      "restore fail.\n\n"
 	      "      --instance NAME         instance of the set (default: the value of\n"
 	      "                              _VIRTUAL_SERVER_NAME_, or the default instance)\n"
 	      "      --from USER             join a set that USER (name or number) created,\n"
@@ -52,6 +60,7 @@ static void usage(FILE *out)
 	      "  -q, --quiet                 no progress, no summary\n"
 	      "  -h, --help                  show this help\n\n"
 	      "backup only:\n"
+	      "      --allow-empty           accept a stream of 0 bytes\n"
 	      "      --read-back             read everything back and compare it before the\n"
 	      "                              backup is completed; disks and tapes only\n\n"
 	      "snapshots, on a single device like a pipe:\n"
@@ -137,6 +146,21 @@ static int take_size(struct database *db, int c)
 	}
 }
 
+/*
+ * For vdi backup and vdi restore, which start this program for their command and
+ * print one message for both sides.
+ */
+static int take_report_fd(struct database *db)
+{
+	uint64_t value;
+
+	if (!vdi_parse_size(optarg, 3, INT_MAX, &value) ||
+	    fcntl(value, F_SETFD, FD_CLOEXEC))
+		return vdi_invalid("--report-fd", optarg, "an open descriptor");
+	db->report_fd = value;
+	return 0;
+}
+
 /* Parse an option; 0 or an exit code. */
 static int take_option(struct serve *serve, int c)
 {
@@ -156,6 +180,11 @@ static int take_option(struct serve *serve, int c)
 	case OPT_READ_BACK:
 		db->read_back = true;
 		return 0;
+	case OPT_ALLOW_EMPTY:
+		serve->stream.allow_empty = true;
+		return 0;
+	case OPT_REPORT:
+		return take_report_fd(db);
 	case OPT_SNAPSHOT:
 		db->snapshot = true;
 		return 0;
@@ -200,6 +229,8 @@ static int check_options(struct serve *serve)
 		wrong = "--max-transfer-size must be larger than --block-size";
 	else if (db->read_back && !serve->backup)
 		wrong = "--read-back is for backups; a restore checks everything it reads";
+	else if (serve->stream.allow_empty && !serve->backup)
+		wrong = "--allow-empty is for backups";
 	else if (db->read_back && db->snapshot)
 		wrong = "--read-back cannot be used with --snapshot";
 	else if (db->read_back && db->wanted == &layout_pipe)
@@ -232,6 +263,8 @@ static int parse(struct serve *serve, int argc, char **argv)
 		{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
 		{ "freeze", required_argument, NULL, OPT_FREEZE },
 		{ "thaw", required_argument, NULL, OPT_THAW },
+		{ "allow-empty", no_argument, NULL, OPT_ALLOW_EMPTY },
+		{ "report-fd", required_argument, NULL, OPT_REPORT },
 		{ "freeze-limit", required_argument, NULL, OPT_FREEZE_LIMIT },
 		{ "block-size", required_argument, NULL, 'b' },
 		{ "max-transfer-size", required_argument, NULL, 'x' },
@@ -243,6 +276,10 @@ static int parse(struct serve *serve, int argc, char **argv)
 	};
 	int c, rc;
 
+	if (!vdi_split_command(&argc, argv, &serve->stream.argv)) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
 	while ((c = getopt_long(argc, argv, "n:b:x:c:t:qh", options,
 				NULL)) != -1) {
 		rc = take_option(serve, c);
@@ -264,6 +301,9 @@ static int parse(struct serve *serve, int argc, char **argv)
 	/* one transfer at a time: none is in flight during the snapshot */
 	if (db->snapshot)
 		db->buffer_count = 1;
+	/* the data is in the snapshot, and its description may be empty */
+	if (db->snapshot && serve->backup)
+		serve->stream.allow_empty = true;
 	return check_options(serve);
 }
 
@@ -297,6 +337,7 @@ int vdi_serve_main(int argc, char **argv)
 			.max_transfer = 1 << 20,
 			.timeout_ms = 60 * 1000,
 		},
+		.stream.fd = -1,
 		.freeze.limit_ms = 60 * 1000,
 	};
 	struct database *db = &serve.db;
@@ -311,6 +352,7 @@ int vdi_serve_main(int argc, char **argv)
 		usage(help ? stdout : stderr);
 		return help ? EXIT_OK : EXIT_USAGE;
 	}
+	db->stream = &serve.stream;
 	db->verb = serve.backup ? "backup" : "restore";
 	argv[1] = argv[0];
 	/* the same default as in vdi backup */
@@ -318,7 +360,7 @@ int vdi_serve_main(int argc, char **argv)
 	rc = parse(&serve, argc - 1, argv + 1);
 	if (rc != EXIT_OK)
 		return rc;
-	if (!serve.backup && isatty(STDOUT_FILENO)) {
+	if (!serve.backup && !serve.stream.argv && isatty(STDOUT_FILENO)) {
 		vdi_error("standard output is a terminal: redirect the stream with > FILE");
 		return EXIT_USAGE;
 	}
@@ -329,6 +371,7 @@ int vdi_serve_main(int argc, char **argv)
 
 	vdi_catch_signals();
 	run(&serve);
+	stream_release(db);
 	rc = db_end(db);
 	if (rc == EXIT_OK && !db->quiet)
 		summary(db, vdi_now() - db->started);

@@ -5,7 +5,7 @@
 #ifndef VDI_SERVE_H
 #define VDI_SERVE_H
 
-#include "database.h"
+#include "serve_stream.h"
 
 struct freeze_options {
 	const char *freeze;		/* commands; NULL = none */
@@ -28,10 +28,5 @@ bool serve_restore_snapshot(struct database *db);
 /* serve_snapshot.c */
 bool serve_backup_snapshot(struct database *db,
 			   const struct freeze_options *options);
-
-/* Standard input and output; an abort of the set ends a wait for them. */
-bool serve_input(struct database *db, uint8_t *data, size_t size,
-		 uint32_t *length);
-bool serve_output(struct database *db, const uint8_t *data, size_t size);
 
 #endif /* VDI_SERVE_H */

@@ -1,42 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve_backup.c - standard input, striped over the devices of a set
+ * serve_backup.c - the stream, striped over the devices of a set
  */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "serve_media.h"
 #include "reassemble.h"
 #include "serve.h"
-
-/* Fill the buffer; *length is less than size only at the end of the input. */
-bool serve_input(struct database *db, uint8_t *data, size_t size,
-		 uint32_t *length)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n;
-
-		if (!db_poll(db, STDIN_FILENO, POLLIN))
-			return false;
-		n = read(STDIN_FILENO, data + done, size - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return db_fail(db, EXIT_FAILED,
-				       "cannot read the input: %s",
-				       strerror(errno));
-		if (n == 0)
-			break;
-		done += n;
-	}
-	*length = done;
-	return true;
-}
 
 bool serve_send_chunk(struct database *db, struct slot *slot, uint64_t number,
 		      unsigned int device, uint32_t flags, uint32_t payload)
@@ -52,10 +24,12 @@ bool serve_send_input(struct database *db, uint32_t flags, uint64_t *number)
 	uint32_t room = db->max_transfer - db->block_size;
 	uint32_t length = room;
 
+	if (!stream_open(db))
+		return false;
 	for (; length == room; (*number)++) {
 		struct slot *slot = media_slot(db);
 
-		if (!slot || !serve_input(db, slot->buffer + db->block_size,
+		if (!slot || !stream_read(db, slot->buffer + db->block_size,
 					  room, &length))
 			return false;
 		if (!length)
@@ -65,7 +39,7 @@ bool serve_send_input(struct database *db, uint32_t flags, uint64_t *number)
 			return false;
 		db->bytes += length;
 	}
-	return true;
+	return stream_check_input(db);
 }
 
 bool serve_send_ends(struct database *db, uint32_t flags, uint64_t chunks)
