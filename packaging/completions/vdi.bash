@@ -31,14 +31,14 @@ _vdi() {
 	case $command in
 	backup)
 		options="--to -n --devices -p --profile --removable --capacity --eom-warning
-			--soft-filemarks --discard --snapshot-command --snapshot --prepare-command $set"
+			--soft-filemarks --discard --allow-empty --snapshot-command --snapshot --prepare-command $set"
 		;;
 	restore) options="--from --mount-command --no-verify $set" ;;
 	verify) options='-q --quiet -h --help' argument=directory ;;
 	serve)
 		options='--instance --from -n --devices --device --profile -b --block-size
 			-x --max-transfer-size -c --buffer-count -t --timeout -q --quiet -h --help
-			--read-back --snapshot --freeze --thaw --freeze-limit'
+			--allow-empty --read-back --snapshot --freeze --thaw --freeze-limit'
 		argument=sets
 		[ "$COMP_CWORD" != 2 ] || { _vdi_words backup restore --help; return; }
 		;;

@@ -69,10 +69,11 @@ _vdi_backup() {
 		'--eom-warning[warn this much before the end of a medium]:size' \
 		'--soft-filemarks[write filemarks as blocks of this size]:size' \
 		'--discard[let the database discard data]' \
+		'--allow-empty[accept a command that writes no data]' \
 		'--snapshot-command[command that takes a snapshot]:command:_command_names -e' \
 		'--snapshot[ask the database to announce the snapshot]' \
 		'--prepare-command[command to run at the announcement]:command:_command_names -e' \
-		'1:name of the set'
+		'1:name of the set' '*:: :_normal'
 }
 
 _vdi_restore() {
@@ -80,7 +81,7 @@ _vdi_restore() {
 		'--from[directory of the backup]:directory:_files -/' \
 		'--mount-command[command that restores the files]:command:_command_names -e' \
 		'--no-verify[do not verify before the set is created]' \
-		'1:name of the set'
+		'1:name of the set' '*:: :_normal'
 }
 
 _vdi_verify() {
@@ -100,12 +101,13 @@ _vdi_serve() {
 		'(-c --buffer-count)'{-c,--buffer-count}'[number of buffers]:number' \
 		'(-t --timeout)'{-t,--timeout}'[time to wait for the set]:seconds' \
 		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'--allow-empty[accept a stream of 0 bytes]' \
 		'--read-back[compare what was written]' \
 		'--snapshot[the client takes or restores a snapshot]' \
 		'--freeze[command that suspends writing]:command:_command_names -e' \
 		'--thaw[command that resumes writing]:command:_command_names -e' \
 		'--freeze-limit[abort and thaw after this time]:seconds' \
-		'1:what to do:(backup restore)' '2:name of the set:_vdi_sets'
+		'1:what to do:(backup restore)' '2:name of the set:_vdi_sets' '*:: :_normal'
 }
 
 _vdi_ls() {

@@ -74,6 +74,15 @@ void appliance_fail(struct appliance *a, int exit_code, const char *format,
 		vdi_client_signal_abort(a->client, exit_code, text);
 }
 
+void appliance_replace_failure(struct appliance *a, int exit_code,
+			       const char *message)
+{
+	pthread_mutex_lock(&a->lock);
+	a->exit_code = exit_code;
+	snprintf(a->message, sizeof(a->message), "%s", message);
+	pthread_mutex_unlock(&a->lock);
+}
+
 bool appliance_aborted(struct appliance *a)
 {
 	struct vdi_abort_info info;
@@ -180,12 +189,15 @@ static bool wait_for_database(struct appliance *a)
 				       a->timeout_ms / 1000.0);
 			return false;
 		}
+		if (rc == VD_E_TIMEOUT && partner_is_gone(a))
+			return false;
 	} while (rc == VD_E_TIMEOUT);
-	if (rc != NOERROR)
+	a->joined = rc == NOERROR;
+	if (!a->joined)
 		appliance_fail_for(a, rc, "configuring the set");
-	else if (!a->quiet)
+	else if (!a->quiet && !a->partner.pid)
 		report_database(a);
-	return rc == NOERROR;
+	return a->joined;
 }
 
 static bool open_workers(struct appliance *a)
@@ -344,11 +356,11 @@ int appliance_run(struct appliance *a)
 	rc = create_set(a);
 	if (rc != EXIT_OK)
 		return rc;
-	if (!a->quiet)
+	if (!a->quiet && !a->partner.command)
 		fprintf(stderr, "vdi: waiting for the database on '%s', %u device%s\n",
 			a->names.set, a->count, a->count == 1 ? "" : "s");
 	a->started = vdi_now();
-	if (wait_for_database(a) && a->ops->configured(a) && open_workers(a) &&
+	if (partner_start(a) && wait_for_database(a) && a->ops->configured(a) && open_workers(a) &&
 	    !appliance_interrupted(a)) {
 		a->started = vdi_now();
 		run_workers(a);
@@ -356,6 +368,7 @@ int appliance_run(struct appliance *a)
 	if (a->exit_code == EXIT_OK)
 		a->ops->finish(a);
 	close_set(a);
+	partner_end(a);
 	if (a->exit_code != EXIT_OK)
 		vdi_error("%s of '%s' failed: %s", a->ops->verb, a->names.set,
 			  a->message);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "media/medium.h"
+#include "partner.h"
 
 struct appliance;
 
@@ -74,6 +75,9 @@ struct appliance {
 	bool quiet;
 	uint64_t total;			/* expected bytes, 0 = unknown */
 
+	struct partner partner;
+	bool joined;			/* a database has joined the set */
+
 	struct vdi_client *client;
 	struct worker worker[VDI_MAX_DEVICES];
 	double started;
@@ -86,7 +90,7 @@ struct appliance {
 	unsigned int running;
 	bool aborting;			/* appliance_fail() was called */
 	int exit_code;			/* of the first failure */
-	char message[512];		/* and its text */
+	char message[1024];		/* and its text */
 };
 
 /* Options that backup and restore share, for struct appliance_cli. */
@@ -148,6 +152,9 @@ void appliance_fail(struct appliance *a, int exit_code, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
 void appliance_note(struct appliance *a, int exit_code, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
+/* The other side has reported the cause of the failure, which replaces ours. */
+void appliance_replace_failure(struct appliance *a, int exit_code,
+			       const char *message);
 /* A call on the set returned `code`: find the cause, and fail. */
 void appliance_fail_for(struct appliance *a, int code, const char *doing);
 /* Was a signal received? If so, this is a failure. */

@@ -11,9 +11,11 @@
 #define MAX_ZONE	(16 << 20)
 
 static const char usage[] =
-	"usage: vdi backup NAME --to DIR [--devices N] [OPTIONS]\n\n"
+	"usage: vdi backup NAME --to DIR [--devices N] [OPTIONS] [-- COMMAND [ARGUMENTS]]\n\n"
 	"Creates the virtual device set NAME, waits for a database to write its backup\n"
-	"to the set, and stores the backup in DIR: the files of each device and a manifest.\n\n"
+	"to the set, and stores the backup in DIR: the files of each device and a manifest.\n"
+	"With COMMAND, the database is this command, which writes the stream to its standard\n"
+	"output; if it fails, no backup is made.\n\n"
 	"      --to DIR          new directory for the backup\n"
 	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
 	"  -p, --profile KIND    kind of the devices: pipe, disk or tape (default pipe)\n"
@@ -23,6 +25,7 @@ static const char usage[] =
 	"                        (default: an eighth of the capacity, at most 16M)\n"
 	"      --soft-filemarks SIZE  write filemarks on tapes as blocks of this size\n"
 	"      --discard         let the database discard data that it has written\n"
+	"      --allow-empty     accept a COMMAND that writes no data\n"
 	"      --snapshot-command CMD  back up by snapshot, which CMD takes\n"
 	"      --snapshot        ask the database to announce the snapshot\n"
 	"      --prepare-command CMD  run CMD at the announcement; implies --snapshot\n"
@@ -30,7 +33,8 @@ static const char usage[] =
 
 enum {
 	OPT_TO = 256, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
-	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND
+	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND,
+	OPT_ALLOW_EMPTY
 };
 
 static const struct option options[] = {
@@ -42,6 +46,7 @@ static const struct option options[] = {
 	{ "eom-warning", required_argument, NULL, OPT_ZONE },
 	{ "soft-filemarks", required_argument, NULL, OPT_SOFT },
 	{ "discard", no_argument, NULL, OPT_DISCARD },
+	{ "allow-empty", no_argument, NULL, OPT_ALLOW_EMPTY },
 	{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
 	{ "snapshot-command", required_argument, NULL, OPT_SNAPSHOT_COMMAND },
 	{ "prepare-command", required_argument, NULL, OPT_PREPARE_COMMAND },
@@ -101,6 +106,9 @@ static int take(struct appliance *a, int c, const char *argument)
 	case OPT_DISCARD:
 		a->config.features |= VDF_Discard;
 		return EXIT_OK;
+	case OPT_ALLOW_EMPTY:
+		a->partner.allow_empty = true;
+		return EXIT_OK;
 	case OPT_SNAPSHOT:
 		a->config.features |= VDF_SnapshotPrepare;
 		return EXIT_OK;
@@ -134,6 +142,17 @@ static int check_media(struct appliance *a)
 		return wrong("--eom-warning must be smaller than --capacity");
 	if (a->config.softFileMarkBlockSize && b->profile != MEDIUM_TAPE)
 		return wrong("--soft-filemarks requires --profile tape");
+	return EXIT_OK;
+}
+
+static int check_command(struct appliance *a)
+{
+	struct backup *b = a->job;
+
+	if (a->partner.allow_empty && !a->partner.command)
+		return wrong("--allow-empty requires '-- COMMAND'");
+	if (a->partner.command && b->snapshot_command)
+		return wrong("'-- COMMAND' cannot be used with --snapshot-command; run vdi serve");
 	return EXIT_OK;
 }
 
@@ -185,6 +204,8 @@ int backup_parse(struct appliance *a, int argc, char **argv)
 		rc = check_media(a);
 	if (rc == EXIT_OK)
 		rc = check_snapshot(a);
+	if (rc == EXIT_OK)
+		rc = check_command(a);
 	if (rc != EXIT_OK)
 		return rc;
 	set_features(a);

@@ -106,6 +106,10 @@ int appliance_parse(struct appliance *a, int argc, char **argv,
 	int c, rc;
 
 	a->idle_ms = 3600 * 1000;
+	if (!vdi_split_command(&argc, argv, &a->partner.command)) {
+		fputs(cli->usage, stderr);
+		return EXIT_USAGE;
+	}
 	while ((c = getopt_long(argc, argv, cli->short_options, cli->options,
 				NULL)) != -1) {
 		if (c == 'h') {

@@ -194,9 +194,11 @@ static const struct appliance_ops restore_ops = {
 /* ------------------------------------------------------------ the program */
 
 static const char usage[] =
-	"usage: vdi restore NAME --from DIR [OPTIONS]\n\n"
+	"usage: vdi restore NAME --from DIR [OPTIONS] [-- COMMAND [ARGUMENTS]]\n\n"
 	"Creates the virtual device set NAME, waits for a database to join it, and sends\n"
-	"the backup in DIR to the database. The devices are of the kind of the backup.\n\n"
+	"the backup in DIR to the database. The devices are of the kind of the backup.\n"
+	"With COMMAND, the database is this command, which reads the stream from its\n"
+	"standard input; a COMMAND that fails makes the restore fail.\n\n"
 	"      --from DIR        backup directory, as created by vdi backup\n"
 	"      --mount-command CMD  snapshot backups only: CMD restores the files\n"
 	"      --no-verify       do not verify disks and tapes before the set is created\n"
@@ -247,9 +249,14 @@ static int parse(struct appliance *a, int argc, char **argv)
 	return rc;
 }
 
-static int check_snapshot(const struct restore *r)
+static int check_snapshot(const struct appliance *a)
 {
-	if (r->source.manifest.snapshot && !r->mount_command)
+	const struct restore *r = a->job;
+
+	if (r->source.manifest.snapshot && a->partner.command)
+		vdi_error("%s is a snapshot backup: '-- COMMAND' cannot be used; run vdi serve",
+			  r->from);
+	else if (r->source.manifest.snapshot && !r->mount_command)
 		vdi_error("%s is a snapshot backup: --mount-command is required",
 			  r->from);
 	else if (!r->source.manifest.snapshot && r->mount_command)
@@ -268,7 +275,7 @@ static int open_source(struct appliance *a)
 
 	rc = source_open(&r->source, r->from);
 	if (rc == EXIT_OK)
-		rc = check_snapshot(r);
+		rc = check_snapshot(a);
 	if (rc != EXIT_OK)
 		return rc;
 	r->hook_path = hook_directory(r->from);
@@ -281,6 +288,7 @@ static int open_source(struct appliance *a)
 	a->total = m->profile == MEDIUM_TAPE ? 0 : manifest_bytes(m);
 	a->config.features = medium_profile_features(m->profile, m->removable);
 	a->config.softFileMarkBlockSize = m->config.softFileMarkBlockSize;
+	a->partner.block_size = m->config.blockSize;
 	return appliance_check(a);
 }
 
