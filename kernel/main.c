@@ -110,6 +110,8 @@ static const struct vdiset_request vdiset_file_requests[] = {
 		       VDISET_ANY_FILE, ANSWER, vdiset_list_ioctl),
 	VDISET_REQUEST(VDISET_CLOSE, vdiset_close, flags,
 		       VDISET_BOUND, NO_ANSWER, vdiset_close_ioctl),
+	VDISET_REQUEST(VDISET_SET_RATE, vdiset_set_rate, rate,
+		       VDISET_BOUND, NO_ANSWER, vdiset_set_rate_ioctl),
 };
 
 static noinline long vdiset_file_request(struct file *filp, unsigned int cmd,

@@ -13,7 +13,7 @@ static_assert(offsetof(struct vdiset_region, tail) == 0);
 static_assert(offsetof(struct vdiset_region, head) == 64);
 static_assert(offsetof(struct vdiset_region, need_wakeup) == 128);
 static_assert(offsetof(struct vdiset_region, operations) == 192);
-static_assert(sizeof(struct vdiset_state_page) == 24);
+static_assert(sizeof(struct vdiset_state_page) == 32);
 static_assert(sizeof(struct vdiset_command) == 32);
 static_assert(sizeof(struct vdiset_completion) == 32);
 static_assert(sizeof(struct vdiset_config) == 48);

@@ -44,6 +44,7 @@ void vdiset_device_publish(struct vdiset_device *device)
 	state = page_address(device->state_page);
 	WRITE_ONCE(state->depth, config->max_io_depth);
 	WRITE_ONCE(state->area_size, config->buffer_area_size);
+	WRITE_ONCE(state->rate, device->set->rate);
 	/*
 	 * Programs read the page without a request. A reader that sees CLOSED also
 	 * sees the server's last tail, which was stored before the device was closed.

@@ -67,6 +67,7 @@ int vdiset_status_ioctl(struct vdiset_call *call)
 	status->out_secondaries = set->secondaries;
 	status->out_config = set->config;
 	status->out_abort = set->abort;
+	status->out_rate = set->rate;
 	vdiset_party_fill(set->primary, &status->out_primary);
 	vdiset_party_fill(set->server, &status->out_server);
 	vdiset_identity_fill(&set->abort_by, &status->out_abort.by);

@@ -209,6 +209,7 @@ static inline bool vdiset_device_pending(const struct vdiset_device *device,
  * @lock: see above
  * @state: enum vdiset_set_state
  * @config: configuration; buffer_area_size is the size that may be mapped
+ * @rate: rate limit in bytes per second that clients keep to; 0 = none
  * @members: parties except observers, until their last file is released: rings and area
  *	exist as long as the list is not empty, and their charge moves along it
  * @charged_to: the member that rings and area are charged to; NULL while there are none
@@ -246,6 +247,7 @@ struct vdiset_set {
 	spinlock_t lock;
 	u32 state;
 	struct vdiset_config config;
+	u64 rate;
 	struct list_head members;
 	struct vdiset_party *charged_to;
 	struct vdiset_party *primary;
@@ -305,6 +307,7 @@ union vdiset_args {
 	struct vdiset_device_status device_status;
 	struct vdiset_list list;
 	struct vdiset_close close;
+	struct vdiset_set_rate set_rate;
 	struct vdiset_device_close device_close;
 };
 
@@ -404,6 +407,9 @@ int vdiset_configure_ioctl(struct vdiset_call *call);
 int vdiset_name_device_ioctl(struct vdiset_call *call);
 int vdiset_request_buffers_ioctl(struct vdiset_call *call);
 int vdiset_end_config_ioctl(struct vdiset_call *call);
+
+/* rate.c */
+int vdiset_set_rate_ioctl(struct vdiset_call *call);
 
 /* pinned.c */
 u64 vdiset_pinned_keep(struct address_space *mapping,

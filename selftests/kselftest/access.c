@@ -155,7 +155,13 @@ TEST_F(mode, list)
 	EXPECT_EQ(1, vd_listed(self->fd, self->id));
 }
 
-/* An observer needs read permission for STATUS, write permission for ABORT. */
+static long set_rate(struct vd_party *me, long rate, long unused)
+{
+	(void)unused;
+	return vd_set_rate(me->set, rate);
+}
+
+/* An observer needs read permission for STATUS, write permission for what it changes. */
 TEST_F(mode, observe)
 {
 	if (!self->p)
@@ -169,6 +175,10 @@ TEST_F(mode, observe)
 	EXPECT_EQ(ALICE, self->p->out.status.out_uid);
 	EXPECT_EQ(STAFF, self->p->out.status.out_gid);
 	EXPECT_EQ(variant->mode, self->p->out.status.out_mode);
+	EXPECT_EQ(variant->joins ? 0 : -EACCES,
+		  vd_party_call(self->p, set_rate, 50, 0));
+	EXPECT_EQ(0, vd_party_call(self->p, vd_p_status, 0, 0));
+	EXPECT_EQ(variant->joins ? 50 : 0, self->p->out.status.out_rate);
 	EXPECT_EQ(variant->joins ? 0 : -EACCES,
 		  vd_party_call(self->p, vd_p_abort, VDISET_REASON_SIGNAL, 0));
 	EXPECT_EQ(variant->joins ? VDISET_STATE_ABORTED : VDISET_STATE_CREATED,

@@ -368,4 +368,43 @@ TEST_F(dev, no_area)
 	vd_dev_release(&server);
 }
 
+/* The rate limit is set in any live state, and published to both sides at once. */
+TEST_F(dev, rate)
+{
+	struct vdiset_status st;
+	struct vd_dev server, client;
+	unsigned int i;
+	int fd[] = { self->s.primary, self->s.server, self->secondary };
+
+	ASSERT_EQ(0, vd_status(self->s.primary, &st));
+	EXPECT_EQ(0, st.out_rate);
+	ASSERT_EQ(0, vd_set_rate(self->s.primary, 12345));
+	ASSERT_EQ(0, begin(self));
+	ASSERT_EQ(0, vd_dev_open(&server, self->s.server, "a"));
+	EXPECT_EQ(12345, server.state->rate);
+	ASSERT_EQ(0, vd_dev_open(&client, self->s.primary, "a"));
+	EXPECT_EQ(12345, client.state->rate);
+	for (i = 0; i < ARRAY_LEN(fd); i++) {
+		ASSERT_EQ(0, vd_set_rate(fd[i], ~0ULL - i));
+		EXPECT_EQ(~0ULL - i, server.state->rate);
+		EXPECT_EQ(~0ULL - i, client.state->rate);
+		ASSERT_EQ(0, vd_status(self->s.server, &st));
+		EXPECT_EQ(~0ULL - i, st.out_rate);
+	}
+	ASSERT_EQ(0, vd_set_rate(self->s.primary, 0));
+	EXPECT_EQ(0, server.state->rate);
+	/* a caller that was compiled before the member existed */
+	memset(&st, 0x5a, sizeof(st));
+	st.size = offsetof(struct vdiset_status, out_rate);
+	st.flags = 0;
+	ASSERT_EQ(0, vd_set_rate(self->s.primary, 7));
+	ASSERT_EQ(0, vd_ioctl(self->s.primary, VDISET_STATUS, &st));
+	EXPECT_EQ(0x5a5a5a5a5a5a5a5aULL, st.out_rate);
+	ASSERT_EQ(0, vd_abort(self->s.primary, VDISET_REASON_SIGNAL, 0, ""));
+	EXPECT_EQ(-ECANCELED, vd_set_rate(self->s.primary, 1));
+	EXPECT_EQ(7, server.state->rate);
+	vd_dev_release(&client);
+	vd_dev_release(&server);
+}
+
 TEST_HARNESS_MAIN

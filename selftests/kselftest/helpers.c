@@ -234,6 +234,13 @@ int vd_abort(int fd, unsigned int reason, unsigned int code, const char *text)
 	return vd_ioctl(fd, VDISET_ABORT, &a);
 }
 
+int vd_set_rate(int fd, uint64_t rate)
+{
+	struct vdiset_set_rate r = { .size = sizeof(r), .rate = rate };
+
+	return vd_ioctl(fd, VDISET_SET_RATE, &r);
+}
+
 int vd_status(int fd, struct vdiset_status *st)
 {
 	memset(st, 0, sizeof(*st));

@@ -45,6 +45,7 @@ FIXTURE(request) {
 FIXTURE_VARIANT(request) {
 	unsigned long request;
 	size_t size;
+	size_t first_size;	/* of the first version, 0: the same */
 	int state;		/* of the set, for the valid call */
 	enum on_file on;
 	__u32 known_flags;
@@ -107,6 +108,7 @@ REQUEST(wait, WAIT, wait, .on = ON_SERVER, .state = VDISET_STATE_ACTIVE,
 REQUEST(abort, ABORT, abort, .on = ON_PRIMARY, .state = VDISET_STATE_CREATED,
 	.roles = ANY_ROLE, .states = ANY_STATE);
 REQUEST(status, STATUS, status, .on = ON_PRIMARY,
+	.first_size = offsetof(struct vdiset_status, out_rate),
 	.state = VDISET_STATE_CREATED, .roles = ANY_ROLE, .states = ANY_STATE,
 	.has_out = 1);
 REQUEST(device_status, DEVICE_STATUS, device_status, .on = ON_PRIMARY,
@@ -114,6 +116,10 @@ REQUEST(device_status, DEVICE_STATUS, device_status, .on = ON_PRIMARY,
 	.states = ANY_STATE & ~(1 << VDISET_STATE_ABORTED),
 	.reserved = { offsetof(struct vdiset_device_status, reserved) },
 	.has_out = 1);
+REQUEST(set_rate, SET_RATE, set_rate, .on = ON_PRIMARY,
+	.state = VDISET_STATE_CREATED, .roles = ANY_ROLE,
+	.states = ANY_STATE & ~(1 << VDISET_STATE_TERMINATED |
+				1 << VDISET_STATE_ABORTED));
 REQUEST(close, CLOSE, close, .on = ON_PRIMARY, .state = VDISET_STATE_ABORTED,
 	.roles = ANY_ROLE, .states = ANY_STATE);
 REQUEST(device_wait, DEVICE_WAIT, device_wait, .on = ON_CLIENT_DEVICE,

@@ -70,6 +70,7 @@ int vd_device_wait(int fd, unsigned int flags, int64_t timeout_ns,
 		   uint32_t seen);
 int vd_device_close(int fd);
 int vd_abort(int fd, unsigned int reason, unsigned int code, const char *text);
+int vd_set_rate(int fd, uint64_t rate);
 int vd_status(int fd, struct vdiset_status *st);
 int vd_device_status(int fd, unsigned int index,
 		     struct vdiset_device_status *st);

@@ -47,7 +47,7 @@
 enum op {
 	R_INFO, R_CREATE, R_ATTACH, R_GET_CONFIG, R_CONFIGURE, R_NAME_DEVICE,
 	R_REQUEST_BUFFERS, R_END_CONFIG, R_OPEN_DEVICE, R_WAIT, R_ABORT,
-	R_STATUS, R_DEVICE_STATUS, R_LIST, R_CLOSE, R_DEVICE_WAIT,
+	R_STATUS, R_DEVICE_STATUS, R_LIST, R_CLOSE, R_SET_RATE, R_DEVICE_WAIT,
 	R_DEVICE_CLOSE, R_UNKNOWN,
 	O_OPEN, O_DUP, O_CLOSE, O_CLOSE_ALL, O_SEND, O_RECEIVE, O_POLL,
 	O_EPOLL, O_FILE, O_FDINFO, O_MAP_FILES,
@@ -156,6 +156,7 @@ union arg {
 	struct vdiset_device_status device_status;
 	struct vdiset_list list;
 	struct vdiset_close close;
+	struct vdiset_set_rate set_rate;
 	struct vdiset_device_wait device_wait;
 	struct vdiset_device_close device_close;
 	unsigned char bytes[2 * PAGE];
@@ -365,6 +366,7 @@ static const struct spec specs[] = {
 	SPEC(DEVICE_STATUS, vdiset_device_status, BOUND),
 	SPEC(LIST, vdiset_list, BOUND | BIT(K_UNBOUND), ENOENT),
 	SPEC(CLOSE, vdiset_close, BOUND, EBUSY),
+	SPEC(SET_RATE, vdiset_set_rate, BOUND, EACCES),
 	SPEC(DEVICE_WAIT, vdiset_device_wait, DEVICES, ETIMEDOUT, EINTR,
 	     EPIPE),
 	SPEC(DEVICE_CLOSE, vdiset_device_close, BIT(K_SERVER_DEVICE), EPIPE),
@@ -545,6 +547,9 @@ static void prepare(struct thread *t, enum op op, struct slot *s)
 	case R_LIST:
 		arg->list.cursor = one_in(t, 2) ? 0 :
 				   atomic_load(&world->last_id) - below(t, 16);
+		break;
+	case R_SET_RATE:
+		arg->set_rate.rate = below(t, 1 << 20);
 		break;
 	case R_DEVICE_WAIT:
 		fill_device_wait(t);
@@ -1335,10 +1340,10 @@ static const struct {
 } choices[] = {
 	{ M_BUILD, 30 }, { R_INFO, 10 }, { R_CREATE, 20 }, { R_ATTACH, 40 },
 	{ R_GET_CONFIG, 40 }, { R_CONFIGURE, 25 }, { R_NAME_DEVICE, 20 },
-	{ R_REQUEST_BUFFERS, 30 }, { R_END_CONFIG, 15 },
+	{ R_REQUEST_BUFFERS, 20 }, { R_END_CONFIG, 15 },
 	{ R_OPEN_DEVICE, 60 }, { R_WAIT, 60 }, { R_ABORT, 4 },
 	{ R_STATUS, 50 }, { R_DEVICE_STATUS, 40 }, { R_LIST, 20 },
-	{ R_CLOSE, 6 }, { R_DEVICE_WAIT, 80 }, { R_DEVICE_CLOSE, 12 },
+	{ R_CLOSE, 6 }, { R_SET_RATE, 10 }, { R_DEVICE_WAIT, 80 }, { R_DEVICE_CLOSE, 12 },
 	{ R_UNKNOWN, 8 }, { O_OPEN, 20 }, { O_DUP, 15 }, { O_CLOSE, 20 },
 	{ O_CLOSE_ALL, 1 }, { O_SEND, 12 }, { O_RECEIVE, 12 },
 	{ O_POLL, 30 }, { O_EPOLL, 30 }, { O_FILE, 20 }, { O_FDINFO, 8 },

@@ -647,6 +647,7 @@ struct vdiset_abort {
  * @out_name_len: length of the name
  * @out_name: the name, then zeros
  * @out_creator: effective user id of the process that created the set
+ * @out_rate: rate limit in bytes per second, 0 = none; see SET_RATE
  *
  * Works in every state, also after CLOSE. User and group ids are in the caller's
  * namespace.
@@ -671,6 +672,7 @@ struct vdiset_status {
 	__u32 out_name_len;
 	char out_name[VDISET_NAME_MAX + 1];
 	__u32 out_creator;
+	__aligned_u64 out_rate;
 };
 #define VDISET_STATUS		_IO(VDISET_IOC_TYPE, 0x0b)
 
@@ -759,6 +761,26 @@ struct vdiset_close {
 #define VDISET_CLOSE		_IO(VDISET_IOC_TYPE, 0x0e)
 
 /**
+ * struct vdiset_set_rate - ioctl(VDISET_SET_RATE), bound set file
+ * @size: sizeof(struct vdiset_set_rate)
+ * @flags: 0
+ * @rate: bytes per second of all devices together; 0 = no limit
+ *
+ * The kernel publishes the rate in the state page of each device and in STATUS, and
+ * does nothing else with it: the clients delay their completions so that all of them
+ * together keep to it. It may be changed at any time until the set ends, and affects
+ * commands that are outstanding.
+ *
+ * Errors: %EACCES an observer without write access; %EBADFD the set is TERMINATED.
+ */
+struct vdiset_set_rate {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 rate;
+};
+#define VDISET_SET_RATE		_IO(VDISET_IOC_TYPE, 0x0f)
+
+/**
  * struct vdiset_device_wait - ioctl(VDISET_DEVICE_WAIT), device file
  * @size: sizeof(struct vdiset_device_wait)
  * @flags: VDISET_WAIT_KICK: wake the other side of the device;
@@ -844,6 +866,7 @@ struct vdiset_device_close {
  * @depth: entries of each ring
  * @reserved: 0
  * @area_size: current size of the area, a multiple of the page size
+ * @rate: rate limit in bytes per second, 0 = none; see SET_RATE
  */
 struct vdiset_state_page {
 	__u32 set_state;
@@ -851,6 +874,7 @@ struct vdiset_state_page {
 	__u32 depth;
 	__u32 reserved;
 	__aligned_u64 area_size;
+	__aligned_u64 rate;
 };
 
 /**
