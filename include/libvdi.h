@@ -314,6 +314,24 @@ int vdi_client_get_buffer_handle(struct vdi_client *client,
 				 const uint8_t *buffer, uint32_t *handle);
 int vdi_client_map_buffer_handle(struct vdi_client *client, uint32_t handle,
 				 uint8_t **buffer);
+/**
+ * vdi_client_set_rate() - limit the throughput of the set
+ * @client: the client; it has a set
+ * @bytes_per_second: limit for all devices together, in both directions; 0 = none
+ *
+ * May be called at any time; the server and observers can change the limit, too. The
+ * clients of the set keep to it: complete_command, complete_commands and
+ * exchange_commands, once the server has the completion, wait until the bytes
+ * transferred are within the limit. An abort ends the wait. An extension.
+ *
+ * Return: NOERROR, or
+ *   VD_E_ABORT         the set is aborted
+ *   VD_E_CLOSE         the set has terminated
+ *   VD_E_PROTOCOL      @client has no set
+ *   VD_E_INVALID       @client is NULL
+ *   VD_E_NOTSUPPORTED  the kernel module is too old
+ */
+int vdi_client_set_rate(struct vdi_client *client, uint64_t bytes_per_second);
 /*
  * SignalAbort. All parties find text (NULL = none) and code in their abort
  * information. Completions that were recorded before (CompleteCommand returned
@@ -558,6 +576,8 @@ int vdi_server_execute_completion_agent(struct vdi_server *server);
  */
 int vdi_server_run_completions(struct vdi_server *server, int64_t timeout_ms,
 			       unsigned int *count);
+/* The same as vdi_client_set_rate(). */
+int vdi_server_set_rate(struct vdi_server *server, uint64_t bytes_per_second);
 int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 			    const char *text);
 /*
@@ -648,6 +668,7 @@ struct vdi_set_entry {
  * @id: number of the set
  * @age_ns: time since its creation, in nanoseconds
  * @area_bytes: size of the buffer area, 0 before it exists
+ * @rate: rate limit in bytes per second, 0 = none; see vdi_observer_set_rate()
  * @state: enum vdi_state
  * @mode: permission bits
  * @uid: owner
@@ -668,6 +689,7 @@ struct vdi_set_status {
 	uint64_t id;
 	uint64_t age_ns;
 	uint64_t area_bytes;
+	uint64_t rate;
 	uint32_t state;
 	uint32_t mode;
 	uid_t uid;
@@ -682,7 +704,7 @@ struct vdi_set_status {
 	struct vdi_abort_info abort;
 	uint32_t name_len;
 	char name[VDI_NAME_SIZE];
-	uint64_t reserved[4];
+	uint64_t reserved[3];
 };
 
 /**
@@ -851,6 +873,25 @@ int vdi_observer_status(struct vdi_observer *observer, uint64_t id,
  */
 int vdi_observer_abort(struct vdi_observer *observer, uint64_t id,
 		       uint32_t code, const char *text);
+/**
+ * vdi_observer_set_rate() - limit the throughput of a set
+ * @observer: the observer
+ * @id: number of the set
+ * @bytes_per_second: limit for all devices together, in both directions; 0 = none
+ *
+ * As vdi_client_set_rate(). Requires write permission, as an abort does.
+ *
+ * Return: NOERROR, or
+ *   VD_E_ABORT         the set is aborted
+ *   VD_E_CLOSE         the set has terminated
+ *   VD_E_SECURITY      the caller may see the set, but not change it
+ *   VD_E_INVALID       there is no such set that the caller may see
+ *   VD_E_MEMORY        the limit of memberships of the caller's user is reached
+ *   VD_E_NOTSUPPORTED  the kernel module is too old
+ * or an error of vdi_observer_open().
+ */
+int vdi_observer_set_rate(struct vdi_observer *observer, uint64_t id,
+			  uint64_t bytes_per_second);
 /**
  * vdi_observer_info() - read version, limits and use of the kernel module
  * @observer: the observer

@@ -341,6 +341,12 @@ public:
 		return vdi_client_signal_abort(client, 0, NULL);
 	}
 
+	/* An extension; for all devices together, 0 = no limit */
+	int SetRate(uint64_t bytesPerSecond)
+	{
+		return vdi_client_set_rate(client, bytesPerSecond);
+	}
+
 	int OpenInSecondaryEx(const char *instance, const char *setName)
 	{
 		if (vdi_client_fd(client) < 0)
@@ -589,6 +595,12 @@ public:
 		return vdi_server_signal_abort(server, 0, NULL);
 	}
 
+	/* An extension; for all devices together, 0 = no limit */
+	int SetRate(uint64_t bytesPerSecond)
+	{
+		return vdi_server_set_rate(server, bytesPerSecond);
+	}
+
 	int Close()
 	{
 		return vdi_server_close(server);
@@ -679,6 +691,11 @@ public:
 	int Abort(uint64_t id, uint32_t code = 0, const char *text = NULL)
 	{
 		return vdi_observer_abort(observer, id, code, text);
+	}
+
+	int SetRate(uint64_t id, uint64_t bytesPerSecond)
+	{
+		return vdi_observer_set_rate(observer, id, bytesPerSecond);
 	}
 
 	int GetInfo(struct vdi_module_info *info)

@@ -73,6 +73,12 @@ static inline bool vdi_channel_aborted(const struct vdi_channel *ch)
 	       VDISET_STATE_ABORTED;
 }
 
+/* The rate limit of the set in bytes per second; 0 = none. */
+static inline uint64_t vdi_channel_rate(const struct vdi_channel *ch)
+{
+	return __atomic_load_n(&ch->state->rate, __ATOMIC_RELAXED);
+}
+
 /* Has the server closed the device? Entries in the ring come first. */
 static inline bool vdi_channel_closed(const struct vdi_channel *ch)
 {

@@ -397,6 +397,19 @@ int vdi_client_get_configuration(struct vdi_client *client,
 	return code;
 }
 
+int vdi_client_set_rate(struct vdi_client *client, uint64_t bytes_per_second)
+{
+	int rc;
+
+	if (!client)
+		return VD_E_INVALID;
+	if (!vdi_set_enter(&client->set))
+		return fail_gone(client, "set rate");
+	rc = vdi_set_set_rate(&client->set, bytes_per_second);
+	vdi_set_leave(&client->set);
+	return rc;
+}
+
 int vdi_client_signal_abort(struct vdi_client *client, uint32_t code,
 			    const char *text)
 {
@@ -433,6 +446,9 @@ static void release(struct vdi_client *client, bool forked)
 	client->stops = 0;
 	client->configured = false;
 	client->held_logged = false;
+	memset(&client->pace, 0, sizeof(client->pace));
+	memset(client->paced, 0, sizeof(client->paced));
+	client->paced_at = 0;
 	vdi_set_release(&client->set);
 }
 

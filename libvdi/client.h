@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * client.h - the client's set and devices, shared by client.c, client_log.c,
- * outcome.c, client_device.c and client_commands.c
+ * client_pace.c, outcome.c, client_device.c and client_commands.c
  *
  * Order of locks: set.life, device->core.lock, client->lock. A violation is
  * found with a device's lock held, and recorded under client->lock.
@@ -16,6 +16,7 @@
 #include <libvdi.h>
 
 #include "device.h"
+#include "pace.h"
 #include "set.h"
 #include "spin.h"
 
@@ -81,6 +82,9 @@ struct vdi_client {
 	struct vdi_client_device *devices[VDISET_MAX_DEVICES];
 	struct vdi_device *retired;	/* devices of the previous set */
 	bool held_logged;		/* once for each set */
+	struct vdi_pace pace;
+	int64_t paced_at;		/* ns, last look at other processes; 0 = none */
+	uint64_t paced[VDISET_MAX_DEVICES];	/* bytes that were seen there */
 
 	/* this client's abort of a terminated set: see give_up() */
 	struct vdi_abort_info own_abort;
@@ -91,6 +95,11 @@ void vdi_history_note(struct vdi_history *history, uint32_t command,
 		      bool failed, int code, uint64_t written);
 void vdi_client_abort(struct vdi_client *client, const char *text);
 bool vdi_client_configured(const struct vdi_client *client);
+
+/* If vdi_channel_rate(), after completing @count commands; without a lock. */
+void vdi_client_pace(struct vdi_client_device *device,
+		     const struct vdi_completion *done, unsigned int count)
+	__attribute__((cold));
 
 /* Only if vdi_log_on(). */
 void vdi_client_log_completed(struct vdi_client_device *device,

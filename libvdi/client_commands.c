@@ -300,8 +300,11 @@ int vdi_client_complete_commands(struct vdi_client_device *device,
 	code = may_go_on(device) ? NOERROR : may_complete(device);
 	if (!code)
 		code = complete_commands(device, done, count);
-	if (!code)
+	if (!code) {
 		vdi_channel_notify(&device->core.ch);
+		if (vdi_unlikely(vdi_channel_rate(&device->core.ch)))
+			vdi_client_pace(device, done, count);
+	}
 	vdi_device_leave(&device->core);
 	return code;
 }
@@ -788,6 +791,10 @@ static inline int exchange(struct vdi_client_device *device,
 		if (code)
 			return code;
 		device->pending_kick = true;
+		if (vdi_unlikely(vdi_channel_rate(&device->core.ch))) {
+			notify_pending(device);
+			vdi_client_pace(device, done, completed);
+		}
 	}
 	code = go_on ? get_commands(device, timeout_ms, cmds, max, count) :
 		       may_get(device);

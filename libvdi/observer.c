@@ -250,6 +250,7 @@ static void fill_status(const struct vdiset_status *from,
 	status->id = from->out_id;
 	status->age_ns = from->out_age_ns;
 	status->area_bytes = from->out_config.buffer_area_size;
+	status->rate = from->out_rate;
 	status->state = from->out_state;
 	status->mode = from->out_mode;
 	status->uid = from->out_uid;
@@ -372,6 +373,44 @@ static int fail_ended(struct vdi_observer *observer,
 	if (status->state == VDI_STATE_ABORTED)
 		return fail(observer, VD_E_ABORT, "the set is aborted already");
 	return fail(observer, VD_E_CLOSE, "the set has ended already");
+}
+
+static int set_rate(struct vdi_observer *observer, int fd,
+		    uint64_t bytes_per_second)
+{
+	struct vdiset_set_rate args = {
+		.size = sizeof(args),
+		.rate = bytes_per_second,
+	};
+
+	if (!ioctl(fd, VDISET_SET_RATE, &args))
+		return NOERROR;
+	switch (errno) {
+	case ENOTTY:
+		return fail(observer, VD_E_NOTSUPPORTED, "the kernel module is "
+			    "too old for rate limits");
+	case ECANCELED:
+		return fail(observer, VD_E_ABORT, "the set is aborted");
+	case EBADFD:
+		return fail(observer, VD_E_CLOSE, "the set has ended already");
+	default:
+		return fail_errno(observer, errno, "set the rate");
+	}
+}
+
+int vdi_observer_set_rate(struct vdi_observer *observer, uint64_t id,
+			  uint64_t bytes_per_second)
+{
+	int rc, fd;
+
+	if (!observer)
+		return VD_E_INVALID;
+	rc = attach(observer, id, &fd);
+	if (rc)
+		return rc;
+	rc = set_rate(observer, fd, bytes_per_second);
+	close(fd);
+	return rc;
 }
 
 static int abort_set(struct vdi_observer *observer, int fd, uint32_t code,

@@ -157,6 +157,19 @@ int vdi_server_open_fd(struct vdi_server *server, int fd)
 	return connect_to(server, NULL, fd);
 }
 
+int vdi_server_set_rate(struct vdi_server *server, uint64_t bytes_per_second)
+{
+	int rc;
+
+	if (!server)
+		return VD_E_INVALID;
+	if (!vdi_set_enter(&server->set))
+		return vdi_set_fail_gone(&server->set, "set rate");
+	rc = vdi_set_set_rate(&server->set, bytes_per_second);
+	vdi_set_leave(&server->set);
+	return rc;
+}
+
 int vdi_server_signal_abort(struct vdi_server *server, uint32_t code,
 			    const char *text)
 {

@@ -542,6 +542,31 @@ int vdi_set_close(struct vdi_set *set, uint32_t *state)
 
 /* ------------------------------------------------------------------ abort */
 
+/* An older module does not know the request. */
+int vdi_set_set_rate(struct vdi_set *set, uint64_t bytes_per_second)
+{
+	struct vdiset_set_rate args = {
+		.size = sizeof(args),
+		.rate = bytes_per_second,
+	};
+	int err = vdi_set_ioctl(set, VDISET_SET_RATE, &args);
+
+	switch (err) {
+	case 0:
+		return NOERROR;
+	case -ENOTTY:
+		return vdi_set_fail(set, VD_E_NOTSUPPORTED, "set rate: the "
+				    "kernel module is too old for rate limits");
+	case -ECANCELED:
+		return vdi_set_fail_abort(set);
+	case -EBADFD:
+		return vdi_set_fail(set, VD_E_CLOSE,
+				    "set rate: the set has terminated");
+	default:
+		return vdi_set_fail_errno(set, err, "set the rate");
+	}
+}
+
 int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
 		  const char *text)
 {

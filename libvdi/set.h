@@ -87,6 +87,7 @@ int vdi_set_close(struct vdi_set *set, uint32_t *state);
 
 int vdi_set_abort(struct vdi_set *set, uint32_t reason, uint32_t code,
 		  const char *text);
+int vdi_set_set_rate(struct vdi_set *set, uint64_t bytes_per_second);
 int vdi_set_abort_info(const struct vdi_set *set, struct vdi_abort_info *info);
 void vdi_set_copy_abort(const struct vdiset_abort_record *record,
 			struct vdi_abort_info *info);
