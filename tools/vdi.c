@@ -20,6 +20,7 @@ static const struct command {
 	{ "ls", vdi_ls_main, "list the sets in use" },
 	{ "top", vdi_top_main, "show the throughput, and which side limits it" },
 	{ "abort", vdi_abort_main, "abort a set for all of its parties" },
+	{ "throttle", vdi_throttle_main, "limit the throughput of a set" },
 	{ "info", vdi_info_main, "show version and limits of the kernel module" },
 	{ "load", vdi_load_main, "load the kernel module" },
 };

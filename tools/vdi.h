@@ -13,6 +13,7 @@ int vdi_serve_main(int argc, char **argv);
 int vdi_ls_main(int argc, char **argv);
 int vdi_top_main(int argc, char **argv);
 int vdi_abort_main(int argc, char **argv);
+int vdi_throttle_main(int argc, char **argv);
 int vdi_info_main(int argc, char **argv);
 int vdi_load_main(int argc, char **argv);
 

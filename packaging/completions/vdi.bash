@@ -21,11 +21,11 @@ _vdi_of() {
 
 _vdi() {
 	local command=${COMP_WORDS[1]} previous=${COMP_WORDS[COMP_CWORD-1]} options='' argument=''
-	local set='--device --instance -o --owner -g --group -m --mode --in-flight --direct --no-direct
+	local set='--device --instance -o --owner -g --group -m --mode --in-flight --max-rate --direct --no-direct
 		-t --timeout -i --idle-timeout -q --quiet -h --help'
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		_vdi_words backup restore verify serve ls top abort info load --help --version
+		_vdi_words backup restore verify serve ls top abort throttle info load --help --version
 		return
 	fi
 	case $command in
@@ -45,6 +45,7 @@ _vdi() {
 	ls) options='-v --verbose -j --json -h --help' ;;
 	top) options='--id -i --interval -n --count -b --batch -h --help' argument=sets ;;
 	abort) options='--id -m --message -h --help' argument=sets ;;
+	throttle) options='--id -h --help' argument=sets ;;
 	info) options='-j --json -h --help' ;;
 	load) options='--help' ;;
 	esac
@@ -56,7 +57,7 @@ _vdi() {
 	backup:--profile|backup:-p) _vdi_words pipe disk tape; return ;;
 	*:--*command|*:--freeze|*:--thaw) _vdi_of command; return ;;
 	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
-	*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
+	*:--max-rate|*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
 	*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcnx]) return ;;
 	esac
 	case ${COMP_WORDS[COMP_CWORD]}:$argument in

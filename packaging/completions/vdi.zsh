@@ -20,6 +20,7 @@ _vdi_commands() {
 		'ls:list the sets in use'
 		'top:show the throughput, and which side is slow'
 		'abort:abort a set for all of its parties'
+		'throttle:limit the throughput of a set'
 		'info:show version and limits of the kernel module'
 		'load:load the kernel module'
 	)
@@ -38,6 +39,7 @@ _vdi() {
 		'(-g --group)'{-g,--group}'[group of the set]:group:_groups'
 		'(-m --mode)'{-m,--mode}'[permissions of the set]:mode'
 		'--in-flight[concurrent reads or writes per device]:number'
+		'--max-rate[limit of all devices together]:bytes per second'
 		'(--no-direct)--direct[use O_DIRECT]'
 		'(--direct)--no-direct[use the page cache]'
 		'(-t --timeout)'{-t,--timeout}'[time to wait for the database]:seconds'
@@ -55,7 +57,7 @@ _vdi() {
 	shift words
 	(( CURRENT-- ))
 	case $words[1] in
-	backup|restore|verify|serve|ls|top|abort|info|load) _vdi_$words[1] ;;
+	backup|restore|verify|serve|ls|top|abort|throttle|info|load) _vdi_$words[1] ;;
 	esac
 }
 
@@ -123,6 +125,11 @@ _vdi_top() {
 		'(-n --count)'{-n,--count}'[stop after this number of updates]:number' \
 		'(-b --batch)'{-b,--batch}'[one update below the other]' \
 		'1:name of the set:_vdi_sets'
+}
+
+_vdi_throttle() {
+	_arguments -s $help '--id[the set of this number]:number' \
+		'1:name of the set:_vdi_sets' '2:bytes per second, or off:(off)'
 }
 
 _vdi_abort() {

@@ -305,6 +305,19 @@ static void run_workers(struct appliance *a)
 	}
 }
 
+/* EXIT_OK, or an exit code after a message. */
+static int limit_rate(struct appliance *a)
+{
+	char text[VDI_MESSAGE_SIZE];
+
+	if (!a->max_rate ||
+	    vdi_client_set_rate(a->client, a->max_rate) == NOERROR)
+		return EXIT_OK;
+	vdi_client_message(a->client, text, sizeof(text));
+	vdi_error("--max-rate: %s", text);
+	return EXIT_FAILED;
+}
+
 static int create_set(struct appliance *a)
 {
 	char text[1024];
@@ -327,11 +340,15 @@ static int create_set(struct appliance *a)
 	rc = vdi_client_create(a->client, a->instance ? :
 			       vdi_default_instance(), a->names.set,
 			       &a->config, &a->access);
-	if (rc == NOERROR)
-		return EXIT_OK;
-	vdi_client_message(a->client, text, sizeof(text));
-	vdi_error("cannot create set '%s': %s", a->names.set,
-		  *text ? text : vdi_strerror(rc));
+	if (rc == NOERROR) {
+		rc = limit_rate(a);
+		if (rc == EXIT_OK)
+			return EXIT_OK;
+	} else {
+		vdi_client_message(a->client, text, sizeof(text));
+		vdi_error("cannot create set '%s': %s", a->names.set,
+			  *text ? text : vdi_strerror(rc));
+	}
 	vdi_client_free(a->client);
 	a->client = NULL;
 	return EXIT_FAILED;

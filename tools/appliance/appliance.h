@@ -71,6 +71,7 @@ struct appliance {
 	int64_t timeout_ms;		/* for the database to join */
 	int64_t idle_ms;		/* without any command */
 	unsigned int in_flight;		/* transfers of a device */
+	uint64_t max_rate;		/* bytes per second, 0 = no limit */
 	enum medium_direct direct;
 	bool quiet;
 	uint64_t total;			/* expected bytes, 0 = unknown */
@@ -101,6 +102,7 @@ struct appliance {
 	{ "group", required_argument, NULL, 'g' },			\
 	{ "mode", required_argument, NULL, 'm' },			\
 	{ "in-flight", required_argument, NULL, 'F' },			\
+	{ "max-rate", required_argument, NULL, 'R' },			\
 	{ "direct", no_argument, NULL, 'd' },				\
 	{ "no-direct", no_argument, NULL, 'B' },			\
 	{ "timeout", required_argument, NULL, 't' },			\
@@ -117,6 +119,8 @@ struct appliance {
 "  -g, --group GROUP     group of the set; implies --mode 0660\n" \
 "  -m, --mode MODE       permissions: r to see the set, w to join it (default 0600)\n" \
 "      --in-flight N     concurrent reads or writes per device, 1 to 64 (default 8)\n" \
+"      --max-rate RATE   limit of all devices together in bytes per second, as 200M;\n" \
+"                        'vdi throttle' changes it at any time (default: none)\n" \
 "      --direct          use O_DIRECT; fail where it is not supported\n" \
 "      --no-direct       use the page cache (default: O_DIRECT where supported)\n" \
 "  -t, --timeout SEC     time to wait for the database (default 300, 0 = no limit)\n" \

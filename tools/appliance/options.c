@@ -86,6 +86,11 @@ static int take_common(struct appliance *a, int option, const char *argument)
 		return 0;
 	case 'F':
 		return take_in_flight(a, argument);
+	case 'R':
+		if (!vdi_parse_rate(argument, &a->max_rate))
+			return vdi_invalid("--max-rate", argument,
+					   VDI_RATE_RULE);
+		return 0;
 	case 'd':
 		a->direct = DIRECT_ALWAYS;
 		return 0;

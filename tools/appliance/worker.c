@@ -28,11 +28,16 @@ static bool complete(struct worker *worker, const struct VDC_Command *cmd,
 		atomic_fetch_add_explicit(&worker->bytes, outcome->bytes,
 					  memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->commands, 1, memory_order_relaxed);
-	/* the library identifies the command by its address */
+	/*
+	 * The library identifies the command by its address. It delays the return by a
+	 * rate limit, which is not the time of an idle set.
+	 */
+	a->busy++;
 	rc = vdi_client_complete_command(worker->device,
 					 (struct VDC_Command *)cmd,
 					 outcome->code, outcome->bytes,
 					 outcome->position);
+	a->busy--;
 	if (rc != NOERROR)
 		appliance_fail_for(a, rc, worker->name);
 	return rc == NOERROR;

@@ -179,6 +179,11 @@ bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
 	return true;
 }
 
+bool vdi_parse_rate(const char *text, uint64_t *rate)
+{
+	return vdi_parse_size(text, 1024, INT64_MAX, rate);
+}
+
 /* Seconds, with a fraction. *out is in milliseconds, rounded up. */
 bool vdi_parse_seconds(const char *text, int64_t *out)
 {

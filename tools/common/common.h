@@ -40,6 +40,9 @@ void vdi_error(const char *format, ...)
 int vdi_invalid(const char *what, const char *argument, const char *rule);
 bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
 		    uint64_t *out);
+/* A rate limit, in bytes per second. */
+bool vdi_parse_rate(const char *text, uint64_t *rate);
+#define VDI_RATE_RULE "1K or more, in bytes per second, as in 200M"
 bool vdi_parse_seconds(const char *text, int64_t *out);
 void vdi_format_bytes(uint64_t bytes, char *buf, size_t size);
 void vdi_format_duration(double seconds, char *buf, size_t size);

@@ -371,7 +371,7 @@ int vdi_serve_main(int argc, char **argv)
 
 	vdi_catch_signals();
 	run(&serve);
-	stream_release(db);
+	serve_close_stream(db);
 	rc = db_end(db);
 	if (rc == EXIT_OK && !db->quiet)
 		summary(db, vdi_now() - db->started);

@@ -24,12 +24,12 @@ bool serve_send_input(struct database *db, uint32_t flags, uint64_t *number)
 	uint32_t room = db->max_transfer - db->block_size;
 	uint32_t length = room;
 
-	if (!stream_open(db))
+	if (!serve_open_stream(db))
 		return false;
 	for (; length == room; (*number)++) {
 		struct slot *slot = media_slot(db);
 
-		if (!slot || !stream_read(db, slot->buffer + db->block_size,
+		if (!slot || !serve_read(db, slot->buffer + db->block_size,
 					  room, &length))
 			return false;
 		if (!length)
@@ -39,7 +39,7 @@ bool serve_send_input(struct database *db, uint32_t flags, uint64_t *number)
 			return false;
 		db->bytes += length;
 	}
-	return stream_check_input(db);
+	return serve_check_input(db);
 }
 
 bool serve_send_ends(struct database *db, uint32_t flags, uint64_t chunks)

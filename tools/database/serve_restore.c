@@ -10,14 +10,14 @@ static bool put_out(struct restored *r)
 	const uint8_t *data;
 	uint32_t size;
 
-	if (!stream_open(r->db))
+	if (!serve_open_stream(r->db))
 		return false;
 	do {
 		if (!restored_read(r, &data, &size) ||
-		    !stream_write(r->db, data, size))
+		    !serve_write(r->db, data, size))
 			return false;
 	} while (size);
-	return restored_check_end(r) && stream_end_output(r->db);
+	return restored_check_end(r) && serve_end_output(r->db);
 }
 
 bool serve_restore(struct database *db)

@@ -2,7 +2,7 @@
 /*
  * serve_stream.c - the stream of vdi serve: standard input or output, or a command
  *
- * A command is not reaped before stream_release(), so that the number of its process
+ * A command is not reaped before serve_close_stream(), so that the number of its process
  * group cannot be reused while the group may have to be stopped.
  */
 #include <errno.h>
@@ -124,7 +124,7 @@ static bool start_command(struct database *db)
 	return true;
 }
 
-bool stream_open(struct database *db)
+bool serve_open_stream(struct database *db)
 {
 	struct serve_stream *s = db->stream;
 
@@ -179,7 +179,7 @@ static bool interrupted(void *seen)
  * After a failure the command is stopped before its end of the stream is closed: a
  * command that reads would take the end of its input for that of the stream.
  */
-void stream_release(struct database *db)
+void serve_close_stream(struct database *db)
 {
 	struct serve_stream *s = db->stream;
 	unsigned int seen = vdi_signal_pending();
@@ -200,7 +200,7 @@ void stream_release(struct database *db)
 
 /* ------------------------------------------------------------------ input */
 
-bool stream_read(struct database *db, uint8_t *data, size_t size,
+bool serve_read(struct database *db, uint8_t *data, size_t size,
 		 uint32_t *length)
 {
 	int fd = db->stream->fd;
@@ -226,7 +226,7 @@ bool stream_read(struct database *db, uint8_t *data, size_t size,
 	return true;
 }
 
-bool stream_check_input(struct database *db)
+bool serve_check_input(struct database *db)
 {
 	struct serve_stream *s = db->stream;
 
@@ -304,7 +304,7 @@ static bool fail_write(struct database *db, int error)
 		       strerror(error));
 }
 
-bool stream_write(struct database *db, const uint8_t *data, size_t size)
+bool serve_write(struct database *db, const uint8_t *data, size_t size)
 {
 	int fd = db->stream->fd;
 
@@ -342,7 +342,7 @@ static bool close_file(struct database *db, int fd)
 	return true;
 }
 
-bool stream_end_output(struct database *db)
+bool serve_end_output(struct database *db)
 {
 	struct serve_stream *s = db->stream;
 	int fd = s->fd;

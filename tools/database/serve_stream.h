@@ -28,16 +28,16 @@ struct serve_stream {
 /* All functions: false after db_fail(). An abort of the set ends every wait. */
 
 /* Open the stream or start the command. The set is joined. */
-bool stream_open(struct database *db);
+bool serve_open_stream(struct database *db);
 /* Fill the buffer; *length is less than size only at the end of the input. */
-bool stream_read(struct database *db, uint8_t *data, size_t size,
+bool serve_read(struct database *db, uint8_t *data, size_t size,
 		 uint32_t *length);
 /* The end of the input was read: was it a success? */
-bool stream_check_input(struct database *db);
-bool stream_write(struct database *db, const uint8_t *data, size_t size);
+bool serve_check_input(struct database *db);
+bool serve_write(struct database *db, const uint8_t *data, size_t size);
 /* All data was written: close the output, and wait for the command. */
-bool stream_end_output(struct database *db);
+bool serve_end_output(struct database *db);
 /* To be called in any case. Stops the command if it still runs. */
-void stream_release(struct database *db);
+void serve_close_stream(struct database *db);
 
 #endif /* VDI_SERVE_STREAM_H */

@@ -58,11 +58,8 @@ int vdi_abort_main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "m:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'I':
-			if (!vdi_parse_size(optarg, 1, UINT64_MAX, &id)) {
-				vdi_error("invalid set number '%s'",
-					  optarg);
+			if (!observe_parse_id(optarg, &id))
 				return EXIT_USAGE;
-			}
 			break;
 		case 'm':
 			text = optarg;
@@ -86,12 +83,8 @@ int vdi_abort_main(int argc, char **argv)
 	observer = observe_open(&exit_code);
 	if (!observer)
 		return exit_code;
-	if (id)
-		snprintf(what, sizeof(what), "set %llu",
-			 (unsigned long long)id);
-	else
-		snprintf(what, sizeof(what), "set '%s'", argv[optind]);
-	if (id || observe_find(observer, argv[optind], &id, &exit_code))
+	if (observe_choose(observer, argv[optind], &id, what, sizeof(what),
+			   &exit_code))
 		exit_code = abort_set(observer, id, what, text);
 	vdi_observer_free(observer);
 	return exit_code;

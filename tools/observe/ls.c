@@ -274,6 +274,8 @@ static struct json_object *json_set(const struct observed_set *set)
 			       json_peer(&status->server));
 	json_object_object_add(object, "secondaries",
 			json_object_new_int64(status->secondaries));
+	json_object_object_add(object, "rate_limit",
+		status->rate ? json_object_new_uint64(status->rate) : NULL);
 	json_object_object_add(object, "area_bytes",
 		json_object_new_uint64(status->area_bytes));
 	json_object_object_add(object, "bytes",

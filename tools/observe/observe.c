@@ -90,6 +90,23 @@ bool observe_find(struct vdi_observer *observer, const char *name, uint64_t *id,
 	return false;
 }
 
+bool observe_parse_id(const char *text, uint64_t *id)
+{
+	return vdi_parse_size(text, 1, UINT64_MAX, id) ||
+	       !vdi_invalid("--id", text, "the number of a set");
+}
+
+bool observe_choose(struct vdi_observer *observer, const char *name,
+		    uint64_t *id, char *what, size_t size, int *exit_code)
+{
+	if (*id) {
+		snprintf(what, size, "set %llu", (unsigned long long)*id);
+		return true;
+	}
+	snprintf(what, size, "set '%s'", name);
+	return observe_find(observer, name, id, exit_code);
+}
+
 bool observe_set(struct vdi_observer *observer, uint64_t id,
 		 struct observed_set *set)
 {

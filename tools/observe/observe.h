@@ -25,6 +25,14 @@ bool observe_module_is_loaded(void);
  */
 bool observe_find(struct vdi_observer *observer, const char *name, uint64_t *id,
 		  int *exit_code);
+/* An argument of --id. False after an error message. */
+bool observe_parse_id(const char *text, uint64_t *id);
+/*
+ * The set with the number *id, or if that is 0, of this name. `what` describes it in
+ * messages. False after an error message.
+ */
+bool observe_choose(struct vdi_observer *observer, const char *name,
+		    uint64_t *id, char *what, size_t size, int *exit_code);
 /* False: the set is gone, or another error. */
 bool observe_set(struct vdi_observer *observer, uint64_t id,
 		 struct observed_set *set);

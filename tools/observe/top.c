@@ -124,10 +124,12 @@ static void measure(const struct sample *now, const struct sample *before,
  * The side that the other side waits for limits the throughput. The counters do not
  * show why: it may be slow, or be held back on purpose, as by pg_basebackup --max-rate.
  */
-static const char *limiter(const struct pace *pace)
+static const char *limiter(const struct pace *pace, uint64_t rate)
 {
 	double difference = pace->database_waits - pace->appliance_waits;
 
+	if (rate && pace->bytes > 0.8 * rate)
+		return "rate limit";
 	if (difference > 0.2)
 		return "appliance";
 	if (difference < -0.2)
@@ -212,7 +214,7 @@ static void print_set(const struct sample *all_sets, const struct sample *now,
 	title(all_sets, now, name, sizeof(name));
 	vdi_format_duration(status->age_ns / 1e9, elapsed, sizeof(elapsed));
 	print_line(name, elapsed, &sum, status->state == VDI_STATE_ACTIVE ?
-		   limiter(&sum) : vdi_state_name(status->state));
+		   limiter(&sum, status->rate) : vdi_state_name(status->state));
 	for (i = 0; n > 1 && i < n; i++) {
 		vdi_name_escape(now->set.device[i].name,
 				now->set.device[i].name_len, name,
@@ -340,11 +342,8 @@ int vdi_top_main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "i:n:bh", options, NULL)) != -1) {
 		switch (c) {
 		case 'I':
-			if (!vdi_parse_size(optarg, 1, UINT64_MAX, &top.id)) {
-				vdi_error("'%s' is not the number of a set",
-					  optarg);
+			if (!observe_parse_id(optarg, &top.id))
 				return EXIT_USAGE;
-			}
 			break;
 		case 'i':
 			if (!vdi_parse_seconds(optarg, &ms) || ms < 10) {
