@@ -23,6 +23,8 @@ fi
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 # shellcheck source=vm/source.sh
 . "$VM/source.sh"
+# shellcheck source=vm/cross.sh
+. "$VM/cross.sh"
 
 # Exit codes for failures of the machinery, not of the command
 EXIT_TIMEOUT=124
@@ -52,28 +54,34 @@ need() {
 	done
 }
 
-# kernel_row NAME: set K_NAME, K_SUITE, K_TOOLS, K_CC, K_CONFIG from the table
+# kernel_rows: the lines of the table
+kernel_rows() {
+	grep -v '^#' "$VM/kernels"
+}
+
+# kernel_row NAME: set K_NAME, K_SUITE, K_IMAGE, K_TOOLS, K_CC, K_CONFIG from the table, and
+# K_ARCH
 kernel_row() {
 	local want=${1:-}
-	while read -r K_NAME K_SUITE K_TOOLS K_CC K_CONFIG; do
-		case $K_NAME in ''|'#'*) continue ;; esac
+	while read -r K_NAME K_SUITE K_IMAGE K_TOOLS K_CC K_CONFIG _; do
+		K_CONFIG=${K_CONFIG#-} K_ARCH=$(headers_arch "$K_IMAGE")
 		if [ -z "$want" ] || [ "$want" = "$K_NAME" ] || [[ $want == "$K_NAME".* ]]; then
 			return 0
 		fi
-	done < "$VM/kernels"
+	done < <(kernel_rows)
 	die "unknown kernel '$want' (see vm/run --list)"
 }
 
 # Everything that writes to the cache holds this lock, so that two concurrent runs fetch
 # a kernel once.
 cache_lock() {
-	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" "$CACHE/systems" 2>/dev/null || [ ! -w "$CACHE" ]; then
+	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" "$CACHE/systems" "$CACHE/headers" 2>/dev/null || [ ! -w "$CACHE" ]; then
 		die "cannot write to the cache, $CACHE (set VDISET_CACHE)"
 	fi
 	exec {CACHE_FD}> "$CACHE/.lock"
 	flock "$CACHE_FD"
 	# Left by a killed run, which no longer holds the lock.
-	rm -rf --one-file-system "$CACHE"/kernels/.tmp.* "$CACHE"/tools/.tmp.* "$CACHE"/systems/.tmp.*
+	rm -rf --one-file-system "$CACHE"/{kernels,tools,systems,headers}/.tmp.*
 }
 
 cache_unlock() {
@@ -121,8 +129,9 @@ debian_mirrors() {
 	MIRROR=${MIRROR%/} SECURITY=${SECURITY%/}
 }
 
-# private_apt DIR SUITE: sets up apt lists for one suite in DIR. The host's sources, lists
-# and pins are not used or changed; its proxy and time-out settings apply.
+# private_apt DIR SUITE [ARCHITECTURE]: sets up apt lists for one suite in DIR, of amd64 and
+# of this architecture. The host's sources, lists and pins are not used or changed; its
+# proxy and time-out settings apply.
 private_apt() {
 	local dir=$1 suite=$2 opt
 	debian_mirrors
@@ -132,7 +141,7 @@ private_apt() {
 	{
 		echo "deb [signed-by=$KEYRING] $MIRROR $suite main"
 		case $suite in
-		*-backports) ;;
+		*-backports|sid|experimental) ;;
 		*) [ -z "$SECURITY" ] || echo "deb [signed-by=$KEYRING] $SECURITY $suite-security main" ;;
 		esac
 	} > "$dir/sources.list"
@@ -141,7 +150,8 @@ private_apt() {
 		Dir::Etc::preferences=/dev/null Dir::Etc::preferencesparts=/dev/null \
 		"Dir::State::Lists=$dir/lists" "Dir::State::status=$dir/status" \
 		"Dir::Cache=$dir/cache" APT::Sandbox::User=root \
-		APT::Architecture=amd64 Acquire::Languages=none Acquire::Retries=3; do
+		APT::Architecture=amd64 APT::Architectures::=amd64 ${3:+"APT::Architectures::=$3"} \
+		Acquire::Languages=none Acquire::Retries=3; do
 		APT_OPTS+=(-o "$opt")
 	done
 	say APT "$suite"
@@ -160,27 +170,28 @@ depends() {
 		echo "$p"
 		while read -r d; do
 			case $d in
-			linux-base|linux-compiler-*|linux-initramfs-tool|linux-*-dbg) ;;
+			linux-base|linux-compiler-*|linux-initramfs-tool|linux-*-dbg|linux-*-unsigned) ;;
 			linux-*[0-9]*) todo+=("$d") ;;
 			esac
 		done < <(apt-cache "${APT_OPTS[@]}" depends --no-recommends --no-suggests \
 			--no-conflicts --no-breaks --no-replaces --no-enhances "$p" |
-			sed -n 's/^[ |]*Depends: //p')
+			sed -nE 's/^[ |]*Depends: <?([^:>]*).*/\1/p')
 	done
 }
 
-# newest_image NAME: the release of the newest linux-image of NAME in the suite. It is
-# the one of the metapackage, unless the suite has moved on and still has older ones.
+# newest_image: the release of the newest linux-image that matches K_IMAGE. It is the one
+# of the metapackage, unless the suite has moved on and still has older ones.
 newest_image() {
-	local name=$1 meta
-	meta=$(apt-cache "${APT_OPTS[@]}" depends --no-recommends linux-image-amd64 |
-		sed -n 's/^ *Depends: linux-image-\(.*-amd64\)$/\1/p') || :
-	meta=${meta%%$'\n'*}
-	case $meta in
-	"$name".*) echo "$meta"; return ;;
-	esac
-	apt-cache "${APT_OPTS[@]}" pkgnames "linux-image-$name." | sed 's/^linux-image-//' |
-		grep -E '^[0-9.]+([-+][a-z0-9]+)*-amd64$' | grep -vE -- '-(cloud|rt)-' | sort -V | tail -n 1 || :
+	local flavour=${K_IMAGE#*'*'-} meta
+	meta=$(apt-cache "${APT_OPTS[@]}" depends --no-recommends "linux-image-$flavour" |
+		sed -n "s/^ *Depends: linux-image-\([0-9].*-$flavour\)\$/\1/p" | head -n 1) || :
+	# shellcheck disable=SC2053 # a pattern
+	if [[ $meta == $K_IMAGE ]]; then
+		echo "$meta"
+		return
+	fi
+	apt-cache "${APT_OPTS[@]}" pkgnames "linux-image-${K_IMAGE%%'*'*}" | sed 's/^linux-image-//' |
+		grep -E "^[0-9.]+(-[0-9]+)?(\+[a-z0-9.]+)?-$flavour\$" | sort -V | tail -n 1 || :
 }
 
 # True if the kernel is in the cache, built with the current configuration
@@ -228,17 +239,9 @@ vmlinux() {
 	rm "$part"
 }
 
-kernel_fetch() {
-	local tmp=$1 rel pkgs deb m
-	mkdir -p "$tmp/debs" "$tmp/tree/usr/lib"
-	private_apt "$tmp/apt" "$K_SUITE"
-	rel=$(newest_image "$K_NAME")
-	[ -n "$rel" ] || die "$K_SUITE has no $K_NAME kernel any more: see vm/kernels"
-	mapfile -t pkgs < <(depends "linux-image-$rel" "linux-headers-$rel")
-	say FETCH "$rel"
-	(cd "$tmp/debs" && apt-get "${APT_OPTS[@]}" -qq download "${pkgs[@]}" >&2) ||
-		die "cannot fetch the packages of $rel into $CACHE"
-	say UNPACK "$rel"
+# unpack_debs DIR: unpacks DIR/debs, kernels or their headers, into DIR/tree
+unpack_debs() {
+	local tmp=$1 deb m
 	# One directory for all, whether the packages use /lib or /usr/lib.
 	ln -s usr/lib "$tmp/tree/lib"
 	for deb in "$tmp"/debs/*.deb; do
@@ -261,11 +264,26 @@ kernel_fetch() {
 		printf '#!/bin/sh\necho 1\n' > "$m/checker-valid.sh"
 		chmod +x "$m/checker-valid.sh"
 	done
+}
+
+kernel_fetch() {
+	local tmp=$1 rel pkgs m
+	mkdir -p "$tmp/debs" "$tmp/tree/usr/lib"
+	private_apt "$tmp/apt" "$K_SUITE" "${K_ARCH#amd64}"
+	rel=$(newest_image)
+	[ -n "$rel" ] || die "$K_SUITE has no kernel $K_IMAGE any more: see vm/kernels"
+	mapfile -t pkgs < <(depends "linux-image-$rel" "linux-headers-$rel")
+	say FETCH "$rel"
+	(cd "$tmp/debs" && apt-get "${APT_OPTS[@]}" -qq download "${pkgs[@]}" >&2) ||
+		die "cannot fetch the packages of $rel into $CACHE"
+	say UNPACK "$rel"
+	unpack_debs "$tmp"
 	for m in "$tmp/tree/boot/vmlinuz-$rel" "$tmp/tree/usr/lib/modules/$rel/vmlinuz"; do
 		if [ -f "$m" ]; then mv "$m" "$tmp/tree/vmlinuz"; fi
 	done
 	[ -f "$tmp/tree/vmlinuz" ] || die "no kernel image in the packages of $rel"
-	vmlinux "$tmp/tree/vmlinuz" > "$tmp/tree/vmlinux" || die "cannot unpack the kernel of $rel"
+	[ "$K_ARCH" != arm64 ] || cp "$tmp/tree/vmlinuz" "$tmp/tree/vmlinux"
+	[ "$K_ARCH" = arm64 ] || vmlinux "$tmp/tree/vmlinuz" > "$tmp/tree/vmlinux" || die "cannot unpack the kernel of $rel"
 	depmod -b "$tmp/tree" "$rel" 2>/dev/null || die "depmod failed for $rel"
 	[ -s "$tmp/tree/usr/lib/modules/$rel/modules.dep.bin" ] || die "depmod failed for $rel"
 	touch "$tmp/tree/complete"
@@ -281,6 +299,10 @@ tools_get() {
 	# shellcheck disable=SC1091
 	host=$(. /etc/os-release; echo "${VERSION_CODENAME:-}")
 	TOOLS=
+	if [ "$K_ARCH" != amd64 ]; then
+		cross_get "$K_TOOLS"
+		return
+	fi
 	if [ "$host" = "$K_TOOLS" ] && command -v "x86_64-linux-gnu-$K_CC" >/dev/null; then
 		return 0
 	fi
@@ -350,7 +372,7 @@ system_packages() {
 # system_get SUITE: puts the system into the cache if needed; sets K_* as kernel_get does,
 # and SYSTEM to the root. A system is made again if the list of its packages has changed.
 system_get() {
-	K_NAME=$1 K_SUITE=$1 K_TOOLS=$1 K_CC='' K_CONFIG=''
+	K_NAME=$1 K_SUITE=$1 K_TOOLS=$1 K_CC='' K_CONFIG='' K_ARCH=amd64
 	K_DIR=$CACHE/systems/$K_SUITE
 	if ! system_there; then
 		[ "$(id -u)" = 0 ] || die "the system $K_SUITE can only be made by root"
