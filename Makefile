@@ -31,7 +31,7 @@ export PG_CONFIG
 KVER ?= $(shell uname -r)
 
 .PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
-.PHONY: lint abi kernel-tree deb check-deb
+.PHONY: lint abi kernel-tree deb check-deb check-kernels
 .PHONY: bench bench-gate bench-tables bench-postgres
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
@@ -51,6 +51,7 @@ help:
 	@echo 'lint             checkpatch, shellcheck and others: selftests/lint'
 	@echo 'deb              Debian packages, into build/deb'
 	@echo 'check-deb        install, use, upgrade and remove them in SYSTEMS=$(SYSTEMS)'
+	@echo 'check-kernels    build the module for all kernels of Debian, write docs/kernels.md'
 	@echo 'abi              compare the interfaces with the last release'
 	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
 	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
@@ -129,6 +130,9 @@ deb:
 
 check-deb: deps
 	$(Q)selftests/deb $(SYSTEMS)
+
+check-kernels: deps
+	$(Q)selftests/kernels
 
 check-debug: deps
 	$(MAKE_IN) all selftests
