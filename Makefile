@@ -31,7 +31,7 @@ export PG_CONFIG
 KVER ?= $(shell uname -r)
 
 .PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
-.PHONY: lint abi kernel-tree deb check-deb check-kernels
+.PHONY: lint abi kernel-tree deb check-deb check-kernels check-arm64
 .PHONY: bench bench-gate bench-tables bench-postgres
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
@@ -52,6 +52,7 @@ help:
 	@echo 'deb              Debian packages, into build/deb'
 	@echo 'check-deb        install, use, upgrade and remove them in SYSTEMS=$(SYSTEMS)'
 	@echo 'check-kernels    build the module for all kernels of Debian, write docs/kernels.md'
+	@echo 'check-arm64      build all for arm64, and run the tests of module and library there'
 	@echo 'abi              compare the interfaces with the last release'
 	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
 	@echo '                 selftests/check-debug --help: DEBUG='\''PART...'\'', LONG=1'
@@ -133,6 +134,10 @@ check-deb: deps
 
 check-kernels: deps
 	$(Q)selftests/kernels
+
+check-arm64: deps
+	$(Q)vm/deps arm64
+	$(Q)selftests/arm64
 
 check-debug: deps
 	$(MAKE_IN) all selftests
