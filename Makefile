@@ -2,7 +2,7 @@
 
 VERSION := $(shell cat VERSION)
 PREFIX ?= /usr/local
-KERNELS ?= 6.1 7.3
+KERNELS ?= 6.1 6.12:short 7.3
 SYSTEMS ?= bookworm trixie
 # VM=0 leaves the virtual machine out: demo and check use /dev/vdiset here
 VM ?= 1
@@ -46,7 +46,8 @@ help:
 	@echo 'deps             install what the build and the tests need (root)'
 	@echo 'demo             a backup and a restore, in a virtual machine'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS);'
-	@echo '                 what is about programs on the last only, FULL=1: on each'
+	@echo '                 what is about programs on the last only, FULL=1: on each;'
+	@echo '                 :short means short tests of the module only'
 	@echo 'check-quick      most of them for the last kernel, some minutes'
 	@echo 'lint             checkpatch, shellcheck and others: selftests/lint'
 	@echo 'deb              Debian packages, into build/deb'
