@@ -440,7 +440,7 @@ static long list_one(struct vd_party *me, long id, long unused)
 	if (l.cursor != (uint64_t)id || l.out_name_len != strlen(me->name) ||
 	    strcmp(l.out_name, me->name))
 		return -EBADMSG;
-	return l.out_creator | (long)l.out_state << 32;
+	return l.out_creator | (long)l.out_state << 16;
 }
 
 TEST_F(access, list_reports_creator)
@@ -452,10 +452,10 @@ TEST_F(access, list_reports_creator)
 	ASSERT_EQ(0, vd_create_mode(self->fd, self->p->name, 1, 0644));
 	id = vd_set_id(self->fd);
 	ASSERT_EQ(0, vd_party_call(self->p, become, NOBODY, NOBODY));
-	EXPECT_EQ(0 | (long)VDISET_STATE_CREATED << 32,
+	EXPECT_EQ(0 | (long)VDISET_STATE_CREATED << 16,
 		  vd_party_call(self->p, list_one, id, 0));
 	ASSERT_EQ(0, vd_abort(self->fd, VDISET_REASON_SIGNAL, 0, ""));
-	EXPECT_EQ(0 | (long)VDISET_STATE_ABORTED << 32,
+	EXPECT_EQ(0 | (long)VDISET_STATE_ABORTED << 16,
 		  vd_party_call(self->p, list_one, id, 0));
 }
 

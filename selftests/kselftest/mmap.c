@@ -201,7 +201,7 @@ TEST_F(ring, partial_mapping_refused)
 	size_t ro = self->d->ro_size, rw = self->d->rw_size;
 	static const off_t bad[] = { 4096, VDISET_MMAP_RW - 4096,
 				     VDISET_MMAP_RW + 4096,
-				     2L * VDISET_MMAP_RW, 1L << 40, 1L << 62 };
+				     2LL * VDISET_MMAP_RW, 1LL << 40, 1LL << 62 };
 	size_t i;
 
 	EXPECT_EQ(-EINVAL, map_errno(self->d->fd, ro + 4096, PROT_READ,
