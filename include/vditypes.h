@@ -10,6 +10,11 @@
 
 #include <stdint.h>
 
+/* The buffer area, which may exceed 4 GiB, is mapped in one piece. */
+#ifndef __LP64__
+#error "libvdi is for 64-bit programs only: a 32-bit program cannot map a set's buffers"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

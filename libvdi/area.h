@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <vditypes.h>
 
 /* Offsets and addresses are equal modulo this, the largest alignment. */
 #define VDI_AREA_ALIGN		(2U << 20)
