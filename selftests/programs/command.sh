@@ -81,6 +81,10 @@ output_and_errors_of_the_command() {
 	is "stdout" data "$(cat out)"
 	is "stderr" "a notice" "$(cat err)"
 	gives_back 0 sh -c 'test -p /dev/stdin'
+	limited "$vdi" restore t --from b -- cat > out 2> err
+	is "exit code" 0 $?
+	is "stdout, with a summary" data "$(cat out)"
+	expect "the summary" grep -q '^restored b: ' err
 }
 
 tests+=(many_errors_do_not_block)

@@ -313,7 +313,9 @@ int vdi_restore_main(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = appliance_run(&a);
 	if (rc == EXIT_OK && !a.quiet)
-		source_print(&r.source, "restored", appliance_bytes(&a),
+		/* standard output is that of the command, if there is one */
+		source_print(a.partner.command ? stderr : stdout, &r.source,
+			     "restored", appliance_bytes(&a),
 			     vdi_now() - a.started, verify || streamed);
 	for (i = 0; i < VDI_MAX_DEVICES; i++)
 		drive_close(&r.drive[i]);

@@ -96,14 +96,14 @@ bool source_media(const struct source *s, unsigned int device,
 	return medium_list_copy(list, &s->manifest.device[device].media);
 }
 
-void source_print(const struct source *s, const char *what, uint64_t bytes,
-		  double seconds, bool checked)
+void source_print(FILE *out, const struct source *s, const char *what,
+		  uint64_t bytes, double seconds, bool checked)
 {
 	char text[160];
 
 	vdi_format_transfer(s->manifest.count, "", bytes, seconds, text,
 			    sizeof(text));
-	printf("%s %s: %s%s\n", what, s->path, text,
+	fprintf(out, "%s %s: %s%s\n", what, s->path, text,
 	       checked ? "; checksums match" : "");
 }
 
@@ -197,7 +197,7 @@ int vdi_verify_main(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = source_verify(&s, quiet);
 	if (rc == EXIT_OK && !quiet)
-		source_print(&s, "verified", manifest_bytes(&s.manifest),
+		source_print(stdout, &s, "verified", manifest_bytes(&s.manifest),
 			     vdi_now() - started, true);
 	source_close(&s);
 	return rc;

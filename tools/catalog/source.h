@@ -5,6 +5,8 @@
 #ifndef VDI_SOURCE_H
 #define VDI_SOURCE_H
 
+#include <stdio.h>
+
 #include "manifest.h"
 
 struct source {
@@ -24,8 +26,8 @@ bool source_media(const struct source *s, unsigned int device,
 /* Read and check all files. 0, or an exit code after a message. */
 int source_verify(struct source *s, bool quiet);
 /* "verified DIR: ..."; checked = all checksums were found to match */
-void source_print(const struct source *s, const char *what, uint64_t bytes,
-		  double seconds, bool checked);
+void source_print(FILE *out, const struct source *s, const char *what,
+		  uint64_t bytes, double seconds, bool checked);
 void source_close(struct source *s);
 
 #endif /* VDI_SOURCE_H */
