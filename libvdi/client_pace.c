@@ -38,19 +38,30 @@ static uint64_t transferred_elsewhere(struct vdi_client *client, uint32_t index)
 	return bytes;
 }
 
-static void charge_others(struct vdi_client *client, int64_t now)
+/*
+ * What another process writes is a number that is not checked: it cannot delay this
+ * one by more than a second and a transfer on each device.
+ */
+static void charge_others(struct vdi_client *client, uint64_t rate, int64_t now)
 {
+	const struct vdiset_config *config = &client->config;
 	bool first = !client->paced_at;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, sum;
 	uint32_t i;
 
 	if (!first && now - client->paced_at < LOOK_NS)
 		return;
 	client->paced_at = now;
-	for (i = 0; i < client->config.device_count; i++)
-		bytes += transferred_elsewhere(client, i);
+	for (i = 0; i < config->device_count; i++) {
+		sum = bytes + transferred_elsewhere(client, i);
+		bytes = sum < bytes ? UINT64_MAX : sum;
+	}
+	if (rate > INT64_MAX / 2)
+		rate = INT64_MAX / 2;
 	if (!first)
-		client->pace.charged += bytes;
+		vdi_pace_charge_others(&client->pace, bytes, rate +
+				       (uint64_t)config->device_count *
+				       config->max_transfer_size);
 }
 
 static void update(struct vdi_client_device *device)
@@ -63,7 +74,7 @@ static void update(struct vdi_client_device *device)
 	if (!client->pace.rate)
 		client->paced_at = 0;
 	if (rate)
-		charge_others(client, now);
+		charge_others(client, rate, now);
 	vdi_pace_update(&client->pace, rate, now);
 }
 

@@ -38,6 +38,17 @@ void vdi_pace_update(struct vdi_pace *pace, uint64_t rate, int64_t now_ns)
 	pace->now = now_ns;
 }
 
+void vdi_pace_charge_others(struct vdi_pace *pace, uint64_t bytes, uint64_t most)
+{
+	int64_t debt = pace->charged - pace->earned;
+	/* what was earned in advance may be spent as well */
+	__int128 room = (__int128)most - debt;
+
+	if (room <= 0)
+		return;
+	pace->charged += bytes < room ? bytes : (uint64_t)room;
+}
+
 int64_t vdi_pace_left(const struct vdi_pace *pace, uint64_t target)
 {
 	unsigned __int128 ns;

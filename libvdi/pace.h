@@ -25,6 +25,11 @@ struct vdi_pace {
 };
 
 void vdi_pace_update(struct vdi_pace *pace, uint64_t rate, int64_t now_ns);
+/*
+ * Charge bytes that other processes report. They may report anything, so this adds no
+ * debt beyond @most bytes that are not earned yet.
+ */
+void vdi_pace_charge_others(struct vdi_pace *pace, uint64_t bytes, uint64_t most);
 /* Nanoseconds until all bytes charged up to @target are earned; 0 = they are. */
 int64_t vdi_pace_left(const struct vdi_pace *pace, uint64_t target);
 

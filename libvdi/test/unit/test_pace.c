@@ -138,6 +138,34 @@ static void test_order(void **state)
 	assert_in_range(vdi_pace_left(&pace, second), SECOND, SECOND + 1);
 }
 
+/* A process that reports any number delays the others by a bounded time. */
+static void test_others(void **state)
+{
+	struct vdi_pace pace = { 0 };
+	uint64_t target;
+	int i;
+
+	(void)state;
+	vdi_pace_update(&pace, MIB, 0);
+	vdi_pace_charge_others(&pace, 1000, 2 * MIB);
+	assert_int_equal(pace.charged - pace.earned, 1000);
+	for (i = 0; i < 100; i++) {
+		vdi_pace_charge_others(&pace, UINT64_MAX - i, 2 * MIB);
+		assert_int_equal(pace.charged - pace.earned, 2 * MIB);
+	}
+	target = pace.charged += MIB;
+	assert_in_range(vdi_pace_left(&pace, target), 3 * SECOND, 3 * SECOND + 1);
+	/* debt of this process itself is not reduced */
+	vdi_pace_charge_others(&pace, 5, 2 * MIB);
+	assert_int_equal(pace.charged, target);
+	/* what was earned in advance is spent first */
+	vdi_pace_update(&pace, MIB, 100 * SECOND);
+	vdi_pace_charge_others(&pace, UINT64_MAX, 2 * MIB);
+	assert_int_equal(pace.charged - pace.earned, 2 * MIB);
+	vdi_pace_charge_others(&pace, UINT64_MAX, UINT64_MAX / 4);
+	assert_int_equal(pace.charged - pace.earned, UINT64_MAX / 4);
+}
+
 /* A rate of all ones, a clock that stands still or goes back, a very long pause. */
 static void test_extremes(void **state)
 {
@@ -163,6 +191,7 @@ int main(void)
 		cmocka_unit_test(test_change),
 		cmocka_unit_test(test_lower),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_extremes),
 	};
 
