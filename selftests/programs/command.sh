@@ -255,6 +255,23 @@ stopped_command_of_a_restore() {
 	ends 3
 }
 
+# the whole stream was accepted: the message blames no stalled output
+tests+=(aborted_while_the_command_works)
+aborted_while_the_command_works() {
+	makes 0 -- seq 300000
+	"$vdi" restore t -q --from b 2> err &
+	backup=$!
+	"$vdi" serve restore t -q -- sh -c "cat > /dev/null; : > ready; sleep 1000; : $marker" 2> err.serve &
+	serve=$!
+	timeout 60 sh -c 'until [ -e ready ]; do sleep 0.05; done' || bad=1
+	sleep 2
+	"$vdi" abort t
+	wait $serve
+	is "vdi serve" 3 $?
+	expect "no word about the output" sh -c '! grep -q "had accepted" err.serve'
+	ends 3
+}
+
 tests+=(full_disk)
 full_disk() {
 	mkdir full

@@ -348,6 +348,8 @@ bool serve_end_output(struct database *db)
 	int fd = s->fd;
 
 	s->fd = -1;
+	/* the number may be used again */
+	db->stream_fd = -1;
 	if (!s->argv)
 		return close_file(db, fd);
 	close(fd);
