@@ -377,8 +377,8 @@ int appliance_run(struct appliance *a)
 		fprintf(stderr, "vdi: waiting for the database on '%s', %u device%s\n",
 			a->names.set, a->count, a->count == 1 ? "" : "s");
 	a->started = vdi_now();
-	if (partner_start(a) && wait_for_database(a) && a->ops->configured(a) && open_workers(a) &&
-	    !appliance_interrupted(a)) {
+	if (partner_start(a) && wait_for_database(a) && a->ops->configured(a) &&
+	    open_workers(a) && !appliance_interrupted(a)) {
 		a->started = vdi_now();
 		run_workers(a);
 	}
