@@ -121,27 +121,35 @@ static void *executioner(void *arg)
 }
 
 /*
+ * END_CONFIG and REQUEST_BUFFERS block signals in their thread for a moment. SIGCHLD of
+ * the child, which is ignored otherwise, is then pending for the process: any request
+ * that waits or allocates, in any thread, may end with EINTR, and is repeated.
+ */
+#define REPEAT(request) ({			\
+	int ret_;				\
+						\
+	do					\
+		ret_ = (request);		\
+	while (ret_ == -EINTR);			\
+	ret_;					\
+})
+
+/*
  * Helpers of a party: another waiting thread, a child, a receiver of the descriptor
  */
 static int poll_set(void)
 {
 	struct pollfd pfd = { .fd = set };
 
-	return poll(&pfd, 1, -1) == 1 ? pfd.revents : -errno;
+	return REPEAT(poll(&pfd, 1, -1) == 1 ? pfd.revents : -errno);
 }
 
-/*
- * Signals of the process are delivered to this thread while the main thread blocks them,
- * as END_CONFIG does during its first step; here it is SIGCHLD of the child.
- */
 static void *extra_main(void *arg)
 {
 	(void)arg;
-	do
-		me->extra_ret = me->extra == WAITS_FOR_CONFIG ?
-			vd_get_config(set, VDISET_CONFIG_WAIT, -1, NULL) :
-			poll_set();
-	while (me->extra_ret == -EINTR);
+	me->extra_ret = me->extra == WAITS_FOR_CONFIG ?
+		REPEAT(vd_get_config(set, VDISET_CONFIG_WAIT, -1, NULL)) :
+		poll_set();
 	return NULL;
 }
 
@@ -247,11 +255,13 @@ static int client_serve(void)
 {
 	struct vd_dev *d = &dev[own_device()];
 	struct vdiset_command cmd;
+	unsigned int spins;
 	int ret;
 
 	at(IDLE);
 	do {
-		ret = vd_get(d, &cmd, rng_below(&rng, 2) * 50, -1);
+		spins = rng_below(&rng, 2) * 50;
+		ret = REPEAT(vd_get(d, &cmd, spins, -1));
 		if (!ret)
 			ret = client_one(d, &cmd);
 	} while (!ret);
@@ -286,7 +296,7 @@ static int primary_work(void)
 	at(BOUND);
 	take_company();
 	pause_some();
-	ret = vd_get_config(set, VDISET_CONFIG_WAIT, -1, NULL);
+	ret = REPEAT(vd_get_config(set, VDISET_CONFIG_WAIT, -1, NULL));
 	if (ret)
 		return fail_at("get config", ret);
 	at(CONFIGURED);
@@ -398,26 +408,27 @@ static int server_serve(void)
 		if (ret || !open)
 			break;
 		if (round_->one_device_wait && devices() == 1)
-			ret = vd_device_wait(dev[0].fd, VDISET_WAIT_SLEEP, -1,
-					     dev[0].head);
+			ret = REPEAT(vd_device_wait(dev[0].fd, VDISET_WAIT_SLEEP,
+						    -1, dev[0].head));
 		else
-			ret = vd_set_wait(set, VDISET_WAIT_SLEEP, -1, 0, &seen);
+			ret = REPEAT(vd_set_wait(set, VDISET_WAIT_SLEEP, -1, 0,
+						 &seen));
 	}
 	return fail_at("serve", ret);
 }
 
 static int server_configure(void)
 {
-	int ret = vd_configure(set, DEPTH);
+	int ret = REPEAT(vd_configure(set, DEPTH));
 
 	if (ret)
 		return fail_at("configure", ret);
 	pause_some();
-	ret = vd_request_buffers(set, AREA, NULL);
+	ret = REPEAT(vd_request_buffers(set, AREA, NULL));
 	if (ret)
 		return fail_at("request buffers", ret);
 	pause_some();
-	ret = vd_end_config(set);
+	ret = REPEAT(vd_end_config(set));
 	if (ret)
 		return fail_at("end config", ret);
 	at(CONFIGURED);
