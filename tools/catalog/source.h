@@ -23,7 +23,7 @@ void source_drive_config(const struct source *s, unsigned int device,
 /* Copy the list of media of a device. False: out of memory. */
 bool source_media(const struct source *s, unsigned int device,
 		  struct medium_list *list);
-/* Read and check all files. 0, or an exit code after a message. */
+/* verify.c: read and check all files. 0, or an exit code after a message. */
 int source_verify(struct source *s, bool quiet);
 /* "verified DIR: ..."; checked = all checksums were found to match */
 void source_print(FILE *out, const struct source *s, const char *what,
