@@ -329,14 +329,19 @@ static bool allocate_slots(struct database *db)
 	return true;
 }
 
-bool db_connect(struct database *db, uint32_t direction)
+bool db_join(struct database *db)
 {
 	int rc = vdi_server_new(&db->server);
 
 	if (rc != NOERROR)
 		return db_fail(db, EXIT_FAILED, "%s", vdi_strerror(rc));
+	return open_set(db);
+}
+
+bool db_connect(struct database *db, uint32_t direction)
+{
 	db->direction = direction;
-	if (!open_set(db) || !configure(db) || !open_devices(db) ||
+	if (!db_join(db) || !configure(db) || !open_devices(db) ||
 	    !allocate_slots(db))
 		return false;
 	db->shape.devices = db->count;

@@ -123,6 +123,8 @@ bool db_fail_device(struct database *db, unsigned int device,
 /* The data is damaged: "medium 1 of 'NAME' WHAT". */
 bool db_fail_medium(struct database *db, unsigned int device,
 		    const char *what);
+/* Join the set, as soon as the client has created it; db_connect() does it as well. */
+bool db_join(struct database *db);
 /* Join and configure the set, open devices. VDF_WriteMedia or ReadMedia. */
 bool db_connect(struct database *db, uint32_t direction);
 /*
