@@ -15,7 +15,7 @@ Q := $(if $(filter 1,$(V)),,@)
 MAKE_IN := $(Q)+$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory
 
 # in the order they need each other
-PARTS := libvdi tools postgres examples
+PARTS := libvdi tools postgres mssql examples
 TESTS := selftests
 
 # postgres/ is left out where it cannot be built
@@ -78,8 +78,8 @@ deps:
 	$(Q)vm/deps check
 
 # each needs those before it
-tools postgres examples: $(filter libvdi,$(PARTS))
-postgres: $(filter tools,$(PARTS))
+tools postgres mssql examples: $(filter libvdi,$(PARTS))
+postgres mssql: $(filter tools,$(PARTS))
 $(PARTS): | prerequisites
 $(filter-out postgres,$(PARTS)) $(TESTS):
 	$(MAKE_IN) -C $@
