@@ -19,7 +19,7 @@ PARTS := libvdi tools postgres mssql examples
 TESTS := selftests
 
 # postgres/ is left out where it cannot be built
-PG_SUPPORTED := 15 17
+PG_SUPPORTED := 15 17 18
 PG_CONFIG ?= $(lastword $(wildcard $(PG_SUPPORTED:%=/usr/lib/postgresql/%/bin/pg_config)))
 pg-headers = $(firstword $(PG_SUPPORTED:%=postgresql-server-dev-%)) (or -$(lastword $(PG_SUPPORTED)))
 no-postgres = $(or \

@@ -4,7 +4,7 @@
  *
  * PostgreSQL 15 and later have the interface and export its symbols, but their packages
  * install no header for it. The parts that this module uses are declared here, as they
- * are in versions 15 to 17. A server refuses a module that was built for another major
+ * are in versions 15 to 18. A server refuses a module that was built for another major
  * version, so a version must be compared with its source before it is added here.
  */
 #ifndef VDISET_BBSINK_H
@@ -12,8 +12,8 @@
 
 #include "postgres.h"
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 180000
-#error "the base-backup target supports PostgreSQL 15 to 17"
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "the base-backup target supports PostgreSQL 15 to 18"
 #endif
 
 #include "access/xlogdefs.h"

@@ -13,8 +13,11 @@
 #include <limits.h>
 #include <pwd.h>
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/resowner.h"
 #include "port/pg_bswap.h"
@@ -31,6 +34,7 @@ static int connect_timeout;
 static int max_transfer_size;
 static int buffer_count;
 static char *trusted_users;
+static char *required_role;
 
 /* The value of vdiset.trusted_users, as resolved by the check hook. */
 struct trusted {
@@ -208,11 +212,36 @@ static void take_option(struct vdiset_options *options, const char *option)
 	options->devices = value;
 }
 
+/*
+ * Whoever has REPLICATION can make a base backup; the administrator can restrict this
+ * target, which sends it to another program of this machine. Replication connections have
+ * no transaction yet. A role that does not exist has no members.
+ */
+static void check_role(void)
+{
+	Oid role;
+
+	if (!*required_role)
+		return;
+	StartTransactionCommand();
+	role = get_role_oid(required_role, true);
+	if (!has_privs_of_role(GetUserId(), role))
+		ereport(ERROR,
+			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			errmsg("permission denied for target \"vdiset\""),
+			errdetail("Only members of the role \"%s\" (vdiset.required_role) can use it.",
+				  required_role));
+	CommitTransactionCommand();
+}
+
 static void *check_detail(char *target, char *detail)
 {
-	struct vdiset_options *options = palloc0(sizeof(*options));
+	struct vdiset_options *options;
 	char *rest, *option;
 
+	/* the transaction would free what was allocated before it */
+	check_role();
+	options = palloc0(sizeof(*options));
 	rest = detail ? pstrdup(detail) : NULL;
 	options->set = rest ? strsep(&rest, ",") : NULL;
 	if (!options->set || !*options->set)
@@ -361,6 +390,10 @@ void _PG_init(void)
 		"Names or numbers; empty means the server's own user and root.",
 		&trusted_users, "", PGC_SIGHUP, GUC_LIST_INPUT,
 		check_trusted_users, assign_trusted_users, NULL);
+	DefineCustomStringVariable("vdiset.required_role",
+		"Role whose members can use the target.",
+		"Empty means every role that can make a base backup.",
+		&required_role, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("vdiset");
 	RegisterResourceReleaseCallback(resources_released, NULL);
 	BaseBackupAddTarget("vdiset", check_detail, get_sink);

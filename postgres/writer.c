@@ -94,7 +94,8 @@ static void register_exit(void)
 	registered = true;
 }
 
-static void pg_attribute_noreturn()
+/* the server's own macro for noreturn differs between its versions */
+static void __attribute__((noreturn))
 fail(struct vdiset_writer *writer, int code, const char *doing)
 {
 	struct vdi_abort_info info;

@@ -314,6 +314,36 @@ set_of_untrusted_user() {
 	show "$work/basebackup.log" "$work/appliance.log" "$work/untrusted.log"
 }
 
+tests+=(required_role)
+required_role() {
+	sql "create role backup_users; create role member login replication in role backup_users;
+		create role other login replication"
+	sql "alter system set vdiset.required_role = backup_users"
+	sql 'select pg_reload_conf()' > /dev/null
+	for _ in $(seq 100); do
+		[ "$(sql 'show vdiset.required_role')" != backup_users ] || break
+		sleep 0.1
+	done
+	appliance cut
+	basebackup vdiset:pg -U other
+	is "pg_basebackup as another role" 1 $?
+	expect "the error" grep -q 'permission denied for target "vdiset"' "$work/basebackup.log"
+	expect "the role is named" grep -q 'members of the role "backup_users"' "$work/basebackup.log"
+	expect "the set was not joined" test -e "$work/cut.partial"
+	basebackup vdiset:pg -U member
+	is "pg_basebackup as a member" 0 $?
+	wait $appliance
+	is "vdi backup" 0 $?
+	appliance super
+	basebackup vdiset:pg
+	is "pg_basebackup as a superuser" 0 $?
+	wait $appliance
+	show "$work/basebackup.log" "$work/appliance.log"
+	sql 'alter system reset vdiset.required_role'
+	sql 'select pg_reload_conf(); drop role member, other, backup_users' > /dev/null
+	rm -rf "$work/cut" "$work/super"
+}
+
 tests+=(trusted_users)
 trusted_users() {
 	local value
