@@ -45,6 +45,26 @@ void vdi_occupy_standard_files(void)
 	}
 }
 
+static pthread_mutex_t first_error_lock = PTHREAD_MUTEX_INITIALIZER;
+static char first_error[2048];
+
+static void record_error(const char *text)
+{
+	if (!strncmp(text, "warning:", 8))
+		return;
+	pthread_mutex_lock(&first_error_lock);
+	if (!*first_error)
+		snprintf(first_error, sizeof(first_error), "%s", text);
+	pthread_mutex_unlock(&first_error_lock);
+}
+
+void vdi_first_error(char *buf, size_t size)
+{
+	pthread_mutex_lock(&first_error_lock);
+	snprintf(buf, size, "%s", first_error);
+	pthread_mutex_unlock(&first_error_lock);
+}
+
 /* One write(2) per line, so that lines of several processes do not mix. */
 void vdi_error(const char *format, ...)
 {
@@ -57,6 +77,7 @@ void vdi_error(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	va_end(args);
+	record_error(line + used);
 	used = strlen(line);
 	line[used++] = '\n';
 	while (at < used) {

@@ -36,6 +36,8 @@ const char *vdi_program(void);
 void vdi_occupy_standard_files(void);
 void vdi_error(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
+/* The text of the first vdi_error() that is not a warning, or an empty string. */
+void vdi_first_error(char *buf, size_t size);
 /* "invalid WHAT 'ARGUMENT': must be RULE". Returns EXIT_USAGE. */
 int vdi_invalid(const char *what, const char *argument, const char *rule);
 bool vdi_parse_size(const char *text, uint64_t min, uint64_t max,
@@ -113,15 +115,27 @@ void vdi_abort_text(const struct vdi_abort_info *info, char *buf, size_t size);
 void vdi_abort_default(uid_t uid, char *buf, size_t size);
 
 /* progress.c */
+/* A throughput: the moving average of the last seconds, so that a stall shows. */
+struct vdi_throughput {
+	double last;		/* time of the last update */
+	uint64_t last_bytes;
+	double rate;		/* bytes per second */
+};
+void vdi_throughput_start(struct vdi_throughput *pace, double now, uint64_t bytes);
+void vdi_throughput_update(struct vdi_throughput *pace, double now, uint64_t bytes);
+/* Seconds until `total` bytes are reached at this rate; -1 = unknown. */
+double vdi_throughput_left(const struct vdi_throughput *pace, uint64_t bytes, uint64_t total);
+/* 0 to 100, and 100 only if nothing is left. */
+int vdi_percent(uint64_t bytes, uint64_t total);
+
 struct vdi_progress {
 	bool shown;
 	bool printed;
 	double start;
-	double last;
-	uint64_t last_bytes;
-	double rate;
+	struct vdi_throughput pace;
 };
 void vdi_progress_start(struct vdi_progress *progress, bool quiet);
+/* The time left is shown if `total` is not 0. */
 void vdi_progress_show(struct vdi_progress *progress, const char *what,
 		       uint64_t bytes, uint64_t total);
 void vdi_progress_end(struct vdi_progress *progress);

@@ -9,44 +9,89 @@
 
 #define INTERVAL 0.5	/* seconds between two updates */
 
+void vdi_throughput_start(struct vdi_throughput *pace, double now, uint64_t bytes)
+{
+	*pace = (struct vdi_throughput){ .last = now, .last_bytes = bytes };
+}
+
+void vdi_throughput_update(struct vdi_throughput *pace, double now, uint64_t bytes)
+{
+	double seconds = now - pace->last, rate = 0;
+
+	if (seconds <= 0)
+		return;
+	/* a count that starts again, as for reading back */
+	if (bytes > pace->last_bytes)
+		rate = (bytes - pace->last_bytes) / seconds;
+	pace->rate = pace->rate ? 0.5 * pace->rate + 0.5 * rate : rate;
+	pace->last = now;
+	pace->last_bytes = bytes;
+}
+
+double vdi_throughput_left(const struct vdi_throughput *pace, uint64_t bytes, uint64_t total)
+{
+	if (bytes >= total)
+		return 0;
+	return pace->rate >= 1 ? (total - bytes) / pace->rate : -1;
+}
+
+int vdi_percent(uint64_t bytes, uint64_t total)
+{
+	int percent;
+
+	if (bytes >= total)
+		return 100;
+	percent = 100.0 * bytes / total;
+	/* the division may be rounded */
+	return percent < 100 ? percent : 99;
+}
+
 void vdi_progress_start(struct vdi_progress *progress, bool quiet)
 {
 	*progress = (struct vdi_progress){
 		.shown = !quiet && isatty(STDERR_FILENO),
 		.start = vdi_now(),
 	};
-	progress->last = progress->start;
+	vdi_throughput_start(&progress->pace, progress->start, 0);
 }
 
-/* Moving average over the last seconds, so that a stall shows quickly. */
-static void update_rate(struct vdi_progress *progress, double now,
-			uint64_t bytes)
+/* "of 4.0 GiB (30 %)" and "00:01:10 left" */
+static void describe_rest(const struct vdi_progress *progress, uint64_t bytes,
+			  uint64_t total, char *of, char *left, size_t size)
 {
-	double rate = (bytes - progress->last_bytes) / (now - progress->last);
+	double seconds = vdi_throughput_left(&progress->pace, bytes, total);
+	char text[32];
 
-	progress->rate = progress->rate ? 0.5 * progress->rate + 0.5 * rate :
-					  rate;
-	progress->last = now;
-	progress->last_bytes = bytes;
+	*of = *left = '\0';
+	if (!total)
+		return;
+	vdi_format_bytes(total, text, sizeof(text));
+	snprintf(of, size, " of %s (%d %%)", text, vdi_percent(bytes, total));
+	/* a time of many days is no estimate, but a stall */
+	if (seconds < 0 || seconds > 100 * 86400.0)
+		return;
+	vdi_format_duration(seconds, text, sizeof(text));
+	snprintf(left, size, ", %s left", text);
 }
 
-/* total 0 = unknown */
 void vdi_progress_show(struct vdi_progress *progress, const char *what,
 		       uint64_t bytes, uint64_t total)
 {
-	char done[32], rate[32], elapsed[32], of[48] = "";
-	double now = vdi_now();
+	char done[32], rate[32], elapsed[32], of[64], left[64];
+	double now;
 
-	if (!progress->shown || now - progress->last < INTERVAL)
+	if (!progress->shown)
 		return;
-	update_rate(progress, now, bytes);
+	now = vdi_now();
+	if (now - progress->pace.last < INTERVAL)
+		return;
+	vdi_throughput_update(&progress->pace, now, bytes);
 	vdi_format_bytes(bytes, done, sizeof(done));
-	vdi_format_bytes(progress->rate, rate, sizeof(rate));
+	vdi_format_bytes(progress->pace.rate, rate, sizeof(rate));
 	vdi_format_duration(now - progress->start, elapsed, sizeof(elapsed));
-	if (total)
-		snprintf(of, sizeof(of), " (%.0f %%)", 100.0 * bytes / total);
-	fprintf(stderr, "\r%s: %s %s%s, %s/s, %s\033[K", vdi_program(), what,
-		done, of, rate, elapsed);
+	describe_rest(progress, bytes, total, of, left, sizeof(of));
+	fprintf(stderr, "\r%s: %s %s%s, %s/s, %s%s\033[K", vdi_program(), what,
+		done, of, rate, elapsed, left);
 	fflush(stderr);
 	progress->printed = true;
 }
