@@ -35,43 +35,27 @@ char *hook_directory(const char *path)
 	return out;
 }
 
-/* Our variables replace existing ones of the same name. */
-static char **make_environment(struct worker *worker, int code,
-			       const char *directory)
+/* The shell runs the command; -1 with errno. */
+static pid_t start(struct worker *worker, int code, const char *command,
+		   const char *directory)
 {
-	size_t count = 0, i;
-	char **all;
+	char *own[NVARIABLES] = { NULL }, **all = NULL;
+	pid_t pid = -1;
+	int i, err;
 
-	while (environ[count])
-		count++;
-	all = calloc(count + NVARIABLES + 1, sizeof(*all));
-	if (!all)
-		return NULL;
-	if (asprintf(&all[0], "VDI_SET=%s", worker->appliance->names.set) < 0 ||
-	    asprintf(&all[1], "VDI_DEVICE=%s", worker->name) < 0 ||
-	    asprintf(&all[2], "VDI_DIR=%s", directory) < 0 ||
-	    asprintf(&all[3], "VDI_COMMAND=%s", vdi_command_name(code)) < 0) {
-		free(all);	/* out of memory: the strings are leaked */
-		return NULL;
-	}
-	count = NVARIABLES;
-	for (i = 0; environ[i]; i++) {
-		if (strncmp(environ[i], "VDI_SET=", 8) &&
-		    strncmp(environ[i], "VDI_DEVICE=", 11) &&
-		    strncmp(environ[i], "VDI_DIR=", 8) &&
-		    strncmp(environ[i], "VDI_COMMAND=", 12))
-			all[count++] = environ[i];
-	}
-	return all;
-}
-
-static void free_environment(char **all)
-{
-	int i;
-
-	for (i = 0; i < NVARIABLES; i++)
-		free(all[i]);
+	if (asprintf(&own[0], "VDI_SET=%s", worker->appliance->names.set) > 0 &&
+	    asprintf(&own[1], "VDI_DEVICE=%s", worker->name) > 0 &&
+	    asprintf(&own[2], "VDI_DIR=%s", directory) > 0 &&
+	    asprintf(&own[3], "VDI_COMMAND=%s", vdi_command_name(code)) > 0)
+		all = child_environment(own, NVARIABLES);
+	if (all)
+		pid = child_start(command, all);
+	err = all ? errno : ENOMEM;
 	free(all);
+	for (i = 0; i < NVARIABLES; i++)
+		free(own[i]);
+	errno = err;
+	return pid;
 }
 
 /* A second signal, if the first one has aborted the set. */
@@ -124,23 +108,16 @@ bool hook_run(struct worker *worker, int code, const char *command,
 	      const char *directory)
 {
 	struct appliance *a = worker->appliance;
-	char **environment;
 	bool ended;
 	int status;
 	pid_t pid;
 
-	environment = make_environment(worker, code, directory);
-	if (!environment) {
-		appliance_note(a, EXIT_FAILED, "out of memory");
-		return false;
-	}
-	pid = child_start(command, environment);
-	if (pid < 0)
+	pid = start(worker, code, command, directory);
+	if (pid < 0) {
 		appliance_note(a, EXIT_FAILED, "cannot run /bin/sh: %s",
 			       strerror(errno));
-	free_environment(environment);
-	if (pid < 0)
 		return false;
+	}
 	ended = wait_for(a, pid, &status);
 	/* after an abort, the next call on the set reports the cause */
 	return ended && check_status(worker, code, command, status);

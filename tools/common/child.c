@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,6 +64,37 @@ pid_t child_start(const char *command, char *const *environment)
 	char *argv[] = { "sh", "-c", (char *)command, NULL };
 
 	return child_spawn("/bin/sh", argv, &files, environment);
+}
+
+static bool is_replaced(const char *variable, char *const *variables, size_t count)
+{
+	size_t i, name;
+
+	for (i = 0; i < count; i++) {
+		name = strcspn(variables[i], "=") + 1;
+		if (!strncmp(variable, variables[i], name))
+			return true;
+	}
+	return false;
+}
+
+char **child_environment(char *const *variables, size_t count)
+{
+	size_t existing = 0, i, n = count;
+	char **all;
+
+	while (environ[existing])
+		existing++;
+	all = calloc(existing + count + 1, sizeof(*all));
+	if (!all)
+		return NULL;
+	for (i = 0; i < count; i++)
+		all[i] = variables[i];
+	for (i = 0; i < existing; i++) {
+		if (!is_replaced(environ[i], variables, count))
+			all[n++] = environ[i];
+	}
+	return all;
 }
 
 bool child_ended(pid_t pid)

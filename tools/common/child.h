@@ -6,6 +6,7 @@
 #define VDI_CHILD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 /* The standard files of a command; in = -1: an empty input. */
@@ -29,6 +30,12 @@ pid_t child_spawn(const char *program, char *const *argv,
  * goes to stderr, because another program may read ours.
  */
 pid_t child_start(const char *command, char *const *environment);
+/*
+ * The environment of this program, with `count` variables "NAME=value" that replace
+ * existing ones of the same name. The strings are not copied; the caller frees the
+ * array. NULL: out of memory.
+ */
+char **child_environment(char *const *variables, size_t count);
 /* Has the command terminated? It is not reaped. */
 bool child_ended(pid_t pid);
 /* The same; *status receives its status as of wait(2). */
