@@ -16,12 +16,13 @@ _vdi_words() {
 # _vdi_of ACTION: the same for an action of compgen
 _vdi_of() {
 	mapfile -t COMPREPLY < <(compgen -A "$1" -- "${COMP_WORDS[COMP_CWORD]}")
-	case $1 in directory) compopt -o filenames 2> /dev/null ;; esac
+	case $1 in file|directory) compopt -o filenames 2> /dev/null ;; esac
 }
 
 _vdi() {
 	local command=${COMP_WORDS[1]} previous=${COMP_WORDS[COMP_CWORD-1]} options='' argument=''
 	local set='--device --instance -o --owner -g --group -m --mode --in-flight --max-rate --direct --no-direct
+		--json --metrics --on-success --on-failure
 		-t --timeout -i --idle-timeout -q --quiet -h --help'
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
@@ -34,7 +35,7 @@ _vdi() {
 			--soft-filemarks --discard --allow-empty --snapshot-command --snapshot --prepare-command $set"
 		;;
 	restore) options="--from --mount-command --no-verify $set" ;;
-	verify) options='-q --quiet -h --help' argument=directory ;;
+	verify) options='--json --metrics -q --quiet -h --help' argument=directory ;;
 	serve)
 		options='--instance --from -n --devices --device --profile -b --block-size
 			-x --max-transfer-size -c --buffer-count -t --timeout -q --quiet -h --help
@@ -55,7 +56,8 @@ _vdi() {
 	*:--group|*:-g) _vdi_of group; return ;;
 	serve:--profile) _vdi_words pipe disk tape any; return ;;
 	backup:--profile|backup:-p) _vdi_words pipe disk tape; return ;;
-	*:--*command|*:--freeze|*:--thaw) _vdi_of command; return ;;
+	*:--metrics) _vdi_of file; return ;;
+	*:--*command|*:--freeze|*:--thaw|*:--on-*) _vdi_of command; return ;;
 	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
 	*:--max-rate|*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
 	*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcnx]) return ;;

@@ -42,6 +42,10 @@ _vdi() {
 		'--max-rate[limit of all devices together]:bytes per second'
 		'(--no-direct)--direct[use O_DIRECT]'
 		'(--direct)--no-direct[use the page cache]'
+		'--json=-[progress and outcome as JSON lines]::file:_files'
+		'--metrics[write the outcome for Prometheus]:file:_files'
+		'--on-success[command to run after a success]:command:_command_names -e'
+		'--on-failure[command to run after a failure]:command:_command_names -e'
 		'(-t --timeout)'{-t,--timeout}'[time to wait for the database]:seconds'
 		'(-i --idle-timeout)'{-i,--idle-timeout}'[abort if no command arrives]:seconds'
 		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]'
@@ -88,6 +92,8 @@ _vdi_restore() {
 
 _vdi_verify() {
 	_arguments -s $help '(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'--json=-[progress and outcome as JSON lines]::file:_files' \
+		'--metrics[write the outcome for Prometheus]:file:_files' \
 		'1:directory of the backup:_files -/'
 }
 

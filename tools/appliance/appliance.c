@@ -180,6 +180,7 @@ static bool wait_for_database(struct appliance *a)
 	do {
 		if (appliance_interrupted(a))
 			return false;
+		events_status(a, "waiting");
 		rc = vdi_client_get_configuration(a->client, TICK_MS,
 						  &a->config);
 		if (rc == VD_E_TIMEOUT && a->timeout_ms &&
@@ -289,6 +290,7 @@ static void watch_workers(struct appliance *a)
 		}
 		vdi_progress_show(&progress, a->ops->verb, appliance_bytes(a),
 				  a->total);
+		events_status(a, "transfer");
 	}
 	vdi_progress_end(&progress);
 }
@@ -357,8 +359,10 @@ static int create_set(struct appliance *a)
 /* A failed close is a failure: the database has then seen an error as well. */
 static void close_set(struct appliance *a)
 {
-	int rc = vdi_client_close(a->client);
+	int rc;
 
+	events_last_sample(a);
+	rc = vdi_client_close(a->client);
 	if (rc != NOERROR)
 		appliance_fail_for(a, rc, "closing the set");
 	vdi_client_free(a->client);
@@ -389,6 +393,5 @@ int appliance_run(struct appliance *a)
 	if (a->exit_code != EXIT_OK)
 		vdi_error("%s of '%s' failed: %s", a->ops->verb, a->names.set,
 			  a->message);
-	vdi_names_free(&a->names);
 	return a->exit_code;
 }

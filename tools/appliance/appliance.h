@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <pthread.h>
 
+#include "events.h"
 #include "media/medium.h"
 #include "partner.h"
 
@@ -77,6 +78,7 @@ struct appliance {
 	uint64_t total;			/* expected bytes, 0 = unknown */
 
 	struct partner partner;
+	struct events events;
 	bool joined;			/* a database has joined the set */
 
 	struct vdi_client *client;
@@ -105,6 +107,10 @@ struct appliance {
 	{ "max-rate", required_argument, NULL, 'R' },			\
 	{ "direct", no_argument, NULL, 'd' },				\
 	{ "no-direct", no_argument, NULL, 'B' },			\
+	{ "json", optional_argument, NULL, 'J' },			\
+	{ "metrics", required_argument, NULL, 'M' },			\
+	{ "on-success", required_argument, NULL, 'S' },			\
+	{ "on-failure", required_argument, NULL, 'E' },			\
 	{ "timeout", required_argument, NULL, 't' },			\
 	{ "idle-timeout", required_argument, NULL, 'i' },		\
 	{ "quiet", no_argument, NULL, 'q' },				\
@@ -123,6 +129,11 @@ struct appliance {
 "                        'vdi throttle' changes it at any time (default: none)\n" \
 "      --direct          use O_DIRECT; fail where it is not supported\n" \
 "      --no-direct       use the page cache (default: O_DIRECT where supported)\n" \
+"      --json[=FILE]     progress and outcome as JSON lines on standard output, or in\n" \
+"                        FILE; see vdi-events(5)\n" \
+"      --metrics FILE    write the outcome to FILE for Prometheus; see vdi-events(5)\n" \
+"      --on-success CMD  run CMD at the end; if CMD fails, the exit code is 1\n" \
+"      --on-failure CMD  run CMD at the end if this command has failed\n" \
 "  -t, --timeout SEC     time to wait for the database (default 300, 0 = no limit)\n" \
 "  -i, --idle-timeout SEC  abort if no command arrives for this time (default 3600,\n" \
 "                        0 = never)\n" \
@@ -144,7 +155,10 @@ int appliance_parse(struct appliance *a, int argc, char **argv,
 		    const struct appliance_cli *cli);
 /* Check combinations of options; 0 or an exit code. */
 int appliance_check(struct appliance *a);
-/* Run the set from creation to close. Returns the exit code. */
+/*
+ * Run the set from creation to close, between events_begin() and events_end().
+ * Returns the exit code.
+ */
 int appliance_run(struct appliance *a);
 /*
  * Record a failure; the first one is reported to the user. appliance_fail() also

@@ -411,8 +411,9 @@ static void summary(struct appliance *a)
 			 b->profile == MEDIUM_TAPE ? " (tape)" : "");
 	vdi_format_transfer(a->count, media, appliance_bytes(a),
 			    vdi_now() - a->started, text, sizeof(text));
-	printf("backup of '%s' is complete in %s: %s\n", a->names.set,
-	       b->publication.path, text);
+	fprintf(vdi_report_text(&a->events.report),
+		"backup of '%s' is complete in %s: %s\n", a->names.set,
+		b->publication.path, text);
 }
 
 static bool prepare(struct backup *b)
@@ -439,10 +440,27 @@ static void release(struct backup *b)
 	free(b->hook_path);
 }
 
+static int run(struct appliance *a)
+{
+	struct backup *b = a->job;
+	int rc = EXIT_FAILED;
+
+	if (prepare(b)) {
+		rc = appliance_run(a);
+		if (rc == EXIT_OK && !a->quiet)
+			summary(a);
+		if (rc != EXIT_OK)
+			publication_discard(&b->publication, a->quiet);
+	}
+	release(b);
+	return rc;
+}
+
 int vdi_backup_main(int argc, char **argv)
 {
 	static struct appliance a;
 	static struct backup b;
+	char *directory;
 	int rc;
 
 	b.started = time(NULL);
@@ -454,15 +472,11 @@ int vdi_backup_main(int argc, char **argv)
 	rc = backup_parse(&a, argc, argv);
 	if (rc != EXIT_OK)
 		return rc;
-	if (!prepare(&b)) {
-		release(&b);
-		return EXIT_FAILED;
-	}
-	rc = appliance_run(&a);
-	if (rc == EXIT_OK && !a.quiet)
-		summary(&a);
-	if (rc != EXIT_OK)
-		publication_discard(&b.publication, a.quiet);
-	release(&b);
+	directory = hook_directory(b.to);
+	rc = events_begin(&a);
+	if (rc == EXIT_OK)
+		rc = run(&a);
+	rc = events_end(&a, rc, directory ? : b.to);
+	free(directory);
 	return rc;
 }

@@ -44,6 +44,29 @@ static int take_in_flight(struct appliance *a, const char *argument)
 	return 0;
 }
 
+/* -1 = not one of these options */
+static int take_event(struct events *e, int option, const char *argument)
+{
+	switch (option) {
+	case 'J':
+		e->json = argument ? : "";
+		if (argument && !*argument)
+			return vdi_invalid("--json", "", "the name of a file");
+		return 0;
+	case 'M':
+		e->metrics_path = argument;
+		return 0;
+	case 'S':
+		e->on_success = argument;
+		return 0;
+	case 'E':
+		e->on_failure = argument;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
 /* 0 = parsed, -1 = not a common option, or an exit code. */
 static int take_common(struct appliance *a, int option, const char *argument)
 {
@@ -101,7 +124,7 @@ static int take_common(struct appliance *a, int option, const char *argument)
 		a->quiet = true;
 		return 0;
 	default:
-		return -1;
+		return take_event(&a->events, option, argument);
 	}
 }
 

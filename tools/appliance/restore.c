@@ -246,6 +246,11 @@ static int parse(struct appliance *a, int argc, char **argv)
 		vdi_error("--from DIR is required");
 		rc = EXIT_USAGE;
 	}
+	if (rc == EXIT_OK && a->partner.command && a->events.json &&
+	    !*a->events.json) {
+		vdi_error("standard output is that of the command: use --json=FILE");
+		rc = EXIT_USAGE;
+	}
 	return rc;
 }
 
@@ -292,34 +297,47 @@ static int open_source(struct appliance *a)
 	return appliance_check(a);
 }
 
-int vdi_restore_main(int argc, char **argv)
+static int run(struct appliance *a)
 {
-	static struct appliance a;
-	static struct restore r = { .source = { .dir = -1 } };
+	struct restore *r = a->job;
 	bool verify, streamed;
 	unsigned int i;
 	int rc;
 
+	rc = open_source(a);
+	streamed = r->source.manifest.profile == MEDIUM_PIPE;
+	verify = !r->no_verify && !streamed;
+	if (rc == EXIT_OK && verify)
+		rc = source_verify(&r->source, a->quiet, &a->events.report);
+	if (rc == EXIT_OK)
+		rc = appliance_run(a);
+	if (rc == EXIT_OK && !a->quiet)
+		/* standard output is that of the command, if there is one */
+		source_print(a->partner.command ? stderr :
+			     vdi_report_text(&a->events.report), &r->source,
+			     "restored", appliance_bytes(a),
+			     vdi_now() - a->started, verify || streamed);
+	for (i = 0; i < VDI_MAX_DEVICES; i++)
+		drive_close(&r->drive[i]);
+	source_close(&r->source);
+	return rc;
+}
+
+int vdi_restore_main(int argc, char **argv)
+{
+	static struct appliance a;
+	static struct restore r = { .source = { .dir = -1 } };
+	int rc;
+
 	appliance_init(&a, &restore_ops);
 	a.job = &r;
-	vdi_catch_signals();
 	rc = parse(&a, argc, argv);
+	if (rc != EXIT_OK)
+		return rc;
+	rc = events_begin(&a);
 	if (rc == EXIT_OK)
-		rc = open_source(&a);
-	streamed = r.source.manifest.profile == MEDIUM_PIPE;
-	verify = !r.no_verify && !streamed;
-	if (rc == EXIT_OK && verify)
-		rc = source_verify(&r.source, a.quiet);
-	if (rc == EXIT_OK)
-		rc = appliance_run(&a);
-	if (rc == EXIT_OK && !a.quiet)
-		/* standard output is that of the command, if there is one */
-		source_print(a.partner.command ? stderr : stdout, &r.source,
-			     "restored", appliance_bytes(&a),
-			     vdi_now() - a.started, verify || streamed);
-	for (i = 0; i < VDI_MAX_DEVICES; i++)
-		drive_close(&r.drive[i]);
-	source_close(&r.source);
+		rc = run(&a);
+	rc = events_end(&a, rc, r.hook_path ? : r.from);
 	free(r.hook_path);
 	return rc;
 }
