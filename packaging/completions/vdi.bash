@@ -38,7 +38,7 @@ _vdi() {
 	verify) options='--json --metrics -q --quiet -h --help' argument=directory ;;
 	serve)
 		options='--instance --from -n --devices --device --profile -b --block-size
-			-x --max-transfer-size -c --buffer-count -t --timeout -q --quiet -h --help
+			-x --max-transfer-size -c --buffer-count -t --timeout --json -q --quiet -h --help
 			--allow-empty --read-back --snapshot --freeze --thaw --freeze-limit'
 		argument=sets
 		[ "$COMP_CWORD" != 2 ] || { _vdi_words backup restore --help; return; }

@@ -109,6 +109,7 @@ _vdi_serve() {
 		'(-c --buffer-count)'{-c,--buffer-count}'[number of buffers]:number' \
 		'(-t --timeout)'{-t,--timeout}'[time to wait for the set]:seconds' \
 		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'--json=-[progress and outcome as JSON lines]::file:_files' \
 		'--allow-empty[accept a stream of 0 bytes]' \
 		'--read-back[compare what was written]' \
 		'--snapshot[the client takes or restores a snapshot]' \

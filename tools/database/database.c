@@ -112,6 +112,13 @@ static bool must_stop(struct database *db)
 	return false;
 }
 
+static void show_progress(struct database *db)
+{
+	vdi_progress_show(&db->progress, db->verb, db->moved, db->total);
+	if (db->tick)
+		db->tick(db);
+}
+
 /* Why no set was joined so far, as reported by the library. */
 struct join_errors {
 	char now[768];
@@ -173,6 +180,7 @@ static bool open_set(struct database *db)
 	if (rc != NOERROR)
 		return db_fail_for(db, rc, "opening the set");
 	for (;;) {
+		show_progress(db);
 		rc = vdi_server_open(db->server, db->instance, db->names.set);
 		if (rc == NOERROR)
 			break;
@@ -380,7 +388,7 @@ bool db_step(struct database *db)
 {
 	int rc;
 
-	vdi_progress_show(&db->progress, db->verb, db->moved, 0);
+	show_progress(db);
 	rc = vdi_server_run_completions(db->server, TICK_MS, NULL);
 	if (rc == NOERROR || rc == VD_E_TIMEOUT)
 		return !must_stop(db);
@@ -427,7 +435,7 @@ bool db_poll(struct database *db, int fd, short events)
 			return true;
 		if (db->watch && !db->watch(db))
 			return false;
-		vdi_progress_show(&db->progress, db->verb, db->moved, 0);
+		show_progress(db);
 	}
 }
 

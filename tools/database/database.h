@@ -11,6 +11,7 @@
 
 struct database;
 struct layout;
+struct serve_events;
 struct serve_stream;
 
 /* A buffer and the command that uses it. */
@@ -83,9 +84,13 @@ struct database {
 	uint64_t bytes;			/* of the stream */
 	int counted;			/* VDC_Write or VDC_Read */
 	uint64_t moved;			/* bytes of these commands, as completed */
+	uint64_t total;			/* expected, about; 0 = unknown */
 	double started;			/* when the set was joined and configured */
 	struct vdi_progress progress;
 
+	struct serve_events *events;	/* of vdi serve */
+	/* called in all waits, at least every 200 ms; NULL = none */
+	void (*tick)(struct database *db);
 	struct serve_stream *stream;	/* of vdi serve */
 	int stream_fd;			/* to report long waits for it; -1 = none */
 	/* called while db_poll() waits; false after db_fail() */

@@ -12,6 +12,7 @@
 
 #include "layout.h"
 #include "serve.h"
+#include "serve_events.h"
 #include "vdi.h"
 
 static const struct layout *const layouts[] = {
@@ -22,13 +23,14 @@ static const struct layout *const layouts[] = {
 enum {
 	OPT_DEVICE = 256, OPT_INSTANCE, OPT_PROFILE, OPT_READ_BACK,
 	OPT_SNAPSHOT, OPT_FREEZE, OPT_THAW, OPT_FREEZE_LIMIT, OPT_FROM,
-	OPT_ALLOW_EMPTY, OPT_REPORT
+	OPT_ALLOW_EMPTY, OPT_REPORT, OPT_JSON
 };
 
 struct serve {
 	struct database db;
 	struct serve_stream stream;
 	struct freeze_options freeze;
+	struct serve_events events;
 	bool limit_given;
 	bool backup;
 };
@@ -57,6 +59,9 @@ static void usage(FILE *out)
 	      "  -x, --max-transfer-size BYTES  64K to 4M, a multiple of 64K (default 1M)\n"
 	      "  -c, --buffer-count N        number of buffers (default 4 per device)\n"
 	      "  -t, --timeout SEC           time to wait for the set (default 60, 0 = no limit)\n"
+	      "      --json[=FILE]           progress and outcome as JSON lines on standard output,\n"
+	      "                              or in FILE, which a restore requires; see\n"
+	      "                              vdi-events(5)\n"
 	      "  -q, --quiet                 no progress, no summary\n"
 	      "  -h, --help                  show this help\n\n"
 	      "backup only:\n"
@@ -185,6 +190,11 @@ static int take_option(struct serve *serve, int c)
 		return 0;
 	case OPT_REPORT:
 		return take_report_fd(db);
+	case OPT_JSON:
+		serve->events.json = optarg ? : "";
+		if (optarg && !*optarg)
+			return vdi_invalid("--json", "", "the name of a file");
+		return 0;
 	case OPT_SNAPSHOT:
 		db->snapshot = true;
 		return 0;
@@ -240,6 +250,8 @@ static int check_options(struct serve *serve)
 	else if ((serve->freeze.freeze || serve->freeze.thaw ||
 		  serve->limit_given) && !(db->snapshot && serve->backup))
 		wrong = "--freeze, --thaw and --freeze-limit require backup --snapshot";
+	else if (serve->events.json && !*serve->events.json && !serve->backup)
+		wrong = "standard output is that of the stream or command: use --json=FILE";
 	else if (serve->freeze.freeze && !serve->freeze.thaw)
 		wrong = "--freeze without --thaw would leave the database frozen";
 	if (!wrong)
@@ -265,6 +277,7 @@ static int parse(struct serve *serve, int argc, char **argv)
 		{ "thaw", required_argument, NULL, OPT_THAW },
 		{ "allow-empty", no_argument, NULL, OPT_ALLOW_EMPTY },
 		{ "report-fd", required_argument, NULL, OPT_REPORT },
+		{ "json", optional_argument, NULL, OPT_JSON },
 		{ "freeze-limit", required_argument, NULL, OPT_FREEZE_LIMIT },
 		{ "block-size", required_argument, NULL, 'b' },
 		{ "max-transfer-size", required_argument, NULL, 'x' },
@@ -328,6 +341,26 @@ static void summary(const struct database *db, double seconds)
 		text);
 }
 
+/* The set, from joining it to closing it. Returns the exit code. */
+static int serve_set(struct serve *serve)
+{
+	struct database *db = &serve->db;
+	char text[256];
+	int rc;
+
+	if (vdi_load_module(text, sizeof(text)) != NOERROR) {
+		vdi_error("%s", text);
+		return EXIT_NO_MODULE;
+	}
+	run(serve);
+	serve_events_last_sample(db);
+	serve_close_stream(db);
+	rc = db_end(db);
+	if (rc == EXIT_OK && !db->quiet)
+		summary(db, vdi_now() - db->started);
+	return rc;
+}
+
 int vdi_serve_main(int argc, char **argv)
 {
 	static struct serve serve = {
@@ -341,7 +374,6 @@ int vdi_serve_main(int argc, char **argv)
 		.freeze.limit_ms = 60 * 1000,
 	};
 	struct database *db = &serve.db;
-	char text[256];
 	int rc;
 
 	serve.backup = argc > 1 && !strcmp(argv[1], "backup");
@@ -364,16 +396,11 @@ int vdi_serve_main(int argc, char **argv)
 		vdi_error("standard output is a terminal: redirect the stream with > FILE");
 		return EXIT_USAGE;
 	}
-	if (vdi_load_module(text, sizeof(text)) != NOERROR) {
-		vdi_error("%s", text);
-		return EXIT_NO_MODULE;
-	}
-
 	vdi_catch_signals();
-	run(&serve);
-	serve_close_stream(db);
-	rc = db_end(db);
-	if (rc == EXIT_OK && !db->quiet)
-		summary(db, vdi_now() - db->started);
+	rc = serve_events_begin(&serve.events, db);
+	if (rc != EXIT_OK)
+		return rc;
+	rc = serve_set(&serve);
+	serve_events_end(db, rc, db->started ? vdi_now() - db->started : 0);
 	return rc;
 }

@@ -56,6 +56,20 @@ bool serve_send_ends(struct database *db, uint32_t flags, uint64_t chunks)
 	return true;
 }
 
+/* Bytes of all writes of a pipe; on other media it is a few blocks more. */
+static uint64_t expected_transfer(const struct database *db)
+{
+	uint64_t room = db->max_transfer - db->block_size;
+	uint64_t size = serve_input_size(db), chunks = (size + room - 1) / room;
+	uint64_t padding = -(size % room) & (db->block_size - 1);
+
+	/* the description of a snapshot is written later */
+	if (!size || db->snapshot)
+		return 0;
+	/* each device has an end chunk */
+	return size + padding + (chunks + db->count) * db->block_size;
+}
+
 bool serve_begin_backup(struct database *db)
 {
 	if (!db_connect(db, VDF_WriteMedia))
@@ -65,6 +79,7 @@ bool serve_begin_backup(struct database *db)
 		return db_fail(db, EXIT_FAILED, "cannot get random numbers: %s",
 			       strerror(errno));
 	db->id_known = true;
+	db->total = expected_transfer(db);
 	vdi_progress_start(&db->progress, db->quiet);
 	return media_begin_write(db);
 }
@@ -102,6 +117,7 @@ static bool read_back(struct database *db)
 	db->bytes = 0;
 	db->counted = VDC_Read;
 	db->moved = 0;
+	db->total = moved;
 	ok = restored_again(&r, db);
 	while (ok && (ok = restored_read(&r, &data, &size)) && size)
 		;

@@ -7,12 +7,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -199,6 +202,23 @@ void serve_close_stream(struct database *db)
 }
 
 /* ------------------------------------------------------------------ input */
+
+uint64_t serve_input_size(const struct database *db)
+{
+	uint64_t end = 0;
+	struct stat st;
+	off_t at;
+
+	if (db->stream->argv || fstat(STDIN_FILENO, &st))
+		return 0;
+	if (S_ISREG(st.st_mode))
+		end = st.st_size;
+	else if (!S_ISBLK(st.st_mode) ||
+		 ioctl(STDIN_FILENO, BLKGETSIZE64, &end))
+		return 0;
+	at = lseek(STDIN_FILENO, 0, SEEK_CUR);
+	return at >= 0 && (uint64_t)at < end ? end - at : 0;
+}
 
 bool serve_read(struct database *db, uint8_t *data, size_t size,
 		 uint32_t *length)

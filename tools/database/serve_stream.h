@@ -29,6 +29,8 @@ struct serve_stream {
 
 /* Open the stream or start the command. The set is joined. */
 bool serve_open_stream(struct database *db);
+/* The number of bytes of the input of a backup; 0 = unknown. */
+uint64_t serve_input_size(const struct database *db);
 /* Fill the buffer; *length is less than size only at the end of the input. */
 bool serve_read(struct database *db, uint8_t *data, size_t size,
 		 uint32_t *length);
