@@ -9,7 +9,7 @@
 # shellcheck disable=SC2030,SC2031,SC2034
 
 # Scripts that test programs more than the kernel, and take half of the time
-about_programs='backup.sh crash.sh examples.sh matrix.sh media.sh postgres_restore.sh profiles.sh sdk.sh serve.sh serve_ends.sh serve_errors.sh tools.sh'
+about_programs='backup.sh crash.sh events.sh examples.sh matrix.sh media.sh postgres_restore.sh profiles.sh sdk.sh serve.sh serve_ends.sh serve_errors.sh tools.sh'
 
 passed=0 failed=0 skipped=0 summary=()
 

@@ -275,6 +275,7 @@ static void watch_workers(struct appliance *a)
 	double moved = vdi_now();
 
 	vdi_progress_start(&progress, a->quiet);
+	events_status(a, "transfer");
 	while (workers_running(a)) {
 		uint64_t now_commands = appliance_commands(a);
 

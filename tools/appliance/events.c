@@ -144,7 +144,7 @@ static int run(struct appliance *a, const char *option, const char *command,
 	}
 	status = wait_for(pid);
 	if (status == -1) {
-		snprintf(why, size, "interrupted, the command of %s was stopped: %s",
+		snprintf(why, size, "the command of %s was stopped by a signal: %s",
 			 option, command);
 		return EXIT_INTERRUPTED;
 	}
