@@ -260,6 +260,7 @@ restore_and_verify() {
 		is "verify" 0 $?
 		expect "valid events" valid j
 		is "bytes" "$(cat b/device-* | wc -c)" "$(ask j 'L["bytes_done"]')"
+		is "directory" "$(realpath b)" "$(ask j 'L["directory"]')"
 		is "bytes in the metrics" "$(ask j 'L["bytes_done"]')" "$(metric last_run_bytes set=t operation=verify)"
 		is "no waits" "" "$(metric last_run_wait_seconds)"
 		rm -f $prom j
@@ -302,12 +303,12 @@ damaged_backup() {
 
 tests+=(both_sides)
 both_sides() {
-	local p bytes
+	local p bytes read_back=--quiet
 
 	seq 500000 > in
 	for p in pipe disk; do
 		limited "$vdi" backup t -q --to b -n 2 --profile $p --json=j 2> err &
-		limited "$vdi" serve backup t -q --json $([ $p = pipe ] || echo --read-back) < in > j.serve 2> err.serve
+		limited "$vdi" serve backup t -q --json $read_back < in > j.serve 2> err.serve
 		is "serve" 0 $?
 		wait $!
 		is "backup" 0 $?
@@ -326,6 +327,7 @@ both_sides() {
 		expect "valid events" valid j
 		expect "data" cmp in out
 		rm -rf b j j.serve
+		read_back=--read-back
 	done
 }
 

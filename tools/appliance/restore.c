@@ -337,6 +337,8 @@ int vdi_restore_main(int argc, char **argv)
 	rc = events_begin(&a);
 	if (rc == EXIT_OK)
 		rc = run(&a);
+	if (!r.hook_path)
+		r.hook_path = hook_directory(r.from);
 	rc = events_end(&a, rc, r.hook_path ? : r.from);
 	free(r.hook_path);
 	return rc;

@@ -190,6 +190,7 @@ int vdi_verify_main(int argc, char **argv)
 	struct source s = { .dir = -1 };
 	struct vdi_metrics metrics;
 	struct vdi_report report;
+	char *directory;
 	int rc;
 
 	rc = parse(&o, argc, argv);
@@ -199,11 +200,13 @@ int vdi_verify_main(int argc, char **argv)
 	rc = vdi_report_open(&report, o.json, "verify");
 	if (rc != EXIT_OK)
 		return rc;
-	report.directory = o.path;
+	directory = realpath(o.path, NULL);
+	report.directory = directory ? : o.path;
 	rc = vdi_metrics_open(&metrics, o.metrics, NULL, "verify");
 	if (rc == EXIT_OK)
 		rc = verify(&s, &o, &report);
 	rc = end(&s, rc, &metrics, &report);
 	source_close(&s);
+	free(directory);
 	return rc;
 }

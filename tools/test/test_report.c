@@ -208,7 +208,7 @@ static void due_at_each_phase(void **state)
 	assert_true(vdi_report_due(&f->report, "transfer"));
 	f->report.last -= 2000;
 	assert_true(vdi_report_due(&f->report, "waiting"));
-	close(f->report.fd);
+	end(&f->report, EXIT_OK, NULL);
 }
 
 static void unwritable_file(void **state)
