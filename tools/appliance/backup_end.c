@@ -19,6 +19,7 @@ static bool make_manifest(struct appliance *a, struct manifest *m)
 		.started = b->started,
 		.finished = time(NULL),
 		.duration_ms = (vdi_now() - b->started_monotonic) * 1000,
+		.given = appliance_bytes(a),
 		.profile = medium_profile_of(a->config.features),
 		.removable = a->config.features & VDF_Removable,
 		.snapshot = b->snapshot_command,

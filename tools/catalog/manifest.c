@@ -143,6 +143,9 @@ static struct json_object *make_document(const struct manifest *manifest)
 			       json_object_new_int64(manifest->duration_ms));
 	json_object_object_add(document, "bytes",
 			json_object_new_uint64(manifest_bytes(manifest)));
+	if (manifest->given >= 0)
+		json_object_object_add(document, "given",
+				       json_object_new_int64(manifest->given));
 	for (i = 0; i < manifest->count; i++)
 		json_object_array_add(devices,
 				      make_device(&manifest->device[i]));
@@ -497,6 +500,35 @@ static bool read_profile(struct json_object *document,
 	       get_bool(document, "snapshot", &manifest->snapshot);
 }
 
+/* -1: missing or not as stamp() writes it. */
+static int64_t get_stamp(struct json_object *document, const char *key)
+{
+	const char *text = get_string(document, key), *end;
+	struct tm tm = { 0 };
+
+	if (!text || strlen(text) != strlen("2026-11-30T01:02:03Z"))
+		return -1;
+	end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return end && !*end ? timegm(&tm) : -1;
+}
+
+static int64_t get_count(struct json_object *document, const char *key)
+{
+	uint64_t number;
+
+	return get_number(document, key, &number) && number <= INT64_MAX ?
+		(int64_t)number : -1;
+}
+
+/* A restore does not need these: they are not required. */
+static void read_times(struct json_object *document, struct manifest *manifest)
+{
+	manifest->started = get_stamp(document, "started");
+	manifest->finished = get_stamp(document, "finished");
+	manifest->duration_ms = get_count(document, "duration_ms");
+	manifest->given = get_count(document, "given");
+}
+
 static bool read_config(struct json_object *document, struct VDConfig *config)
 {
 	struct json_object *object;
@@ -592,6 +624,7 @@ static const char *read_document(struct json_object *document,
 	    !read_config(document, &manifest->config) ||
 	    !good_block_size(manifest) || !read_devices(document, manifest))
 		return "its manifest has a missing or invalid field";
+	read_times(document, manifest);
 	return NULL;
 }
 

@@ -16,9 +16,11 @@ struct manifest_device {
 
 struct manifest {
 	char *set;
-	int64_t started;	/* seconds since the epoch, by the host's clock */
+	/* seconds since the epoch, by the host's clock; -1 = not in the manifest */
+	int64_t started;
 	int64_t finished;
-	int64_t duration_ms;	/* of a monotonic clock */
+	int64_t duration_ms;	/* of a monotonic clock; -1 as above */
+	int64_t given;		/* bytes of the database's Writes; -1 as above */
 	enum medium_profile profile;
 	bool removable;
 	bool snapshot;		/* the data is in a snapshot: see vdi-backup(1) */
