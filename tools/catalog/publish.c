@@ -11,11 +11,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "publish.h"
@@ -210,6 +212,23 @@ static int open_lock(const struct publication *p, bool *created)
 }
 
 /*
+ * vdi list locks a file for a moment, to find out whether a backup does. A lock that
+ * is held for longer is that of a backup.
+ */
+static int lock_exclusively(int fd)
+{
+	static const struct timespec interval = { .tv_nsec = 10000000 };
+	int tries;
+
+	for (tries = 0; flock(fd, LOCK_EX | LOCK_NB); tries++) {
+		if (errno != EWOULDBLOCK || tries == 20)
+			return -1;
+		nanosleep(&interval, NULL);
+	}
+	return 0;
+}
+
+/*
  * If flock(2) does not work, or not between hosts, the existence of the file
  * locks out other backups. If it works, it distinguishes a file that is in use
  * from one that a crashed run has left.
@@ -228,7 +247,7 @@ static bool take_lock(struct publication *p)
 				  strerror(errno));
 			return false;
 		}
-		error = flock(fd, LOCK_EX | LOCK_NB) ? errno : 0;
+		error = lock_exclusively(fd) ? errno : 0;
 		if (error == EWOULDBLOCK) {
 			vdi_error("%s is in use by another vdi backup",
 				  p->partial);
@@ -276,6 +295,14 @@ static bool is_ours(const struct publication *p)
 	return true;
 }
 
+static bool lock_dir(const struct publication *p)
+{
+	if (!lock_exclusively(p->dir) || errno != EWOULDBLOCK)
+		return true;
+	vdi_error("%s is in use by another vdi backup", p->partial);
+	return false;
+}
+
 /* Create or open DIR.partial; a crashed run may have left one. */
 static bool make_partial(struct publication *p)
 {
@@ -292,14 +319,10 @@ static bool make_partial(struct publication *p)
 		return false;
 	}
 	/* in case the lock file was removed; not all file systems lock directories */
-	if (flock(p->dir, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
-		vdi_error("%s is in use by another vdi backup", p->partial);
-		return false;
-	}
-	return is_ours(p);
+	return lock_dir(p) && is_ours(p);
 }
 
-static bool is_backup_file(const char *name)
+bool publication_owns(const char *name)
 {
 	static const char *const patterns[] = {
 		"device-[0-9][0-9].data", "device-[0-9][0-9].medium-[0-9]*",
@@ -324,7 +347,7 @@ static void empty_partial(const struct publication *p)
 	if (!dir)
 		return;		/* removing the directory then fails and is reported */
 	while ((entry = readdir(dir))) {
-		if (is_backup_file(entry->d_name))
+		if (publication_owns(entry->d_name))
 			unlinkat(p->dir, entry->d_name, 0);
 	}
 	closedir(dir);
@@ -339,6 +362,12 @@ static bool good_name(const char *path)
 {
 	const char *last = last_part(path);
 
+	/* vdi list would take it for the remains of another run */
+	if (!fnmatch("*.partial", last, 0) || !fnmatch("*.expired", last, 0)) {
+		vdi_error("%s cannot become a backup: names that end with .partial or .expired are those of incomplete backups",
+			  path);
+		return false;
+	}
 	if (*last && strcmp(last, ".") && strcmp(last, ".."))
 		return true;
 	vdi_error("%s cannot become a backup; name a new directory",
@@ -362,7 +391,7 @@ static bool open_parent(struct publication *p)
 	return p->parent >= 0;
 }
 
-bool publication_prepare(struct publication *p, const char *to)
+static bool name_files(struct publication *p, const char *to)
 {
 	size_t length = strlen(to);
 
@@ -380,8 +409,12 @@ bool publication_prepare(struct publication *p, const char *to)
 		vdi_error("out of memory");
 		return false;
 	}
-	if (!good_name(p->path) || !open_parent(p) || !take_lock(p) ||
-	    !make_partial(p))
+	return good_name(p->path) && open_parent(p);
+}
+
+bool publication_prepare(struct publication *p, const char *to)
+{
+	if (!name_files(p, to) || !take_lock(p) || !make_partial(p))
 		return false;
 	if (!check_target(p)) {
 		/* fails if a crashed run has left files */
@@ -391,6 +424,73 @@ bool publication_prepare(struct publication *p, const char *to)
 	empty_partial(p);
 	return true;
 }
+
+/* ------------------------------------------------ what killed runs have left */
+
+static bool can_share(int fd)
+{
+	if (flock(fd, LOCK_SH | LOCK_NB))
+		return false;
+	flock(fd, LOCK_UN);
+	return true;
+}
+
+static bool is_lock_held(int fd, char *who, size_t size)
+{
+	struct holder h, me;
+	bool empty;
+
+	get_holder(&me);
+	if (!read_holder(fd, &h, &empty)) {
+		snprintf(who, size, "its lock file is not one of vdi backup");
+		return true;
+	}
+	if (empty)
+		snprintf(who, size, "by a vdi backup");
+	else
+		snprintf(who, size, "by process %ld on host %s", h.pid, h.host);
+	return !can_share(fd) || (!empty && !same_host(&h, &me));
+}
+
+bool publication_busy(int parent, const char *name, int dir, char *who,
+		      size_t size)
+{
+	char lock[NAME_MAX + 1];
+	struct stat st;
+	bool held;
+	int fd;
+
+	snprintf(lock, sizeof(lock), "%s.partial.lock", name);
+	fd = file_open(parent, lock, O_RDONLY, &st);
+	if (fd < 0 && errno != ENOENT) {
+		snprintf(who, size, "cannot open its lock file: %s",
+			 strerror(errno));
+		return true;
+	}
+	held = fd >= 0 && is_lock_held(fd, who, size);
+	if (fd >= 0)
+		close(fd);
+	if (held || dir < 0 || can_share(dir) || errno != EWOULDBLOCK)
+		return held;
+	snprintf(who, size, "by a process without a lock file");
+	return true;
+}
+
+bool publication_adopt(struct publication *p, const char *path)
+{
+	if (!name_files(p, path) || !take_lock(p))
+		return false;
+	p->dir = openat(p->parent, last_part(p->partial), O_RDONLY |
+			O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (p->dir >= 0)
+		return lock_dir(p);
+	if (errno == ENOENT)
+		return true;
+	vdi_error("cannot open %s: %s", p->partial, strerror(errno));
+	return false;
+}
+
+/* ---------------------------------------------------------------- publishing */
 
 static bool fail(struct publication *p, const char *doing, const char *name)
 {
@@ -469,24 +569,27 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 	       fail(p, "flush the directory of", p->path);
 }
 
-void publication_discard(struct publication *p, bool quiet)
+bool publication_discard(struct publication *p, bool quiet)
 {
 	if (p->published) {
 		vdi_error("%s holds the complete backup, but the database may count it as failed",
 			  p->path);
-		return;
+		return false;
 	}
 	if (!is_named(p, p->partial)) {
 		vdi_error("%s was renamed, replaced or removed by another program: the data written there is not a backup",
 			  p->partial);
-		return;
+		return false;
 	}
 	empty_partial(p);
-	if (remove_partial(p))
+	if (remove_partial(p)) {
 		vdi_error("cannot remove %s, which is not a backup: %s",
 			  p->partial, strerror(errno));
-	else if (!quiet)
+		return false;
+	}
+	if (!quiet)
 		vdi_error("%s was removed, no backup was made", p->partial);
+	return true;
 }
 
 void publication_release(struct publication *p)

@@ -32,10 +32,25 @@ bool publication_prepare(struct publication *p, const char *to);
 bool publication_publish(struct publication *p, const struct manifest *manifest,
 			 bool (*stop)(void *context), void *context);
 /*
- * After a failure: remove DIR.partial, or report what is left. A published backup
- * is not changed.
+ * After a failure: remove DIR.partial, or report what is left, and return false. A
+ * published backup is not changed.
  */
-void publication_discard(struct publication *p, bool quiet);
+bool publication_discard(struct publication *p, bool quiet);
 void publication_release(struct publication *p);
+
+/* Is this the name of a file that a backup consists of? */
+bool publication_owns(const char *name);
+/*
+ * Does a process write DIR.partial, or may one on another host? `name` is that of
+ * DIR within `parent`; `dir` is DIR.partial, or -1. *who receives the process.
+ */
+bool publication_busy(int parent, const char *name, int dir, char *who,
+		      size_t size);
+/*
+ * Lock what a killed run has left of the backup DIR, to remove it with
+ * publication_discard(). False after an error message. publication_release() is
+ * required in both cases.
+ */
+bool publication_adopt(struct publication *p, const char *path);
 
 #endif /* VDI_PUBLISH_H */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "source.h"
@@ -56,6 +57,8 @@ int source_open(struct source *s, const char *path)
 		vdi_error("cannot open %s: %s", path, strerror(errno));
 		return EXIT_FAILED;
 	}
+	/* vdi expire keeps what is in use; not all file systems lock directories */
+	flock(s->dir, LOCK_SH | LOCK_NB);
 	rc = manifest_read(s->dir, &s->manifest, &why);
 	if (rc != EXIT_OK) {
 		vdi_error(rc == EXIT_DAMAGED ? "backup %s is damaged: %s" :
