@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * place.h - a place that holds backups, and what is there
+ *
+ * A driver of places finds the backups, reads their manifests and removes them.
+ * Rules, selection and output are the same for all places.
+ */
+#ifndef VDI_PLACE_H
+#define VDI_PLACE_H
+
+#include "manifest.h"
+
+enum backup_state {
+	BACKUP_WHOLE,		/* valid manifest, all files have their size */
+	BACKUP_DAMAGED,
+	BACKUP_UNREADABLE,	/* a system error: the state is not known */
+	BACKUP_INCOMPLETE,	/* it has no manifest */
+	BACKUP_WRITING,		/* locked by vdi backup, or possibly so */
+	BACKUP_REMAINS,		/* of a vdi backup that was killed */
+	BACKUP_EXPIRED,		/* vdi expire is removing it, or was killed */
+	BACKUP_LOCK,		/* a lock file without a directory */
+};
+
+struct place_entry {
+	char *name;		/* within the place */
+	char *path;		/* for messages, restore and verify */
+	enum backup_state state;
+	char why[256];		/* empty if the backup is whole */
+	bool described;		/* the manifest is valid */
+	struct manifest manifest;
+	struct file_identity identity;	/* of the manifest */
+	uint64_t stored;	/* bytes of all files */
+	int64_t changed;	/* last write, seconds since the epoch */
+	bool listed;
+};
+
+struct backup_place;
+
+enum place_removal {
+	PLACE_REMOVED,
+	PLACE_IN_USE,		/* by a restore, a verification or a backup */
+	PLACE_KEPT,		/* it has files of others, or removal failed */
+};
+
+struct place_ops {
+	/*
+	 * Call place_add() for each name that may be a backup or the remains
+	 * of one. 0, or an exit code after a message.
+	 */
+	int (*enumerate)(struct backup_place *place);
+	/*
+	 * Fill in all but name and path. False: there is nothing of vdi under
+	 * this name.
+	 */
+	bool (*examine)(struct backup_place *place, struct place_entry *entry);
+	/*
+	 * Remove a backup or remains. Killed at any time, this leaves what
+	 * examine() reports as whole or as BACKUP_EXPIRED. Otherwise `why` has
+	 * the cause.
+	 */
+	enum place_removal (*remove)(struct backup_place *place,
+				     struct place_entry *entry, char *why,
+				     size_t size);
+	void (*close)(struct backup_place *place);
+};
+
+struct backup_place {
+	const struct place_ops *ops;
+	char *path;
+	const char *set;	/* if not NULL, only backups of this set */
+	char *only;		/* the place is this backup; NULL = all */
+	int dir;		/* of place_dir.c */
+	struct place_entry *entry;	/* by set and time; unknown sets last */
+	size_t count;
+};
+
+/*
+ * Open a place and examine what is there. 0, or an exit code after a message. If
+ * `set` is not NULL, only backups of this set are entered. place_close() is
+ * required in both cases.
+ */
+int place_open(struct backup_place *place, const char *path, const char *set);
+void place_close(struct backup_place *place);
+/* For drivers: false if there is no memory. */
+bool place_add(struct backup_place *place, const char *name);
+
+/* "whole", "damaged", ... */
+const char *place_state_name(enum backup_state state);
+/* Same set, or both unknown. */
+bool place_same_set(const struct place_entry *a, const struct place_entry *b);
+/* Is the backup dated later than `now`, apart from small differences of clocks? */
+bool place_in_future(const struct place_entry *entry, int64_t now);
+/* "2026-11-30T01:02:03Z", or "-" if unknown */
+void place_format_time(int64_t seconds, char *buf, size_t size);
+#define PLACE_TEXT	1024
+/* A name as it is printed in a column: without spaces and control characters. */
+void place_format_name(const char *name, char buf[PLACE_TEXT]);
+/* A path or sentence as it is printed: without control characters. */
+void place_format_text(const char *text, char buf[PLACE_TEXT]);
+
+/*
+ * The path of the youngest whole backup of a set, which the caller frees. NULL
+ * after a message, with the exit code in *rc.
+ */
+char *place_latest(const char *path, const char *set, int *rc);
+/*
+ * The path of a new backup of a set: ROOT/SET-YYYYMMDDTHHMMSSZ, with -2, -3, ... if
+ * it exists. The caller frees it. NULL after a message.
+ */
+char *place_new_path(const char *root, const char *set, int64_t now);
+
+extern const struct place_ops place_dir_ops;
+/* place_dir.c: open a directory. 0, or an exit code after a message. */
+int place_dir_open(struct backup_place *place, const char *path);
+
+#endif /* VDI_PLACE_H */

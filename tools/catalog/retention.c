@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * retention.c - which backups are kept
+ */
+#include <stdio.h>
+
+#include "common/age.h"
+#include "retention.h"
+
+static void decide(struct decision *d, bool remove, const char *reason)
+{
+	d->remove = remove;
+	snprintf(d->reason, sizeof(d->reason), "%s", reason);
+}
+
+/* `nth` counts the usable backups of the set from the youngest one, 1. */
+static void decide_whole(const struct place_entry *e, uint64_t nth,
+			 const struct retention *rules, int64_t now,
+			 struct decision *d)
+{
+	int64_t age = now - e->manifest.finished;
+
+	if (nth == 1)
+		decide(d, false, "youngest whole backup of the set");
+	else if (nth <= rules->last)
+		snprintf(d->reason, sizeof(d->reason), "one of the last %llu",
+			 (unsigned long long)rules->last);
+	else if (rules->within >= 0 && age <= rules->within)
+		decide(d, false, "young enough");
+	else
+		decide(d, true, "no rule keeps it");
+}
+
+static void decide_remains(const struct place_entry *e,
+			   const struct retention *rules, int64_t now,
+			   struct decision *d)
+{
+	char age[32];
+
+	d->remove = now - e->changed >= rules->remains;
+	vdi_format_age(rules->remains, age, sizeof(age));
+	snprintf(d->reason, sizeof(d->reason), "%s, %s %s ago", e->why,
+		 d->remove ? "at least" : "less than", age);
+}
+
+static void decide_other(const struct place_entry *e,
+			 const struct retention *rules, int64_t now,
+			 struct decision *d)
+{
+	switch (e->state) {
+	case BACKUP_EXPIRED:
+		decide(d, true, e->why);
+		break;
+	case BACKUP_REMAINS:
+	case BACKUP_LOCK:
+		decide_remains(e, rules, now, d);
+		break;
+	default:
+		snprintf(d->reason, sizeof(d->reason), "%s: %s",
+			 place_state_name(e->state), e->why);
+	}
+}
+
+void retention_decide(const struct backup_place *place,
+		      const struct retention *rules, int64_t now,
+		      struct decision *decision)
+{
+	const struct place_entry *previous = NULL;
+	uint64_t nth = 0;
+	size_t i;
+
+	/* entries are sorted by set and time: the youngest is the last */
+	for (i = place->count; i--;) {
+		const struct place_entry *e = &place->entry[i];
+		struct decision *d = &decision[i];
+
+		if (!previous || !place_same_set(previous, e))
+			nth = 0;
+		previous = e;
+		*d = (struct decision){ .remove = false };
+		if (e->state != BACKUP_WHOLE)
+			decide_other(e, rules, now, d);
+		else if (e->manifest.finished < 0)
+			decide(d, false, "its manifest has no date");
+		else if (place_in_future(e, now))
+			decide(d, false, "dated in the future");
+		else
+			decide_whole(e, ++nth, rules, now, d);
+	}
+}
