@@ -16,6 +16,8 @@ static const struct command {
 	{ "backup", vdi_backup_main, "store a database's backup in a directory" },
 	{ "restore", vdi_restore_main, "send a stored backup to the database" },
 	{ "verify", vdi_verify_main, "check that a backup is complete and undamaged" },
+	{ "list", vdi_list_main, "list the backups in a directory" },
+	{ "expire", vdi_expire_main, "remove old backups by rules" },
 	{ "serve", vdi_serve_main, "act as the database: send or receive a stream" },
 	{ "ls", vdi_ls_main, "list the sets in use" },
 	{ "top", vdi_top_main, "show the throughput, and which side limits it" },
@@ -38,7 +40,8 @@ static void usage(FILE *out)
 		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\n'vdi COMMAND --help' describes a command.\n\n"
 		"exit codes: 0 done, 1 failed, 2 wrong usage, 3 aborted by another party,\n"
-		"4 timed out, 5 backup incomplete or damaged, 6 no kernel module, 130 interrupted\n");
+		"4 timed out, 5 backup incomplete or damaged, 6 no kernel module,\n"
+		"7 no backup is young enough, 130 interrupted\n");
 }
 
 int main(int argc, char **argv)

@@ -9,6 +9,8 @@
 int vdi_backup_main(int argc, char **argv);
 int vdi_restore_main(int argc, char **argv);
 int vdi_verify_main(int argc, char **argv);
+int vdi_list_main(int argc, char **argv);
+int vdi_expire_main(int argc, char **argv);
 int vdi_serve_main(int argc, char **argv);
 int vdi_ls_main(int argc, char **argv);
 int vdi_top_main(int argc, char **argv);

@@ -25,6 +25,7 @@ enum vdi_exit {
 	EXIT_TIMED_OUT = 4,	/* the other side did not join or respond */
 	EXIT_DAMAGED = 5,	/* a backup is incomplete or damaged */
 	EXIT_NO_MODULE = 6,	/* /dev/vdiset is not available */
+	EXIT_TOO_OLD = 7,	/* there is no whole backup that is young enough */
 	EXIT_INTERRUPTED = 130	/* SIGINT, SIGTERM or SIGHUP */
 };
 
