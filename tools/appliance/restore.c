@@ -15,7 +15,7 @@
 
 #include "appliance.h"
 #include "hook.h"
-#include "catalog/source.h"
+#include "catalog/verify.h"
 #include "vdi.h"
 
 struct restore {
@@ -300,6 +300,10 @@ static int open_source(struct appliance *a)
 static int run(struct appliance *a)
 {
 	struct restore *r = a->job;
+	const struct verify_options checking = {
+		.quiet = a->quiet,
+		.report = &a->events.report,
+	};
 	bool verify, streamed;
 	unsigned int i;
 	int rc;
@@ -308,7 +312,7 @@ static int run(struct appliance *a)
 	streamed = r->source.manifest.profile == MEDIUM_PIPE;
 	verify = !r->no_verify && !streamed;
 	if (rc == EXIT_OK && verify)
-		rc = source_verify(&r->source, a->quiet, &a->events.report);
+		rc = verify_backup(&r->source, &checking);
 	if (rc == EXIT_OK)
 		rc = appliance_run(a);
 	if (rc == EXIT_OK && !a->quiet)

@@ -1,212 +1,397 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * verify.c - vdi verify: read a stored backup and check it against its manifest
+ * verify.c - read stored backups and check them against their manifests
+ *
+ * Several threads read one device each. They take the devices of one backup after
+ * the other, so that all backups of a place are read with the same parallelism as
+ * the devices of one. The first failure of a backup ends the work on it.
  */
-#include <getopt.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
+#include <unistd.h>
 
-#include "common/metrics.h"
-#include "source.h"
-#include "vdi.h"
+#include "common/report.h"
+#include "place.h"
+#include "verify.h"
 
-struct verifying {
-	struct vdi_progress progress;
-	struct vdi_report *report;	/* NULL = none */
-	struct vdi_figures figures;
+/* A backup whose devices are being read. Under verification.lock, but `source`. */
+struct task {
+	struct task *next;
+	struct verification *all;
+	struct source *source;
+	unsigned int handed_out;	/* devices */
+	unsigned int unfinished;
+	_Atomic int rc;
+	double started;
 };
+
+struct verification {
+	pthread_mutex_t lock;
+	struct vdi_progress progress;
+	struct vdi_figures figures;	/* bytes read, of all backups */
+	const struct verify_options *options;
+	unsigned int jobs;
+	/*
+	 * The next backup, opened by the caller's function; NULL = there is none.
+	 * It reports and counts backups that cannot be opened.
+	 */
+	struct task *(*open_next)(struct verification *v);
+	/* All devices were read, or the work was ended by a failure. */
+	void (*finished)(struct verification *v, struct task *task);
+	struct task *current;		/* has devices to hand out */
+	bool exhausted;
+	int rc;				/* the worst */
+	const struct task *only;	/* NULL = several backups */
+	void *context;
+};
+
+static FILE *text_of(const struct verification *v)
+{
+	return v->options->report ? vdi_report_text(v->options->report) : stdout;
+}
 
 static bool tick(void *context, uint64_t bytes)
 {
-	struct verifying *v = context;
+	struct task *task = context;
+	struct verification *v = task->all;
 
+	pthread_mutex_lock(&v->lock);
 	v->figures.bytes += bytes;
 	vdi_progress_show(&v->progress, "verify", v->figures.bytes,
 			  v->figures.total);
-	if (v->report && vdi_report_due(v->report, "verify"))
-		vdi_report_status(v->report, "verify", &v->figures);
-	return !vdi_signal_received();
+	if (v->options->report && vdi_report_due(v->options->report, "verify"))
+		vdi_report_status(v->options->report, "verify", &v->figures);
+	pthread_mutex_unlock(&v->lock);
+	return !vdi_signal_received() && task->rc == EXIT_OK;
 }
 
-static int verify_device(struct source *s, unsigned int device,
-			 struct verifying *v)
+static void message(struct verification *v, const char *format,
+		    const struct source *s, const char *why)
 {
+	pthread_mutex_lock(&v->lock);
+	vdi_progress_end(&v->progress);
+	vdi_error(format, s->path, why);
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* Only the first failure of a backup is reported. */
+static bool is_first(struct task *task, int rc)
+{
+	int none = EXIT_OK;
+
+	return atomic_compare_exchange_strong(&task->rc, &none, rc);
+}
+
+static void verify_device(struct task *task, unsigned int device)
+{
+	struct source *s = task->source;
 	struct drive_config config;
 	struct drive drive;
 
 	source_drive_config(s, device, &config);
 	if (drive_verify(&drive, &config, s->dir,
-			 &s->manifest.device[device].media, tick, v))
-		return EXIT_OK;
-	vdi_progress_end(&v->progress);
-	switch (drive.trouble) {
-	case DRIVE_FINE:
-		vdi_error("interrupted");
-		return EXIT_INTERRUPTED;
-	case DRIVE_FAILED:
-		vdi_error("cannot verify backup %s: %s", s->path, drive.why);
-		return EXIT_FAILED;
-	default:
-		vdi_error("backup %s is damaged: %s", s->path, drive.why);
-		return EXIT_DAMAGED;
-	}
+			 &s->manifest.device[device].media, tick, task))
+		return;
+	if (drive.trouble == DRIVE_DAMAGED && is_first(task, EXIT_DAMAGED))
+		message(task->all, "backup %s is damaged: %s", s, drive.why);
+	else if (drive.trouble == DRIVE_FAILED && is_first(task, EXIT_FAILED))
+		message(task->all, "cannot verify backup %s: %s", s, drive.why);
+	else if (drive.trouble == DRIVE_FINE && vdi_signal_received())
+		is_first(task, EXIT_INTERRUPTED);
 }
 
-int source_verify(struct source *s, bool quiet, struct vdi_report *report)
+/* The next device, in the order of the backups. Called with the lock held. */
+static struct task *take_device(struct verification *v, unsigned int *device)
 {
-	struct verifying v = {
-		.report = report,
-		.figures.total = manifest_bytes(&s->manifest),
-	};
-	int rc = EXIT_OK;
-	unsigned int i;
+	struct task *task = v->current;
 
-	vdi_progress_start(&v.progress, quiet);
-	for (i = 0; i < s->manifest.count && rc == EXIT_OK; i++)
-		rc = verify_device(s, i, &v);
-	vdi_progress_end(&v.progress);
-	return rc;
+	if (!task && !v->exhausted && !vdi_signal_received()) {
+		task = v->open_next(v);
+		v->exhausted = !task;
+	}
+	v->current = task;
+	if (!task)
+		return NULL;
+	*device = task->handed_out++;
+	task->unfinished++;
+	if (task->handed_out == task->source->manifest.count)
+		v->current = NULL;
+	return task;
 }
 
-static const char help[] = "usage: vdi verify DIR [OPTIONS]\n\n"
-	"Checks every file of the backup in DIR against the manifest.\n\n"
-	"      --json[=FILE]     progress and outcome as JSON lines on standard output, or in\n"
-	"                        FILE; see vdi-events(5)\n"
-	"      --metrics FILE    write the outcome to FILE for Prometheus; see vdi-events(5)\n"
-	"  -q, --quiet           no progress, no summary\n"
-	"  -h, --help            show this help\n";
+/* After the first failure the remaining devices are not handed out. */
+static void give_back(struct verification *v, struct task *task)
+{
+	if (task->rc != EXIT_OK && v->current == task)
+		v->current = NULL;
+	if (--task->unfinished || v->current == task)
+		return;
+	if (task->rc > v->rc)
+		v->rc = task->rc;
+	v->finished(v, task);
+}
 
-struct verify_options {
-	const char *path;
-	const char *json;	/* as of vdi_report_open() */
-	const char *metrics;
-	bool quiet;
+static void *work(void *context)
+{
+	struct verification *v = context;
+	unsigned int device;
+	struct task *task;
+
+	pthread_mutex_lock(&v->lock);
+	while ((task = take_device(v, &device))) {
+		pthread_mutex_unlock(&v->lock);
+		verify_device(task, device);
+		pthread_mutex_lock(&v->lock);
+		give_back(v, task);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return NULL;
+}
+
+static unsigned int default_jobs(void)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return online < 1 ? 1 : online > VERIFY_MAX_JOBS ? VERIFY_MAX_JOBS : online;
+}
+
+/* The calling thread takes part: if no other can be created, it does everything. */
+static int verify(struct verification *v)
+{
+	pthread_t thread[VERIFY_MAX_JOBS];
+	unsigned int i, count = 0;
+
+	pthread_mutex_init(&v->lock, NULL);
+	vdi_progress_start(&v->progress, v->options->quiet);
+	v->jobs = v->options->jobs ? : default_jobs();
+	if (v->only && v->jobs > v->only->source->manifest.count)
+		v->jobs = v->only->source->manifest.count;
+	for (i = 1; i < v->jobs; i++) {
+		if (!pthread_create(&thread[count], NULL, work, v))
+			count++;
+	}
+	work(v);
+	for (i = 0; i < count; i++)
+		pthread_join(thread[i], NULL);
+	vdi_progress_end(&v->progress);
+	pthread_mutex_destroy(&v->lock);
+	if (vdi_signal_received() && v->rc != EXIT_INTERRUPTED &&
+	    !v->exhausted)
+		v->rc = EXIT_INTERRUPTED;
+	if (v->rc == EXIT_INTERRUPTED)
+		vdi_error("interrupted");
+	return v->rc;
+}
+
+/* -------------------------------------------------------------- one backup */
+
+static struct task *open_only(struct verification *v)
+{
+	struct task *task = v->context;
+
+	v->context = NULL;
+	return task;
+}
+
+static void finished_only(struct verification *v, struct task *task)
+{
+	(void)v;
+	(void)task;
+}
+
+int verify_backup(struct source *s, const struct verify_options *options)
+{
+	struct verification v = {
+		.figures.total = manifest_bytes(&s->manifest),
+		.options = options,
+		.open_next = open_only,
+		.finished = finished_only,
+	};
+	struct task task = { .all = &v, .source = s };
+
+	v.context = &task;
+	v.only = &task;
+	return verify(&v);
+}
+
+/* -------------------------------------------------------- all of a place */
+
+struct tally {
+	struct backup_place place;
+	size_t next;
+	unsigned int good, bad, skipped;
+	uint64_t good_bytes;
+	struct task *tasks;		/* all, to be freed */
 };
 
-static int parse(struct verify_options *o, int argc, char **argv)
+static void count_bad(struct verification *v, int rc)
 {
-	static const struct option options[] = {
-		{ "json", optional_argument, NULL, 'J' },
-		{ "metrics", required_argument, NULL, 'M' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 }
+	struct tally *t = v->context;
+
+	t->bad++;
+	if (rc > v->rc)
+		v->rc = rc;
+}
+
+/* Remains are not backups. What looks like one, but is not whole, is damaged. */
+static bool is_readable(struct verification *v, const struct place_entry *e)
+{
+	struct tally *t = v->context;
+
+	switch (e->state) {
+	case BACKUP_WHOLE:
+		return true;
+	case BACKUP_DAMAGED:
+	case BACKUP_INCOMPLETE:
+		vdi_progress_end(&v->progress);
+		vdi_error("backup %s is damaged: %s", e->path, e->why);
+		count_bad(v, EXIT_DAMAGED);
+		return false;
+	case BACKUP_UNREADABLE:
+		vdi_progress_end(&v->progress);
+		vdi_error("cannot verify backup %s: %s", e->path, e->why);
+		count_bad(v, EXIT_FAILED);
+		return false;
+	case BACKUP_LOCK:
+		return false;
+	default:
+		t->skipped++;
+		return false;
+	}
+}
+
+static struct task *open_entry(struct verification *v,
+			       const struct place_entry *e)
+{
+	struct task *task = calloc(1, sizeof(*task));
+	struct source *s = calloc(1, sizeof(*s));
+	struct tally *t = v->context;
+	int rc = EXIT_FAILED;
+
+	if (!task || !s)
+		vdi_error("out of memory");
+	else
+		rc = source_open(s, e->path);
+	if (rc != EXIT_OK) {
+		if (task && s)
+			source_close(s);
+		free(task);
+		free(s);
+		count_bad(v, rc);
+		return NULL;
+	}
+	*task = (struct task){
+		.next = t->tasks,
+		.all = v,
+		.source = s,
+		.started = vdi_now(),
 	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
-		switch (c) {
-		case 'J':
-			o->json = optarg ? : "";
-			if (optarg && !*optarg)
-				return vdi_invalid("--json", "", "the name of a file");
-			break;
-		case 'M':
-			o->metrics = optarg;
-			break;
-		case 'q':
-			o->quiet = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			exit(EXIT_OK);
-		default:
-			fputs(help, stderr);
-			return EXIT_USAGE;
-		}
-	}
-	if (optind != argc - 1) {
-		fputs(help, stderr);
-		return EXIT_USAGE;
-	}
-	o->path = argv[optind];
-	return EXIT_OK;
+	t->tasks = task;
+	return task;
 }
 
-static void fill_figures(const struct manifest *m, struct vdi_figures *figures)
+static struct task *open_next(struct verification *v)
 {
-	unsigned int i;
+	struct tally *t = v->context;
+	struct task *task = NULL;
 
-	figures->count = m->count;
-	for (i = 0; i < m->count; i++) {
-		figures->device[i].name = m->device[i].name;
-		figures->device[i].bytes = medium_list_bytes(&m->device[i].media);
+	while (!task && t->next < t->place.count) {
+		const struct place_entry *e = &t->place.entry[t->next++];
+
+		if (is_readable(v, e))
+			task = open_entry(v, e);
 	}
-	figures->bytes = manifest_bytes(m);
+	return task;
 }
 
-static int verify(struct source *s, const struct verify_options *o,
-		  struct vdi_report *report)
+static void close_source(struct task *task)
 {
+	if (task->source)
+		source_close(task->source);
+	free(task->source);
+	task->source = NULL;
+}
+
+static void finished_entry(struct verification *v, struct task *task)
+{
+	struct tally *t = v->context;
+
+	if (task->rc == EXIT_OK) {
+		t->good++;
+		t->good_bytes += manifest_bytes(&task->source->manifest);
+		vdi_progress_end(&v->progress);
+		if (!v->options->quiet)
+			source_print(text_of(v), task->source, "verified",
+				     manifest_bytes(&task->source->manifest),
+				     vdi_now() - task->started, true);
+	} else if (task->rc != EXIT_INTERRUPTED) {
+		t->bad++;
+	}
+	close_source(task);
+}
+
+static uint64_t whole_bytes(const struct backup_place *p)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < p->count; i++) {
+		if (p->entry[i].state == BACKUP_WHOLE)
+			sum += manifest_bytes(&p->entry[i].manifest);
+	}
+	return sum;
+}
+
+static void free_tasks(struct task *task)
+{
+	while (task) {
+		struct task *next = task->next;
+
+		close_source(task);
+		free(task);
+		task = next;
+	}
+}
+
+static int verify_entries(struct verification *v, const char *path)
+{
+	const char *set = v->options->set;
+	struct tally *t = v->context;
 	int rc;
 
-	rc = source_open(s, o->path);
-	report->set = s->manifest.set;
-	if (rc == EXIT_OK)
-		rc = source_verify(s, o->quiet, report);
-	if (rc == EXIT_OK && !o->quiet)
-		source_print(vdi_report_text(report), s, "verified",
-			     manifest_bytes(&s->manifest),
-			     vdi_now() - report->started, true);
+	v->figures.total = whole_bytes(&t->place);
+	rc = verify(v);
+	free_tasks(t->tasks);
+	if (rc == EXIT_OK && !t->good && !t->bad) {
+		vdi_error("there is no backup%s%s%s in %s",
+			  set ? " of set '" : "", set ? : "", set ? "'" : "",
+			  path);
+		return EXIT_FAILED;
+	}
+	if (!v->options->quiet)
+		fprintf(text_of(v),
+			"%u verified, %u failed, %u incomplete and skipped\n",
+			t->good, t->bad, t->skipped);
 	return rc;
 }
 
-/* Metrics and report of a run that ended with `rc`. Returns the exit code. */
-static int end(struct source *s, int rc, struct vdi_metrics *metrics,
-	       struct vdi_report *report)
+int verify_place(const char *path, const struct verify_options *options,
+		 uint64_t *bytes)
 {
-	struct vdi_figures figures = { .count = 0 };
-	struct vdi_metrics_run run = {
-		.set = report->set,
-		.operation = report->operation,
-		.ended = time(NULL),
-		.seconds = vdi_now() - report->started,
-		.exit_code = rc,
+	struct tally t = { .next = 0 };
+	struct verification v = {
+		.options = options,
+		.open_next = open_next,
+		.finished = finished_entry,
+		.context = &t,
 	};
-	struct vdi_report_end end = {
-		.seconds = run.seconds,
-		.figures = &figures,
-	};
-	char message[1024];
+	int rc = place_open(&t.place, path, options->set);
 
-	/* where an error was found is not known */
 	if (rc == EXIT_OK)
-		fill_figures(&s->manifest, &figures);
-	run.bytes = figures.bytes;
-	if (!vdi_metrics_write(metrics, &run) && rc == EXIT_OK)
-		rc = EXIT_FAILED;
-	vdi_first_error(message, sizeof(message));
-	end.message = message;
-	end.exit_code = rc;
-	vdi_report_end(report, &end);
-	vdi_metrics_close(metrics);
-	return rc;
-}
-
-int vdi_verify_main(int argc, char **argv)
-{
-	struct verify_options o = { .quiet = false };
-	struct source s = { .dir = -1 };
-	struct vdi_metrics metrics;
-	struct vdi_report report;
-	char *directory;
-	int rc;
-
-	rc = parse(&o, argc, argv);
-	if (rc != EXIT_OK)
-		return rc;
-	vdi_catch_signals();
-	rc = vdi_report_open(&report, o.json, "verify");
-	if (rc != EXIT_OK)
-		return rc;
-	directory = realpath(o.path, NULL);
-	report.directory = directory ? : o.path;
-	rc = vdi_metrics_open(&metrics, o.metrics, NULL, "verify");
-	if (rc == EXIT_OK)
-		rc = verify(&s, &o, &report);
-	rc = end(&s, rc, &metrics, &report);
-	source_close(&s);
-	free(directory);
+		rc = verify_entries(&v, path);
+	*bytes = t.good_bytes;
+	place_close(&t.place);
 	return rc;
 }
