@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "backup.h"
+#include "catalog/place.h"
 #include "hook.h"
 #include "vdi.h"
 
@@ -416,10 +417,16 @@ static void summary(struct appliance *a)
 		b->publication.path, text);
 }
 
-static bool prepare(struct backup *b)
+static bool prepare(struct backup *b, const char *set)
 {
 	struct publication *p = &b->publication;
 
+	if (b->into) {
+		b->new_path = place_new_path(b->into, set, b->started);
+		if (!b->new_path)
+			return false;
+		b->to = b->new_path;
+	}
 	if (!publication_prepare(p, b->to))
 		return false;
 	b->hook_path = hook_directory(p->path);
@@ -445,7 +452,7 @@ static int run(struct appliance *a)
 	struct backup *b = a->job;
 	int rc = EXIT_FAILED;
 
-	if (prepare(b)) {
+	if (prepare(b, a->names.set)) {
 		rc = appliance_run(a);
 		if (rc == EXIT_OK && !a->quiet)
 			summary(a);
@@ -472,11 +479,13 @@ int vdi_backup_main(int argc, char **argv)
 	rc = backup_parse(&a, argc, argv);
 	if (rc != EXIT_OK)
 		return rc;
-	directory = hook_directory(b.to);
 	rc = events_begin(&a);
 	if (rc == EXIT_OK)
 		rc = run(&a);
-	rc = events_end(&a, rc, directory ? : b.to);
+	/* with --into, the directory is known now */
+	directory = b.to ? hook_directory(b.to) : NULL;
+	rc = events_end(&a, rc, directory ? : b.to ? : b.into);
 	free(directory);
+	free(b.new_path);
 	return rc;
 }

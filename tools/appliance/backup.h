@@ -24,6 +24,7 @@ struct backup_worker {
 struct backup {
 	/* options */
 	const char *to;
+	const char *into;	/* NULL = `to` is given */
 	enum medium_profile profile;
 	bool removable;
 	bool discard;
@@ -32,6 +33,7 @@ struct backup {
 	const char *prepare_command;
 	const char *snapshot_command;	/* NULL = no snapshot */
 
+	char *new_path;		/* made of `into` */
 	struct publication publication;
 	char *hook_path;	/* absolute path, for commands */
 	int64_t started;	/* seconds since the epoch */

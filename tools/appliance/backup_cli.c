@@ -11,12 +11,14 @@
 #define MAX_ZONE	(16 << 20)
 
 static const char usage[] =
-	"usage: vdi backup NAME --to DIR [--devices N] [OPTIONS] [-- COMMAND [ARGUMENTS]]\n\n"
+	"usage: vdi backup NAME --to DIR [--devices N] [OPTIONS] [-- COMMAND [ARGUMENTS]]\n"
+	"       vdi backup NAME --into ROOT [--devices N] [OPTIONS] [-- COMMAND [ARGUMENTS]]\n\n"
 	"Creates the virtual device set NAME, waits for a database to write its backup\n"
 	"to the set, and stores the backup in DIR: the files of each device and a manifest.\n"
 	"With COMMAND, the database is this command, which writes the stream to its standard\n"
 	"output; if it fails, no backup is made.\n\n"
 	"      --to DIR          new directory for the backup\n"
+	"      --into ROOT       new directory ROOT/NAME-YYYYMMDDTHHMMSSZ, of the time in UTC\n"
 	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
 	"  -p, --profile KIND    kind of the devices: pipe, disk or tape (default pipe)\n"
 	"      --removable       media can be changed; implied by tape\n"
@@ -32,13 +34,14 @@ static const char usage[] =
 	APPLIANCE_HELP;
 
 enum {
-	OPT_TO = 256, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
+	OPT_TO = 256, OPT_INTO, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
 	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND,
 	OPT_ALLOW_EMPTY
 };
 
 static const struct option options[] = {
 	{ "to", required_argument, NULL, OPT_TO },
+	{ "into", required_argument, NULL, OPT_INTO },
 	{ "devices", required_argument, NULL, 'n' },
 	{ "profile", required_argument, NULL, 'p' },
 	{ "removable", no_argument, NULL, OPT_REMOVABLE },
@@ -94,6 +97,9 @@ static int take(struct appliance *a, int c, const char *argument)
 	switch (c) {
 	case OPT_TO:
 		b->to = argument;
+		return EXIT_OK;
+	case OPT_INTO:
+		b->into = argument;
 		return EXIT_OK;
 	case 'p':
 		if (!medium_profile_parse(argument, &b->profile))
@@ -196,10 +202,8 @@ int backup_parse(struct appliance *a, int argc, char **argv)
 	struct backup *b = a->job;
 	int rc = appliance_parse(a, argc, argv, &cli);
 
-	if (rc == EXIT_OK && !b->to) {
-		vdi_error("--to DIR is required");
-		rc = EXIT_USAGE;
-	}
+	if (rc == EXIT_OK && !b->to == !b->into)
+		rc = wrong("either --to DIR or --into ROOT is required");
 	if (rc == EXIT_OK)
 		rc = check_media(a);
 	if (rc == EXIT_OK)

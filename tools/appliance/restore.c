@@ -15,11 +15,15 @@
 
 #include "appliance.h"
 #include "hook.h"
+#include "catalog/place.h"
 #include "catalog/verify.h"
 #include "vdi.h"
 
 struct restore {
 	const char *from;
+	const char *set;	/* NULL = of the name of the created set */
+	char *latest_path;
+	bool latest;
 	const char *mount_command;
 	bool no_verify;
 	bool mounted;
@@ -194,20 +198,25 @@ static const struct appliance_ops restore_ops = {
 /* ------------------------------------------------------------ the program */
 
 static const char usage[] =
-	"usage: vdi restore NAME --from DIR [OPTIONS] [-- COMMAND [ARGUMENTS]]\n\n"
+	"usage: vdi restore NAME --from DIR [OPTIONS] [-- COMMAND [ARGUMENTS]]\n"
+	"       vdi restore NAME --from ROOT --latest [--set NAME] [OPTIONS] [-- COMMAND ...]\n\n"
 	"Creates the virtual device set NAME, waits for a database to join it, and sends\n"
 	"the backup in DIR to the database. The devices are of the kind of the backup.\n"
 	"With COMMAND, the database is this command, which reads the stream from its\n"
 	"standard input; a COMMAND that fails makes the restore fail.\n\n"
 	"      --from DIR        backup directory, as created by vdi backup\n"
+	"      --latest          the youngest whole backup in the directory ROOT\n"
+	"      --set NAME        with --latest: of this set (default: NAME)\n"
 	"      --mount-command CMD  snapshot backups only: CMD restores the files\n"
 	"      --no-verify       do not verify disks and tapes before the set is created\n"
 	APPLIANCE_HELP;
 
-enum { OPT_FROM = 256, OPT_MOUNT, OPT_NO_VERIFY };
+enum { OPT_FROM = 256, OPT_LATEST, OPT_SET, OPT_MOUNT, OPT_NO_VERIFY };
 
 static const struct option options[] = {
 	{ "from", required_argument, NULL, OPT_FROM },
+	{ "latest", no_argument, NULL, OPT_LATEST },
+	{ "set", required_argument, NULL, OPT_SET },
 	{ "mount-command", required_argument, NULL, OPT_MOUNT },
 	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
 	APPLIANCE_OPTIONS
@@ -220,6 +229,12 @@ static int take(struct appliance *a, int c, const char *argument)
 	switch (c) {
 	case OPT_FROM:
 		r->from = argument;
+		break;
+	case OPT_LATEST:
+		r->latest = true;
+		break;
+	case OPT_SET:
+		r->set = argument;
 		break;
 	case OPT_MOUNT:
 		r->mount_command = argument;
@@ -251,6 +266,10 @@ static int parse(struct appliance *a, int argc, char **argv)
 		vdi_error("standard output is that of the command: use --json=FILE");
 		rc = EXIT_USAGE;
 	}
+	if (rc == EXIT_OK && r->set && !r->latest) {
+		vdi_error("--set requires --latest");
+		rc = EXIT_USAGE;
+	}
 	return rc;
 }
 
@@ -276,9 +295,16 @@ static int open_source(struct appliance *a)
 {
 	struct restore *r = a->job;
 	const struct manifest *m = &r->source.manifest;
-	int rc;
+	int rc = EXIT_OK;
 
-	rc = source_open(&r->source, r->from);
+	if (r->latest) {
+		r->latest_path = place_latest(r->from, r->set ? : a->names.set,
+					      &rc);
+		if (rc == EXIT_OK)
+			r->from = r->latest_path;
+	}
+	if (rc == EXIT_OK)
+		rc = source_open(&r->source, r->from);
 	if (rc == EXIT_OK)
 		rc = check_snapshot(a);
 	if (rc != EXIT_OK)
@@ -345,5 +371,6 @@ int vdi_restore_main(int argc, char **argv)
 		r.hook_path = hook_directory(r.from);
 	rc = events_end(&a, rc, r.hook_path ? : r.from);
 	free(r.hook_path);
+	free(r.latest_path);
 	return rc;
 }
