@@ -26,16 +26,21 @@ _vdi() {
 		-t --timeout -i --idle-timeout -q --quiet -h --help'
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		_vdi_words backup restore verify serve ls top abort throttle info load --help --version
+		_vdi_words backup restore verify list expire serve ls top abort throttle info load --help --version
 		return
 	fi
 	case $command in
 	backup)
-		options="--to -n --devices -p --profile --removable --capacity --eom-warning
+		options="--to --into -n --devices -p --profile --removable --capacity --eom-warning
 			--soft-filemarks --discard --allow-empty --snapshot-command --snapshot --prepare-command $set"
 		;;
-	restore) options="--from --mount-command --no-verify $set" ;;
-	verify) options='--json --metrics -q --quiet -h --help' argument=directory ;;
+	restore) options="--from --latest --set --mount-command --no-verify $set" ;;
+	verify) options='--all --set --jobs --json --metrics -q --quiet -h --help' argument=directory ;;
+	list) options='--set --max-age -j --json -h --help' argument=directory ;;
+	expire)
+		options='--keep-last --keep-within --partial-age --set -n --dry-run -j --json -h --help'
+		argument=directory
+		;;
 	serve)
 		options='--instance --from -n --devices --device --profile -b --block-size
 			-x --max-transfer-size -c --buffer-count -t --timeout --json -q --quiet -h --help
@@ -51,7 +56,7 @@ _vdi() {
 	load) options='--help' ;;
 	esac
 	case $command:$previous in
-	backup:--to|restore:--from) _vdi_of directory; return ;;
+	backup:--to|backup:--into|restore:--from) _vdi_of directory; return ;;
 	serve:--from|*:--owner|*:-o) _vdi_of user; return ;;
 	*:--group|*:-g) _vdi_of group; return ;;
 	serve:--profile) _vdi_words pipe disk tape any; return ;;
@@ -60,7 +65,8 @@ _vdi() {
 	*:--*command|*:--freeze|*:--thaw|*:--on-*) _vdi_of command; return ;;
 	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
 	*:--max-rate|*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
-	*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcnx]) return ;;
+	*:--set|*:--jobs|*:--max-age|*:--keep-last|*:--keep-within|*:--partial-age) return ;;
+	*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcx]|backup:-n|serve:-n|top:-n) return ;;
 	esac
 	case ${COMP_WORDS[COMP_CWORD]}:$argument in
 	-*) _vdi_words "$options" ;;

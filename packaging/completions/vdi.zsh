@@ -16,6 +16,8 @@ _vdi_commands() {
 		"backup:store a database's backup in a directory"
 		'restore:send a stored backup to the database'
 		'verify:check that a backup is complete and undamaged'
+		'list:list the backups in a directory'
+		'expire:remove old backups by rules'
 		'serve:act as the database\: send or receive a stream'
 		'ls:list the sets in use'
 		'top:show the throughput, and which side is slow'
@@ -61,13 +63,14 @@ _vdi() {
 	shift words
 	(( CURRENT-- ))
 	case $words[1] in
-	backup|restore|verify|serve|ls|top|abort|throttle|info|load) _vdi_$words[1] ;;
+	backup|restore|verify|list|expire|serve|ls|top|abort|throttle|info|load) _vdi_$words[1] ;;
 	esac
 }
 
 _vdi_backup() {
 	_arguments -s $set $help \
-		'--to[new directory for the backup]:directory:_files -/' \
+		'(--into)--to[new directory for the backup]:directory:_files -/' \
+		'(--to)--into[directory in which a new one is made]:directory:_files -/' \
 		'(-n --devices)'{-n,--devices}'[number of devices]:number' \
 		'(-p --profile)'{-p,--profile}'[kind of the devices]:kind:(pipe disk tape)' \
 		'--removable[media can be changed]' \
@@ -85,6 +88,8 @@ _vdi_backup() {
 _vdi_restore() {
 	_arguments -s $set $help \
 		'--from[directory of the backup]:directory:_files -/' \
+		'--latest[the youngest whole backup in the directory]' \
+		'--set[with --latest, a backup of this set]:name' \
 		'--mount-command[command that restores the files]:command:_command_names -e' \
 		'--no-verify[do not verify before the set is created]' \
 		'1:name of the set' '*:: :_normal'
@@ -94,7 +99,27 @@ _vdi_verify() {
 	_arguments -s $help '(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
 		'--json=-[progress and outcome as JSON lines]::file:_files' \
 		'--metrics[write the outcome for Prometheus]:file:_files' \
+		'--all[all backups in the directory]' \
+		'--set[with --all, only backups of this set]:name' \
+		'--jobs[devices to read at the same time]:number' \
 		'1:directory of the backup:_files -/'
+}
+
+_vdi_list() {
+	_arguments -s $help '--set[only backups of this set]:name' \
+		'--max-age[fail if the youngest backup is older]:age' \
+		'(-j --json)'{-j,--json}'[everything, as a JSON array]' \
+		'1:directory of the backups:_files -/'
+}
+
+_vdi_expire() {
+	_arguments -s $help '--keep-last[keep this many of each set]:number' \
+		'--keep-within[keep backups that are not older]:age' \
+		'--partial-age[age of what killed backups have left]:age' \
+		'--set[only backups of this set]:name' \
+		'(-n --dry-run)'{-n,--dry-run}'[remove nothing]' \
+		'(-j --json)'{-j,--json}'[a JSON array]' \
+		'1:directory of the backups:_files -/'
 }
 
 _vdi_serve() {

@@ -344,11 +344,15 @@ char *place_new_path(const char *root, const char *set, int64_t now)
 	unsigned int i;
 	struct tm tm;
 
+	if (!*root) {
+		vdi_error("cannot back up: the name of the directory is empty");
+		return NULL;
+	}
 	safe_name(set, prefix);
 	gmtime_r(&when, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
 	for (i = 1; i <= 999; i++) {
-		char *path = *root ? make_path(root, prefix, stamp, i) : NULL;
+		char *path = make_path(root, prefix, stamp, i);
 		int taken = path ? is_taken(path) : -1;
 
 		if (path && !taken)
@@ -356,7 +360,7 @@ char *place_new_path(const char *root, const char *set, int64_t now)
 		free(path);
 		if (taken < 0) {
 			vdi_error("cannot back up into %s: %s", root,
-				  strerror(*root ? errno : ENOENT));
+				  strerror(errno));
 			return NULL;
 		}
 	}
