@@ -135,7 +135,7 @@ list_errors() {
 tests+=(expire_rules)
 expire_rules() {
 	mkdir place
-	for n in 0 1 2 3 4 5; do make d$n daily $((n * day)); done
+	for n in 0 1 2 3 4 5; do make "d$n" daily $((n * day)); done
 	make old weekly $((90 * day))
 	run 0 expire place --keep-last 2 --dry-run
 	mv out dry
@@ -161,7 +161,7 @@ expire_rules() {
 tests+=(expire_keeps_what_is_not_its_own)
 expire_keeps_what_is_not_its_own() {
 	mkdir -p place/mine
-	for n in 0 1 2 3; do make n$n nightly $((n * day)); done
+	for n in 0 1 2 3; do make "n$n" nightly $((n * day)); done
 	touch place/n1/notes place/mine/file
 	rm place/n2/device-00.data
 	make f nightly "-$day"
@@ -199,11 +199,11 @@ verify_all() {
 	mkdir place
 	run 1 verify place --all
 	expect "empty place" grep -q 'there is no backup in place' err
-	for n in 1 2 3; do make n$n nightly $n 200000 3; done
+	for n in 1 2 3; do make "n$n" nightly "$n" 200000 3; done
 	make w weekly 0
 	mkdir place/x.partial
 	for jobs in 1 2 64; do
-		run 0 verify place --all --jobs $jobs
+		run 0 verify place --all --jobs "$jobs"
 		is "verified" 4 "$(grep -c '^verified place/.*checksums match$' out)"
 		expect "summary" grep -q '^4 verified, 0 failed, 1 incomplete and skipped$' out
 	done
@@ -240,7 +240,7 @@ killed_expire() {
 	local i n
 
 	mkdir place template
-	for n in 0 1 2 3; do "$make_backup" template/n$n nightly $((n * day)) 100000 8 || bad=1; done
+	for n in 0 1 2 3; do "$make_backup" template/"n$n" nightly $((n * day)) 100000 8 || bad=1; done
 	for ((i = 0; i < kills && bad == 0; i++)); do
 		rm -rf place
 		cp -a template place
@@ -261,7 +261,7 @@ killed_while_writing() {
 
 	mkdir place
 	for ((i = 0; i < kills && bad == 0; i++)); do
-		"$make_backup" place/b$i nightly 0 3000000 8 2> /dev/null &
+		"$make_backup" "place/b$i" nightly 0 3000000 8 2> /dev/null &
 		random_sleep 30
 		kill -9 $! 2> /dev/null
 		wait $! 2> /dev/null

@@ -2,10 +2,13 @@
 /*
  * test_catalog.c - places: what is a backup, which are kept, and how they are removed
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "catalog/place.h"
@@ -520,6 +523,159 @@ static void test_backup_began_meanwhile(void **state)
 	free(path);
 }
 
+/* ------------------------------------------------------- kills and full disks */
+
+/* The process is killed before this one of its calls, or the call fails. */
+static unsigned int calls_left;
+static int call_error;
+
+/* True: the call fails with errno. */
+static bool call_fails(void)
+{
+	if (!calls_left || --calls_left)
+		return false;
+	if (!call_error)
+		raise(SIGKILL);
+	errno = call_error;
+	return true;
+}
+
+#define WRAP(name, parameters, arguments)				\
+int __real_##name parameters;						\
+int __wrap_##name parameters;						\
+int __wrap_##name parameters						\
+{									\
+	return call_fails() ? -1 : __real_##name arguments;		\
+}
+
+WRAP(unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
+WRAP(renameat, (int from, const char *old, int to, const char *name),
+     (from, old, to, name))
+WRAP(renameat2, (int from, const char *old, int to, const char *name,
+		 unsigned int flags), (from, old, to, name, flags))
+WRAP(mkdirat, (int dir, const char *name, mode_t mode), (dir, name, mode))
+WRAP(fsync, (int fd), (fd))
+WRAP(fdatasync, (int fd), (fd))
+
+static void remove_b(const struct place *place)
+{
+	char why[300];
+
+	remove_entry(place, "b", NULL, why, sizeof(why));
+}
+
+static void make_b(const struct place *place)
+{
+	make(place, "b", "nightly", NOW);
+}
+
+/* Runs in a process of its own until the given call; true if it was killed. */
+static bool killed_at(const struct place *place, unsigned int call,
+		      void (*action)(const struct place *place))
+{
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (!child) {
+		calls_left = call;
+		action(place);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status))
+		assert_int_equal(WEXITSTATUS(status), 0);
+	else
+		assert_int_equal(WTERMSIG(status), SIGKILL);
+	return WIFSIGNALED(status);
+}
+
+/* Does a backup that is called whole have all its data? Returns how many there are. */
+static unsigned int check_whole(const struct place *place)
+{
+	struct backup_place p = look(place, NULL);
+	unsigned int count = 0;
+	size_t i;
+
+	for (i = 0; i < p.count; i++) {
+		assert_true(p.entry[i].state == BACKUP_WHOLE ||
+			    p.entry[i].state == BACKUP_EXPIRED ||
+			    p.entry[i].state == BACKUP_REMAINS ||
+			    p.entry[i].state == BACKUP_LOCK);
+		if (p.entry[i].state != BACKUP_WHOLE)
+			continue;
+		count++;
+		assert_string_equal(p.entry[i].name, "b");
+		command(place, "test $(stat -c %s b/device-00.data) = 512");
+	}
+	place_close(&p);
+	return count;
+}
+
+static void remove_remains(const struct place *place)
+{
+	struct backup_place p = look(place, NULL);
+	char why[300];
+	size_t i;
+
+	for (i = 0; i < p.count; i++)
+		assert_int_equal(p.ops->remove(&p, &p.entry[i], why,
+					       sizeof(why)), PLACE_REMOVED);
+	place_close(&p);
+	is_gone(place);
+}
+
+static void test_remove_killed_at_every_call(void **state)
+{
+	unsigned int call, whole = 0;
+	bool killed = true;
+
+	for (call = 1; killed; call++) {
+		make(*state, "b", "nightly", NOW);
+		killed = killed_at(*state, call, remove_b);
+		whole += check_whole(*state);
+		remove_remains(*state);
+	}
+	/* only before the first call, the rename */
+	assert_int_equal(whole, 1);
+	/* rename, flush, manifest, flush, data, directory, flush */
+	assert_int_equal(call - 2, 7);
+}
+
+static void test_backup_killed_at_every_call(void **state)
+{
+	unsigned int call, whole = 0;
+	bool killed = true;
+
+	for (call = 1; killed; call++) {
+		killed = killed_at(*state, call, make_b);
+		whole += check_whole(*state);
+		remove_remains(*state);
+	}
+	/* before the last flush, before the removal of the lock, and at the end */
+	assert_int_equal(whole, 3);
+	assert_true(call > 8);
+}
+
+static void test_remove_fails_at_every_call(void **state)
+{
+	unsigned int call;
+	char why[300];
+
+	for (call = 1; call <= 7; call++) {
+		make(*state, "b", "nightly", NOW);
+		calls_left = call;
+		call_error = EIO;
+		assert_int_equal(remove_entry(*state, "b", NULL, why,
+					      sizeof(why)), PLACE_KEPT);
+		assert_int_equal(calls_left, 0);
+		call_error = 0;
+		assert_non_null(strstr(why, "Input/output error"));
+		assert_int_equal(check_whole(*state), call == 1);
+		remove_remains(*state);
+	}
+}
+
 /* -------------------------------------------------------- names, ages, dates */
 
 static void test_latest(void **state)
@@ -625,6 +781,9 @@ int main(void)
 		TEST(test_replaced_meanwhile),
 		TEST(test_in_use),
 		TEST(test_backup_began_meanwhile),
+		TEST(test_remove_killed_at_every_call),
+		TEST(test_backup_killed_at_every_call),
+		TEST(test_remove_fails_at_every_call),
 		TEST(test_latest),
 		TEST(test_new_path),
 		TEST(test_long_name),

@@ -350,6 +350,23 @@ static void test_left_lock(void **state)
 	no_locks = false;
 }
 
+/* vdi list would take these for the remains of other runs. */
+static void test_reserved_names(void **state)
+{
+	static const char *const names[] = { "c.partial", "c.expired", ".." };
+	struct fixture *f = *state;
+	struct publication p;
+	char path[80];
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", f->place->path, names[i]);
+		assert_false(publication_prepare(&p, path));
+		publication_release(&p);
+	}
+	assert_false(there(f, "c.partial"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -373,6 +390,7 @@ int main(void)
 		TEST(test_working_directory_changes),
 		TEST(test_lock),
 		TEST(test_left_lock),
+		TEST(test_reserved_names),
 	};
 
 	return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
