@@ -51,6 +51,8 @@ static bool make_durable(struct drive *d)
 {
 	struct medium *m = &d->medium;
 
+	if (d->config.chunks)
+		return chunked_flush(d);
 	if (m->dirty) {
 		if (!d->ops->seal(d))
 			return false;
@@ -97,6 +99,7 @@ static void shut(struct drive *d)
 	if (d->medium.fd >= 0)
 		close(d->medium.fd);
 	d->medium.fd = -1;
+	chunked_close(d);
 	d->loaded = false;
 }
 
@@ -132,6 +135,8 @@ static bool create_medium(struct drive *d)
 	d->ordinal = d->media.count + 1;
 	if (!add_file(d))
 		return false;
+	if (d->config.chunks)
+		return chunked_create(d);
 	d->medium.fd = openat(d->dir, drive_medium_name(d), O_RDWR | O_CREAT |
 			      O_EXCL | O_CLOEXEC, 0600);
 	if (d->medium.fd < 0) {
@@ -197,6 +202,10 @@ static bool open_file(struct drive *d, unsigned int ordinal)
 
 static bool open_medium(struct drive *d, unsigned int ordinal)
 {
+	if (d->config.chunks) {
+		d->ordinal = ordinal;
+		return chunked_open(d);
+	}
 	return open_file(d, ordinal) && start_medium(d, false);
 }
 
@@ -408,7 +417,8 @@ static void init(struct drive *d, const struct drive_config *config, int dir)
 {
 	*d = (struct drive){
 		.config = *config,
-		.ops = ops_of[config->profile],
+		.ops = config->chunks ? &chunked_ops :
+		       ops_of[config->profile],
 		.dir = dir,
 		.fresh = true,
 		.medium = { .fd = -1, .direct_fd = -1 },
@@ -482,6 +492,8 @@ bool drive_finish(struct drive *d)
 	unsigned int i;
 
 	d->finished = true;
+	if (d->config.chunks)
+		return chunked_finish(d);
 	if (d->trouble != DRIVE_FINE || !unload(d) || !drop_blank_media(d))
 		return false;
 	for (i = 1; i <= d->media.count; i++) {
@@ -509,6 +521,12 @@ static bool verify_file(struct drive *d, unsigned int ordinal,
 	const struct medium_file *file = &d->media.file[ordinal - 1];
 	bool ok;
 
+	if (d->config.chunks) {
+		d->ordinal = ordinal;
+		ok = chunked_open(d) && chunked_verify(d, tick, context);
+		shut(d);
+		return ok;
+	}
 	if (!open_file(d, ordinal))
 		return false;
 	filesum_begin(&d->medium.sum, 0);

@@ -140,6 +140,11 @@ bool medium_list_copy(struct medium_list *to, const struct medium_list *from)
 		to->file[i].xxh3 = from->file[i].xxh3;
 		to->file[i].summed = true;
 		to->file[i].identity = from->file[i].identity;
+		if (!chunk_list_copy(&to->file[i].chunks,
+				     &from->file[i].chunks)) {
+			medium_list_free(to);
+			return false;
+		}
 	}
 	return true;
 }
@@ -158,8 +163,10 @@ void medium_list_free(struct medium_list *list)
 {
 	unsigned int i;
 
-	for (i = 0; i < list->count; i++)
+	for (i = 0; i < list->count; i++) {
 		free(list->file[i].name);
+		chunk_list_free(&list->file[i].chunks);
+	}
 	free(list->file);
 	*list = (struct medium_list){ 0 };
 }

@@ -12,6 +12,9 @@
  *   disk  bytes by position
  *   tape  blocks and filemarks, in frames with checksums; see tape_format.h
  *
+ * In a chunk store, a medium is not a file but a sequence of chunks, and only the
+ * profile pipe without removable media is supported (chunked.c).
+ *
  * A drive is used by one thread at a time. If a command fails, its completion
  * code reports the failure to the database, and `trouble` and `why` of the drive
  * report it to the user.
@@ -21,6 +24,7 @@
 
 #include <sys/uio.h>
 
+#include "store/chunk.h"
 #include "store/file.h"
 #include "store/io.h"
 #include "common/common.h"
@@ -75,6 +79,7 @@ struct medium_file {
 	 * when the backup was opened; inode 0 = unknown.
 	 */
 	struct file_identity identity;
+	struct chunk_list chunks;	/* in a chunk store */
 };
 
 struct medium_list {
@@ -139,6 +144,7 @@ struct drive_config {
 	uint64_t family;		/* tape, writing: the same on all media */
 	unsigned int in_flight;		/* transfers; 0 = 1. Pipe and disk */
 	enum medium_direct direct;	/* pipe and disk */
+	struct chunk_store *chunks;	/* NULL = files of a directory */
 	/* polled during long reads; true stops them. NULL = never */
 	bool (*stop)(void *context);
 	void *stop_context;
@@ -168,6 +174,7 @@ struct drive {
 	bool new_names;			/* in the directory since the last sync */
 	bool finished;			/* by drive_finish(): no more writes */
 	struct medium medium;
+	struct chunk_medium *chunked;	/* the medium in a chunk store */
 	/* queue of transfers, and their engine; NULL = not created yet */
 	struct io *io;
 	struct transfer *transfer;
@@ -267,6 +274,19 @@ struct medium_ops {
 extern const struct medium_ops pipe_ops;
 extern const struct medium_ops disk_ops;
 extern const struct medium_ops tape_ops;
+
+/*
+ * chunked.c: the counterparts of functions of drive.c for a chunk store, which are
+ * called with the medium in the list.
+ */
+extern const struct medium_ops chunked_ops;
+bool chunked_create(struct drive *d);
+bool chunked_open(struct drive *d);
+bool chunked_flush(struct drive *d);
+bool chunked_finish(struct drive *d);
+void chunked_close(struct drive *d);
+/* Reads the medium to its end, and so checks it. */
+bool chunked_verify(struct drive *d, medium_tick *tick, void *context);
 
 /* medium.c; false: the drive is in trouble, and so reports the outcome */
 const char *drive_medium_name(const struct drive *d);
