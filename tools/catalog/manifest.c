@@ -22,9 +22,9 @@
 #include "common/json.h"
 #include "common/xxh3.h"
 
+#define CHUNKS_VERSION	4		/* the data is in a chunk store */
 #define FORMAT_VERSION	3
 #define OLD_VERSION	2
-#define MAX_SIZE	(64 << 20)	/* larger than any real manifest */
 #define CHECKSUM_KEY	"manifest_xxh3"
 #define PLAIN		(JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 #define PRETTY		(JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | \
@@ -89,7 +89,25 @@ static struct json_object *make_config(const struct VDConfig *config)
 	return object;
 }
 
-static struct json_object *make_media(const struct medium_list *list)
+static struct json_object *make_chunks(const struct chunk_list *list)
+{
+	struct json_object *chunks = json_object_new_array();
+	unsigned int i;
+
+	for (i = 0; i < list->count; i++) {
+		struct json_object *object = json_object_new_object();
+
+		json_object_object_add(object, "bytes",
+			json_object_new_int64(list->chunk[i].bytes));
+		json_object_object_add(object, "xxh3",
+				       hex(list->chunk[i].xxh3));
+		json_object_array_add(chunks, object);
+	}
+	return chunks;
+}
+
+static struct json_object *make_media(const struct medium_list *list,
+				      bool chunked)
 {
 	struct json_object *media = json_object_new_array();
 	unsigned int i;
@@ -103,19 +121,24 @@ static struct json_object *make_media(const struct medium_list *list)
 		json_object_object_add(object, "bytes",
 				       json_object_new_uint64(file->bytes));
 		json_object_object_add(object, "xxh3", hex(file->xxh3));
+		if (chunked)
+			json_object_object_add(object, "chunks",
+					       make_chunks(&file->chunks));
 		json_object_array_add(media, object);
 	}
 	return media;
 }
 
-static struct json_object *make_device(const struct manifest_device *device)
+static struct json_object *make_device(const struct manifest_device *device,
+				       bool chunked)
 {
 	struct json_object *object = json_object_new_object();
 
 	vdi_json_add_name(object, "name", device->name);
 	json_object_object_add(object, "bytes",
 		json_object_new_uint64(medium_list_bytes(&device->media)));
-	json_object_object_add(object, "media", make_media(&device->media));
+	json_object_object_add(object, "media",
+			       make_media(&device->media, chunked));
 	return object;
 }
 
@@ -123,12 +146,19 @@ static struct json_object *make_document(const struct manifest *manifest)
 {
 	struct json_object *document = json_object_new_object();
 	struct json_object *devices = json_object_new_array();
+	bool chunked = *manifest->id;
 	unsigned int i;
 
 	json_object_object_add(document, "vdi_backup",
-			       json_object_new_int(FORMAT_VERSION));
+		json_object_new_int(chunked ? CHUNKS_VERSION : FORMAT_VERSION));
 	json_object_object_add(document, "complete",
 			       json_object_new_boolean(1));
+	if (chunked) {
+		json_object_object_add(document, "data_id",
+				       json_object_new_string(manifest->id));
+		json_object_object_add(document, "chunk_size",
+			json_object_new_int64(manifest->chunk_size));
+	}
 	vdi_json_add_name(document, "set", manifest->set);
 	json_object_object_add(document, "profile",
 		json_object_new_string(medium_profile_name(manifest->profile)));
@@ -148,7 +178,8 @@ static struct json_object *make_document(const struct manifest *manifest)
 				       json_object_new_int64(manifest->given));
 	for (i = 0; i < manifest->count; i++)
 		json_object_array_add(devices,
-				      make_device(&manifest->device[i]));
+				      make_device(&manifest->device[i],
+						  chunked));
 	json_object_object_add(document, "devices", devices);
 	json_object_object_add(document, "configuration",
 			       make_config(&manifest->config));
@@ -165,8 +196,7 @@ static void make_tail(char tail[TAIL_SIZE + 1], const char *body, size_t size)
 		 XXH3_64bits(body, size));
 }
 
-/* Returns the text of a manifest, or NULL with errno. */
-static char *make_text(const struct manifest *manifest)
+char *manifest_text(const struct manifest *manifest)
 {
 	struct json_object *document = make_document(manifest);
 	const char *body = json_object_to_json_string_ext(document, PRETTY);
@@ -228,7 +258,7 @@ int manifest_write(int dir, const struct manifest *manifest,
 		   struct file_identity *id)
 {
 	static const char temporary[] = MANIFEST_FILE ".partial";
-	char *text = make_text(manifest);
+	char *text = manifest_text(manifest);
 	int rc;
 
 	if (!text)
@@ -272,7 +302,7 @@ static char *read_file(int dir, const char *name, size_t *size)
 		return NULL;
 	*size = st.st_size;
 	errno = FILE_NOT_REGULAR;
-	if (st.st_size <= MAX_SIZE)
+	if (st.st_size <= MANIFEST_MAX_SIZE)
 		text = calloc(1, *size + 1);
 	if (text && !read_all(fd, text, *size)) {
 		saved = errno;
@@ -452,7 +482,29 @@ static bool get_bool(struct json_object *object, const char *key, bool *out)
 	return true;
 }
 
-static bool read_medium(struct json_object *object, struct medium_list *list)
+static bool read_chunks(struct json_object *object, uint32_t chunk_size,
+			struct chunk_list *list)
+{
+	struct json_object *chunks, *chunk;
+	uint64_t bytes, xxh3;
+	size_t i;
+
+	if (!json_object_object_get_ex(object, "chunks", &chunks) ||
+	    !json_object_is_type(chunks, json_type_array) ||
+	    json_object_array_length(chunks) > CHUNK_MAX_COUNT)
+		return false;
+	for (i = 0; i < json_object_array_length(chunks); i++) {
+		chunk = json_object_array_get_idx(chunks, i);
+		if (!get_number(chunk, "bytes", &bytes) || !bytes ||
+		    bytes > chunk_size || !get_hex(chunk, "xxh3", &xxh3) ||
+		    !chunk_list_add(list, bytes, xxh3))
+			return false;
+	}
+	return true;
+}
+
+static bool read_medium(struct json_object *object, uint32_t chunk_size,
+			struct medium_list *list)
 {
 	const char *name = get_string(object, "file");
 	struct medium_file *file;
@@ -466,10 +518,12 @@ static bool read_medium(struct json_object *object, struct medium_list *list)
 	file->bytes = bytes;
 	file->xxh3 = xxh3;
 	file->summed = true;
-	return true;
+	return !chunk_size ||
+	       (read_chunks(object, chunk_size, &file->chunks) &&
+		chunk_list_bytes(&file->chunks) == bytes);
 }
 
-static bool read_device(struct json_object *object,
+static bool read_device(struct json_object *object, uint32_t chunk_size,
 			struct manifest_device *device)
 {
 	struct json_object *media;
@@ -483,7 +537,7 @@ static bool read_device(struct json_object *object,
 		return false;
 	for (i = 0; i < count; i++) {
 		if (!read_medium(json_object_array_get_idx(media, i),
-				 &device->media))
+				 chunk_size, &device->media))
 			return false;
 	}
 	device->name = vdi_json_get_name(object, "name");
@@ -565,7 +619,35 @@ static bool read_devices(struct json_object *document,
 	for (i = 0; i < count; i++) {
 		manifest->count = i + 1;
 		if (!read_device(json_object_array_get_idx(devices, i),
-				 &manifest->device[i]))
+				 manifest->chunk_size, &manifest->device[i]))
+			return false;
+	}
+	return true;
+}
+
+/* A chunk store has one medium like a pipe for each device. */
+static bool read_chunked(struct json_object *document,
+			 struct manifest *manifest)
+{
+	const char *id = get_string(document, "data_id");
+	uint64_t size;
+
+	if (!id || !chunk_id_is_valid(id) ||
+	    !get_number(document, "chunk_size", &size) ||
+	    size < CHUNK_MIN_SIZE || size > CHUNK_MAX_SIZE ||
+	    manifest->profile != MEDIUM_PIPE || manifest->removable)
+		return false;
+	memcpy(manifest->id, id, CHUNK_ID_SIZE);
+	manifest->chunk_size = size;
+	return true;
+}
+
+static bool single_media(const struct manifest *manifest)
+{
+	unsigned int i;
+
+	for (i = 0; i < manifest->count; i++) {
+		if (manifest->device[i].media.count != 1)
 			return false;
 	}
 	return true;
@@ -609,7 +691,7 @@ static const char *read_document(struct json_object *document,
 
 	if (!get_number(document, "vdi_backup", &version))
 		return "its manifest is not a backup manifest";
-	if (version != FORMAT_VERSION && version != OLD_VERSION)
+	if (version < OLD_VERSION || version > CHUNKS_VERSION)
 		return "its manifest has an unsupported version";
 	if (!get_string(document, CHECKSUM_KEY))
 		return "its manifest has no checksum";
@@ -622,17 +704,36 @@ static const char *read_document(struct json_object *document,
 	manifest->set = vdi_json_get_name(document, "set");
 	if (!manifest->set || !read_profile(document, manifest) ||
 	    !read_config(document, &manifest->config) ||
-	    !good_block_size(manifest) || !read_devices(document, manifest))
+	    !good_block_size(manifest) ||
+	    (version == CHUNKS_VERSION && !read_chunked(document, manifest)) ||
+	    !read_devices(document, manifest) ||
+	    (version == CHUNKS_VERSION && !single_media(manifest)))
 		return "its manifest has a missing or invalid field";
 	read_times(document, manifest);
 	return NULL;
 }
 
-int manifest_read(int dir, struct manifest *manifest, const char **why)
+int manifest_parse(const char *text, size_t size, struct manifest *manifest,
+		   const char **why)
 {
 	struct json_object *document;
+
+	memset(manifest, 0, sizeof(*manifest));
+	document = parse(text, size, why);
+	if (document)
+		*why = read_document(document, text, size, manifest);
+	json_object_put(document);
+	if (!*why)
+		return EXIT_OK;
+	manifest_free(manifest);
+	return EXIT_DAMAGED;
+}
+
+int manifest_read(int dir, struct manifest *manifest, const char **why)
+{
 	size_t size;
 	char *text;
+	int rc;
 
 	memset(manifest, 0, sizeof(*manifest));
 	text = read_file(dir, MANIFEST_FILE, &size);
@@ -646,13 +747,11 @@ int manifest_read(int dir, struct manifest *manifest, const char **why)
 		*why = strerror(errno);
 		return EXIT_FAILED;
 	}
-	document = parse(text, size, why);
-	if (document)
-		*why = read_document(document, text, size, manifest);
+	rc = manifest_parse(text, size, manifest, why);
 	free(text);
-	json_object_put(document);
-	if (!*why)
-		return EXIT_OK;
+	if (rc != EXIT_OK || !*manifest->id)
+		return rc;
+	*why = "its manifest is that of an object store, which has the data";
 	manifest_free(manifest);
 	return EXIT_DAMAGED;
 }

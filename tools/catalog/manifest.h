@@ -8,6 +8,7 @@
 #include "media/medium.h"
 
 #define MANIFEST_FILE "manifest.json"
+#define MANIFEST_MAX_SIZE	(256U << 20)	/* larger than any real manifest */
 
 struct manifest_device {
 	char *name;
@@ -24,12 +25,23 @@ struct manifest {
 	enum medium_profile profile;
 	bool removable;
 	bool snapshot;		/* the data is in a snapshot: see vdi-backup(1) */
+	/* the data is in a chunk store: the ID of its chunks; "" = in files */
+	char id[CHUNK_ID_SIZE];
+	uint32_t chunk_size;
 	struct VDConfig config;
 	unsigned int count;
 	struct manifest_device device[VDI_MAX_DEVICES];
 };
 
 uint64_t manifest_bytes(const struct manifest *manifest);
+/* The text of a manifest, which the caller frees. NULL with errno. */
+char *manifest_text(const struct manifest *manifest);
+/*
+ * Read and check the text of a manifest, which ends with a NUL. EXIT_OK, or EXIT_DAMAGED
+ * with the cause in *why (static text).
+ */
+int manifest_parse(const char *text, size_t size, struct manifest *manifest,
+		   const char **why);
 /*
  * Write manifest.json to the directory, atomically and durably. Unless it is NULL,
  * *id receives the identity of the file.

@@ -558,6 +558,8 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 	struct file_identity id;
 
 	*p->why = '\0';
+	if (p->chunks)
+		return publish_chunks(p, manifest, stop, context);
 	if (manifest_write(p->dir, manifest, &id))
 		return fail(p, "write the manifest in", p->partial);
 	/* after an abort the database reports a failure: do not publish */
@@ -571,6 +573,8 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 
 bool publication_discard(struct publication *p, bool quiet)
 {
+	if (p->chunks)
+		return discard_chunks(p, quiet);
 	if (p->published) {
 		vdi_error("%s holds the complete backup, but the database may count it as failed",
 			  p->path);
@@ -599,6 +603,7 @@ void publication_release(struct publication *p)
 	drop_lock(p);
 	if (p->parent >= 0)
 		close(p->parent);
+	chunk_close(p->chunks);
 	free(p->path);
 	free(p->partial);
 	free(p->lock_path);

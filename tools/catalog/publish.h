@@ -16,6 +16,9 @@ struct publication {
 	int dir;		/* DIR.partial; -1 = not open */
 	int lock;		/* DIR.partial.lock; -1 = not taken */
 	bool published;		/* dir was renamed to DIR and is not changed any more */
+	/* A backup in a chunk store, whose address is `path`; see publish_chunks.c. */
+	struct chunk_store *chunks;	/* NULL = in the directory */
+	bool unknown;		/* the manifest may be stored, now or later */
 	char why[512];		/* the cause of a failure */
 };
 
@@ -24,6 +27,12 @@ struct publication {
  * publication_release() is required in both cases.
  */
 bool publication_prepare(struct publication *p, const char *to);
+/*
+ * The same for a backup in a chunk store, which is `to`. The publication owns the
+ * store, even after a failure.
+ */
+bool publication_prepare_chunks(struct publication *p,
+				struct chunk_store *store);
 /*
  * Write the manifest and rename the directory. All media are final and durable.
  * `stop` is called right before the rename; if it returns true, nothing is
@@ -52,5 +61,10 @@ bool publication_busy(int parent, const char *name, int dir, char *who,
  * required in both cases.
  */
 bool publication_adopt(struct publication *p, const char *path);
+
+/* publish_chunks.c: the functions above for a chunk store */
+bool publish_chunks(struct publication *p, const struct manifest *manifest,
+		    bool (*stop)(void *context), void *context);
+bool discard_chunks(struct publication *p, bool quiet);
 
 #endif /* VDI_PUBLISH_H */

@@ -51,6 +51,8 @@ int source_open(struct source *s, const char *path)
 	int rc = EXIT_OK;
 	unsigned int i;
 
+	if (chunk_is_address(path))
+		return source_open_chunks(s, path, NULL);
 	*s = (struct source){ .path = path };
 	s->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir < 0) {
@@ -73,6 +75,8 @@ int source_open(struct source *s, const char *path)
 void source_close(struct source *s)
 {
 	manifest_free(&s->manifest);
+	chunk_close(s->chunks);
+	s->chunks = NULL;
 	if (s->dir >= 0)
 		close(s->dir);
 	s->dir = -1;
@@ -88,6 +92,7 @@ void source_drive_config(const struct source *s, unsigned int device,
 		.device = device,
 		.features = medium_profile_features(m->profile, m->removable),
 		.block_size = m->config.blockSize,
+		.chunks = s->chunks,
 	};
 }
 

@@ -13,11 +13,15 @@
 struct source {
 	const char *path;
 	int dir;
+	struct chunk_store *chunks;	/* NULL = in the directory */
 	struct manifest manifest;
 };
 
 /* Open a backup, check its files. 0, or an exit code after a message. */
 int source_open(struct source *s, const char *path);
+/* source_chunks.c: the same for an address; options may be NULL */
+int source_open_chunks(struct source *s, const char *path,
+		       const struct chunk_options *options);
 /* The configuration of a drive that reads the media of a device. */
 void source_drive_config(const struct source *s, unsigned int device,
 			 struct drive_config *config);
