@@ -222,6 +222,14 @@ static bool open_workers(struct appliance *a)
 	return true;
 }
 
+void appliance_chunks(struct appliance *a, struct chunk_store *store,
+		      struct drive_config *config)
+{
+	config->chunks = store;
+	if (store)
+		chunk_stop_with(store, appliance_stopped, a);
+}
+
 void appliance_drive_options(const struct appliance *a,
 			     struct drive_config *config)
 {

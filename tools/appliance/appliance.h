@@ -74,6 +74,7 @@ struct appliance {
 	unsigned int in_flight;		/* transfers of a device */
 	uint64_t max_rate;		/* bytes per second, 0 = no limit */
 	enum medium_direct direct;
+	struct chunk_options chunks;	/* of a store like S3 */
 	bool quiet;
 	uint64_t total;			/* expected bytes, 0 = unknown */
 
@@ -184,6 +185,15 @@ uint64_t appliance_commands(struct appliance *a);
 /* Is the set aborted? */
 bool appliance_aborted(struct appliance *a);
 uint64_t appliance_bytes(struct appliance *a);
+/* Stop transfers from and to a chunk store when the appliance is stopped. */
+void appliance_chunks(struct appliance *a, struct chunk_store *store,
+		      struct drive_config *config);
+/* chunk_cli.c: parse one of its options, and check them; 0 or an exit code */
+int chunk_cli_transfers(struct appliance *a, const char *name,
+			const char *argument);
+int chunk_cli_size(struct appliance *a, const char *argument);
+int chunk_cli_timeout(struct appliance *a, const char *argument);
+int chunk_cli_check(const struct appliance *a, const char *where);
 /* Options of drives from the command line. */
 void appliance_drive_options(const struct appliance *a,
 			     struct drive_config *config);

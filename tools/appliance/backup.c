@@ -63,6 +63,7 @@ static bool backup_configured(struct appliance *a)
 	config.stop = appliance_stopped;
 	config.stop_context = a;
 	appliance_drive_options(a, &config);
+	appliance_chunks(a, b->publication.chunks, &config);
 	/* a capacity requires media that can be changed */
 	if (a->config.features & VDF_Removable)
 		config.capacity = b->capacity;
@@ -427,9 +428,15 @@ static bool prepare(struct backup *b, const char *set)
 			return false;
 		b->to = b->new_path;
 	}
-	if (!publication_prepare(p, b->to))
-		return false;
-	b->hook_path = hook_directory(p->path);
+	if (b->chunks) {
+		if (!publication_prepare_chunks(p, b->chunks))
+			return false;
+		b->hook_path = strdup(p->path);
+	} else {
+		if (!publication_prepare(p, b->to))
+			return false;
+		b->hook_path = hook_directory(p->path);
+	}
 	if (b->hook_path)
 		return true;
 	vdi_error("cannot resolve %s: %s", p->path, strerror(errno));
@@ -437,12 +444,18 @@ static bool prepare(struct backup *b, const char *set)
 	return false;
 }
 
-static void release(struct backup *b)
+/* On return no data is being stored. */
+static void close_drives(struct backup *b)
 {
 	unsigned int i;
 
 	for (i = 0; i < VDI_MAX_DEVICES; i++)
 		drive_close(&b->worker[i].drive);
+}
+
+static void release(struct backup *b)
+{
+	close_drives(b);
 	publication_release(&b->publication);
 	free(b->hook_path);
 }
@@ -450,14 +463,17 @@ static void release(struct backup *b)
 static int run(struct appliance *a)
 {
 	struct backup *b = a->job;
-	int rc = EXIT_FAILED;
+	int rc;
 
 	if (prepare(b, a->names.set)) {
 		rc = appliance_run(a);
 		if (rc == EXIT_OK && !a->quiet)
 			summary(a);
+		close_drives(b);
 		if (rc != EXIT_OK)
 			publication_discard(&b->publication, a->quiet);
+	} else {
+		rc = vdi_signal_received() ? EXIT_INTERRUPTED : EXIT_FAILED;
 	}
 	release(b);
 	return rc;

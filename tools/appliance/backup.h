@@ -34,6 +34,7 @@ struct backup {
 	const char *snapshot_command;	/* NULL = no snapshot */
 
 	char *new_path;		/* made of `into` */
+	struct chunk_store *chunks;	/* NULL = `to` is a directory */
 	struct publication publication;
 	char *hook_path;	/* absolute path, for commands */
 	int64_t started;	/* seconds since the epoch */

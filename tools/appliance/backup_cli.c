@@ -17,7 +17,8 @@ static const char usage[] =
 	"to the set, and stores the backup in DIR: the files of each device and a manifest.\n"
 	"With COMMAND, the database is this command, which writes the stream to its standard\n"
 	"output; if it fails, no backup is made.\n\n"
-	"      --to DIR          new directory for the backup\n"
+	"      --to DIR          new directory for the backup, or an address\n"
+	"                        s3://BUCKET/PREFIX in an object store\n"
 	"      --into ROOT       new directory ROOT/NAME-YYYYMMDDTHHMMSSZ, of the time in UTC\n"
 	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
 	"  -p, --profile KIND    kind of the devices: pipe, disk or tape (default pipe)\n"
@@ -31,12 +32,15 @@ static const char usage[] =
 	"      --snapshot-command CMD  back up by snapshot, which CMD takes\n"
 	"      --snapshot        ask the database to announce the snapshot\n"
 	"      --prepare-command CMD  run CMD at the announcement; implies --snapshot\n"
+	"      --uploads N       s3: chunks of a device that are stored at a time (default 2)\n"
+	"      --chunk-size SIZE  s3: size of a chunk, 64K to 1G (default 16M)\n"
+	"      --store-timeout SEC  s3: time to repeat a failed request (default 300)\n"
 	APPLIANCE_HELP;
 
 enum {
 	OPT_TO = 256, OPT_INTO, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
 	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND,
-	OPT_ALLOW_EMPTY
+	OPT_ALLOW_EMPTY, OPT_UPLOADS, OPT_CHUNK_SIZE, OPT_STORE_TIMEOUT
 };
 
 static const struct option options[] = {
@@ -53,6 +57,9 @@ static const struct option options[] = {
 	{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
 	{ "snapshot-command", required_argument, NULL, OPT_SNAPSHOT_COMMAND },
 	{ "prepare-command", required_argument, NULL, OPT_PREPARE_COMMAND },
+	{ "uploads", required_argument, NULL, OPT_UPLOADS },
+	{ "chunk-size", required_argument, NULL, OPT_CHUNK_SIZE },
+	{ "store-timeout", required_argument, NULL, OPT_STORE_TIMEOUT },
 	APPLIANCE_OPTIONS
 };
 
@@ -62,6 +69,12 @@ static int take_number(struct appliance *a, int c, const char *argument)
 	uint64_t number;
 
 	switch (c) {
+	case OPT_UPLOADS:
+		return chunk_cli_transfers(a, "--uploads", argument);
+	case OPT_CHUNK_SIZE:
+		return chunk_cli_size(a, argument);
+	case OPT_STORE_TIMEOUT:
+		return chunk_cli_timeout(a, argument);
 	case 'n':
 		if (!vdi_parse_size(argument, 1, VDI_MAX_DEVICES, &number))
 			return vdi_invalid("--devices", argument, "1 to 64");
@@ -177,6 +190,30 @@ static int check_snapshot(struct appliance *a)
 	return EXIT_OK;
 }
 
+/* Open the store, if the backup is to be in one. */
+static int check_store(struct appliance *a)
+{
+	char why[CHUNK_WHY_SIZE];
+	struct backup *b = a->job;
+	int rc = chunk_cli_check(a, b->to ? : b->into);
+
+	if (rc != EXIT_OK)
+		return rc;
+	if (b->into && chunk_is_address(b->into))
+		return wrong("--into requires a directory; with an object store use --to");
+	if (!b->to || !chunk_is_address(b->to))
+		return EXIT_OK;
+	if (b->profile != MEDIUM_PIPE || b->removable)
+		return wrong("--to s3://... requires --profile pipe without --removable");
+	if (a->config.features & VDF_Discard)
+		return wrong("--discard cannot be used with --to s3://...");
+	b->chunks = chunk_open(b->to, &a->chunks, why, sizeof(why));
+	if (b->chunks)
+		return EXIT_OK;
+	vdi_error("%s", why);
+	return EXIT_USAGE;
+}
+
 static void set_features(struct appliance *a)
 {
 	struct backup *b = a->job;
@@ -213,5 +250,6 @@ int backup_parse(struct appliance *a, int argc, char **argv)
 	if (rc != EXIT_OK)
 		return rc;
 	set_features(a);
-	return appliance_check(a);
+	rc = appliance_check(a);
+	return rc == EXIT_OK ? check_store(a) : rc;
 }

@@ -12,6 +12,7 @@
 static bool make_manifest(struct appliance *a, struct manifest *m)
 {
 	struct backup *b = a->job;
+	const struct publication *p = &b->publication;
 	unsigned int i;
 
 	*m = (struct manifest){
@@ -26,6 +27,10 @@ static bool make_manifest(struct appliance *a, struct manifest *m)
 		.config = a->config,
 		.count = a->count,
 	};
+	if (p->chunks) {
+		memcpy(m->id, chunk_id(p->chunks), sizeof(m->id));
+		m->chunk_size = chunk_options(p->chunks)->chunk_size;
+	}
 	for (i = 0; i < a->count; i++) {
 		m->device[i].name = strdup(vdi_names_get(&a->names, i));
 		if (!m->device[i].name ||

@@ -79,6 +79,7 @@ static bool restore_configured(struct appliance *a)
 		config.stop = appliance_stopped;
 		config.stop_context = a;
 		appliance_drive_options(a, &config);
+		appliance_chunks(a, r->source.chunks, &config);
 		a->worker[i].drive = drive;
 		if (!source_media(&r->source, i, &media)) {
 			appliance_fail(a, EXIT_FAILED, "out of memory");
@@ -204,14 +205,20 @@ static const char usage[] =
 	"the backup in DIR to the database. The devices are of the kind of the backup.\n"
 	"With COMMAND, the database is this command, which reads the stream from its\n"
 	"standard input; a COMMAND that fails makes the restore fail.\n\n"
-	"      --from DIR        backup directory, as created by vdi backup\n"
+	"      --from DIR        backup directory, as created by vdi backup, or the address\n"
+	"                        s3://BUCKET/PREFIX of a backup in an object store\n"
 	"      --latest          the youngest whole backup in the directory ROOT\n"
 	"      --set NAME        with --latest: of this set (default: NAME)\n"
 	"      --mount-command CMD  snapshot backups only: CMD restores the files\n"
 	"      --no-verify       do not verify disks and tapes before the set is created\n"
+	"      --downloads N     s3: chunks of a device that are read at a time (default 2)\n"
+	"      --store-timeout SEC  s3: time to repeat a failed request (default 300)\n"
 	APPLIANCE_HELP;
 
-enum { OPT_FROM = 256, OPT_LATEST, OPT_SET, OPT_MOUNT, OPT_NO_VERIFY };
+enum {
+	OPT_FROM = 256, OPT_LATEST, OPT_SET, OPT_MOUNT, OPT_NO_VERIFY,
+	OPT_DOWNLOADS, OPT_STORE_TIMEOUT
+};
 
 static const struct option options[] = {
 	{ "from", required_argument, NULL, OPT_FROM },
@@ -219,6 +226,8 @@ static const struct option options[] = {
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "mount-command", required_argument, NULL, OPT_MOUNT },
 	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
+	{ "downloads", required_argument, NULL, OPT_DOWNLOADS },
+	{ "store-timeout", required_argument, NULL, OPT_STORE_TIMEOUT },
 	APPLIANCE_OPTIONS
 };
 
@@ -239,6 +248,10 @@ static int take(struct appliance *a, int c, const char *argument)
 	case OPT_MOUNT:
 		r->mount_command = argument;
 		break;
+	case OPT_DOWNLOADS:
+		return chunk_cli_transfers(a, "--downloads", argument);
+	case OPT_STORE_TIMEOUT:
+		return chunk_cli_timeout(a, argument);
 	default:	/* OPT_NO_VERIFY */
 		r->no_verify = true;
 		break;
@@ -270,6 +283,8 @@ static int parse(struct appliance *a, int argc, char **argv)
 		vdi_error("--set requires --latest");
 		rc = EXIT_USAGE;
 	}
+	if (rc == EXIT_OK)
+		rc = chunk_cli_check(a, r->from);
 	return rc;
 }
 
@@ -304,12 +319,15 @@ static int open_source(struct appliance *a)
 			r->from = r->latest_path;
 	}
 	if (rc == EXIT_OK)
-		rc = source_open(&r->source, r->from);
+		rc = chunk_is_address(r->from) ?
+		     source_open_chunks(&r->source, r->from, &a->chunks) :
+		     source_open(&r->source, r->from);
 	if (rc == EXIT_OK)
 		rc = check_snapshot(a);
 	if (rc != EXIT_OK)
 		return rc;
-	r->hook_path = hook_directory(r->from);
+	r->hook_path = r->source.chunks ? strdup(r->from) :
+		       hook_directory(r->from);
 	if (!r->hook_path) {
 		vdi_error("cannot resolve %s: %s", r->from, strerror(errno));
 		return EXIT_FAILED;
