@@ -82,6 +82,9 @@ _vdi_backup() {
 		'--snapshot-command[command that takes a snapshot]:command:_command_names -e' \
 		'--snapshot[ask the database to announce the snapshot]' \
 		'--prepare-command[command to run at the announcement]:command:_command_names -e' \
+		'--uploads[chunks of a device that are stored at a time]:number' \
+		'--chunk-size[size of a chunk in an object store]:size' \
+		'--store-timeout[time to repeat a failed request]:seconds' \
 		'1:name of the set' '*:: :_normal'
 }
 
@@ -92,6 +95,8 @@ _vdi_restore() {
 		'--set[with --latest, a backup of this set]:name' \
 		'--mount-command[command that restores the files]:command:_command_names -e' \
 		'--no-verify[do not verify before the set is created]' \
+		'--downloads[chunks of a device that are read at a time]:number' \
+		'--store-timeout[time to repeat a failed request]:seconds' \
 		'1:name of the set' '*:: :_normal'
 }
 
