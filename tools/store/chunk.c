@@ -402,6 +402,12 @@ enum chunk_result chunk_walk(struct chunk_store *store, const char *prefix,
 	return end(s, store->driver->list(s, prefix, listed, context));
 }
 
+static unsigned int clean_up_time(const struct chunk_store *store)
+{
+	return store->options.timeout < CLEAN_UP_TIME ?
+	       store->options.timeout : CLEAN_UP_TIME;
+}
+
 struct removal {
 	struct chunk_session *session;	/* for the removals */
 	unsigned int left;
@@ -419,7 +425,8 @@ static bool remove_listed(void *context, const char *name, uint64_t bytes,
 	    r->session->store->driver->remove(r->session, name) != CHUNK_OK)
 		r->left++;
 	else if (r->session->deadline)
-		r->session->deadline = vdi_now() + CLEAN_UP_TIME;
+		r->session->deadline = vdi_now() +
+				       clean_up_time(r->session->store);
 	return true;
 }
 
@@ -453,7 +460,7 @@ enum chunk_result chunk_discard(struct chunk_store *store, unsigned int *left)
 	if (!s)
 		return CHUNK_FAILED;
 	s->unstoppable = true;
-	s->deadline = vdi_now() + CLEAN_UP_TIME;
+	s->deadline = vdi_now() + clean_up_time(store);
 	return end(s, remove_chunks(s, left));
 }
 

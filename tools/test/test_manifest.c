@@ -118,6 +118,57 @@ static void test_there_and_back(void **state)
 }
 
 /* Names are byte strings; the file is UTF-8. */
+/* Version 4, which is not for directories. */
+static void test_chunks(void **state)
+{
+	struct place *place = *state;
+	struct manifest m = {
+		.set = strdup("s"),
+		.profile = MEDIUM_PIPE,
+		.id = "0123456789abcdef0123456789abcdef",
+		.chunk_size = CHUNK_MIN_SIZE,
+		.count = 1,
+	};
+	struct medium_list *media = &m.device[0].media;
+	struct manifest back;
+	const char *why;
+	char *text;
+
+	m.device[0].name = strdup("d");
+	assert_true(medium_list_add(media, "device-00.data"));
+	media->file[0].bytes = CHUNK_MIN_SIZE + 5;
+	assert_true(chunk_list_add(&media->file[0].chunks, CHUNK_MIN_SIZE, 1));
+	assert_true(chunk_list_add(&media->file[0].chunks, 5, ~0ULL));
+	text = manifest_text(&m);
+	assert_int_equal(manifest_parse(text, strlen(text), &back, &why), 0);
+	assert_string_equal(back.id, m.id);
+	assert_int_equal(back.chunk_size, m.chunk_size);
+	assert_int_equal(back.device[0].media.file[0].chunks.count, 2);
+	assert_int_equal(back.device[0].media.file[0].chunks.chunk[1].bytes, 5);
+	assert_true(back.device[0].media.file[0].chunks.chunk[1].xxh3 == ~0ULL);
+	manifest_free(&back);
+	put_text(place, text);
+	refused(place, "object store");
+	free(text);
+	/* the sum of the chunks, their largest size, other profiles */
+	media->file[0].bytes++;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	media->file[0].chunks.chunk[0].bytes++;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	media->file[0].chunks.chunk[0].bytes--;
+	media->file[0].bytes--;
+	m.profile = MEDIUM_DISK;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	m.profile = MEDIUM_PIPE;
+	strcpy(m.id, "../x");
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	manifest_free(&m);
+}
+
 static void test_names_of_any_bytes(void **state)
 {
 	static const char *const names[] = {
@@ -261,7 +312,7 @@ static void test_other_files(void **state)
 	refused(place, "not a backup manifest");
 	put_text(place, "{\"vdi_backup\": 1}");
 	refused(place, "version");
-	put_text(place, "{\"vdi_backup\": 4}");
+	put_text(place, "{\"vdi_backup\": 5}");
 	refused(place, "version");
 	put_text(place, "{\"vdi_backup\": 2}");
 	refused(place, "no checksum");
@@ -407,6 +458,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_there_and_back),
+		TEST(test_chunks),
 		TEST(test_names_of_any_bytes),
 		TEST(test_long),
 		TEST(test_block_sizes),
