@@ -52,6 +52,7 @@ gateway_config() { # MON_V2 MON_V1
 	memstore device bytes = 1073741824
 	osd memory target = 939524096
 	mgr initial modules =
+	rgw dns name = localhost
 	[mon.a]
 	mon data = $gateway/mon
 	[osd.0]
@@ -68,9 +69,18 @@ gateway_keys() {
 		ceph-authtool "$k" --gen-key -n client.rgw --cap mon 'allow rw' --cap osd 'allow rwx'
 }
 
-# wait_for PID COMMAND...: until COMMAND succeeds; fails if the process ends
-wait_for() {
-	local pid=$1
+# gateway_daemon NAME COMMAND...: not a job of this shell
+gateway_daemon() {
+	local name=$1
+	shift
+	( "$@" >> "$gateway/log/$name.out" 2>&1 &
+		echo $! > "$gateway/$name.pid" )
+}
+
+# gateway_wait NAME COMMAND...: until COMMAND succeeds; fails if the daemon ends
+gateway_wait() {
+	local pid
+	pid=$(cat "$gateway/$1.pid")
 	shift
 	until "$@" > /dev/null 2>&1; do
 		kill -0 "$pid" 2> /dev/null || return
@@ -85,19 +95,17 @@ gateway_mon() { # the monitor
 	monmaptool --create --fsid "$fsid" --addv a "$(sed -n 's/^mon host = //p' "$CEPH_CONF")" \
 		"$gateway/monmap" &&
 		ceph-mon --mkfs -i a --monmap "$gateway/monmap" --keyring "$gateway/keyring" || return
-	ceph-mon -i a -f > "$gateway/log/mon.out" 2>&1 &
-	echo $! > "$gateway/mon.pid"
-	wait_for $! ceph --connect-timeout 5 -s
+	gateway_daemon mon ceph-mon -i a -f
+	gateway_wait mon ceph --connect-timeout 5 -s
 }
 
 gateway_osd() {
 	local uuid
 	uuid=$(cat /proc/sys/kernel/random/uuid)
 	ceph osd new "$uuid" && ceph-osd -i 0 --mkfs --osd-uuid "$uuid" || return
-	ceph-osd -i 0 -f > "$gateway/log/osd.out" 2>&1 &
-	echo $! > "$gateway/osd.pid"
+	gateway_daemon osd ceph-osd -i 0 -f
 	# shellcheck disable=SC2016 # of the inner shell
-	wait_for $! bash -c 'ceph osd stat | grep -q "1 up"'
+	gateway_wait osd bash -c 'ceph osd stat | grep -q "1 up"'
 }
 
 gateway_answers() {
@@ -107,10 +115,9 @@ gateway_answers() {
 
 # also after gateway_kill
 gateway_radosgw() {
-	radosgw -n client.rgw --rgw-frontends "beast endpoint=127.0.0.1:$gateway_port" \
-		--rgw-thread-pool-size 32 -f >> "$gateway/log/rgw.out" 2>&1 &
-	echo $! > "$gateway/rgw.pid"
-	wait_for $! gateway_answers
+	gateway_daemon rgw radosgw -n client.rgw -f --rgw-thread-pool-size 32 \
+		--rgw-frontends "beast endpoint=127.0.0.1:$gateway_port"
+	gateway_wait rgw gateway_answers
 }
 
 gateway_kill() {
@@ -143,8 +150,7 @@ gateway_stop() {
 	for f in "$gateway"/{rgw,osd,mon}.pid; do
 		[ ! -e "$f" ] || kill -9 "$(cat "$f")" 2> /dev/null
 	done
-	wait 2> /dev/null
-	rm -rf "${gateway:?}"
+	[ -z "$gateway" ] || rm -rf "$gateway"
 }
 
 # gateway_environment ACCESS SECRET [PORT]: how a client finds it

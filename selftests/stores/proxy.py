@@ -17,10 +17,15 @@ PATTERN. NUMBERS, "2" or "1-3", counts those requests of all connections, from 1
   flip        change a bit in the middle of the answer's body
   412         let the server execute it, but answer 412
 
+If PROXY_CERTIFICATE is set, clients speak TLS, and this file has the certificate and its
+key.
+
 Each fault that was made adds a line with its kind to COUNTER_FILE. The proxy prints
 "ready" when it accepts connections.
 """
+import os
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -140,14 +145,18 @@ def serve_request(connection, f):
 
 
 def serve(connection):
-    f = connection.makefile("rb")
+    f = None
     try:
+        if tls:
+            connection = tls.wrap_socket(connection, server_side=True)
+        f = connection.makefile("rb")
         while serve_request(connection, f):
             pass
     except (ConnectionError, OSError):
         pass
     finally:
-        f.close()
+        if f:
+            f.close()
         try:
             connection.close()
         except OSError:
@@ -157,6 +166,10 @@ def serve(connection):
 port, upstream, counter = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 faults = [parse(x) for x in sys.argv[4:]]
 stalled = threading.Event()
+tls = None
+if os.environ.get("PROXY_CERTIFICATE"):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(os.environ["PROXY_CERTIFICATE"])
 listener = socket.create_server(("127.0.0.1", port), backlog=64)
 print("ready", flush=True)
 while True:
