@@ -7,6 +7,7 @@
 # the gateway, in the directory $gateway; gateway_stop ends them. Each instance has
 # ports of its own.
 
+# shellcheck disable=SC2034 # used by others
 gateway=''	# the directory
 gateway_port=''
 gateway_access=AKVDI gateway_secret=SKVDI

@@ -7,6 +7,9 @@
 # faults. tools/test/stored.c stands for vdi backup and vdi restore, so that no module is
 # needed; selftests/programs/s3.sh tests those in a virtual machine.
 
+# shellcheck disable=SC2317 # run_tests calls them
+# shellcheck disable=SC2016,SC2086,SC2119,SC2120 # of inner shells; words; optional arguments
+
 cd -- "$(dirname -- "$0")" || exit
 here=$PWD
 # shellcheck source=selftests/programs/tap.sh
@@ -338,8 +341,8 @@ race_for_the_manifest() {
 	pid=$!
 	exec 8> "$fifo"
 	echo "other data" >&8
-	until [ "$(cat "/proc/$pid/wchan" 2> /dev/null)" ] && ls "/proc/$pid/task" | grep -q . &&
-		[ "$(ls "/proc/$pid/task" | wc -l)" -gt 2 ]; do sleep 0.1; done
+	# its threads start after it has found no manifest
+	until [ "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 2 ]; do sleep 0.1; done
 	store
 	good
 	exec 8>&-
