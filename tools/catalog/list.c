@@ -169,11 +169,23 @@ static void print_lines(const struct line *line, size_t count)
 		print_line(line[k].cell, width);
 }
 
+static void free_lines(struct line *line, size_t count)
+{
+	size_t k;
+	int i;
+
+	for (k = 0; k < count; k++) {
+		for (i = 0; i < COLUMNS; i++)
+			free(line[k].cell[i]);
+	}
+	free(line);
+}
+
 static int print_table(const struct backup_place *p)
 {
 	struct line *line = calloc(p->count + 1, sizeof(*line));
 	size_t k, count = 0;
-	int i, rc = line ? EXIT_OK : EXIT_FAILED;
+	int rc = line ? EXIT_OK : EXIT_FAILED;
 
 	for (k = 0; k < p->count && rc == EXIT_OK; k++) {
 		if (p->entry[k].state == BACKUP_LOCK)
@@ -188,11 +200,7 @@ static int print_table(const struct backup_place *p)
 	if (rc == EXIT_OK && !count && isatty(STDOUT_FILENO))
 		fprintf(stderr, "vdi: there are no backups%s in %s\n",
 			p->set ? " of this set" : "", p->path);
-	for (k = 0; k < count; k++) {
-		for (i = 0; i < COLUMNS; i++)
-			free(line[k].cell[i]);
-	}
-	free(line);
+	free_lines(line, count);
 	return rc;
 }
 

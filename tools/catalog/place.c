@@ -58,7 +58,7 @@ void place_format_text(const char *text, char buf[PLACE_TEXT])
 {
 	size_t i;
 
-	for (i = 0; text[i] && i < PLACE_TEXT - 1; i++) {
+	for (i = 0; i < PLACE_TEXT - 1 && text[i]; i++) {
 		unsigned char c = text[i];
 
 		buf[i] = c < ' ' || c == 0x7f ? '?' : c;
