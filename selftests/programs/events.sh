@@ -81,7 +81,7 @@ for family in text_string_to_metric_families(open(sys.argv[1]).read()):
 }
 
 until_is() { # COMMAND OF sh
-	limited bash -c "until $1; do sleep 0.05; done" > /dev/null || { echo "# never: $1"; bad=1; }
+	limited bash -c "until $1; do sleep 0.05; done" > /dev/null 2>&1 || { echo "# never: $1"; bad=1; }
 }
 
 # a command that writes some data and waits for the file "go"
