@@ -184,7 +184,7 @@ struct drive {
 	bool failed_transfer;		/* the transfers after it fail as well */
 	enum drive_trouble trouble;	/* the first one is kept */
 	int trouble_code;		/* its completion code */
-	char why[256];			/* its text */
+	char why[512];			/* its text */
 };
 
 /*

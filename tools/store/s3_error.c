@@ -76,6 +76,15 @@ static bool advise(const struct s3_store *store, const struct s3_request *reques
 	return false;
 }
 
+/* The text of the store is printed on terminals. */
+static void make_printable(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+	}
+}
+
 void s3_explain(const struct s3_store *store, const struct s3_request *request,
 		const struct http_answer *answer, char *out, size_t size)
 {
@@ -93,4 +102,5 @@ void s3_explain(const struct s3_store *store, const struct s3_request *request,
 		snprintf(out, size, "%s (%s)", advice, message);
 	else
 		snprintf(out, size, "the store answered %s", message);
+	make_printable(out);
 }
