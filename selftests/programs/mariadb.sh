@@ -91,7 +91,7 @@ backup() { # DIR [OPTION...]
 
 after_each() {
 	is "remaining sets" "" "$("$VDI" ls)"
-	is "remaining commands" "" "$(pgrep -x 'mariadb-backup|mbstream')"
+	is "remaining commands" "" "$(pgrep -x mariadb-backup; pgrep -x mbstream)"
 	is "temporary files" "" "$(ls -d vdi-mariadb.* 2> /dev/null)"
 	[ $bad = 0 ] || tail -n 5 err | sed 's/^/# /'
 	rm -rf b b.*

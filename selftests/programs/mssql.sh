@@ -30,8 +30,8 @@ seq 400000 > data
 
 # In the place of sqlcmd and SQL Server: does what the statement, the last argument, says.
 # AFTER is a command that runs at the end.
-mkdir bin
-cat > bin/sqlcmd <<'EOF'
+mkdir fake
+cat > fake/sqlcmd <<'EOF'
 #!/bin/bash
 printf '%s\n' "$@" > "$dir/arguments"
 statement=${!#}
@@ -45,12 +45,12 @@ RESTORE*) "$vdi" serve restore "${devices[1]}" "${devices[@]}" -q > "$dir/out" |
 esac
 eval "${AFTER:-:}"
 EOF
-chmod +x bin/sqlcmd
-PATH=$dir/bin:$PATH
+chmod +x fake/sqlcmd
+PATH=$dir/fake:$PATH
 
 after_each() {
 	is "remaining sets" "" "$("$vdi" ls)"
-	is "remaining processes" "" "$(pgrep -x 'vdi|vdi-mssql|sqlcmd')"
+	is "remaining processes" "" "$(pgrep -x vdi; pgrep -x vdi-mssql; pgrep -x sqlcmd)"
 	[ $bad = 0 ] || tail -n 5 err.* 2> /dev/null | sed 's/^/# /'
 	rm -rf b b.* out err.* arguments
 }
@@ -137,12 +137,12 @@ tests+=(statement_fails_at_once)
 statement_fails_at_once() {
 	appliance backup t --to b
 	run_bridge backup -- sh -c 'echo "Login failed." >&2; exit 7'
-	both $? 1 1
+	both $? 1 3
 	says "the command for SQL Server ended with exit code 7; its last messages: Login failed."
 	no_backup
 	appliance backup t --to b
 	run_bridge backup -- no-such-command
-	both $? 1 1
+	both $? 1 3
 	says "cannot start 'no-such-command': No such file or directory"
 }
 
