@@ -241,6 +241,7 @@ no_database() {
 tests+=(existing_directory)
 existing_directory() {
 	mkdir b
+	: > b/file
 	start -- seq 1000
 	wait $backup
 	is "exit code" 1 $?

@@ -128,9 +128,9 @@ static void *executioner(void *arg)
 #define REPEAT(request) ({			\
 	int ret_;				\
 						\
-	do					\
+	do {					\
 		ret_ = (request);		\
-	while (ret_ == -EINTR);			\
+	} while (ret_ == -EINTR);		\
 	ret_;					\
 })
 

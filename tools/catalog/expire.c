@@ -105,8 +105,9 @@ static int expire_all(struct expiry *x, struct backup_place *p,
 		for (i = 0; i < p->count; i++) {
 			struct place_entry *e = &p->entry[i];
 
-			if ((e->state == BACKUP_WHOLE) != whole ||
-			    !is_selected(x, e))
+			bool is_whole = e->state == BACKUP_WHOLE;
+
+			if (is_whole != whole || !is_selected(x, e))
 				continue;
 			if (vdi_signal_received()) {
 				vdi_error("interrupted");

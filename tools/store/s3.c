@@ -21,10 +21,15 @@
 
 static bool good_bucket(const char *bucket)
 {
-	size_t n = strlen(bucket);
+	size_t i, n = strlen(bucket);
 
-	return n >= 3 && n <= 63 && isalnum((unsigned char)*bucket) &&
-	       strspn(bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == n;
+	if (n < 3 || n > 63 || !isalnum((unsigned char)*bucket))
+		return false;
+	for (i = 0; i < n; i++) {
+		if (!isalnum((unsigned char)bucket[i]) && !strchr(".-_", bucket[i]))
+			return false;
+	}
+	return true;
 }
 
 /* Servers and proxies treat empty parts, "." and ".." in different ways. */

@@ -108,7 +108,8 @@ static bool from_environment(struct s3_keys *keys, char *why, size_t size)
 	    set(keys->secret, sizeof(keys->secret), secret) &&
 	    set(keys->token, sizeof(keys->token), token ? token : ""))
 		return true;
-	snprintf(why, size, secret ? "a variable AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN is too long" :
+	snprintf(why, size, "%s", secret ?
+		 "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN is too long" :
 		 "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not");
 	return false;
 }

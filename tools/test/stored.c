@@ -279,7 +279,8 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(const char *address);
 	} commands[] = {
-		{ "backup", backup }, { "restore", restore }, { "list", list }, { "delete", delete },
+		{ "backup", backup }, { "restore", restore },
+		{ "list", list }, { "delete", delete },
 	};
 	size_t i;
 	int c;

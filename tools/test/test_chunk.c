@@ -271,7 +271,7 @@ static void test_damage(void **state)
 	while (chunk_read(medium, back, 1000, &done) == CHUNK_OK && done)
 		total += done;
 	assert_true(total <= 6 * SIZE);
-	assert_memory_equal(strstr(chunk_medium_why(medium), "00000007"), "00000007 is damaged", 19);
+	assert_non_null(strstr(chunk_medium_why(medium), "00000007 is damaged"));
 	assert_int_equal(chunk_read(medium, back, 1, &done), CHUNK_DAMAGED);
 	assert_int_equal(done, 0);
 	chunk_close_medium(medium);
