@@ -123,8 +123,9 @@ static void set_start_deadline(struct chunk_session *s)
 /* A session for a single request of the whole store. */
 static struct chunk_session *begin(struct chunk_store *store)
 {
-	struct chunk_session *s = store->driver->connect(store);
+	struct chunk_session *s = store->kept ? : store->driver->connect(store);
 
+	store->kept = NULL;
 	*store->why = '\0';
 	if (!s)
 		snprintf(store->why, sizeof(store->why), "%s: out of memory",
@@ -138,7 +139,14 @@ static enum chunk_result end(struct chunk_session *s, enum chunk_result result)
 
 	if (result != CHUNK_OK)
 		snprintf(store->why, sizeof(store->why), "%s", s->why);
-	store->driver->disconnect(s);
+	if (!store->keep_connection) {
+		store->driver->disconnect(s);
+		return result;
+	}
+	s->deadline = 0;
+	s->unstoppable = false;
+	*s->why = '\0';
+	store->kept = s;
 	return result;
 }
 
@@ -204,6 +212,8 @@ void chunk_close(struct chunk_store *store)
 {
 	if (!store)
 		return;
+	if (store->kept)
+		store->driver->disconnect(store->kept);
 	free(store->address);
 	store->driver->close(store);
 }
@@ -293,15 +303,15 @@ enum chunk_result chunk_begin(struct chunk_store *store)
 	return end(s, CHUNK_OK);
 }
 
-static enum chunk_result fetch_manifest(struct chunk_session *s, size_t most,
-					char **text, size_t *size)
+static enum chunk_result fetch(struct chunk_session *s, const char *name,
+			       size_t most, char **text, size_t *size)
 {
 	const struct chunk_driver *driver = s->store->driver;
 	enum chunk_result result;
 	uint64_t bytes;
 
 	*text = NULL;
-	result = driver->head(s, MANIFEST, &bytes);
+	result = driver->head(s, name, &bytes);
 	if (result != CHUNK_OK)
 		return result;
 	if (bytes > most)
@@ -309,7 +319,7 @@ static enum chunk_result fetch_manifest(struct chunk_session *s, size_t most,
 	*text = malloc(bytes + 1);
 	if (!*text)
 		return chunk_fail(s, CHUNK_FAILED, "out of memory");
-	result = driver->get(s, MANIFEST, *text, bytes, size);
+	result = driver->get(s, name, *text, bytes, size);
 	if (result == CHUNK_OK) {
 		(*text)[*size] = '\0';
 		return CHUNK_OK;
@@ -319,8 +329,8 @@ static enum chunk_result fetch_manifest(struct chunk_session *s, size_t most,
 	return result;
 }
 
-enum chunk_result chunk_manifest(struct chunk_store *store, size_t most,
-				 char **text, size_t *size)
+enum chunk_result chunk_fetch(struct chunk_store *store, const char *name,
+			      size_t most, char **text, size_t *size)
 {
 	struct chunk_session *s = begin(store);
 
@@ -328,7 +338,13 @@ enum chunk_result chunk_manifest(struct chunk_store *store, size_t most,
 	if (!s)
 		return CHUNK_FAILED;
 	set_start_deadline(s);
-	return end(s, fetch_manifest(s, most, text, size));
+	return end(s, fetch(s, name, most, text, size));
+}
+
+enum chunk_result chunk_manifest(struct chunk_store *store, size_t most,
+				 char **text, size_t *size)
+{
+	return chunk_fetch(store, MANIFEST, most, text, size);
 }
 
 /*
@@ -342,7 +358,7 @@ static enum chunk_result compare(struct chunk_session *s, const char *manifest,
 	size_t there;
 	char *text;
 
-	result = fetch_manifest(s, size, &text, &there);
+	result = fetch(s, MANIFEST, size, &text, &there);
 	if (result == CHUNK_OK &&
 	    (there != size || memcmp(text, manifest, size)))
 		result = CHUNK_DAMAGED;
@@ -399,7 +415,41 @@ enum chunk_result chunk_walk(struct chunk_store *store, const char *prefix,
 
 	if (!s)
 		return CHUNK_FAILED;
-	return end(s, store->driver->list(s, prefix, listed, context));
+	return end(s, store->driver->list(s, prefix, false, listed, context));
+}
+
+void chunk_keep_connection(struct chunk_store *store)
+{
+	store->keep_connection = true;
+}
+
+enum chunk_result chunk_look(struct chunk_store *store, const char *prefix,
+			     chunk_listed *listed, void *context)
+{
+	struct chunk_session *s = begin(store);
+
+	if (!s)
+		return CHUNK_FAILED;
+	set_start_deadline(s);
+	return end(s, store->driver->list(s, prefix, true, listed, context));
+}
+
+enum chunk_result chunk_put_text(struct chunk_store *store, const char *name,
+				 const char *text)
+{
+	struct chunk_session *s = begin(store);
+
+	if (!s)
+		return CHUNK_FAILED;
+	set_start_deadline(s);
+	return end(s, store->driver->put(s, name, text, strlen(text), false));
+}
+
+enum chunk_result chunk_remove(struct chunk_store *store, const char *name)
+{
+	struct chunk_session *s = begin(store);
+
+	return s ? end(s, store->driver->remove(s, name)) : CHUNK_FAILED;
 }
 
 static unsigned int clean_up_time(const struct chunk_store *store)
@@ -430,26 +480,42 @@ static bool remove_listed(void *context, const char *name, uint64_t bytes,
 	return true;
 }
 
-static enum chunk_result remove_chunks(struct chunk_session *s,
-				       unsigned int *left)
+static enum chunk_result remove_below(struct chunk_session *s,
+				      const char *prefix, unsigned int *left)
 {
 	struct chunk_store *store = s->store;
 	struct removal removal = { .session = store->driver->connect(store) };
 	enum chunk_result result;
-	char prefix[64];
 
 	*left = 0;
 	if (!removal.session)
 		return chunk_fail(s, CHUNK_FAILED, "out of memory");
 	removal.session->unstoppable = s->unstoppable;
 	removal.session->deadline = s->deadline;
-	chunk_name(store, NULL, 0, prefix, sizeof(prefix));
-	result = store->driver->list(s, prefix, remove_listed, &removal);
+	result = store->driver->list(s, prefix, false, remove_listed, &removal);
 	*left = removal.left;
 	if (result == CHUNK_OK && *left)
 		result = chunk_fail(s, CHUNK_FAILED, "%s", removal.session->why);
 	store->driver->disconnect(removal.session);
 	return result;
+}
+
+static enum chunk_result remove_chunks(struct chunk_session *s,
+				       unsigned int *left)
+{
+	char prefix[64];
+
+	chunk_name(s->store, NULL, 0, prefix, sizeof(prefix));
+	return remove_below(s, prefix, left);
+}
+
+enum chunk_result chunk_remove_all(struct chunk_store *store,
+				   const char *prefix, unsigned int *left)
+{
+	struct chunk_session *s = begin(store);
+
+	*left = 0;
+	return s ? end(s, remove_below(s, prefix, left)) : CHUNK_FAILED;
 }
 
 enum chunk_result chunk_discard(struct chunk_store *store, unsigned int *left)

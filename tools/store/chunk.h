@@ -117,6 +117,30 @@ typedef bool chunk_listed(void *context, const char *name, uint64_t bytes,
 enum chunk_result chunk_walk(struct chunk_store *store, const char *prefix,
 			     chunk_listed *listed, void *context);
 
+/* ------------------------------------- other objects below the same address */
+
+/*
+ * For a place that holds several backups, with names as "NAME/manifest.json". Of a
+ * single thread; the connection is kept from call to call.
+ */
+void chunk_keep_connection(struct chunk_store *store);
+/*
+ * The names directly below a prefix, which is "" or ends with "/". "NAME/" stands for
+ * all names that begin with it, and has no size and time.
+ */
+enum chunk_result chunk_look(struct chunk_store *store, const char *prefix,
+			     chunk_listed *listed, void *context);
+/* As chunk_manifest(), of any object. */
+enum chunk_result chunk_fetch(struct chunk_store *store, const char *name,
+			      size_t most, char **text, size_t *size);
+enum chunk_result chunk_put_text(struct chunk_store *store, const char *name,
+				 const char *text);
+/* CHUNK_OK also if it does not exist. */
+enum chunk_result chunk_remove(struct chunk_store *store, const char *name);
+/* All names that begin with the prefix; *left were not removed. */
+enum chunk_result chunk_remove_all(struct chunk_store *store,
+				   const char *prefix, unsigned int *left);
+
 /* ------------------------------------------------------------------- media */
 
 /* Used by one thread at a time. */
@@ -180,8 +204,10 @@ struct chunk_driver {
 				  uint64_t *size);
 	/* Removing an object that does not exist succeeds. */
 	enum chunk_result (*remove)(struct chunk_session *s, const char *name);
+	/* `shallow`: see chunk_look() */
 	enum chunk_result (*list)(struct chunk_session *s, const char *prefix,
-				  chunk_listed *listed, void *context);
+				  bool shallow, chunk_listed *listed,
+				  void *context);
 };
 
 /* The common part of a store, at the start of that of a driver. */
@@ -193,6 +219,8 @@ struct chunk_store {
 	bool (*stop)(void *context);
 	void *stop_context;
 	_Atomic unsigned int chunks;	/* stored by all media together */
+	bool keep_connection;
+	struct chunk_session *kept;	/* for the next request; may be NULL */
 	char why[CHUNK_WHY_SIZE];
 };
 

@@ -250,8 +250,24 @@ static enum chunk_result s3_remove(struct chunk_session *session, const char *na
 
 /* --------------------------------------------------------------------- listing */
 
+/* Names that begin with the same "NAME/", which the store has combined. */
+static bool list_groups(const struct s3_store *store, const char *page, chunk_listed *listed,
+			void *context)
+{
+	size_t n = strlen(store->prefix) + 1;
+	char key[S3_NAME_SIZE];
+
+	while ((page = strstr(page, "<CommonPrefixes>"))) {
+		page += strlen("<CommonPrefixes>");
+		if (http_xml_text(page, "Prefix", NULL, key, sizeof(key)) && strlen(key) >= n &&
+		    !listed(context, key + n, 0, ""))
+			return false;
+	}
+	return true;
+}
+
 /* False: the list was ended by the caller. */
-static bool list_page(const struct s3_store *store, const char *page, chunk_listed *listed,
+static bool list_objects(const struct s3_store *store, const char *page, chunk_listed *listed,
 		      void *context)
 {
 	char key[S3_NAME_SIZE], size[32], changed[64];
@@ -270,8 +286,8 @@ static bool list_page(const struct s3_store *store, const char *page, chunk_list
 	return true;
 }
 
-static bool make_query(const struct s3_store *store, const char *prefix, const char *token,
-		       char *out, size_t size)
+static bool make_query(const struct s3_store *store, const char *prefix, bool shallow,
+		       const char *token, char *out, size_t size)
 {
 	char name[2 * S3_NAME_SIZE], escaped[6 * S3_NAME_SIZE], next[3 * 1024] = "";
 	int n;
@@ -281,12 +297,13 @@ static bool make_query(const struct s3_store *store, const char *prefix, const c
 	    !http_escape(token, "", next, sizeof(next)))
 		return false;
 	/* the keys of a query are signed in this order */
-	n = snprintf(out, size, "%s%s%slist-type=2&prefix=%s",
-		     *token ? "continuation-token=" : "", next, *token ? "&" : "", escaped);
+	n = snprintf(out, size, "%s%s%s%slist-type=2&prefix=%s",
+		     *token ? "continuation-token=" : "", next, *token ? "&" : "",
+		     shallow ? "delimiter=%2F&" : "", escaped);
 	return n > 0 && (size_t)n < size;
 }
 
-static enum chunk_result list(struct s3_session *s, const char *prefix, char *page,
+static enum chunk_result list(struct s3_session *s, const char *prefix, bool shallow, char *page,
 			      chunk_listed *listed, void *context)
 {
 	const struct s3_store *store = (struct s3_store *)s->common.store;
@@ -302,20 +319,21 @@ static enum chunk_result list(struct s3_session *s, const char *prefix, char *pa
 	struct http_answer answer;
 
 	do {
-		if (!make_query(store, prefix, token, query, sizeof(query)))
+		if (!make_query(store, prefix, shallow, token, query, sizeof(query)))
 			return chunk_fail(&s->common, CHUNK_FAILED, "cannot list %s: too long",
 					  prefix);
 		result = s3_run(s, &request, &answer);
 		if (result != CHUNK_OK)
 			return result == CHUNK_MISSING ? CHUNK_FAILED : result;
 		page[answer.size] = '\0';
-		if (!list_page(store, page, listed, context))
+		if (!list_objects(store, page, listed, context) ||
+		    !list_groups(store, page, listed, context))
 			return CHUNK_OK;
 	} while (http_xml_text(page, "NextContinuationToken", NULL, token, sizeof(token)));
 	return CHUNK_OK;
 }
 
-static enum chunk_result s3_list(struct chunk_session *session, const char *prefix,
+static enum chunk_result s3_list(struct chunk_session *session, const char *prefix, bool shallow,
 				 chunk_listed *listed, void *context)
 {
 	enum chunk_result result;
@@ -323,7 +341,7 @@ static enum chunk_result s3_list(struct chunk_session *session, const char *pref
 
 	if (!page)
 		return chunk_fail(session, CHUNK_FAILED, "out of memory");
-	result = list((struct s3_session *)session, prefix, page, listed, context);
+	result = list((struct s3_session *)session, prefix, shallow, page, listed, context);
 	free(page);
 	return result;
 }

@@ -153,8 +153,8 @@ static enum chunk_result m_remove(struct chunk_session *s, const char *name)
 	return CHUNK_OK;
 }
 
-static enum chunk_result m_list(struct chunk_session *s, const char *prefix, chunk_listed *listed,
-				void *context)
+static enum chunk_result m_list(struct chunk_session *s, const char *prefix, bool shallow,
+				chunk_listed *listed, void *context)
 {
 	struct memory_store *m = (struct memory_store *)s->store;
 	unsigned int i;
