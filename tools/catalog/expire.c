@@ -13,8 +13,6 @@
 #include "retention.h"
 #include "vdi.h"
 
-#define DEFAULT_REMAINS	(24 * 3600)
-
 struct expiry {
 	struct retention rules;
 	const char *set;
@@ -70,7 +68,7 @@ static void expire_entry(struct expiry *x, struct backup_place *p,
 			 struct place_entry *e, const struct decision *d)
 {
 	enum place_removal result = PLACE_REMOVED;
-	char why[300] = "";
+	char why[CHUNK_WHY_SIZE + 64] = "";
 
 	if (d->remove && !x->dry_run)
 		result = p->ops->remove(p, e, why, sizeof(why));
@@ -117,6 +115,9 @@ static int expire_all(struct expiry *x, struct backup_place *p,
 			expire_entry(x, p, e, &decision[i]);
 		}
 	}
+	/* during the last removal */
+	if (vdi_signal_received())
+		return EXIT_INTERRUPTED;
 	return x->failed ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -242,14 +243,14 @@ static int check_place(const struct backup_place *p, const char *path)
 {
 	if (!p->only)
 		return EXIT_OK;
-	vdi_error("%s is a backup; name the directory that contains it", path);
+	vdi_error("%s is a backup; name the directory or address above it", path);
 	return EXIT_USAGE;
 }
 
 int vdi_expire_main(int argc, char **argv)
 {
 	struct expiry x = {
-		.rules = { .within = -1, .remains = DEFAULT_REMAINS },
+		.rules = { .within = -1, .remains = PLACE_PARTIAL_AGE },
 	};
 	struct backup_place place;
 	int rc = parse(&x, argc, argv);
@@ -259,6 +260,8 @@ int vdi_expire_main(int argc, char **argv)
 		rc = place_open(&place, argv[optind], NULL);
 		if (rc == EXIT_OK)
 			rc = check_place(&place, argv[optind]);
+		if (rc == EXIT_OK)
+			rc = place_confirm(&place);
 		if (rc == EXIT_OK)
 			rc = expire(&x, &place);
 		place_close(&place);

@@ -34,6 +34,13 @@ const char *place_state_name(enum backup_state state)
 	return names[state];
 }
 
+void place_set_state(struct place_entry *e, enum backup_state state,
+		     const char *why)
+{
+	e->state = state;
+	snprintf(e->why, sizeof(e->why), "%s", why);
+}
+
 bool place_in_future(const struct place_entry *entry, int64_t now)
 {
 	return entry->described && entry->manifest.finished > now + CLOCK_SLACK;
@@ -147,22 +154,41 @@ static bool is_wanted(const struct backup_place *p, const struct place_entry *e)
 	return !p->set || (e->described && !strcmp(e->manifest.set, p->set));
 }
 
+static int check_interrupt(void)
+{
+	if (!vdi_signal_received())
+		return EXIT_OK;
+	vdi_error("interrupted");
+	return EXIT_INTERRUPTED;
+}
+
 /* Examining an entry may add another one, so that `entry` moves. */
 static int examine_all(struct backup_place *p)
 {
+	int rc = check_interrupt();
 	size_t i;
 
-	for (i = 0; i < p->count; i++) {
-		bool there;
+	for (i = 0; i < p->count && rc == EXIT_OK; i++) {
+		bool there = p->ops->examine(p, &p->entry[i]);
 
-		if (vdi_signal_received()) {
-			vdi_error("interrupted");
-			return EXIT_INTERRUPTED;
-		}
-		there = p->ops->examine(p, &p->entry[i]);
 		p->entry[i].listed = there && is_wanted(p, &p->entry[i]);
+		rc = check_interrupt();
 	}
-	return EXIT_OK;
+	return rc;
+}
+
+int place_confirm(struct backup_place *p)
+{
+	int rc = EXIT_OK;
+	size_t i;
+
+	for (i = 0; p->ops->confirm && i < p->count && rc == EXIT_OK; i++) {
+		if (p->entry[i].state != BACKUP_WHOLE)
+			continue;
+		p->ops->confirm(p, &p->entry[i]);
+		rc = check_interrupt();
+	}
+	return rc;
 }
 
 static void drop_unlisted(struct backup_place *p)
@@ -180,12 +206,9 @@ static void drop_unlisted(struct backup_place *p)
 		qsort(p->entry, kept, sizeof(*p->entry), compare);
 }
 
-int place_open(struct backup_place *p, const char *path, const char *set)
+/* The driver was opened with this result. */
+static int fill(struct backup_place *p, int rc)
 {
-	int rc;
-
-	*p = (struct backup_place){ .set = set, .dir = -1 };
-	rc = place_dir_open(p, path);
 	if (rc == EXIT_OK && p->only && !place_add(p, p->only)) {
 		vdi_error("out of memory");
 		rc = EXIT_FAILED;
@@ -196,6 +219,20 @@ int place_open(struct backup_place *p, const char *path, const char *set)
 		rc = examine_all(p);
 	drop_unlisted(p);
 	return rc;
+}
+
+int place_open(struct backup_place *p, const char *path, const char *set)
+{
+	*p = (struct backup_place){ .set = set, .dir = -1 };
+	return fill(p, chunk_is_address(path) ? place_chunks_open(p, path) :
+						place_dir_open(p, path));
+}
+
+int place_open_store(struct backup_place *p, struct chunk_store *store,
+		     const char *set)
+{
+	*p = (struct backup_place){ .set = set, .dir = -1 };
+	return fill(p, place_chunks_use(p, store));
 }
 
 void place_close(struct backup_place *p)
@@ -299,7 +336,10 @@ static void safe_name(const char *set, char *out)
 		*out = '_';
 }
 
-/* Is the name in use, by a backup or by what a killed run has left? */
+/*
+ * Is the name in use, by a backup or by what a killed run has left? -1 after a
+ * message.
+ */
 static int is_taken(const char *path)
 {
 	static const char *const suffixes[] = {
@@ -310,12 +350,19 @@ static int is_taken(const char *path)
 	size_t i;
 	int rc = 0;
 
+	if (chunk_is_address(path))
+		return place_chunks_taken(path);
 	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]) && !rc; i++) {
-		if (asprintf(&name, "%s%s", path, suffixes[i]) < 0)
+		if (asprintf(&name, "%s%s", path, suffixes[i]) < 0) {
+			vdi_error("out of memory");
 			return -1;
+		}
 		rc = !lstat(name, &st);
-		if (!rc && errno != ENOENT)
+		if (!rc && errno != ENOENT) {
+			vdi_error("cannot back up to %s: %s", path,
+				  strerror(errno));
 			rc = -1;
+		}
 		free(name);
 	}
 	return rc;
@@ -331,7 +378,7 @@ static char *make_path(const char *root, const char *prefix, const char *stamp,
 		snprintf(suffix, sizeof(suffix), "-%u", number);
 	if (asprintf(&path, "%s%s%s-%s%s", root, slash, prefix, stamp,
 		     suffix) < 0) {
-		errno = ENOMEM;
+		vdi_error("out of memory");
 		return NULL;
 	}
 	return path;
@@ -358,11 +405,8 @@ char *place_new_path(const char *root, const char *set, int64_t now)
 		if (path && !taken)
 			return path;
 		free(path);
-		if (taken < 0) {
-			vdi_error("cannot back up into %s: %s", root,
-				  strerror(errno));
+		if (taken < 0)
 			return NULL;
-		}
 	}
 	vdi_error("cannot back up into %s: all names for %s-%s are in use",
 		  root, prefix, stamp);

@@ -10,12 +10,15 @@
 
 #include "manifest.h"
 
+/* Remains are removed at this age, in seconds, unless vdi expire has --partial-age. */
+#define PLACE_PARTIAL_AGE	(24 * 3600)
+
 enum backup_state {
 	BACKUP_WHOLE,		/* valid manifest, all files have their size */
 	BACKUP_DAMAGED,
 	BACKUP_UNREADABLE,	/* a system error: the state is not known */
 	BACKUP_INCOMPLETE,	/* it has no manifest */
-	BACKUP_WRITING,		/* locked by vdi backup, or possibly so */
+	BACKUP_WRITING,		/* locked by vdi backup, or possibly written by it */
 	BACKUP_REMAINS,		/* of a vdi backup that was killed */
 	BACKUP_EXPIRED,		/* vdi expire is removing it, or was killed */
 	BACKUP_LOCK,		/* a lock file without a directory */
@@ -31,6 +34,7 @@ struct place_entry {
 	struct file_identity identity;	/* of the manifest */
 	uint64_t stored;	/* bytes of all files */
 	int64_t changed;	/* last write, seconds since the epoch */
+	bool guessed;		/* BACKUP_WRITING or BACKUP_REMAINS, by its age only */
 	bool listed;
 };
 
@@ -54,6 +58,11 @@ struct place_ops {
 	 */
 	bool (*examine)(struct backup_place *place, struct place_entry *entry);
 	/*
+	 * Check what examine() has not checked of a whole backup because that takes
+	 * long, and change its state. NULL = examine() checks everything.
+	 */
+	void (*confirm)(struct backup_place *place, struct place_entry *entry);
+	/*
 	 * Remove a backup or remains. Killed at any time, this leaves what
 	 * examine() reports as whole or as BACKUP_EXPIRED. Otherwise `why` has
 	 * the cause.
@@ -70,6 +79,7 @@ struct backup_place {
 	const char *set;	/* if not NULL, only backups of this set */
 	char *only;		/* the place is this backup; NULL = all */
 	int dir;		/* of place_dir.c */
+	struct chunk_store *chunks;	/* of place_chunks.c */
 	struct place_entry *entry;	/* by set and time; unknown sets last */
 	size_t count;
 };
@@ -80,9 +90,19 @@ struct backup_place {
  * required in both cases.
  */
 int place_open(struct backup_place *place, const char *path, const char *set);
+/* The same for a chunk store, which the place owns then. */
+int place_open_store(struct backup_place *place, struct chunk_store *store,
+		     const char *set);
 void place_close(struct backup_place *place);
-/* For drivers: false if there is no memory. */
+/*
+ * Before backups are removed because others are whole: check those completely. 0, or
+ * EXIT_INTERRUPTED after a message.
+ */
+int place_confirm(struct backup_place *place);
+/* For drivers: false if there is no memory. Entries move. */
 bool place_add(struct backup_place *place, const char *name);
+void place_set_state(struct place_entry *entry, enum backup_state state,
+		     const char *why);
 
 /* "whole", "damaged", ... */
 const char *place_state_name(enum backup_state state);
@@ -112,5 +132,13 @@ char *place_new_path(const char *root, const char *set, int64_t now);
 extern const struct place_ops place_dir_ops;
 /* place_dir.c: open a directory. 0, or an exit code after a message. */
 int place_dir_open(struct backup_place *place, const char *path);
+
+extern const struct place_ops place_chunks_ops;
+/* place_chunks.c: the same for an address. */
+int place_chunks_open(struct backup_place *place, const char *path);
+/* The same for a store, which the place owns then. */
+int place_chunks_use(struct backup_place *place, struct chunk_store *store);
+/* Is there anything below an address? 0, 1, or -1 after a message. */
+int place_chunks_taken(const char *path);
 
 #endif /* VDI_PLACE_H */

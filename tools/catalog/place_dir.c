@@ -154,13 +154,6 @@ static bool read_contents(int fd, struct contents *c)
 	return !error;
 }
 
-static void set_state(struct place_entry *e, enum backup_state state,
-		      const char *why)
-{
-	e->state = state;
-	snprintf(e->why, sizeof(e->why), "%s", why);
-}
-
 static void check_media(struct place_entry *e, int fd)
 {
 	enum drive_trouble trouble;
@@ -199,21 +192,21 @@ static bool examine_backup(struct place_entry *e, int fd,
 	if (!c->manifest && !c->data)
 		return false;
 	if (!c->manifest) {
-		set_state(e, BACKUP_INCOMPLETE, "it has no " MANIFEST_FILE);
+		place_set_state(e, BACKUP_INCOMPLETE, "it has no " MANIFEST_FILE);
 		return true;
 	}
 	rc = manifest_read(fd, &e->manifest, &why);
 	if (rc != EXIT_OK) {
-		set_state(e, rc == EXIT_DAMAGED ? BACKUP_DAMAGED :
+		place_set_state(e, rc == EXIT_DAMAGED ? BACKUP_DAMAGED :
 			  BACKUP_UNREADABLE, why);
 		return c->data || !c->foreign;
 	}
 	e->described = true;
 	if (file_identify_name(fd, MANIFEST_FILE, &e->identity)) {
-		set_state(e, BACKUP_UNREADABLE, strerror(errno));
+		place_set_state(e, BACKUP_UNREADABLE, strerror(errno));
 		return true;
 	}
-	set_state(e, BACKUP_WHOLE, "");
+	place_set_state(e, BACKUP_WHOLE, "");
 	check_media(e, fd);
 	return true;
 }
@@ -227,9 +220,9 @@ static bool examine_partial(struct backup_place *p, struct place_entry *e,
 		return false;
 	cut_suffix(e->name, PARTIAL, name, sizeof(name));
 	if (publication_busy(p->dir, name, fd, who, sizeof(who)))
-		set_state(e, BACKUP_WRITING, who);
+		place_set_state(e, BACKUP_WRITING, who);
 	else
-		set_state(e, BACKUP_REMAINS, "the vdi backup was interrupted");
+		place_set_state(e, BACKUP_REMAINS, "the vdi backup was interrupted");
 	return true;
 }
 
@@ -239,9 +232,9 @@ static bool examine_expired(struct place_entry *e, int fd,
 	if (c->foreign && !c->data && !c->manifest)
 		return false;
 	if (flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK)
-		set_state(e, BACKUP_EXPIRED, "vdi expire is removing it");
+		place_set_state(e, BACKUP_EXPIRED, "vdi expire is removing it");
 	else
-		set_state(e, BACKUP_EXPIRED, "vdi expire was interrupted");
+		place_set_state(e, BACKUP_EXPIRED, "vdi expire was interrupted");
 	return true;
 }
 
@@ -260,7 +253,7 @@ static bool examine_lock(struct backup_place *p, struct place_entry *e)
 	cut_suffix(e->name, LOCK, name, sizeof(name));
 	if (publication_busy(p->dir, name, -1, who, sizeof(who)))
 		return false;
-	set_state(e, BACKUP_LOCK, "left by a vdi backup that was interrupted");
+	place_set_state(e, BACKUP_LOCK, "left by a vdi backup that was interrupted");
 	return true;
 }
 
@@ -288,7 +281,7 @@ static bool dir_examine(struct backup_place *p, struct place_entry *e)
 	if (fd < 0 && errno == ENOENT)
 		return follow_rename(p, e);
 	if (fd < 0 || !read_contents(fd, &c)) {
-		set_state(e, BACKUP_UNREADABLE, strerror(errno));
+		place_set_state(e, BACKUP_UNREADABLE, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return true;

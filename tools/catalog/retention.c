@@ -39,14 +39,24 @@ static void decide_remains(const struct place_entry *e,
 
 	d->remove = now - e->changed >= rules->remains;
 	vdi_format_age(rules->remains, age, sizeof(age));
-	snprintf(d->reason, sizeof(d->reason), "%s, %s %s ago", e->why,
-		 d->remove ? "at least" : "less than", age);
+	if (e->guessed)
+		snprintf(d->reason, sizeof(d->reason),
+			 d->remove ? "interrupted, as its last chunk was stored at least %s ago" :
+			 "being written, or interrupted: its last chunk was stored less than %s ago",
+			 age);
+	else
+		snprintf(d->reason, sizeof(d->reason), "%s, %s %s ago", e->why,
+			 d->remove ? "at least" : "less than", age);
 }
 
 static void decide_other(const struct place_entry *e,
 			 const struct retention *rules, int64_t now,
 			 struct decision *d)
 {
+	if (e->guessed) {
+		decide_remains(e, rules, now, d);
+		return;
+	}
 	switch (e->state) {
 	case BACKUP_EXPIRED:
 		decide(d, true, e->why);
