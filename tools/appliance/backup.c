@@ -418,16 +418,34 @@ static void summary(struct appliance *a)
 		b->publication.path, text);
 }
 
+/* Exchange the store of ROOT, whose address was checked, for that of the backup. */
+static bool open_new_store(struct backup *b)
+{
+	struct chunk_options options = *chunk_options(b->chunks);
+	char why[CHUNK_WHY_SIZE];
+
+	chunk_close(b->chunks);
+	b->chunks = chunk_open(b->new_path, &options, why, sizeof(why));
+	if (!b->chunks)
+		vdi_error("%s", why);
+	return b->chunks;
+}
+
+static bool name_backup(struct backup *b, const char *set)
+{
+	b->new_path = place_new_path(b->into, set, b->started);
+	if (!b->new_path)
+		return false;
+	b->to = b->new_path;
+	return !b->chunks || open_new_store(b);
+}
+
 static bool prepare(struct backup *b, const char *set)
 {
 	struct publication *p = &b->publication;
 
-	if (b->into) {
-		b->new_path = place_new_path(b->into, set, b->started);
-		if (!b->new_path)
-			return false;
-		b->to = b->new_path;
-	}
+	if (b->into && !name_backup(b, set))
+		return false;
 	if (b->chunks) {
 		if (!publication_prepare_chunks(p, b->chunks))
 			return false;

@@ -19,7 +19,8 @@ static const char usage[] =
 	"output; if it fails, no backup is made.\n\n"
 	"      --to DIR          new directory for the backup, or an address\n"
 	"                        s3://BUCKET/PREFIX in an object store\n"
-	"      --into ROOT       new directory ROOT/NAME-YYYYMMDDTHHMMSSZ, of the time in UTC\n"
+	"      --into ROOT       new directory ROOT/NAME-YYYYMMDDTHHMMSSZ, of the time in UTC;\n"
+	"                        ROOT may be an address s3://BUCKET/PREFIX\n"
 	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
 	"  -p, --profile KIND    kind of the devices: pipe, disk or tape (default pipe)\n"
 	"      --removable       media can be changed; implied by tape\n"
@@ -190,24 +191,21 @@ static int check_snapshot(struct appliance *a)
 	return EXIT_OK;
 }
 
-/* Open the store, if the backup is to be in one. */
+/* Open the store, if the backup is to be in one; with --into, that of ROOT. */
 static int check_store(struct appliance *a)
 {
 	char why[CHUNK_WHY_SIZE];
 	struct backup *b = a->job;
-	int rc = chunk_cli_check(a, b->to ? : b->into);
+	const char *where = b->to ? : b->into;
+	int rc = chunk_cli_check(a, where);
 
-	if (rc != EXIT_OK)
+	if (rc != EXIT_OK || !chunk_is_address(where))
 		return rc;
-	if (b->into && chunk_is_address(b->into))
-		return wrong("--into requires a directory; with an object store use --to");
-	if (!b->to || !chunk_is_address(b->to))
-		return EXIT_OK;
 	if (b->profile != MEDIUM_PIPE || b->removable)
-		return wrong("--to s3://... requires --profile pipe without --removable");
+		return wrong("s3://... requires --profile pipe without --removable");
 	if (a->config.features & VDF_Discard)
-		return wrong("--discard cannot be used with --to s3://...");
-	b->chunks = chunk_open(b->to, &a->chunks, why, sizeof(why));
+		return wrong("--discard cannot be used with s3://...");
+	b->chunks = chunk_open(where, &a->chunks, why, sizeof(why));
 	if (b->chunks)
 		return EXIT_OK;
 	vdi_error("%s", why);
