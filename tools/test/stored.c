@@ -3,18 +3,22 @@
  * stored.c - vdi backup and vdi restore without a set, for selftests/stores
  *
  * usage: stored backup ADDRESS [-n DEVICES] [-s CHUNK_SIZE] [-u UPLOADS] [-t TIMEOUT]
- *                              [-f FLUSH_EVERY] < DATA
+ *                              [-f FLUSH_EVERY] [-S SET] [-e AGE] [-c] < DATA
  *        stored restore ADDRESS [-t TIMEOUT] > DATA
  *        stored list ADDRESS
  *        stored delete ADDRESS
  *
  * It executes the commands that a database would send on drives. Blocks of the data go
- * to the devices in turn. With -f, a Flush follows each so many blocks of a device.
+ * to the devices in turn. With -f, a Flush follows each so many blocks of a device; with
+ * -e, the manifest says that the backup was finished so many seconds ago. With -c, the
+ * pauses between attempts take no time, and the clock of the retries counts nothing but
+ * these pauses: how many attempts there are does not depend on the speed of the host.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "catalog/publish.h"
@@ -22,10 +26,32 @@
 
 #define BLOCK	65536
 
-static unsigned int devices = 1, flush_every;
+static unsigned int devices = 1, flush_every, age;
+static const char *set = "test";
+static bool pauses_only;
+static _Atomic uint64_t paused = 1;	/* milliseconds of all pauses; 0 means "no time" */
 static struct chunk_options options;
 static struct drive drive[VDI_MAX_DEVICES];
 static uint8_t block[BLOCK];
+
+/* In place of vdi_now() and chunk_session_sleep(), by options of the linker. */
+double __real_vdi_now(void);
+double __wrap_vdi_now(void);
+bool __real_chunk_session_sleep(const struct chunk_session *s, double seconds);
+bool __wrap_chunk_session_sleep(const struct chunk_session *s, double seconds);
+
+double __wrap_vdi_now(void)
+{
+	return pauses_only ? paused / 1e3 : __real_vdi_now();
+}
+
+bool __wrap_chunk_session_sleep(const struct chunk_session *s, double seconds)
+{
+	if (!pauses_only)
+		return __real_chunk_session_sleep(s, seconds);
+	atomic_fetch_add(&paused, (uint64_t)(seconds * 1e3) + 1);
+	return !chunk_session_stopped(s);
+}
 
 static bool interrupted(void *context)
 {
@@ -94,7 +120,9 @@ static bool write_all(void)
 static bool publish(struct publication *p)
 {
 	struct manifest m = {
-		.set = strdup("test"),
+		.set = strdup(set),
+		.started = time(NULL) - age,
+		.finished = time(NULL) - age,
 		.profile = MEDIUM_PIPE,
 		.chunk_size = chunk_options(p->chunks)->chunk_size,
 		.count = devices,
@@ -286,7 +314,7 @@ int main(int argc, char **argv)
 	int c;
 
 	vdi_set_program("stored");
-	while ((c = getopt(argc, argv, "n:s:u:t:f:")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:u:t:f:S:e:c")) != -1) {
 		if (c == 'n')
 			devices = atoi(optarg);
 		else if (c == 's')
@@ -297,6 +325,12 @@ int main(int argc, char **argv)
 			options.timeout = atoi(optarg);
 		else if (c == 'f')
 			flush_every = atoi(optarg);
+		else if (c == 'S')
+			set = optarg;
+		else if (c == 'e')
+			age = atoi(optarg);
+		else if (c == 'c')
+			pauses_only = true;
 		else
 			return EXIT_USAGE;
 	}
