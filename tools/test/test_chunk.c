@@ -11,185 +11,15 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <pthread.h>
-
-#include "store/chunk.h"
+#include "memory_store.h"
 
 #define SIZE	CHUNK_MIN_SIZE
-#define OBJECTS	64
-
-/* Objects, and what goes wrong. */
-struct memory_store {
-	struct chunk_store common;
-	pthread_mutex_t lock;
-	unsigned int count;
-	struct object {
-		char name[128];
-		uint8_t *data;
-		size_t size;
-	} object[OBJECTS];
-	unsigned int fail_put;		/* number of the chunk whose put fails */
-	bool blocked;			/* puts wait until they are cancelled */
-	bool lose_answer;		/* to the next put of a new object */
-	bool silent;			/* no answer to any request */
-};
-
-static struct object *look_up(struct memory_store *m, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < m->count; i++) {
-		if (!strcmp(m->object[i].name, name))
-			return &m->object[i];
-	}
-	return NULL;
-}
-
-static struct chunk_session *m_connect(struct chunk_store *store)
-{
-	struct chunk_session *s = calloc(1, sizeof(*s));
-
-	s->store = store;
-	return s;
-}
-
-static void m_disconnect(struct chunk_session *s)
-{
-	free(s);
-}
-
-static void m_close(struct chunk_store *store)
-{
-	struct memory_store *m = (struct memory_store *)store;
-	unsigned int i;
-
-	for (i = 0; i < m->count; i++)
-		free(m->object[i].data);
-	free(m);
-}
-
-static enum chunk_result add(struct memory_store *m, const char *name, const void *data,
-			     size_t size, bool only_new)
-{
-	struct object *o = look_up(m, name);
-
-	if (o && only_new)
-		return CHUNK_EXISTS;
-	if (!o) {
-		o = &m->object[m->count++];
-		*o = (struct object){ 0 };
-	}
-	snprintf(o->name, sizeof(o->name), "%s", name);
-	free(o->data);
-	o->data = malloc(size + 1);
-	o->size = size;
-	memcpy(o->data, data, size);
-	return CHUNK_OK;
-}
-
-static enum chunk_result m_put(struct chunk_session *s, const char *name, const void *data,
-			       size_t size, bool only_new)
-{
-	struct memory_store *m = (struct memory_store *)s->store;
-	const char *last = strrchr(name, '/');
-	enum chunk_result result;
-
-	while (m->blocked) {
-		if (chunk_session_stopped(s))
-			return chunk_fail(s, CHUNK_STOPPED, "stopped");
-		chunk_session_sleep(s, 0);
-	}
-	if (m->fail_put && last && (unsigned int)atoi(last + 1) == m->fail_put)
-		return chunk_fail(s, CHUNK_FAILED, "the put of %u fails", m->fail_put);
-	pthread_mutex_lock(&m->lock);
-	result = m->silent && !m->lose_answer ? CHUNK_UNKNOWN :
-		 add(m, name, data, size, only_new);
-	if (only_new && m->lose_answer) {
-		m->lose_answer = false;
-		result = CHUNK_UNKNOWN;
-	}
-	pthread_mutex_unlock(&m->lock);
-	return result == CHUNK_OK ? result : chunk_fail(s, result, "no answer");
-}
-
-static enum chunk_result m_get(struct chunk_session *s, const char *name, void *data, size_t room,
-			       size_t *size)
-{
-	struct memory_store *m = (struct memory_store *)s->store;
-	enum chunk_result result = CHUNK_MISSING;
-	struct object *o;
-
-	pthread_mutex_lock(&m->lock);
-	o = look_up(m, name);
-	if (o && o->size <= room) {
-		memcpy(data, o->data, o->size);
-		*size = o->size;
-		result = CHUNK_OK;
-	}
-	pthread_mutex_unlock(&m->lock);
-	return m->silent ? chunk_fail(s, CHUNK_FAILED, "no answer") : result;
-}
-
-static enum chunk_result m_head(struct chunk_session *s, const char *name, uint64_t *size)
-{
-	struct memory_store *m = (struct memory_store *)s->store;
-	struct object *o = look_up(m, name);
-
-	if (m->silent)
-		return chunk_fail(s, CHUNK_FAILED, "no answer");
-	*size = o ? o->size : 0;
-	return o ? CHUNK_OK : CHUNK_MISSING;
-}
-
-static enum chunk_result m_remove(struct chunk_session *s, const char *name)
-{
-	struct memory_store *m = (struct memory_store *)s->store;
-	struct object *o = look_up(m, name);
-
-	if (o) {
-		free(o->data);
-		*o = m->object[--m->count];
-	}
-	return CHUNK_OK;
-}
-
-static enum chunk_result m_list(struct chunk_session *s, const char *prefix, bool shallow,
-				chunk_listed *listed, void *context)
-{
-	struct memory_store *m = (struct memory_store *)s->store;
-	unsigned int i;
-
-	/* backwards, because listed() may remove the object */
-	for (i = m->count; i > 0; i--) {
-		char name[128];
-
-		snprintf(name, sizeof(name), "%s", m->object[i - 1].name);
-		if (!strncmp(name, prefix, strlen(prefix)) &&
-		    !listed(context, name, m->object[i - 1].size, ""))
-			break;
-	}
-	return CHUNK_OK;
-}
-
-static const struct chunk_driver driver = {
-	.scheme = "memory",
-	.close = m_close,
-	.connect = m_connect,
-	.disconnect = m_disconnect,
-	.put = m_put,
-	.get = m_get,
-	.head = m_head,
-	.remove = m_remove,
-	.list = m_list,
-};
 
 static int setup(void **state)
 {
 	static const struct chunk_options options = { .chunk_size = SIZE, .transfers = 3 };
-	struct memory_store *m = calloc(1, sizeof(*m));
+	struct memory_store *m = memory_store_new("memory://x", &options);
 
-	pthread_mutex_init(&m->lock, NULL);
-	chunk_init_store(&m->common, &driver, "memory://x", &options);
 	assert_int_equal(chunk_begin(&m->common), CHUNK_OK);
 	*state = m;
 	return 0;
@@ -266,7 +96,7 @@ static void test_damage(void **state)
 	assert_true(chunk_list_copy(&list, chunk_stored(medium)));
 	chunk_close_medium(medium);
 	chunk_name(&m->common, "d", 7, name, sizeof(name));
-	look_up(m, name)->data[SIZE - 1] ^= 1;
+	memory_store_find(m, name)->data[SIZE - 1] ^= 1;
 	medium = chunk_open_medium(&m->common, "d", &list, why, sizeof(why));
 	while (chunk_read(medium, back, 1000, &done) == CHUNK_OK && done)
 		total += done;
@@ -338,9 +168,58 @@ static void test_lost_answers(void **state)
 
 	m->lose_answer = true;
 	assert_int_equal(chunk_publish(&m->common, "one", 3), CHUNK_OK);
-	m_remove(&(struct chunk_session){ .store = &m->common }, "manifest.json");
+	memory_store_remove(m, "manifest.json");
 	m->lose_answer = m->silent = true;
 	assert_int_equal(chunk_publish(&m->common, "one", 3), CHUNK_UNKNOWN);
+}
+
+struct names {
+	char text[256];
+};
+
+static bool note_name(void *context, const char *name, uint64_t bytes, const char *changed)
+{
+	struct names *n = context;
+	size_t used = strlen(n->text);
+
+	(void)changed;
+	snprintf(n->text + used, sizeof(n->text) - used, "%s %u,", name, (unsigned int)bytes);
+	return true;
+}
+
+/* Objects beside those of a backup, and the names directly below a prefix. */
+static void test_other_objects(void **state)
+{
+	struct memory_store *m = *state;
+	struct names names = { "" }, below = { "" };
+	unsigned int left;
+	size_t size;
+	char *text;
+
+	chunk_keep_connection(&m->common);
+	assert_int_equal(chunk_put_text(&m->common, "a/1", "one"), CHUNK_OK);
+	assert_int_equal(chunk_put_text(&m->common, "a/b/2", "two"), CHUNK_OK);
+	assert_int_equal(chunk_put_text(&m->common, "a/b/3", "three"), CHUNK_OK);
+	assert_int_equal(chunk_put_text(&m->common, "c", "four"), CHUNK_OK);
+	assert_int_equal(chunk_look(&m->common, "", note_name, &names), CHUNK_OK);
+	assert_string_equal(names.text, "a/ 0,c 4,");
+	assert_int_equal(chunk_look(&m->common, "a/", note_name, &below), CHUNK_OK);
+	assert_string_equal(below.text, "a/1 3,a/b/ 0,");
+	assert_int_equal(chunk_fetch(&m->common, "a/1", 3, &text, &size), CHUNK_OK);
+	assert_string_equal(text, "one");
+	free(text);
+	assert_int_equal(chunk_fetch(&m->common, "a/b", 3, &text, &size), CHUNK_MISSING);
+	assert_int_equal(chunk_remove(&m->common, "a/1"), CHUNK_OK);
+	assert_int_equal(chunk_remove_all(&m->common, "a/", &left), CHUNK_OK);
+	assert_int_equal(left, 0);
+	assert_int_equal(m->count, 1);
+	/* the failure of one request does not stay with the connection */
+	m->silent = true;
+	assert_int_equal(chunk_look(&m->common, "", note_name, &names), CHUNK_FAILED);
+	assert_string_equal(chunk_why(&m->common), "no answer");
+	m->silent = false;
+	assert_int_equal(chunk_fetch(&m->common, "none", 3, &text, &size), CHUNK_MISSING);
+	assert_string_equal(chunk_why(&m->common), "");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -354,6 +233,7 @@ int main(void)
 		TEST(test_stop),
 		TEST(test_publish),
 		TEST(test_lost_answers),
+		TEST(test_other_objects),
 	};
 
 	return cmocka_run_group_tests_name("chunk", tests, NULL, NULL);
