@@ -17,6 +17,8 @@ PATTERN. NUMBERS, "2" or "1-3", counts those requests of all connections, from 1
   flip        change a bit in the middle of the answer's body
   412         let the server execute it, but answer 412
 
+and any other KIND is only counted.
+
 If PROXY_CERTIFICATE is set, clients speak TLS, and this file has the certificate and its
 key.
 

@@ -47,6 +47,9 @@ where() { # sets "to"
 	to=s3://backups/tests-$$/${FUNCNAME[1]}${1:-}
 }
 
+# A test of the end of retries uses "store -c": they end after a number of attempts, and
+# not after a time, which would depend on the speed of the host.
+
 # store [OPTIONS]: back up the data; sets rc
 store() {
 	"$stored" backup "$to" -s $chunk "$@" < "$work/data" > "$work/out" 2> "$work/err"
@@ -242,7 +245,7 @@ invalid_addresses() {
 tests+=(no_server)
 no_server() {
 	where
-	AWS_ENDPOINT_URL_S3=http://127.0.0.1:$(free_ports 1) store -t 1
+	AWS_ENDPOINT_URL_S3=http://127.0.0.1:$(free_ports 1) store -c
 	failed 'gave up after'
 }
 
@@ -270,7 +273,7 @@ tests+=(endless_storm)
 endless_storm() {
 	where
 	proxy PUT:data-:3-1000000:503
-	store -t 2
+	store -c
 	failed 'a fault (503 SlowDown); gave up after'
 }
 
@@ -283,12 +286,13 @@ reset_in_the_middle() {
 	made reset 2
 }
 
-# With a time-out of 9 s, a transfer that does not progress ends after 3 s.
+# With a time-out of 30 s, a transfer that does not progress ends after 10 s. If the host
+# is so slow that others end as well, they are repeated, too.
 tests+=(stall_in_the_middle)
 stall_in_the_middle() {
 	where
 	proxy PUT:data-:2-2:stall
-	store -t 9
+	store -c -t 30
 	good
 	made stall 1
 }
@@ -316,7 +320,7 @@ tests+=(all_answers_to_manifest_lost)
 all_answers_to_manifest_lost() {
 	where
 	proxy PUT:manifest.json:1-1000000:lost
-	store -t 9
+	store -c
 	good
 }
 
@@ -325,7 +329,7 @@ tests+=(outcome_unknown)
 outcome_unknown() {
 	where
 	proxy PUT:manifest.json:1-1000000:500 GET:manifest.json:2-1000000:500 HEAD:manifest.json:2-1000000:500
-	store -t 9
+	store -c
 	is "exit code" 1 "$rc"
 	expect "message" grep -qF "$to may hold the complete backup" "$work/err"
 	is "chunks are kept" 5 "$(objects)"
@@ -378,7 +382,7 @@ gateway_does_not_return() {
 	local pid fifo=$work/fifo
 	where
 	mkfifo "$fifo"
-	"$stored" backup "$to" -s $chunk -t 9 < "$fifo" > "$work/out" 2> "$work/err" &
+	"$stored" backup "$to" -s $chunk -c < "$fifo" > "$work/out" 2> "$work/err" &
 	pid=$!
 	exec 8> "$fifo"
 	head -c 2500000 "$work/data" >&8
@@ -527,6 +531,241 @@ faults_while_reading() {
 	made flip 1
 	made cut 2
 	made 503 2
+}
+
+# ------------------------------------------------------ several below an address
+
+# make NAME AGE [OPTIONS]: a backup below "place", finished so many seconds ago
+make() {
+	to=$place/$1
+	store -e "$2" "${@:3}"
+	is "exit code of the backup $1" 0 "$rc"
+}
+
+# leave NAME: a backup that is killed after two of its chunks are stored
+leave() {
+	local pid
+	to=$place/$1
+	mkfifo "$work/fifo"
+	"$stored" backup "$to" -s $chunk < "$work/fifo" 2> "$work/err" &
+	pid=$!
+	exec 8> "$work/fifo"
+	head -c 2500000 "$work/data" >&8
+	until [ "$(objects)" -ge 2 ]; do sleep 0.1; done
+	kill -KILL $pid
+	wait $pid 2> /dev/null
+	exec 8>&-
+	rm "$work/fifo"
+}
+
+# states: "NAME STATE" of each entry, without the IDs
+states() {
+	"$vdi" list --json "$place" > "$work/list" 2> "$work/err" || return
+	python3 -c '
+import json, re, sys
+for e in json.load(sys.stdin):
+    print(re.sub("data-[0-9a-f]{32}", "data", e["directory"]), e["state"], sep=": ")' \
+		< "$work/list" | sort
+}
+
+are() { # STATES...: one a line
+	is "states" "$(printf '%s\n' "$@")" "$(states)"
+}
+
+# expire [OPTIONS]: sets rc
+expire() {
+	"$vdi" expire "$place" "$@" > "$work/out" 2> "$work/err"
+	rc=$?
+}
+
+tests+=(list_expire_and_latest)
+list_expire_and_latest() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]}
+	are ''
+	make a1 300000
+	make a2 200000 -n 2
+	make a3 100000
+	make b1 300000 -S other
+	leave a4
+	are 'a1: whole' 'a2: whole' 'a3: whole' 'a4/data: being written' 'b1: whole'
+	"$vdi" list "$place" --set test --max-age 30h > "$work/out" 2> "$work/err"
+	is "a backup is young enough" 0 $?
+	is "lines" 4 "$(wc -l < "$work/out")"
+	"$vdi" list "$place" --set test --max-age 20h > "$work/out" 2> "$work/err"
+	is "no backup is young enough" 7 $?
+	says "the youngest whole backup of set 'test', $place/a3, is 1 d 3 h old"
+	"$vdi" verify "$place" --all > "$work/out" 2> "$work/err"
+	is "vdi verify --all" 0 $?
+	expect "summary" grep -qx '4 verified, 0 failed, 1 incomplete and skipped' "$work/out"
+
+	expire --keep-last 1 --dry-run
+	is "exit code" 0 "$rc"
+	expect "figures" grep -q '^3 kept, 2 removed, 0 failed' "$work/out"
+	is "entries after --dry-run" 5 "$(states | wc -l)"
+	expire --keep-last 1
+	is "exit code" 0 "$rc"
+	are 'a3: whole' 'a4/data: being written' 'b1: whole'
+	expect "why the chunks are kept" grep -q \
+		'a4/data-[0-9a-f]*: being written, or interrupted: its last chunk was stored less than 1 d' "$work/out"
+	expire --keep-last 1 --partial-age 0
+	is "exit code" 0 "$rc"
+	are 'a3: whole' 'b1: whole'
+	to=$place
+	is "objects" 12 "$(objects)"
+	to=$place/a3
+	rc=0
+	good
+}
+
+# A listing reads no names of chunks: one request for each backup, and one for all, twice.
+tests+=(list_does_not_read_chunks)
+list_does_not_read_chunks() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]}
+	make a1 0
+	make a2 0
+	proxy GET:delimiter=:1-1000:count GET:list-type=2\&prefix=:1-1000:chunks
+	are 'a1: whole' 'a2: whole'
+	made count 4
+	made chunks 0
+	expire --keep-last 1
+	is "exit code" 0 "$rc"
+	made chunks 3
+}
+
+tests+=(address_of_a_backup_as_place)
+address_of_a_backup_as_place() {
+	local place
+	where
+	store
+	good
+	place=$to
+	are "${FUNCNAME[0]}: whole"
+	expire --keep-last 1
+	is "exit code" 2 "$rc"
+	says "is a backup; name the directory or address above it"
+}
+
+tests+=(place_without_bucket)
+place_without_bucket() {
+	local place=s3://no-bucket/x
+	expire --keep-last 1
+	is "exit code" 1 "$rc"
+	says "bucket 'no-bucket' does not exist; create it"
+	"$vdi" list s3://backups > "$work/out" 2> "$work/err"
+	is "exit code without a prefix" 1 $?
+	says "a prefix is required"
+}
+
+# expire_until FAULT: it waits in this fault and is ended with the signal; sets rc
+expire_until() { # SIGNAL FAULT
+	local pid
+	proxy "$2"
+	"$vdi" expire "$place" --keep-last 1 > "$work/out" 2> "$work/err" &
+	pid=$!
+	until grep -q stall "$work/count" 2> /dev/null; do
+		kill -0 $pid || { echo "# it has ended"; bad=1; return; }
+		sleep 0.1
+	done
+	kill "-$1" $pid
+	wait $pid 2> /dev/null
+	rc=$?
+	gateway_environment $gateway_access $gateway_secret
+}
+
+# Before the manifest is removed the backup is whole; after that it is none.
+tests+=(expire_killed_before_manifest)
+expire_killed_before_manifest() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]}
+	make a1 7200
+	make a2 3600
+	expire_until KILL DELETE:manifest.json:1:stall
+	are 'a1: whole' 'a2: whole'
+	"$vdi" verify -q "$place" --all
+	is "vdi verify" 0 $?
+	expire --keep-last 1
+	is "exit code" 0 "$rc"
+	are 'a2: whole'
+	to=$place
+	is "objects" 6 "$(objects)"
+}
+
+tests+=(expire_killed_after_manifest)
+expire_killed_after_manifest() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]} number
+	for number in 1 3; do
+		make a1 7200
+		make a2 3600
+		expire_until KILL DELETE:data-:$number:stall
+		are 'a1/data: expired' 'a2: whole'
+		to=$place/a1
+		load
+		is "exit code of the restore" 5 "$rc"
+		says "it has no manifest.json, so it is incomplete"
+		# young chunks, but they are no backup that is being written
+		expire --keep-last 1
+		is "exit code" 0 "$rc"
+		are 'a2: whole'
+		to=$place
+		is "objects" 6 "$(objects)"
+		"$stored" delete "$place/a2"
+		rm -f "$work/count"
+	done
+}
+
+tests+=(expire_interrupted)
+expire_interrupted() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]}
+	make a1 7200
+	make a2 3600
+	expire_until TERM DELETE:data-:2:stall
+	is "exit code" 130 "$rc"
+	expect "message" grep -q "^vdi: cannot remove $place/a1: 5 objects are left: interrupted" "$work/err"
+	are 'a1/data: expired' 'a2: whole'
+}
+
+tests+=(expire_in_a_storm)
+expire_in_a_storm() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]}
+	make a1 7200
+	make a2 3600
+	proxy DELETE::2-4:503 DELETE:manifest.json:1:lost GET:list-type=2:2:cut
+	expire --keep-last 1
+	is "exit code" 0 "$rc"
+	made 503 3
+	made lost 1
+	made cut 1
+	are 'a2: whole'
+}
+
+# The chunks of the youngest backup are missing: the older one is the last whole one.
+tests+=(last_whole_backup_is_kept)
+last_whole_backup_is_kept() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]}
+	make a1 7200
+	make a2 3600
+	s3_request DELETE "${to#s3://}/$(chunk_name 00000003)"
+	expire --keep-last 1
+	is "exit code" 0 "$rc"
+	says "a2 is damaged and is kept: 1 of 5 chunks are missing or have another size"
+	to=$place/a1
+	rc=0
+	good
+}
+
+# Objects whose names are not those of vdi stay.
+tests+=(objects_of_others_are_kept)
+objects_of_others_are_kept() {
+	local place=s3://backups/tests-$$/${FUNCNAME[0]}
+	make a1 7200
+	make a2 3600
+	echo text > "$work/other"
+	s3_request PUT "${place#s3://}/a1/other" "$work/other"
+	s3_request PUT "${place#s3://}/other" "$work/other"
+	expire --keep-last 1
+	is "exit code" 0 "$rc"
+	are 'a2: whole'
+	to=$place
+	is "objects" 8 "$(objects)"
 }
 
 # ----------------------------------------------------------- keys and certificates
