@@ -16,7 +16,7 @@ _vdi_commands() {
 		"backup:store a database's backup in a directory"
 		'restore:send a stored backup to the database'
 		'verify:check that a backup is complete and undamaged'
-		'list:list the backups in a directory'
+		'list:list the backups in a place'
 		'expire:remove old backups by rules'
 		'serve:act as the database\: send or receive a stream'
 		'ls:list the sets in use'

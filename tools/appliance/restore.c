@@ -207,7 +207,7 @@ static const char usage[] =
 	"standard input; a COMMAND that fails makes the restore fail.\n\n"
 	"      --from DIR        backup directory, as created by vdi backup, or the address\n"
 	"                        s3://BUCKET/PREFIX of a backup in an object store\n"
-	"      --latest          the youngest whole backup in the directory ROOT\n"
+	"      --latest          the youngest whole backup in ROOT, a directory or an address\n"
 	"      --set NAME        with --latest: of this set (default: NAME)\n"
 	"      --mount-command CMD  snapshot backups only: CMD restores the files\n"
 	"      --no-verify       do not verify disks and tapes before the set is created\n"

@@ -155,8 +155,9 @@ static int expire(struct expiry *x, struct backup_place *p)
 
 static const char usage[] =
 	"usage: vdi expire PLACE [--keep-last N] [--keep-within AGE] [OPTIONS]\n\n"
-	"Removes backups in the directory PLACE. A whole backup is kept if one of the rules\n"
-	"keeps it, or if it is the youngest one of its set; at least one rule is required.\n"
+	"Removes backups in PLACE, a directory or an address s3://BUCKET/PREFIX. A whole backup\n"
+	"is kept if one of the rules keeps it, or if it is the youngest one of its set; at\n"
+	"least one rule is required.\n"
 	"What runs of vdi backup and vdi expire have left that were killed is removed too.\n"
 	"Damaged backups, and files that vdi has not created, are kept and reported.\n\n"
 	"      --keep-last N     keep the N youngest whole backups of each set\n"

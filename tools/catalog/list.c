@@ -307,10 +307,11 @@ static int report_unreadable(const struct backup_place *p)
 
 static const char usage[] =
 	"usage: vdi list PLACE [--set NAME] [--max-age AGE] [--json]\n\n"
-	"Lists the backups directly below the directory PLACE, or the backup PLACE itself:\n"
-	"set, profile, time of the end, duration, bytes stored and given by the database,\n"
-	"name of the directory, and whether the backup is whole. The manifests and the sizes\n"
-	"of the files are checked, not their contents; see 'vdi verify'.\n\n"
+	"Lists the backups directly below PLACE, or the backup PLACE itself: set, profile,\n"
+	"time of the end, duration, bytes stored and given by the database, name of the\n"
+	"directory, and whether the backup is whole. The manifests and the sizes of the files\n"
+	"are checked, not their contents; see 'vdi verify'. PLACE is a directory, or an address\n"
+	"s3://BUCKET/PREFIX, where only the manifests are checked.\n\n"
 	"      --set NAME        only backups of this set\n"
 	"      --max-age AGE     exit with 7 if a set has no whole backup that is at most so\n"
 	"                        old, as in 36h or 2d\n"

@@ -15,9 +15,9 @@
 static const char usage[] =
 	"usage: vdi verify DIR [OPTIONS]\n"
 	"       vdi verify PLACE --all [--set NAME] [OPTIONS]\n\n"
-	"Checks every file of the backup in DIR, or of each backup in the directory PLACE,\n"
-	"against the manifest. DIR may be the address s3://BUCKET/PREFIX of a backup in an\n"
-	"object store. The exit code is the highest of all backups.\n\n"
+	"Checks every file of the backup in DIR, or of each backup directly below PLACE, against\n"
+	"the manifest. DIR and PLACE may be addresses s3://BUCKET/PREFIX in an object store.\n"
+	"The exit code is the highest of all backups.\n\n"
 	"      --all             all backups in PLACE\n"
 	"      --set NAME        with --all: only backups of this set\n"
 	"      --jobs N          devices to read at the same time, 1 to 64\n"
