@@ -558,6 +558,8 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 	struct file_identity id;
 
 	*p->why = '\0';
+	if (p->stream)
+		return publish_stream(p, stop, context);
 	if (p->chunks)
 		return publish_chunks(p, manifest, stop, context);
 	if (manifest_write(p->dir, manifest, &id))
@@ -573,6 +575,8 @@ bool publication_publish(struct publication *p, const struct manifest *manifest,
 
 bool publication_discard(struct publication *p, bool quiet)
 {
+	if (p->stream)
+		return discard_stream(p, quiet);
 	if (p->chunks)
 		return discard_chunks(p, quiet);
 	if (p->published) {

@@ -19,6 +19,7 @@ struct publication {
 	/* A backup in a chunk store, whose address is `path`; see publish_chunks.c. */
 	struct chunk_store *chunks;	/* NULL = in the directory */
 	bool unknown;		/* the manifest may be stored, now or later */
+	bool stream;		/* of commands of the user; see publish_stream.c */
 	char why[512];		/* the cause of a failure */
 };
 
@@ -33,10 +34,13 @@ bool publication_prepare(struct publication *p, const char *to);
  */
 bool publication_prepare_chunks(struct publication *p,
 				struct chunk_store *store);
+/* The same for commands of the user, which `what` names. */
+bool publication_prepare_stream(struct publication *p, const char *what);
 /*
  * Write the manifest and rename the directory. All media are final and durable.
  * `stop` is called right before the rename; if it returns true, nothing is
- * published. False: p->why is the cause, or empty if `stop` returned true.
+ * published. False: p->why is the cause, or empty if `stop` returned true. Without a
+ * place there is no manifest, which may then be NULL.
  */
 bool publication_publish(struct publication *p, const struct manifest *manifest,
 			 bool (*stop)(void *context), void *context);
@@ -66,5 +70,9 @@ bool publication_adopt(struct publication *p, const char *path);
 bool publish_chunks(struct publication *p, const struct manifest *manifest,
 		    bool (*stop)(void *context), void *context);
 bool discard_chunks(struct publication *p, bool quiet);
+/* publish_stream.c: the functions above without a place */
+bool publish_stream(struct publication *p, bool (*stop)(void *context),
+		    void *context);
+bool discard_stream(struct publication *p, bool quiet);
 
 #endif /* VDI_PUBLISH_H */

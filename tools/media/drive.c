@@ -53,6 +53,8 @@ static bool make_durable(struct drive *d)
 
 	if (d->config.chunks)
 		return chunked_flush(d);
+	if (d->config.command)
+		return streamed_flush(d);
 	if (m->dirty) {
 		if (!d->ops->seal(d))
 			return false;
@@ -100,6 +102,8 @@ static void shut(struct drive *d)
 		close(d->medium.fd);
 	d->medium.fd = -1;
 	chunked_close(d);
+	command_close(d->config.command);
+	d->config.command = NULL;
 	d->loaded = false;
 }
 
@@ -395,7 +399,7 @@ void drive_execute(struct drive *d, const struct VDC_Command *cmd,
 	case VDC_Flush:
 		/* unloading has made an empty drive's media durable */
 		if (d->config.writing && d->loaded && !make_durable(d))
-			out->code = d->trouble_code;
+			out->code = d->trouble_code ? : ERROR_OPERATION_ABORTED;
 		break;
 	case VDC_Load:
 		load(d, cmd->size, out);
@@ -418,6 +422,7 @@ static void init(struct drive *d, const struct drive_config *config, int dir)
 	*d = (struct drive){
 		.config = *config,
 		.ops = config->chunks ? &chunked_ops :
+		       config->command ? &streamed_ops :
 		       ops_of[config->profile],
 		.dir = dir,
 		.fresh = true,
@@ -431,6 +436,10 @@ bool drive_open(struct drive *d, const struct drive_config *config, int dir,
 		struct medium_list *media)
 {
 	init(d, config, dir);
+	if (config->command) {
+		d->loaded = true;
+		return true;
+	}
 	if (config->writing)
 		return create_medium(d);
 	d->media = *media;
@@ -494,6 +503,8 @@ bool drive_finish(struct drive *d)
 	d->finished = true;
 	if (d->config.chunks)
 		return chunked_finish(d);
+	if (d->config.command)
+		return streamed_finish(d);
 	if (d->trouble != DRIVE_FINE || !unload(d) || !drop_blank_media(d))
 		return false;
 	for (i = 1; i <= d->media.count; i++) {
@@ -501,6 +512,12 @@ bool drive_finish(struct drive *d)
 			return false;
 	}
 	return true;
+}
+
+void drive_watch(struct drive *d, int fd)
+{
+	if (d->config.command)
+		command_watch(d->config.command, fd);
 }
 
 void drive_close(struct drive *d)

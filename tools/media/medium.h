@@ -13,7 +13,8 @@
  *   tape  blocks and filemarks, in frames with checksums; see tape_format.h
  *
  * In a chunk store, a medium is not a file but a sequence of chunks, and only the
- * profile pipe without removable media is supported (chunked.c).
+ * profile pipe without removable media is supported (chunked.c). The same is true of a
+ * medium that a command of the user stores or supplies (streamed.c).
  *
  * A drive is used by one thread at a time. If a command fails, its completion
  * code reports the failure to the database, and `trouble` and `why` of the drive
@@ -25,6 +26,7 @@
 #include <sys/uio.h>
 
 #include "store/chunk.h"
+#include "store/command.h"
 #include "store/file.h"
 #include "store/io.h"
 #include "common/common.h"
@@ -145,6 +147,7 @@ struct drive_config {
 	unsigned int in_flight;		/* transfers; 0 = 1. Pipe and disk */
 	enum medium_direct direct;	/* pipe and disk */
 	struct chunk_store *chunks;	/* NULL = files of a directory */
+	struct command *command;	/* stores or supplies the data; NULL = none */
 	/* polled during long reads; true stops them. NULL = never */
 	bool (*stop)(void *context);
 	void *stop_context;
@@ -190,7 +193,8 @@ struct drive {
 /*
  * Open a drive for media in directory dir. Writing: the first medium is created.
  * Reading: *media is the list of the manifest. The drive takes ownership of it,
- * even on failure. False: see drive->why.
+ * even on failure. False: see drive->why. A drive with a command has no list, and takes
+ * ownership of the command.
  */
 bool drive_open(struct drive *drive, const struct drive_config *config,
 		int dir, struct medium_list *media);
@@ -221,6 +225,11 @@ bool drive_next(struct drive *drive, const struct VDC_Command **cmd,
  * May return early.
  */
 void drive_wait(struct drive *drive, int fd, short events);
+/*
+ * An error or a hang-up of fd lets a command that waits for a command of the user look
+ * at drive_config.stop at once.
+ */
+void drive_watch(struct drive *drive, int fd);
 /* Did a wait report an error or a hang-up of its fd? */
 bool drive_hung_up(const struct drive *drive);
 /*
@@ -287,6 +296,13 @@ bool chunked_finish(struct drive *d);
 void chunked_close(struct drive *d);
 /* Reads the medium to its end, and so checks it. */
 bool chunked_verify(struct drive *d, medium_tick *tick, void *context);
+
+/* streamed.c: the same for a command of the user */
+extern const struct medium_ops streamed_ops;
+bool streamed_flush(struct drive *d);
+bool streamed_finish(struct drive *d);
+/* The worker has terminated: kill the command if this is a failure. */
+void streamed_stop(struct drive *d);
 
 /* medium.c; false: the drive is in trouble, and so reports the outcome */
 const char *drive_medium_name(const struct drive *d);

@@ -336,6 +336,8 @@ void transfer_alone(struct drive *d, const struct VDC_Command *cmd,
 
 void drive_stop(struct drive *d)
 {
+	if (d->config.command)
+		streamed_stop(d);
 	io_close(d->io);
 	d->io = NULL;
 	d->first = 0;
