@@ -59,6 +59,13 @@ struct appliance_ops {
 	bool (*finish)(struct appliance *a);
 };
 
+/* Where the data goes to, or comes from, if that is not a stored backup. */
+struct pipeline {
+	const char *command;	/* of each device; NULL = none */
+	bool standard;		/* our standard output or input */
+	char why[512];
+};
+
 struct appliance {
 	const struct appliance_ops *ops;
 	void *job;			/* struct backup or restore */
@@ -79,6 +86,7 @@ struct appliance {
 	uint64_t total;			/* expected bytes, 0 = unknown */
 
 	struct partner partner;
+	struct pipeline pipeline;
 	struct events events;
 	bool joined;			/* a database has joined the set */
 
@@ -194,6 +202,17 @@ int chunk_cli_transfers(struct appliance *a, const char *name,
 int chunk_cli_size(struct appliance *a, const char *argument);
 int chunk_cli_timeout(struct appliance *a, const char *argument);
 int chunk_cli_check(const struct appliance *a, const char *where);
+/* pipeline.c */
+bool pipeline_used(const struct appliance *a);
+/* Check the options; 0 or an exit code. */
+int pipeline_check(struct appliance *a);
+/* Start the command of a device. False after appliance_fail(). */
+bool pipeline_open(struct appliance *a, unsigned int device,
+		   struct drive_config *config);
+/* Has anything failed, or was it stopped? context is the appliance. */
+bool pipeline_stopped(void *context);
+/* "2 commands", "standard output" */
+void pipeline_describe(const struct appliance *a, char *buf, size_t size);
 /* Options of drives from the command line. */
 void appliance_drive_options(const struct appliance *a,
 			     struct drive_config *config);

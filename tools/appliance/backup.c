@@ -72,6 +72,8 @@ static bool backup_configured(struct appliance *a)
 
 		a->worker[i].drive = drive;
 		config.device = i;
+		if (pipeline_used(a) && !pipeline_open(a, i, &config))
+			return false;
 		if (getrandom(&config.family, sizeof(config.family), 0) < 0)
 			config.family = vdi_now() * 1e9;
 		if (!drive_open(drive, &config, b->publication.dir, NULL)) {
@@ -413,9 +415,11 @@ static void summary(struct appliance *a)
 			 b->profile == MEDIUM_TAPE ? " (tape)" : "");
 	vdi_format_transfer(a->count, media, appliance_bytes(a),
 			    vdi_now() - a->started, text, sizeof(text));
-	fprintf(vdi_report_text(&a->events.report),
-		"backup of '%s' is complete in %s: %s\n", a->names.set,
-		b->publication.path, text);
+	/* standard output may be that of the data */
+	fprintf(a->pipeline.standard ? stderr : vdi_report_text(&a->events.report),
+		"backup of '%s' is complete%s %s: %s\n", a->names.set,
+		pipeline_used(a) ? ", received by" : " in", b->publication.path,
+		text);
 }
 
 /* Exchange the store of ROOT, whose address was checked, for that of the backup. */
@@ -440,11 +444,25 @@ static bool name_backup(struct backup *b, const char *set)
 	return !b->chunks || open_new_store(b);
 }
 
-static bool prepare(struct backup *b, const char *set)
+/* There is no directory, so its name is empty for the commands of events. */
+static bool prepare_pipeline(struct appliance *a)
 {
+	struct backup *b = a->job;
+	char what[32];
+
+	pipeline_describe(a, what, sizeof(what));
+	b->hook_path = strdup("");
+	return publication_prepare_stream(&b->publication, what);
+}
+
+static bool prepare(struct appliance *a)
+{
+	struct backup *b = a->job;
 	struct publication *p = &b->publication;
 
-	if (b->into && !name_backup(b, set))
+	if (pipeline_used(a))
+		return prepare_pipeline(a);
+	if (b->into && !name_backup(b, a->names.set))
 		return false;
 	if (b->chunks) {
 		if (!publication_prepare_chunks(p, b->chunks))
@@ -483,7 +501,7 @@ static int run(struct appliance *a)
 	struct backup *b = a->job;
 	int rc;
 
-	if (prepare(b, a->names.set)) {
+	if (prepare(a)) {
 		rc = appliance_run(a);
 		if (rc == EXIT_OK && !a->quiet)
 			summary(a);
@@ -518,7 +536,7 @@ int vdi_backup_main(int argc, char **argv)
 		rc = run(&a);
 	/* with --into, the directory is known now */
 	directory = b.to ? hook_directory(b.to) : NULL;
-	rc = events_end(&a, rc, directory ? : b.to ? : b.into);
+	rc = events_end(&a, rc, directory ? : b.to ? : b.into ? : "");
 	free(directory);
 	free(b.new_path);
 	return rc;

@@ -4,6 +4,7 @@
  */
 #include <getopt.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backup.h"
 
@@ -12,15 +13,18 @@
 
 static const char usage[] =
 	"usage: vdi backup NAME --to DIR [--devices N] [OPTIONS] [-- COMMAND [ARGUMENTS]]\n"
-	"       vdi backup NAME --into ROOT [--devices N] [OPTIONS] [-- COMMAND [ARGUMENTS]]\n\n"
+	"       vdi backup NAME --into ROOT [--devices N] [OPTIONS] [-- COMMAND [ARGUMENTS]]\n"
+	"       vdi backup NAME --to-command CMD [--devices N] [OPTIONS] [-- COMMAND ...]\n\n"
 	"Creates the virtual device set NAME, waits for a database to write its backup\n"
 	"to the set, and stores the backup in DIR: the files of each device and a manifest.\n"
 	"With COMMAND, the database is this command, which writes the stream to its standard\n"
 	"output; if it fails, no backup is made.\n\n"
 	"      --to DIR          new directory for the backup, or an address\n"
-	"                        s3://BUCKET/PREFIX in an object store\n"
+	"                        s3://BUCKET/PREFIX in an object store, or - for the\n"
+	"                        standard output\n"
 	"      --into ROOT       new directory ROOT/NAME-YYYYMMDDTHHMMSSZ, of the time in UTC;\n"
 	"                        ROOT may be an address s3://BUCKET/PREFIX\n"
+	"      --to-command CMD  run CMD for each device, with the data as its standard input\n"
 	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
 	"  -p, --profile KIND    kind of the devices: pipe, disk or tape (default pipe)\n"
 	"      --removable       media can be changed; implied by tape\n"
@@ -41,12 +45,13 @@ static const char usage[] =
 enum {
 	OPT_TO = 256, OPT_INTO, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
 	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND,
-	OPT_ALLOW_EMPTY, OPT_UPLOADS, OPT_CHUNK_SIZE, OPT_STORE_TIMEOUT
+	OPT_ALLOW_EMPTY, OPT_UPLOADS, OPT_CHUNK_SIZE, OPT_STORE_TIMEOUT, OPT_TO_COMMAND
 };
 
 static const struct option options[] = {
 	{ "to", required_argument, NULL, OPT_TO },
 	{ "into", required_argument, NULL, OPT_INTO },
+	{ "to-command", required_argument, NULL, OPT_TO_COMMAND },
 	{ "devices", required_argument, NULL, 'n' },
 	{ "profile", required_argument, NULL, 'p' },
 	{ "removable", no_argument, NULL, OPT_REMOVABLE },
@@ -114,6 +119,9 @@ static int take(struct appliance *a, int c, const char *argument)
 		return EXIT_OK;
 	case OPT_INTO:
 		b->into = argument;
+		return EXIT_OK;
+	case OPT_TO_COMMAND:
+		a->pipeline.command = argument;
 		return EXIT_OK;
 	case 'p':
 		if (!medium_profile_parse(argument, &b->profile))
@@ -191,12 +199,31 @@ static int check_snapshot(struct appliance *a)
 	return EXIT_OK;
 }
 
+static int check_pipeline(struct appliance *a)
+{
+	struct backup *b = a->job;
+
+	if (b->to && !strcmp(b->to, "-")) {
+		a->pipeline.standard = true;
+		b->to = NULL;
+	}
+	if (!pipeline_used(a))
+		return EXIT_OK;
+	if (b->profile != MEDIUM_PIPE || b->removable)
+		return wrong("--to-command and --to - require --profile pipe without --removable");
+	if (a->config.features & VDF_Discard)
+		return wrong("--discard cannot be used with --to-command and --to -");
+	if (b->snapshot_command)
+		return wrong("--snapshot-command cannot be used with --to-command and --to -");
+	return pipeline_check(a);
+}
+
 /* Open the store, if the backup is to be in one; with --into, that of ROOT. */
 static int check_store(struct appliance *a)
 {
 	char why[CHUNK_WHY_SIZE];
 	struct backup *b = a->job;
-	const char *where = b->to ? : b->into;
+	const char *where = b->to ? : b->into ? : "--to-command";
 	int rc = chunk_cli_check(a, where);
 
 	if (rc != EXIT_OK || !chunk_is_address(where))
@@ -237,14 +264,16 @@ int backup_parse(struct appliance *a, int argc, char **argv)
 	struct backup *b = a->job;
 	int rc = appliance_parse(a, argc, argv, &cli);
 
-	if (rc == EXIT_OK && !b->to == !b->into)
-		rc = wrong("either --to DIR or --into ROOT is required");
+	if (rc == EXIT_OK && !!b->to + !!b->into + !!a->pipeline.command != 1)
+		rc = wrong("either --to DIR, --into ROOT or --to-command CMD is required");
 	if (rc == EXIT_OK)
 		rc = check_media(a);
 	if (rc == EXIT_OK)
 		rc = check_snapshot(a);
 	if (rc == EXIT_OK)
 		rc = check_command(a);
+	if (rc == EXIT_OK)
+		rc = check_pipeline(a);
 	if (rc != EXIT_OK)
 		return rc;
 	set_features(a);

@@ -61,10 +61,23 @@ static bool finish_drives(struct appliance *a)
 	return true;
 }
 
-bool backup_publish(struct appliance *a)
+static bool publish(struct appliance *a, const struct manifest *m)
 {
 	struct backup *b = a->job;
 	struct publication *p = &b->publication;
+
+	if (publication_publish(p, m, appliance_stopped, a))
+		return true;
+	if (*p->why)
+		appliance_fail(a, EXIT_FAILED, "%s", p->why);
+	else
+		appliance_interrupted(a);
+	return false;
+}
+
+bool backup_publish(struct appliance *a)
+{
+	struct backup *b = a->job;
 	struct manifest m;
 	bool ok;
 
@@ -72,18 +85,15 @@ bool backup_publish(struct appliance *a)
 		appliance_interrupted(a);
 		return false;
 	}
+	if (b->publication.stream)
+		return publish(a, NULL);
 	ok = make_manifest(a, &m);
-	if (!ok)
+	if (ok)
+		ok = publish(a, &m);
+	else
 		appliance_fail(a, EXIT_FAILED,
 			       "cannot write the manifest in %s: %s",
-			       p->partial, strerror(ENOMEM));
-	else if (!publication_publish(p, &m, appliance_stopped, a)) {
-		ok = false;
-		if (*p->why)
-			appliance_fail(a, EXIT_FAILED, "%s", p->why);
-		else
-			appliance_interrupted(a);
-	}
+			       b->publication.partial, strerror(ENOMEM));
 	manifest_free(&m);
 	return ok;
 }

@@ -26,6 +26,7 @@ struct restore {
 	bool latest;
 	const char *mount_command;
 	bool no_verify;
+	bool devices_given;
 	bool mounted;
 	char *hook_path;
 	struct source source;
@@ -61,6 +62,26 @@ static bool fit_config(struct appliance *a, struct drive_config *config)
 	return false;
 }
 
+static bool open_commands(struct appliance *a)
+{
+	struct restore *r = a->job;
+	unsigned int i;
+
+	for (i = 0; i < a->count; i++) {
+		struct drive_config config = {
+			.profile = MEDIUM_PIPE,
+			.device = i,
+			.features = a->config.features,
+		};
+
+		if (!pipeline_open(a, i, &config))
+			return false;
+		a->worker[i].drive = &r->drive[i];
+		drive_open(&r->drive[i], &config, -1, NULL);
+	}
+	return true;
+}
+
 static bool restore_configured(struct appliance *a)
 {
 	struct restore *r = a->job;
@@ -68,6 +89,8 @@ static bool restore_configured(struct appliance *a)
 
 	if (!right_direction(a))
 		return false;
+	if (pipeline_used(a))
+		return open_commands(a);
 	for (i = 0; i < a->count; i++) {
 		struct drive *drive = &r->drive[i];
 		struct drive_config config;
@@ -126,6 +149,11 @@ static bool restore_done(struct worker *worker, const struct VDC_Command *cmd,
 		appliance_fail(a, EXIT_DAMAGED, "%s", drive->why);
 		return false;
 	}
+	/* no end of the data is to be seen by a database that ignores the error */
+	if (drive->trouble == DRIVE_FAILED && pipeline_used(a)) {
+		appliance_fail(a, EXIT_FAILED, "%s", drive->why);
+		return false;
+	}
 	if (drive->trouble == DRIVE_FAILED)
 		appliance_note(a, EXIT_FAILED, "%s", drive->why);
 	return true;
@@ -162,6 +190,14 @@ static bool read_enough(const struct worker *worker, const struct drive *drive)
 	return true;
 }
 
+static void check_drained(struct worker *worker)
+{
+	if (!command_drained(worker->drive->config.command))
+		appliance_fail(worker->appliance, EXIT_FAILED,
+			       "the database read only %llu bytes of '%s', and not the end of the data",
+			       (unsigned long long)worker->bytes, worker->name);
+}
+
 /* A database that did not read the backup has not restored it. */
 static void restore_closed(struct worker *worker)
 {
@@ -169,7 +205,9 @@ static void restore_closed(struct worker *worker)
 	struct restore *r = a->job;
 	struct drive *drive = &r->drive[worker->index];
 
-	if (r->mount_command && !r->mounted)
+	if (pipeline_used(a))
+		check_drained(worker);
+	else if (r->mount_command && !r->mounted)
 		appliance_note(a, EXIT_FAILED,
 			       "the database did not request the snapshot");
 	else if (!r->mount_command && !read_enough(worker, drive))
@@ -200,13 +238,17 @@ static const struct appliance_ops restore_ops = {
 
 static const char usage[] =
 	"usage: vdi restore NAME --from DIR [OPTIONS] [-- COMMAND [ARGUMENTS]]\n"
-	"       vdi restore NAME --from ROOT --latest [--set NAME] [OPTIONS] [-- COMMAND ...]\n\n"
+	"       vdi restore NAME --from ROOT --latest [--set NAME] [OPTIONS] [-- COMMAND ...]\n"
+	"       vdi restore NAME --from-command CMD [--devices N] [OPTIONS] [-- COMMAND ...]\n\n"
 	"Creates the virtual device set NAME, waits for a database to join it, and sends\n"
 	"the backup in DIR to the database. The devices are of the kind of the backup.\n"
 	"With COMMAND, the database is this command, which reads the stream from its\n"
 	"standard input; a COMMAND that fails makes the restore fail.\n\n"
 	"      --from DIR        backup directory, as created by vdi backup, or the address\n"
-	"                        s3://BUCKET/PREFIX of a backup in an object store\n"
+	"                        s3://BUCKET/PREFIX of a backup in an object store, or -\n"
+	"                        for the standard input\n"
+	"      --from-command CMD  run CMD for each device; its standard output is the data\n"
+	"  -n, --devices N       --from-command: number of devices, 1 to 64 (default 1)\n"
 	"      --latest          the youngest whole backup in ROOT, a directory or an address\n"
 	"      --set NAME        with --latest: of this set (default: NAME)\n"
 	"      --mount-command CMD  snapshot backups only: CMD restores the files\n"
@@ -217,11 +259,13 @@ static const char usage[] =
 
 enum {
 	OPT_FROM = 256, OPT_LATEST, OPT_SET, OPT_MOUNT, OPT_NO_VERIFY,
-	OPT_DOWNLOADS, OPT_STORE_TIMEOUT
+	OPT_DOWNLOADS, OPT_STORE_TIMEOUT, OPT_FROM_COMMAND
 };
 
 static const struct option options[] = {
 	{ "from", required_argument, NULL, OPT_FROM },
+	{ "from-command", required_argument, NULL, OPT_FROM_COMMAND },
+	{ "devices", required_argument, NULL, 'n' },
 	{ "latest", no_argument, NULL, OPT_LATEST },
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "mount-command", required_argument, NULL, OPT_MOUNT },
@@ -231,11 +275,27 @@ static const struct option options[] = {
 	APPLIANCE_OPTIONS
 };
 
+static int take_devices(struct appliance *a, const char *argument)
+{
+	uint64_t number;
+
+	if (!vdi_parse_size(argument, 1, VDI_MAX_DEVICES, &number))
+		return vdi_invalid("--devices", argument, "1 to 64");
+	a->count = number;
+	((struct restore *)a->job)->devices_given = true;
+	return EXIT_OK;
+}
+
 static int take(struct appliance *a, int c, const char *argument)
 {
 	struct restore *r = a->job;
 
 	switch (c) {
+	case 'n':
+		return take_devices(a, argument);
+	case OPT_FROM_COMMAND:
+		a->pipeline.command = argument;
+		break;
 	case OPT_FROM:
 		r->from = argument;
 		break;
@@ -259,21 +319,40 @@ static int take(struct appliance *a, int c, const char *argument)
 	return EXIT_OK;
 }
 
+static int check_pipeline(struct appliance *a)
+{
+	struct restore *r = a->job;
+
+	if (r->from && !strcmp(r->from, "-")) {
+		a->pipeline.standard = true;
+		r->from = NULL;
+	}
+	if (pipeline_used(a) && (r->latest || r->mount_command || r->no_verify))
+		vdi_error("--latest, --mount-command and --no-verify cannot be used with --from-command and --from -");
+	else if (!pipeline_used(a) && r->devices_given)
+		vdi_error("--devices requires --from-command: a stored backup determines the number");
+	else
+		return pipeline_check(a);
+	return EXIT_USAGE;
+}
+
 static int parse(struct appliance *a, int argc, char **argv)
 {
 	static const struct appliance_cli cli = {
 		.usage = usage,
 		.options = options,
-		.short_options = APPLIANCE_SHORT,
+		.short_options = "n:" APPLIANCE_SHORT,
 		.take = take,
 	};
 	struct restore *r = a->job;
 	int rc = appliance_parse(a, argc, argv, &cli);
 
-	if (rc == EXIT_OK && !r->from) {
-		vdi_error("--from DIR is required");
+	if (rc == EXIT_OK && !r->from == !a->pipeline.command) {
+		vdi_error("either --from DIR or --from-command CMD is required");
 		rc = EXIT_USAGE;
 	}
+	if (rc == EXIT_OK)
+		rc = check_pipeline(a);
 	if (rc == EXIT_OK && a->partner.command && a->events.json &&
 	    !*a->events.json) {
 		vdi_error("standard output is that of the command: use --json=FILE");
@@ -284,7 +363,7 @@ static int parse(struct appliance *a, int argc, char **argv)
 		rc = EXIT_USAGE;
 	}
 	if (rc == EXIT_OK)
-		rc = chunk_cli_check(a, r->from);
+		rc = chunk_cli_check(a, r->from ? : "--from-command");
 	return rc;
 }
 
@@ -304,6 +383,15 @@ static int check_snapshot(const struct appliance *a)
 	else
 		return EXIT_OK;
 	return EXIT_USAGE;
+}
+
+static int open_pipeline(struct appliance *a)
+{
+	struct restore *r = a->job;
+
+	r->hook_path = strdup("");
+	a->config.features = medium_profile_features(MEDIUM_PIPE, false);
+	return appliance_check(a);
 }
 
 static int open_source(struct appliance *a)
@@ -341,6 +429,26 @@ static int open_source(struct appliance *a)
 	return appliance_check(a);
 }
 
+static void summary(struct appliance *a, bool checked)
+{
+	struct restore *r = a->job;
+	double seconds = vdi_now() - a->started;
+	/* standard output is that of the command, if there is one */
+	FILE *out = a->partner.command ? stderr :
+		    vdi_report_text(&a->events.report);
+	char text[160], what[32];
+
+	if (!pipeline_used(a)) {
+		source_print(out, &r->source, "restored", appliance_bytes(a),
+			     seconds, checked);
+		return;
+	}
+	pipeline_describe(a, what, sizeof(what));
+	vdi_format_transfer(a->count, "", appliance_bytes(a), seconds, text,
+			    sizeof(text));
+	fprintf(out, "restored '%s' from %s: %s\n", a->names.set, what, text);
+}
+
 static int run(struct appliance *a)
 {
 	struct restore *r = a->job;
@@ -352,19 +460,15 @@ static int run(struct appliance *a)
 	unsigned int i;
 	int rc;
 
-	rc = open_source(a);
-	streamed = r->source.manifest.profile == MEDIUM_PIPE;
+	rc = pipeline_used(a) ? open_pipeline(a) : open_source(a);
+	streamed = pipeline_used(a) || r->source.manifest.profile == MEDIUM_PIPE;
 	verify = !r->no_verify && !streamed;
 	if (rc == EXIT_OK && verify)
 		rc = verify_backup(&r->source, &checking);
 	if (rc == EXIT_OK)
 		rc = appliance_run(a);
 	if (rc == EXIT_OK && !a->quiet)
-		/* standard output is that of the command, if there is one */
-		source_print(a->partner.command ? stderr :
-			     vdi_report_text(&a->events.report), &r->source,
-			     "restored", appliance_bytes(a),
-			     vdi_now() - a->started, verify || streamed);
+		summary(a, verify || streamed);
 	for (i = 0; i < VDI_MAX_DEVICES; i++)
 		drive_close(&r->drive[i]);
 	source_close(&r->source);
@@ -385,9 +489,9 @@ int vdi_restore_main(int argc, char **argv)
 	rc = events_begin(&a);
 	if (rc == EXIT_OK)
 		rc = run(&a);
-	if (!r.hook_path)
+	if (!r.hook_path && r.from)
 		r.hook_path = hook_directory(r.from);
-	rc = events_end(&a, rc, r.hook_path ? : r.from);
+	rc = events_end(&a, rc, r.hook_path ? : r.from ? : "");
 	free(r.hook_path);
 	free(r.latest_path);
 	return rc;

@@ -168,6 +168,7 @@ static void serve(struct worker *worker)
 
 void worker_serve(struct worker *worker)
 {
+	drive_watch(worker->drive, vdi_client_device_fd(worker->device));
 	serve(worker);
 	if (under_way(worker))
 		worker->appliance->busy--;
