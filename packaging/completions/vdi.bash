@@ -31,12 +31,12 @@ _vdi() {
 	fi
 	case $command in
 	backup)
-		options="--to --into -n --devices -p --profile --removable --capacity --eom-warning
+		options="--to --into --to-command -n --devices -p --profile --removable --capacity --eom-warning
 			--soft-filemarks --discard --allow-empty --snapshot-command --snapshot --prepare-command
 			--uploads --chunk-size --store-timeout $set"
 		;;
 	restore)
-		options="--from --latest --set --mount-command --no-verify --downloads --store-timeout $set"
+		options="--from --from-command -n --devices --latest --set --mount-command --no-verify --downloads --store-timeout $set"
 		;;
 	verify) options='--all --set --jobs --json --metrics -q --quiet -h --help' argument=directory ;;
 	list) options='--set --max-age -j --json -h --help' argument=directory ;;
@@ -69,7 +69,7 @@ _vdi() {
 	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
 	*:--max-rate|*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
 	*:--set|*:--jobs|*:--max-age|*:--keep-last|*:--keep-within|*:--partial-age) return ;;
-	*:--uploads|*:--downloads|*:--chunk-size|*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcx]|backup:-n|serve:-n|top:-n) return ;;
+	*:--uploads|*:--downloads|*:--chunk-size|*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcx]|backup:-n|restore:-n|serve:-n|top:-n) return ;;
 	esac
 	case ${COMP_WORDS[COMP_CWORD]}:$argument in
 	-*) _vdi_words "$options" ;;

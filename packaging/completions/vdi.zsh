@@ -69,8 +69,9 @@ _vdi() {
 
 _vdi_backup() {
 	_arguments -s $set $help \
-		'(--into)--to[new directory for the backup]:directory:_files -/' \
-		'(--to)--into[directory in which a new one is made]:directory:_files -/' \
+		'(--into --to-command)--to[new directory for the backup]:directory:_files -/' \
+		'(--to --to-command)--into[directory in which a new one is made]:directory:_files -/' \
+		'(--to --into)--to-command[command that stores the data of a device]:command:_command_names -e' \
 		'(-n --devices)'{-n,--devices}'[number of devices]:number' \
 		'(-p --profile)'{-p,--profile}'[kind of the devices]:kind:(pipe disk tape)' \
 		'--removable[media can be changed]' \
@@ -90,7 +91,9 @@ _vdi_backup() {
 
 _vdi_restore() {
 	_arguments -s $set $help \
-		'--from[directory of the backup]:directory:_files -/' \
+		'(--from-command)--from[directory of the backup]:directory:_files -/' \
+		'(--from)--from-command[command that supplies the data of a device]:command:_command_names -e' \
+		'(-n --devices)'{-n,--devices}'[with --from-command, number of devices]:number' \
 		'--latest[the youngest whole backup in the directory]' \
 		'--set[with --latest, a backup of this set]:name' \
 		'--mount-command[command that restores the files]:command:_command_names -e' \
