@@ -6,7 +6,7 @@
 # has failed, and that a restore from commands ends only with their success. Backs up
 # into restic and borg if they are installed.
 #
-# shellcheck disable=SC2016,SC2317 # for another shell; run_tests calls them
+# shellcheck disable=SC2016,SC2086,SC2317 # for another shell; numbers; run_tests calls them
 
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 # shellcheck source=selftests/programs/tap.sh
