@@ -452,7 +452,10 @@ static bool prepare_pipeline(struct appliance *a)
 
 	pipeline_describe(a, what, sizeof(what));
 	b->hook_path = strdup("");
-	return publication_prepare_stream(&b->publication, what);
+	if (b->hook_path)
+		return publication_prepare_stream(&b->publication, what);
+	vdi_error("out of memory");
+	return false;
 }
 
 static bool prepare(struct appliance *a)
