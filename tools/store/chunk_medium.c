@@ -250,6 +250,8 @@ static bool map_slots(struct chunk_medium *m)
 		if (data == MAP_FAILED)
 			return false;
 		madvise(data, m->room, MADV_DONTDUMP);
+		/* a third of the CPU time for a small backup was page faults */
+		madvise(data, m->room, MADV_HUGEPAGE);
 		m->slot[i].data = data;
 	}
 	return true;
