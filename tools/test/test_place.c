@@ -215,7 +215,8 @@ static void test_address_of_backup(void **state)
 /* A name, a size, a number: each is compared with the manifest. */
 static void test_confirm(void **state)
 {
-	static const char *const chunk = "b/data-22222222222222222222222222222222/device-00.data/00000002";
+	static const char *const chunk =
+		"b/data-22222222222222222222222222222222/device-00.data/00000002";
 	struct memory_store *m = *state;
 	struct backup_place p;
 
@@ -245,6 +246,8 @@ static void test_confirm(void **state)
 
 static void test_retention(void **state)
 {
+	static const char *const young = "c/data-33333333333333333333333333333333";
+	static const char *const old = "d/data-44444444444444444444444444444444";
 	const struct retention rules = { .last = 1, .within = -1, .remains = 3 * HOUR };
 	struct memory_store *m = *state;
 	struct decision decision[4];
@@ -261,9 +264,9 @@ static void test_retention(void **state)
 	retention_decide(&p, &rules, time(NULL), decision);
 	assert_true(decision[entry_of(&p, "a") - p.entry].remove);
 	assert_false(decision[entry_of(&p, "b") - p.entry].remove);
-	assert_false(decision[entry_of(&p, "c/data-33333333333333333333333333333333") - p.entry].remove);
+	assert_false(decision[entry_of(&p, young) - p.entry].remove);
 	/* by the rule, although the state is "being written" */
-	assert_true(decision[entry_of(&p, "d/data-44444444444444444444444444444444") - p.entry].remove);
+	assert_true(decision[entry_of(&p, old) - p.entry].remove);
 	/* the youngest one is damaged: the older one is the last whole one */
 	place_set_state(entry_of(&p, "b"), BACKUP_DAMAGED, "");
 	retention_decide(&p, &rules, time(NULL), decision);
