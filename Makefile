@@ -32,7 +32,7 @@ KVER ?= $(shell uname -r)
 
 .PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
 .PHONY: lint abi kernel-tree deb check-deb check-kernels check-arm64
-.PHONY: bench bench-gate bench-tables bench-postgres
+.PHONY: bench bench-gate bench-tables bench-postgres bench-stores
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
 all: $(PARTS)
@@ -61,6 +61,7 @@ help:
 	@echo 'bench-gate       the same, against the limits in bench/limits: fails beyond them'
 	@echo 'bench-tables     what finding a set costs beside many sets and calls of another user'
 	@echo 'bench-postgres   CPU time of a PostgreSQL backup, beside pg_basebackup'
+	@echo 'bench-stores     a backup into an object store, beside curl; on this machine'
 	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
 	@echo 'modules_install  vdiset.ko to /lib/modules/$(KVER); KVER=RELEASE for another kernel'
 	@echo 'dkms-install     vdiset.ko through dkms, for this and every later kernel; KVER=RELEASE'
@@ -164,6 +165,10 @@ bench-tables: deps
 bench-postgres: deps
 	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
 	$(Q)bench/postgres
+
+bench-stores: deps
+	$(MAKE_IN) all selftests
+	$(Q)bench/stores
 
 install: all
 	$(Q)for part in $(if $(no-postgres),$(filter-out postgres,$(PARTS)),$(PARTS)); do \
