@@ -106,7 +106,7 @@ command_ends_without_reading() {
 	says "the command of device 's' ended with exit code 0 before it had read all data"
 	backup 1 --to-command 'head -c 2000000 > /dev/null' -- cat data
 	says "before it had read all data"
-	backup 1 --to-command "exec <&-; sleep 1000 $marker" -- cat data
+	backup 1 --to-command "exec <&-; : $marker; sleep 1000" -- cat data
 	says "the command of device 's' closed its input before it had read all data"
 }
 
@@ -144,7 +144,7 @@ tests+=(abort_while_a_command_does_not_read)
 abort_while_a_command_does_not_read() {
 	local pid
 
-	"$vdi" backup s -q --to-command "echo > ready; sleep 1000 $marker; $store" -- cat data > out 2> err &
+	"$vdi" backup s -q --to-command "echo > ready; : $marker; sleep 1000; $store" -- cat data > out 2> err &
 	pid=$!
 	wait_for ready
 	until "$vdi" ls --json | grep -q '"bytes": *[1-9]'; do sleep 0.1; done
@@ -200,7 +200,7 @@ restore_from_a_failing_command() {
 	restore 1 --from-command 'head -c 1000000 got0; kill -9 $$' -- cat
 	says "was killed by signal 9"
 	restore 5 --from-command 'head -c 1000000 got0' -- cat
-	restore 1 --from-command "sleep 1000 $marker & cat got0" -- cat
+	restore 1 --from-command ": $marker; sleep 1000 & cat got0" -- cat
 	says "keeps its output open"
 	rm -f back2
 }
