@@ -144,10 +144,10 @@ tests+=(abort_while_a_command_does_not_read)
 abort_while_a_command_does_not_read() {
 	local pid
 
-	"$vdi" backup s -q --to-command "echo > ready; : $marker; sleep 1000; $store" -- cat data > out 2> err &
+	"$vdi" backup s -q --to-command "head -c 1500000 > /dev/null; echo > ready; : $marker; sleep 1000; $store" \
+		-- cat data > out 2> err &
 	pid=$!
 	wait_for ready
-	until "$vdi" ls --json | grep -q '"bytes": *[1-9]'; do sleep 0.1; done
 	"$vdi" abort s --message 'the test ends it'
 	wait $pid
 	is "exit code" 3 $?
@@ -165,7 +165,8 @@ interrupted() {
 	exec 8> fifo
 	cat data >&8
 	until [ -s got.part0 ] && [ -s got.part1 ]; do sleep 0.1; done
-	kill -INT $pid
+	# bash starts such jobs with SIGINT ignored
+	kill -TERM $pid
 	wait $pid
 	is "exit code" 130 $?
 	exec 8>&-
