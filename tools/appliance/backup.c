@@ -444,18 +444,14 @@ static bool name_backup(struct backup *b, const char *set)
 	return !b->chunks || open_new_store(b);
 }
 
-/* There is no directory, so its name is empty for the commands of events. */
+/* There is no directory, and no command that gets its name. */
 static bool prepare_pipeline(struct appliance *a)
 {
 	struct backup *b = a->job;
 	char what[32];
 
 	pipeline_describe(a, what, sizeof(what));
-	b->hook_path = strdup("");
-	if (b->hook_path)
-		return publication_prepare_stream(&b->publication, what);
-	vdi_error("out of memory");
-	return false;
+	return publication_prepare_stream(&b->publication, what);
 }
 
 static bool prepare(struct appliance *a)

@@ -387,9 +387,6 @@ static int check_snapshot(const struct appliance *a)
 
 static int open_pipeline(struct appliance *a)
 {
-	struct restore *r = a->job;
-
-	r->hook_path = strdup("");
 	a->config.features = medium_profile_features(MEDIUM_PIPE, false);
 	return appliance_check(a);
 }
