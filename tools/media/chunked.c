@@ -104,18 +104,24 @@ static int failure_code(const struct drive *d)
 	return d->trouble_code ? : ERROR_OPERATION_ABORTED;
 }
 
-static void write_bytes(struct drive *d, const struct VDC_Command *cmd,
-			struct outcome *out)
+bool chunked_append(struct drive *d, const void *data, size_t size)
 {
 	struct medium *m = &d->medium;
 
-	if (!check(d, chunk_append(d->chunked, cmd->buffer, cmd->size))) {
+	if (!check(d, chunk_append(d->chunked, data, size)))
+		return false;
+	filesum_add(&m->sum, m->end, data, size);
+	m->end += size;
+	return true;
+}
+
+static void write_bytes(struct drive *d, const struct VDC_Command *cmd,
+			struct outcome *out)
+{
+	if (chunked_append(d, cmd->buffer, cmd->size))
+		out->bytes = cmd->size;
+	else
 		out->code = failure_code(d);
-		return;
-	}
-	filesum_add(&m->sum, m->end, cmd->buffer, cmd->size);
-	m->end += cmd->size;
-	out->bytes = cmd->size;
 }
 
 /*
@@ -132,7 +138,7 @@ static bool check_end(struct drive *d)
 	return file->whole;
 }
 
-static bool read_piece(struct drive *d, void *data, size_t size, size_t *done)
+bool chunked_fetch(struct drive *d, void *data, size_t size, size_t *done)
 {
 	struct medium *m = &d->medium;
 
@@ -156,7 +162,7 @@ static void read_bytes(struct drive *d, const struct VDC_Command *cmd,
 {
 	size_t done;
 
-	if (!read_piece(d, cmd->buffer, cmd->size, &done)) {
+	if (!chunked_fetch(d, cmd->buffer, cmd->size, &done)) {
 		out->code = failure_code(d);
 		return;
 	}
@@ -185,7 +191,7 @@ bool chunked_verify(struct drive *d, medium_tick *tick, void *context)
 	if (!data)
 		drive_failed(d, "read", ENOMEM);
 	while (good && done) {
-		good = read_piece(d, data, PIECE, &done);
+		good = chunked_fetch(d, data, PIECE, &done);
 		if (good && done)
 			good = !drive_stopped(d) && tick(context, done);
 	}

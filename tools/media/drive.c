@@ -36,8 +36,8 @@ static bool add_file(struct drive *d)
 		snprintf(name, sizeof(name), "device-%02u.medium-%04u",
 			 d->config.device, d->media.count + 1);
 	else
-		snprintf(name, sizeof(name), "device-%02u.data",
-			 d->config.device);
+		staged_file_name(d->config.stages, d->config.device, name,
+				 sizeof(name));
 	if (medium_list_add(&d->media, name))
 		return true;
 	drive_failed(d, "create", ENOMEM);
@@ -51,6 +51,8 @@ static bool make_durable(struct drive *d)
 {
 	struct medium *m = &d->medium;
 
+	if (d->staged && !staged_flush(d))
+		return false;
 	if (d->config.chunks)
 		return chunked_flush(d);
 	if (d->config.command)
@@ -98,6 +100,7 @@ static bool note_file(struct drive *d)
 static void shut(struct drive *d)
 {
 	transfer_close_direct(d);
+	staged_close(d);
 	if (d->medium.fd >= 0)
 		close(d->medium.fd);
 	d->medium.fd = -1;
@@ -140,7 +143,7 @@ static bool create_medium(struct drive *d)
 	if (!add_file(d))
 		return false;
 	if (d->config.chunks)
-		return chunked_create(d);
+		return chunked_create(d) && (!d->config.stages || staged_open(d));
 	d->medium.fd = openat(d->dir, drive_medium_name(d), O_RDWR | O_CREAT |
 			      O_EXCL | O_CLOEXEC, 0600);
 	if (d->medium.fd < 0) {
@@ -208,7 +211,7 @@ static bool open_medium(struct drive *d, unsigned int ordinal)
 {
 	if (d->config.chunks) {
 		d->ordinal = ordinal;
-		return chunked_open(d);
+		return chunked_open(d) && (!d->config.stages || staged_open(d));
 	}
 	return open_file(d, ordinal) && start_medium(d, false);
 }
@@ -421,7 +424,8 @@ static void init(struct drive *d, const struct drive_config *config, int dir)
 {
 	*d = (struct drive){
 		.config = *config,
-		.ops = config->chunks ? &chunked_ops :
+		.ops = config->stages ? &staged_ops :
+		       config->chunks ? &chunked_ops :
 		       config->command ? &streamed_ops :
 		       ops_of[config->profile],
 		.dir = dir,
@@ -430,6 +434,9 @@ static void init(struct drive *d, const struct drive_config *config, int dir)
 	};
 	filesum_begin(&d->medium.sum, 0);
 	d->medium.tape.family = config->writing ? config->family : 0;
+	/* frames are not aligned */
+	if (config->stages)
+		d->config.direct = DIRECT_NEVER;
 }
 
 bool drive_open(struct drive *d, const struct drive_config *config, int dir,
@@ -501,6 +508,8 @@ bool drive_finish(struct drive *d)
 	unsigned int i;
 
 	d->finished = true;
+	if (d->staged && (d->trouble != DRIVE_FINE || !staged_end(d)))
+		return false;
 	if (d->config.chunks)
 		return chunked_finish(d);
 	if (d->config.command)
@@ -538,6 +547,11 @@ static bool verify_file(struct drive *d, unsigned int ordinal,
 	const struct medium_file *file = &d->media.file[ordinal - 1];
 	bool ok;
 
+	if (d->config.stages) {
+		ok = open_medium(d, ordinal) && staged_verify(d, tick, context);
+		shut(d);
+		return ok;
+	}
 	if (d->config.chunks) {
 		d->ordinal = ordinal;
 		ok = chunked_open(d) && chunked_verify(d, tick, context);

@@ -138,6 +138,8 @@ bool medium_list_copy(struct medium_list *to, const struct medium_list *from)
 		}
 		to->file[i].bytes = from->file[i].bytes;
 		to->file[i].xxh3 = from->file[i].xxh3;
+		to->file[i].given = from->file[i].given;
+		to->file[i].given_xxh3 = from->file[i].given_xxh3;
 		to->file[i].summed = true;
 		to->file[i].identity = from->file[i].identity;
 		if (!chunk_list_copy(&to->file[i].chunks,
@@ -156,6 +158,16 @@ uint64_t medium_list_bytes(const struct medium_list *list)
 
 	for (i = 0; i < list->count; i++)
 		sum += list->file[i].bytes;
+	return sum;
+}
+
+uint64_t medium_list_given(const struct medium_list *list)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < list->count; i++)
+		sum += list->file[i].given;
 	return sum;
 }
 
@@ -216,6 +228,20 @@ void drive_replaced(struct drive *d)
 	snprintf(d->why, sizeof(d->why),
 		 "%s was replaced or changed by another program",
 		 drive_medium_name(d));
+}
+
+void drive_trouble(struct drive *d, enum drive_trouble trouble,
+		   const char *format, ...)
+{
+	va_list args;
+
+	if (d->trouble != DRIVE_FINE)
+		return;
+	d->trouble = trouble;
+	d->trouble_code = ERROR_IO_DEVICE;
+	va_start(args, format);
+	vsnprintf(d->why, sizeof(d->why), format, args);
+	va_end(args);
 }
 
 void drive_damaged(struct drive *d, const char *format, ...)

@@ -14,7 +14,8 @@
  *
  * In a chunk store, a medium is not a file but a sequence of chunks, and only the
  * profile pipe without removable media is supported (chunked.c). The same is true of a
- * medium that a command of the user stores or supplies (streamed.c).
+ * medium that a command of the user stores or supplies (streamed.c), and of media whose
+ * data is compressed or passes a command of the user (staged.c).
  *
  * A drive is used by one thread at a time. If a command fails, its completion
  * code reports the failure to the database, and `trouble` and `why` of the drive
@@ -74,6 +75,9 @@ struct medium_file {
 	uint64_t bytes;
 	uint64_t xxh3;		/* XXH3, 64 bits, seed 0 */
 	bool summed;		/* xxh3 is that of the current contents */
+	/* of the data before compression and filter; of staged media only */
+	uint64_t given;
+	uint64_t given_xxh3;
 	bool whole;		/* pipe, reading: all was read and matches */
 	bool blank;		/* nothing was written on it */
 	/*
@@ -100,6 +104,7 @@ bool medium_list_add(struct medium_list *list, const char *name);
 /* Copies names, sizes and checksums. False: no memory, and *to is empty. */
 bool medium_list_copy(struct medium_list *to, const struct medium_list *from);
 uint64_t medium_list_bytes(const struct medium_list *list);
+uint64_t medium_list_given(const struct medium_list *list);
 void medium_list_free(struct medium_list *list);
 
 /*
@@ -128,6 +133,35 @@ struct medium {
 	struct tape tape;
 };
 
+/* Compression and filter, see stage.h. At least one of codec and command is set. */
+struct codec;
+struct compress_pool;
+
+struct medium_stages {
+	const struct codec *codec;	/* NULL = no compression */
+	struct compress_pool *pool;	/* writing, with a codec */
+	const char *command;		/* NULL = no filter */
+};
+
+extern const struct codec codec_zstd;
+extern const struct codec codec_lz4;
+/* "zstd", "lz4"; NULL = unknown */
+const struct codec *codec_find(const char *name);
+const char *codec_name(const struct codec *codec);
+int codec_max_level(const struct codec *codec);
+
+#define COMPRESS_MAX_THREADS	256
+/*
+ * Threads that compress the blocks of `media` media; level 0 = the default, threads 0 =
+ * one for each processor. Each medium uses memory for (2 x threads / media, rounded up,
+ * + 1) blocks and their frames, of 2 MiB each. NULL with errno.
+ */
+struct compress_pool *compress_pool_open(const struct codec *codec, int level,
+					 unsigned int threads,
+					 unsigned int media);
+/* All drives are closed. NULL is allowed. */
+void compress_pool_close(struct compress_pool *pool);
+
 enum medium_direct {
 	DIRECT_AUTO,			/* O_DIRECT where it is supported */
 	DIRECT_NEVER,
@@ -148,6 +182,7 @@ struct drive_config {
 	enum medium_direct direct;	/* pipe and disk */
 	struct chunk_store *chunks;	/* NULL = files of a directory */
 	struct command *command;	/* stores or supplies the data; NULL = none */
+	const struct medium_stages *stages;	/* NULL = stored as given */
 	/* polled during long reads; true stops them. NULL = never */
 	bool (*stop)(void *context);
 	void *stop_context;
@@ -178,6 +213,7 @@ struct drive {
 	bool finished;			/* by drive_finish(): no more writes */
 	struct medium medium;
 	struct chunk_medium *chunked;	/* the medium in a chunk store */
+	struct staged *staged;		/* the stages of the medium */
 	/* queue of transfers, and their engine; NULL = not created yet */
 	struct io *io;
 	struct transfer *transfer;
@@ -244,6 +280,8 @@ void drive_stop(struct drive *drive);
  */
 bool drive_finish(struct drive *drive);
 void drive_close(struct drive *drive);
+/* The bytes that the database has written to the media, or will read from them. */
+uint64_t drive_data_bytes(const struct drive *drive);
 
 /* Called for each piece that was read, with its size; false stops the check. */
 typedef bool medium_tick(void *context, uint64_t bytes);
@@ -294,6 +332,9 @@ bool chunked_open(struct drive *d);
 bool chunked_flush(struct drive *d);
 bool chunked_finish(struct drive *d);
 void chunked_close(struct drive *d);
+/* Write or read the next bytes, with their checksum. */
+bool chunked_append(struct drive *d, const void *data, size_t size);
+bool chunked_fetch(struct drive *d, void *data, size_t size, size_t *done);
 /* Reads the medium to its end, and so checks it. */
 bool chunked_verify(struct drive *d, medium_tick *tick, void *context);
 
@@ -304,9 +345,24 @@ bool streamed_finish(struct drive *d);
 /* The worker has terminated: kill the command if this is a failure. */
 void streamed_stop(struct drive *d);
 
+/* staged.c: the same for media with stages, on top of a file or of chunks */
+extern const struct medium_ops staged_ops;
+/* "device-00.data.zst"; stages may be NULL */
+void staged_file_name(const struct medium_stages *stages, unsigned int device,
+		      char *out, size_t size);
+bool staged_open(struct drive *d);
+bool staged_flush(struct drive *d);
+/* Writing: all data was given. */
+bool staged_end(struct drive *d);
+void staged_close(struct drive *d);
+bool staged_verify(struct drive *d, medium_tick *tick, void *context);
+
 /* medium.c; false: the drive is in trouble, and so reports the outcome */
 const char *drive_medium_name(const struct drive *d);
 void drive_failed(struct drive *d, const char *doing, int error);
+void drive_trouble(struct drive *d, enum drive_trouble trouble,
+		   const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 void drive_damaged(struct drive *d, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* The file of the medium was replaced or changed by another program. */

@@ -77,6 +77,8 @@ struct medium_list copy_list(const struct medium_list *from)
 		assert_true(medium_list_add(&list, from->file[i].name));
 		list.file[i].bytes = from->file[i].bytes;
 		list.file[i].xxh3 = from->file[i].xxh3;
+		list.file[i].given = from->file[i].given;
+		list.file[i].given_xxh3 = from->file[i].given_xxh3;
 	}
 	return list;
 }
