@@ -22,6 +22,7 @@
 #include "common/json.h"
 #include "common/xxh3.h"
 
+#define STAGED_VERSION	5		/* the data is compressed or filtered */
 #define CHUNKS_VERSION	4		/* the data is in a chunk store */
 #define FORMAT_VERSION	3
 #define OLD_VERSION	2
@@ -51,6 +52,23 @@ uint64_t manifest_bytes(const struct manifest *manifest)
 
 	for (i = 0; i < manifest->count; i++)
 		sum += medium_list_bytes(&manifest->device[i].media);
+	return sum;
+}
+
+bool manifest_is_staged(const struct manifest *manifest)
+{
+	return manifest->codec || manifest->filtered;
+}
+
+uint64_t manifest_data_bytes(const struct manifest *manifest)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	if (!manifest_is_staged(manifest))
+		return manifest_bytes(manifest);
+	for (i = 0; i < manifest->count; i++)
+		sum += medium_list_given(&manifest->device[i].media);
 	return sum;
 }
 
@@ -106,8 +124,8 @@ static struct json_object *make_chunks(const struct chunk_list *list)
 	return chunks;
 }
 
-static struct json_object *make_media(const struct medium_list *list,
-				      bool chunked)
+static struct json_object *make_media(const struct manifest *manifest,
+				      const struct medium_list *list)
 {
 	struct json_object *media = json_object_new_array();
 	unsigned int i;
@@ -121,7 +139,13 @@ static struct json_object *make_media(const struct medium_list *list,
 		json_object_object_add(object, "bytes",
 				       json_object_new_uint64(file->bytes));
 		json_object_object_add(object, "xxh3", hex(file->xxh3));
-		if (chunked)
+		if (manifest_is_staged(manifest)) {
+			json_object_object_add(object, "given",
+				json_object_new_uint64(file->given));
+			json_object_object_add(object, "given_xxh3",
+					       hex(file->given_xxh3));
+		}
+		if (*manifest->id)
 			json_object_object_add(object, "chunks",
 					       make_chunks(&file->chunks));
 		json_object_array_add(media, object);
@@ -129,8 +153,8 @@ static struct json_object *make_media(const struct medium_list *list,
 	return media;
 }
 
-static struct json_object *make_device(const struct manifest_device *device,
-				       bool chunked)
+static struct json_object *make_device(const struct manifest *manifest,
+				       const struct manifest_device *device)
 {
 	struct json_object *object = json_object_new_object();
 
@@ -138,27 +162,46 @@ static struct json_object *make_device(const struct manifest_device *device,
 	json_object_object_add(object, "bytes",
 		json_object_new_uint64(medium_list_bytes(&device->media)));
 	json_object_object_add(object, "media",
-			       make_media(&device->media, chunked));
+			       make_media(manifest, &device->media));
 	return object;
+}
+
+static int version_of(const struct manifest *manifest)
+{
+	if (manifest_is_staged(manifest))
+		return STAGED_VERSION;
+	return *manifest->id ? CHUNKS_VERSION : FORMAT_VERSION;
+}
+
+static void add_storage(struct json_object *document,
+			const struct manifest *manifest)
+{
+	if (*manifest->id) {
+		json_object_object_add(document, "data_id",
+				       json_object_new_string(manifest->id));
+		json_object_object_add(document, "chunk_size",
+			json_object_new_int64(manifest->chunk_size));
+	}
+	if (!manifest_is_staged(manifest))
+		return;
+	json_object_object_add(document, "compression",
+		json_object_new_string(manifest->codec ?
+				       codec_name(manifest->codec) : "none"));
+	json_object_object_add(document, "filtered",
+			       json_object_new_boolean(manifest->filtered));
 }
 
 static struct json_object *make_document(const struct manifest *manifest)
 {
 	struct json_object *document = json_object_new_object();
 	struct json_object *devices = json_object_new_array();
-	bool chunked = *manifest->id;
 	unsigned int i;
 
 	json_object_object_add(document, "vdi_backup",
-		json_object_new_int(chunked ? CHUNKS_VERSION : FORMAT_VERSION));
+			       json_object_new_int(version_of(manifest)));
 	json_object_object_add(document, "complete",
 			       json_object_new_boolean(1));
-	if (chunked) {
-		json_object_object_add(document, "data_id",
-				       json_object_new_string(manifest->id));
-		json_object_object_add(document, "chunk_size",
-			json_object_new_int64(manifest->chunk_size));
-	}
+	add_storage(document, manifest);
 	vdi_json_add_name(document, "set", manifest->set);
 	json_object_object_add(document, "profile",
 		json_object_new_string(medium_profile_name(manifest->profile)));
@@ -178,8 +221,8 @@ static struct json_object *make_document(const struct manifest *manifest)
 				       json_object_new_int64(manifest->given));
 	for (i = 0; i < manifest->count; i++)
 		json_object_array_add(devices,
-				      make_device(&manifest->device[i],
-						  chunked));
+				      make_device(manifest,
+						  &manifest->device[i]));
 	json_object_object_add(document, "devices", devices);
 	json_object_object_add(document, "configuration",
 			       make_config(&manifest->config));
@@ -503,9 +546,11 @@ static bool read_chunks(struct json_object *object, uint32_t chunk_size,
 	return true;
 }
 
-static bool read_medium(struct json_object *object, uint32_t chunk_size,
+static bool read_medium(struct json_object *object,
+			const struct manifest *manifest,
 			struct medium_list *list)
 {
+	uint32_t chunk_size = manifest->chunk_size;
 	const char *name = get_string(object, "file");
 	struct medium_file *file;
 	uint64_t bytes, xxh3;
@@ -518,12 +563,17 @@ static bool read_medium(struct json_object *object, uint32_t chunk_size,
 	file->bytes = bytes;
 	file->xxh3 = xxh3;
 	file->summed = true;
+	if (manifest_is_staged(manifest) &&
+	    (!get_number(object, "given", &file->given) ||
+	     !get_hex(object, "given_xxh3", &file->given_xxh3)))
+		return false;
 	return !chunk_size ||
 	       (read_chunks(object, chunk_size, &file->chunks) &&
 		chunk_list_bytes(&file->chunks) == bytes);
 }
 
-static bool read_device(struct json_object *object, uint32_t chunk_size,
+static bool read_device(struct json_object *object,
+			const struct manifest *manifest,
 			struct manifest_device *device)
 {
 	struct json_object *media;
@@ -537,7 +587,7 @@ static bool read_device(struct json_object *object, uint32_t chunk_size,
 		return false;
 	for (i = 0; i < count; i++) {
 		if (!read_medium(json_object_array_get_idx(media, i),
-				 chunk_size, &device->media))
+				 manifest, &device->media))
 			return false;
 	}
 	device->name = vdi_json_get_name(object, "name");
@@ -619,7 +669,7 @@ static bool read_devices(struct json_object *document,
 	for (i = 0; i < count; i++) {
 		manifest->count = i + 1;
 		if (!read_device(json_object_array_get_idx(devices, i),
-				 manifest->chunk_size, &manifest->device[i]))
+				 manifest, &manifest->device[i]))
 			return false;
 	}
 	return true;
@@ -634,12 +684,39 @@ static bool read_chunked(struct json_object *document,
 
 	if (!id || !chunk_id_is_valid(id) ||
 	    !get_number(document, "chunk_size", &size) ||
-	    size < CHUNK_MIN_SIZE || size > CHUNK_MAX_SIZE ||
-	    manifest->profile != MEDIUM_PIPE || manifest->removable)
+	    size < CHUNK_MIN_SIZE || size > CHUNK_MAX_SIZE)
 		return false;
 	memcpy(manifest->id, id, CHUNK_ID_SIZE);
 	manifest->chunk_size = size;
 	return true;
+}
+
+static bool read_stages(struct json_object *document,
+			struct manifest *manifest)
+{
+	const char *name = get_string(document, "compression");
+
+	if (!name || !get_bool(document, "filtered", &manifest->filtered))
+		return false;
+	manifest->codec = codec_find(name);
+	return manifest->codec ||
+	       (manifest->filtered && !strcmp(name, "none"));
+}
+
+/* How the data is stored, apart from plain files. */
+static bool read_storage(struct json_object *document, uint64_t version,
+			 struct manifest *manifest)
+{
+	if (version < CHUNKS_VERSION)
+		return true;
+	if (manifest->profile != MEDIUM_PIPE || manifest->removable)
+		return false;
+	if (version == STAGED_VERSION && !read_stages(document, manifest))
+		return false;
+	if (version == STAGED_VERSION &&
+	    !json_object_object_get_ex(document, "data_id", NULL))
+		return true;
+	return read_chunked(document, manifest);
 }
 
 static bool single_media(const struct manifest *manifest)
@@ -691,7 +768,7 @@ static const char *read_document(struct json_object *document,
 
 	if (!get_number(document, "vdi_backup", &version))
 		return "its manifest is not a backup manifest";
-	if (version < OLD_VERSION || version > CHUNKS_VERSION)
+	if (version < OLD_VERSION || version > STAGED_VERSION)
 		return "its manifest has an unsupported version";
 	if (!get_string(document, CHECKSUM_KEY))
 		return "its manifest has no checksum";
@@ -705,9 +782,9 @@ static const char *read_document(struct json_object *document,
 	if (!manifest->set || !read_profile(document, manifest) ||
 	    !read_config(document, &manifest->config) ||
 	    !good_block_size(manifest) ||
-	    (version == CHUNKS_VERSION && !read_chunked(document, manifest)) ||
+	    !read_storage(document, version, manifest) ||
 	    !read_devices(document, manifest) ||
-	    (version == CHUNKS_VERSION && !single_media(manifest)))
+	    (version >= CHUNKS_VERSION && !single_media(manifest)))
 		return "its manifest has a missing or invalid field";
 	read_times(document, manifest);
 	return NULL;

@@ -28,12 +28,19 @@ struct manifest {
 	/* the data is in a chunk store: the ID of its chunks; "" = in files */
 	char id[CHUNK_ID_SIZE];
 	uint32_t chunk_size;
+	/* the data was compressed, or passed a command: see medium_stages */
+	const struct codec *codec;	/* NULL = not compressed */
+	bool filtered;
 	struct VDConfig config;
 	unsigned int count;
 	struct manifest_device device[VDI_MAX_DEVICES];
 };
 
+/* What is stored. */
 uint64_t manifest_bytes(const struct manifest *manifest);
+/* What a restore hands over; of a tape, the same as above. */
+uint64_t manifest_data_bytes(const struct manifest *manifest);
+bool manifest_is_staged(const struct manifest *manifest);
 /* The text of a manifest, which the caller frees. NULL with errno. */
 char *manifest_text(const struct manifest *manifest);
 /*

@@ -326,6 +326,10 @@ bool publication_owns(const char *name)
 {
 	static const char *const patterns[] = {
 		"device-[0-9][0-9].data", "device-[0-9][0-9].medium-[0-9]*",
+		"device-[0-9][0-9].data.zst", "device-[0-9][0-9].data.lz4",
+		"device-[0-9][0-9].data.filtered",
+		"device-[0-9][0-9].data.zst.filtered",
+		"device-[0-9][0-9].data.lz4.filtered",
 		MANIFEST_FILE, MANIFEST_FILE ".partial",
 	};
 	size_t i;

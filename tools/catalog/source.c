@@ -82,6 +82,20 @@ void source_close(struct source *s)
 	s->dir = -1;
 }
 
+void source_unfilter(struct source *s, const char *command)
+{
+	s->stages = (struct medium_stages){
+		.codec = s->manifest.codec,
+		.command = s->manifest.filtered ? command : NULL,
+	};
+}
+
+static bool is_readable(const struct source *s)
+{
+	return manifest_is_staged(&s->manifest) &&
+	       (!s->manifest.filtered || s->stages.command);
+}
+
 void source_drive_config(const struct source *s, unsigned int device,
 			 struct drive_config *config)
 {
@@ -93,6 +107,7 @@ void source_drive_config(const struct source *s, unsigned int device,
 		.features = medium_profile_features(m->profile, m->removable),
 		.block_size = m->config.blockSize,
 		.chunks = s->chunks,
+		.stages = is_readable(s) ? &s->stages : NULL,
 	};
 }
 
@@ -105,10 +120,12 @@ bool source_media(const struct source *s, unsigned int device,
 void source_print(FILE *out, const struct source *s, const char *what,
 		  uint64_t bytes, double seconds, bool checked)
 {
+	bool stored_only = manifest_is_staged(&s->manifest) && !is_readable(s);
 	char text[160];
 
 	vdi_format_transfer(s->manifest.count, "", bytes, seconds, text,
 			    sizeof(text));
-	fprintf(out, "%s %s: %s%s\n", what, s->path, text,
-	       checked ? "; checksums match" : "");
+	fprintf(out, "%s %s: %s%s\n", what, s->path, text, !checked ? "" :
+		stored_only ? "; checksums of the filtered data match" :
+		"; checksums match");
 }

@@ -15,6 +15,7 @@ struct source {
 	int dir;
 	struct chunk_store *chunks;	/* NULL = in the directory */
 	struct manifest manifest;
+	struct medium_stages stages;	/* see source_unfilter() */
 };
 
 /* Open a backup, check its files. 0, or an exit code after a message. */
@@ -22,6 +23,11 @@ int source_open(struct source *s, const char *path);
 /* source_chunks.c: the same for an address; options may be NULL */
 int source_open_chunks(struct source *s, const char *path,
 		       const struct chunk_options *options);
+/*
+ * The command that undoes the filter of the backup; NULL = none. Without it only the
+ * checksums of what is stored can be checked. No effect on other backups.
+ */
+void source_unfilter(struct source *s, const char *command);
 /* The configuration of a drive that reads the media of a device. */
 void source_drive_config(const struct source *s, unsigned int device,
 			 struct drive_config *config);

@@ -211,6 +211,7 @@ int verify_backup(struct source *s, const struct verify_options *options)
 	};
 	struct task task = { .all = &v, .source = s };
 
+	source_unfilter(s, options->unfilter);
 	v.context = &task;
 	v.only = &task;
 	return verify(&v);
@@ -282,6 +283,7 @@ static struct task *open_entry(struct verification *v,
 		count_bad(v, rc);
 		return NULL;
 	}
+	source_unfilter(s, v->options->unfilter);
 	*task = (struct task){
 		.next = t->tasks,
 		.all = v,

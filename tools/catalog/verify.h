@@ -14,6 +14,7 @@ struct vdi_report;
 struct verify_options {
 	const char *set;		/* of a place: only this set; NULL = all */
 	unsigned int jobs;		/* devices at a time; 0 = processors */
+	const char *unfilter;		/* undoes the filter; NULL = none */
 	bool quiet;			/* no progress, no summaries of a place */
 	struct vdi_report *report;	/* for the progress; NULL = none */
 };

@@ -20,6 +20,8 @@ static const char usage[] =
 	"The exit code is the highest of all backups.\n\n"
 	"      --all             all backups in PLACE\n"
 	"      --set NAME        with --all: only backups of this set\n"
+	"      --unfilter CMD    of backups with --filter: check what CMD makes of the files,\n"
+	"                        too; CMD is run with the shell, from input to output\n"
 	"      --jobs N          devices to read at the same time, 1 to 64\n"
 	"                        (default: the number of processors)\n"
 	"      --json[=FILE]     progress and outcome as JSON lines on standard output, or in\n"
@@ -36,7 +38,7 @@ struct request {
 	bool all;
 };
 
-enum { OPT_ALL = 256, OPT_SET, OPT_JOBS, OPT_JSON, OPT_METRICS };
+enum { OPT_ALL = 256, OPT_SET, OPT_UNFILTER, OPT_JOBS, OPT_JSON, OPT_METRICS };
 
 static int take_jobs(struct request *r)
 {
@@ -57,6 +59,10 @@ static int take(struct request *r, int c)
 	case OPT_SET:
 		r->options.set = optarg;
 		return EXIT_OK;
+	case OPT_UNFILTER:
+		r->options.unfilter = optarg;
+		return *optarg ? EXIT_OK :
+			vdi_invalid("--unfilter", "", "a command");
 	case OPT_JOBS:
 		return take_jobs(r);
 	case OPT_JSON:
@@ -83,6 +89,7 @@ static int parse(struct request *r, int argc, char **argv)
 	static const struct option options[] = {
 		{ "all", no_argument, NULL, OPT_ALL },
 		{ "set", required_argument, NULL, OPT_SET },
+		{ "unfilter", required_argument, NULL, OPT_UNFILTER },
 		{ "jobs", required_argument, NULL, OPT_JOBS },
 		{ "json", optional_argument, NULL, OPT_JSON },
 		{ "metrics", required_argument, NULL, OPT_METRICS },
