@@ -45,6 +45,24 @@ static bool right_direction(struct appliance *a)
 	return true;
 }
 
+static bool open_stages(struct appliance *a, struct drive_config *config)
+{
+	struct backup *b = a->job;
+
+	if (!backup_is_staged(b))
+		return true;
+	config->stages = &b->stages;
+	if (!b->stages.codec)
+		return true;
+	b->stages.pool = compress_pool_open(b->stages.codec, b->level,
+					    b->compress_threads, a->count);
+	if (!b->stages.pool)
+		appliance_fail(a, EXIT_FAILED,
+			       "cannot start the threads that compress: %s",
+			       strerror(errno));
+	return b->stages.pool;
+}
+
 static bool backup_configured(struct appliance *a)
 {
 	struct backup *b = a->job;
@@ -67,6 +85,8 @@ static bool backup_configured(struct appliance *a)
 	/* a capacity requires media that can be changed */
 	if (a->config.features & VDF_Removable)
 		config.capacity = b->capacity;
+	if (!open_stages(a, &config))
+		return false;
 	for (i = 0; i < a->count; i++) {
 		struct drive *drive = &b->worker[i].drive;
 
@@ -401,14 +421,31 @@ static const struct appliance_ops backup_ops = {
 
 /* ------------------------------------------------------------ the program */
 
+static void describe_stages(const struct backup *b, uint64_t stored,
+			    char *buf, size_t size)
+{
+	char bytes[32];
+
+	vdi_format_bytes(stored, bytes, sizeof(bytes));
+	snprintf(buf, size, " (%s%s, %s stored)",
+		 b->stages.codec ? codec_name(b->stages.codec) : "filtered",
+		 b->stages.codec && b->stages.command ? ", filtered" : "",
+		 bytes);
+}
+
 static void summary(struct appliance *a)
 {
 	struct backup *b = a->job;
-	char text[160], media[48] = "";
+	char text[160], media[64] = "";
 	unsigned int i, count = 0;
+	uint64_t stored = 0;
 
-	for (i = 0; i < a->count; i++)
+	for (i = 0; i < a->count; i++) {
 		count += b->worker[i].drive.media.count;
+		stored += medium_list_bytes(&b->worker[i].drive.media);
+	}
+	if (backup_is_staged(b))
+		describe_stages(b, stored, media, sizeof(media));
 	if (a->config.features & VDF_Removable)
 		snprintf(media, sizeof(media), ", %u %s%s", count,
 			 count == 1 ? "medium" : "media",
@@ -491,6 +528,8 @@ static void close_drives(struct backup *b)
 static void release(struct backup *b)
 {
 	close_drives(b);
+	compress_pool_close(b->stages.pool);
+	b->stages.pool = NULL;
 	publication_release(&b->publication);
 	free(b->hook_path);
 }

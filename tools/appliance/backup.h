@@ -32,6 +32,9 @@ struct backup {
 	uint64_t capacity;
 	const char *prepare_command;
 	const char *snapshot_command;	/* NULL = no snapshot */
+	struct medium_stages stages;	/* of the media of all devices */
+	int level;			/* of the compression; 0 = default */
+	unsigned int compress_threads;	/* 0 = default */
 
 	char *new_path;		/* made of `into` */
 	struct chunk_store *chunks;	/* NULL = `to` is a directory */
@@ -55,5 +58,12 @@ bool backup_publish(struct appliance *a);
 
 /* backup_cli.c; 0 or an exit code */
 int backup_parse(struct appliance *a, int argc, char **argv);
+
+/* stages_cli.c: options of compression and filter, and their check; 0 or an exit code */
+int stages_cli_compress(struct backup *b, const char *argument);
+int stages_cli_threads(struct backup *b, const char *argument);
+int stages_cli_filter(struct backup *b, const char *argument);
+int stages_cli_check(const struct appliance *a);
+bool backup_is_staged(const struct backup *b);
 
 #endif /* VDI_BACKUP_H */

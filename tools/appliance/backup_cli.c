@@ -32,6 +32,12 @@ static const char usage[] =
 	"      --eom-warning SIZE  warn the database this much before the end of a medium\n"
 	"                        (default: an eighth of the capacity, at most 16M)\n"
 	"      --soft-filemarks SIZE  write filemarks on tapes as blocks of this size\n"
+	"      --compress CODEC  compress the data: zstd, zstd:LEVEL (1 to 22, default 3), lz4,\n"
+	"                        lz4:LEVEL (1 to 12, default 1), or none, the default\n"
+	"      --compress-threads N  threads that compress, 1 to 256 (default: the number of\n"
+	"                        processors)\n"
+	"      --filter CMD      store what CMD makes of the (compressed) data of each device;\n"
+	"                        CMD is run with the shell, from input to output\n"
 	"      --discard         let the database discard data that it has written\n"
 	"      --allow-empty     accept a COMMAND that writes no data\n"
 	"      --snapshot-command CMD  back up by snapshot, which CMD takes\n"
@@ -45,7 +51,8 @@ static const char usage[] =
 enum {
 	OPT_TO = 256, OPT_INTO, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
 	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND,
-	OPT_ALLOW_EMPTY, OPT_UPLOADS, OPT_CHUNK_SIZE, OPT_STORE_TIMEOUT, OPT_TO_COMMAND
+	OPT_ALLOW_EMPTY, OPT_UPLOADS, OPT_CHUNK_SIZE, OPT_STORE_TIMEOUT,
+	OPT_COMPRESS, OPT_COMPRESS_THREADS, OPT_FILTER, OPT_TO_COMMAND
 };
 
 static const struct option options[] = {
@@ -66,6 +73,9 @@ static const struct option options[] = {
 	{ "uploads", required_argument, NULL, OPT_UPLOADS },
 	{ "chunk-size", required_argument, NULL, OPT_CHUNK_SIZE },
 	{ "store-timeout", required_argument, NULL, OPT_STORE_TIMEOUT },
+	{ "compress", required_argument, NULL, OPT_COMPRESS },
+	{ "compress-threads", required_argument, NULL, OPT_COMPRESS_THREADS },
+	{ "filter", required_argument, NULL, OPT_FILTER },
 	APPLIANCE_OPTIONS
 };
 
@@ -75,6 +85,8 @@ static int take_number(struct appliance *a, int c, const char *argument)
 	uint64_t number;
 
 	switch (c) {
+	case OPT_COMPRESS_THREADS:
+		return stages_cli_threads(b, argument);
 	case OPT_UPLOADS:
 		return chunk_cli_transfers(a, "--uploads", argument);
 	case OPT_CHUNK_SIZE:
@@ -123,6 +135,10 @@ static int take(struct appliance *a, int c, const char *argument)
 	case OPT_TO_COMMAND:
 		a->pipeline.command = argument;
 		return EXIT_OK;
+	case OPT_COMPRESS:
+		return stages_cli_compress(b, argument);
+	case OPT_FILTER:
+		return stages_cli_filter(b, argument);
 	case 'p':
 		if (!medium_profile_parse(argument, &b->profile))
 			return vdi_invalid("--profile", argument,
@@ -274,6 +290,8 @@ int backup_parse(struct appliance *a, int argc, char **argv)
 		rc = check_command(a);
 	if (rc == EXIT_OK)
 		rc = check_pipeline(a);
+	if (rc == EXIT_OK)
+		rc = stages_cli_check(a);
 	if (rc != EXIT_OK)
 		return rc;
 	set_features(a);

@@ -24,6 +24,8 @@ static bool make_manifest(struct appliance *a, struct manifest *m)
 		.profile = medium_profile_of(a->config.features),
 		.removable = a->config.features & VDF_Removable,
 		.snapshot = b->snapshot_command,
+		.codec = b->stages.codec,
+		.filtered = b->stages.command,
 		.config = a->config,
 		.count = a->count,
 	};

@@ -25,6 +25,7 @@ struct restore {
 	char *latest_path;
 	bool latest;
 	const char *mount_command;
+	const char *unfilter;	/* undoes the filter of the backup */
 	bool no_verify;
 	bool devices_given;
 	bool mounted;
@@ -180,11 +181,11 @@ static bool read_enough(const struct worker *worker, const struct drive *drive)
 	unsigned int i;
 
 	if (drive->config.profile != MEDIUM_PIPE)
-		return worker->bytes || !medium_list_bytes(&drive->media);
+		return worker->bytes || !drive_data_bytes(drive);
 	for (i = 0; i < drive->media.count; i++) {
 		const struct medium_file *file = &drive->media.file[i];
 
-		if (file->bytes && !file->whole)
+		if (drive_data_bytes(drive) && file->bytes && !file->whole)
 			return false;
 	}
 	return true;
@@ -215,7 +216,7 @@ static void restore_closed(struct worker *worker)
 			       "the database read only %llu of %llu bytes of '%s'",
 			       (unsigned long long)worker->bytes,
 			       (unsigned long long)
-			       medium_list_bytes(&drive->media), worker->name);
+			       drive_data_bytes(drive), worker->name);
 }
 
 static bool restore_finish(struct appliance *a)
@@ -252,13 +253,15 @@ static const char usage[] =
 	"      --latest          the youngest whole backup in ROOT, a directory or an address\n"
 	"      --set NAME        with --latest: of this set (default: NAME)\n"
 	"      --mount-command CMD  snapshot backups only: CMD restores the files\n"
+	"      --unfilter CMD    of a backup with --filter: the command that undoes it; it is\n"
+	"                        run with the shell for each device, from input to output\n"
 	"      --no-verify       do not verify disks and tapes before the set is created\n"
 	"      --downloads N     s3: chunks of a device that are read at a time (default 2)\n"
 	"      --store-timeout SEC  s3: time to repeat a failed request (default 300)\n"
 	APPLIANCE_HELP;
 
 enum {
-	OPT_FROM = 256, OPT_LATEST, OPT_SET, OPT_MOUNT, OPT_NO_VERIFY,
+	OPT_FROM = 256, OPT_LATEST, OPT_SET, OPT_MOUNT, OPT_UNFILTER, OPT_NO_VERIFY,
 	OPT_DOWNLOADS, OPT_STORE_TIMEOUT, OPT_FROM_COMMAND
 };
 
@@ -269,6 +272,7 @@ static const struct option options[] = {
 	{ "latest", no_argument, NULL, OPT_LATEST },
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "mount-command", required_argument, NULL, OPT_MOUNT },
+	{ "unfilter", required_argument, NULL, OPT_UNFILTER },
 	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
 	{ "downloads", required_argument, NULL, OPT_DOWNLOADS },
 	{ "store-timeout", required_argument, NULL, OPT_STORE_TIMEOUT },
@@ -308,6 +312,10 @@ static int take(struct appliance *a, int c, const char *argument)
 	case OPT_MOUNT:
 		r->mount_command = argument;
 		break;
+	case OPT_UNFILTER:
+		r->unfilter = argument;
+		return *argument ? EXIT_OK :
+			vdi_invalid("--unfilter", argument, "a command");
 	case OPT_DOWNLOADS:
 		return chunk_cli_transfers(a, "--downloads", argument);
 	case OPT_STORE_TIMEOUT:
@@ -327,8 +335,9 @@ static int check_pipeline(struct appliance *a)
 		a->pipeline.standard = true;
 		r->from = NULL;
 	}
-	if (pipeline_used(a) && (r->latest || r->mount_command || r->no_verify))
-		vdi_error("--latest, --mount-command and --no-verify cannot be used with --from-command and --from -");
+	if (pipeline_used(a) && (r->latest || r->mount_command || r->no_verify ||
+				 r->unfilter))
+		vdi_error("--latest, --mount-command, --no-verify and --unfilter cannot be used with --from-command and --from -");
 	else if (!pipeline_used(a) && r->devices_given)
 		vdi_error("--devices requires --from-command: a stored backup determines the number");
 	else
@@ -391,6 +400,26 @@ static int open_pipeline(struct appliance *a)
 	return appliance_check(a);
 }
 
+static int check_filter(const struct appliance *a)
+{
+	const struct restore *r = a->job;
+	bool filtered = r->source.manifest.filtered;
+
+	if (filtered && !r->unfilter)
+		vdi_error("%s was stored with --filter: --unfilter is required, with the command that undoes it",
+			  r->from);
+	else if (!filtered && r->unfilter)
+		vdi_error("%s was not stored with --filter: --unfilter cannot be used",
+			  r->from);
+	else if (manifest_is_staged(&r->source.manifest) &&
+		 a->direct == DIRECT_ALWAYS)
+		vdi_error("--direct cannot be used with %s, which is compressed or filtered",
+			  r->from);
+	else
+		return EXIT_OK;
+	return EXIT_USAGE;
+}
+
 static int open_source(struct appliance *a)
 {
 	struct restore *r = a->job;
@@ -409,8 +438,11 @@ static int open_source(struct appliance *a)
 		     source_open(&r->source, r->from);
 	if (rc == EXIT_OK)
 		rc = check_snapshot(a);
+	if (rc == EXIT_OK)
+		rc = check_filter(a);
 	if (rc != EXIT_OK)
 		return rc;
+	source_unfilter(&r->source, r->unfilter);
 	r->hook_path = r->source.chunks ? strdup(r->from) :
 		       hook_directory(r->from);
 	if (!r->hook_path) {
@@ -419,7 +451,7 @@ static int open_source(struct appliance *a)
 	}
 	a->count = m->count;
 	/* the files of tapes are larger than the data */
-	a->total = m->profile == MEDIUM_TAPE ? 0 : manifest_bytes(m);
+	a->total = m->profile == MEDIUM_TAPE ? 0 : manifest_data_bytes(m);
 	a->config.features = medium_profile_features(m->profile, m->removable);
 	a->config.softFileMarkBlockSize = m->config.softFileMarkBlockSize;
 	a->partner.block_size = m->config.blockSize;
