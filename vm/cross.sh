@@ -29,7 +29,7 @@ cross_packages() {
 	[ "$1" = "$CROSS_LIBRARIES" ] || return 0
 	echo pkg-config gcc g++ gcc-aarch64-linux-gnu g++-aarch64-linux-gnu gcc-i686-linux-gnu
 	printf '%s:arm64\n' libc6-dev libkmod-dev libxxhash-dev libjson-c-dev liburing-dev \
-		libarchive-dev libcmocka-dev libcurl4-openssl-dev libssl-dev
+		libarchive-dev libcmocka-dev libcurl4-openssl-dev libssl-dev libzstd-dev liblz4-dev
 }
 
 # cross_get SUITE: creates the environment if needed; sets TOOLS to its root. It is made
@@ -86,7 +86,7 @@ cross_fetch() {
 
 guest_packages() {
 	echo kmod procps busybox-static libkmod2 liburing2 libjson-c5 libxxhash0 libarchive13 libcmocka0
-	echo libcurl4 libssl3
+	echo libcurl4 libssl3 libzstd1 liblz4-1 zstd lz4
 	echo libasan8 libubsan1
 }
 

@@ -33,12 +33,13 @@ _vdi() {
 	backup)
 		options="--to --into --to-command -n --devices -p --profile --removable --capacity --eom-warning
 			--soft-filemarks --discard --allow-empty --snapshot-command --snapshot --prepare-command
-			--uploads --chunk-size --store-timeout $set"
+			--uploads --chunk-size --store-timeout
+			--compress --compress-threads --filter $set"
 		;;
 	restore)
-		options="--from --from-command -n --devices --latest --set --mount-command --no-verify --downloads --store-timeout $set"
+		options="--from --from-command -n --devices --latest --set --mount-command --unfilter --no-verify --downloads --store-timeout $set"
 		;;
-	verify) options='--all --set --jobs --json --metrics -q --quiet -h --help' argument=directory ;;
+	verify) options='--all --set --unfilter --jobs --json --metrics -q --quiet -h --help' argument=directory ;;
 	list) options='--set --max-age -j --json -h --help' argument=directory ;;
 	expire)
 		options='--keep-last --keep-within --partial-age --set -n --dry-run -j --json -h --help'
@@ -64,12 +65,13 @@ _vdi() {
 	*:--group|*:-g) _vdi_of group; return ;;
 	serve:--profile) _vdi_words pipe disk tape any; return ;;
 	backup:--profile|backup:-p) _vdi_words pipe disk tape; return ;;
+	backup:--compress) _vdi_words none zstd zstd: lz4 lz4:; return ;;
 	*:--metrics) _vdi_of file; return ;;
-	*:--*command|*:--freeze|*:--thaw|*:--on-*) _vdi_of command; return ;;
+	*:--*command|*:--freeze|*:--thaw|*:--on-*|*:--filter|*:--unfilter) _vdi_of command; return ;;
 	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
 	*:--max-rate|*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
 	*:--set|*:--jobs|*:--max-age|*:--keep-last|*:--keep-within|*:--partial-age) return ;;
-	*:--uploads|*:--downloads|*:--chunk-size|*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcx]|backup:-n|restore:-n|serve:-n|top:-n) return ;;
+	*:--compress-threads|*:--uploads|*:--downloads|*:--chunk-size|*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcx]|backup:-n|restore:-n|serve:-n|top:-n) return ;;
 	esac
 	case ${COMP_WORDS[COMP_CWORD]}:$argument in
 	-*) _vdi_words "$options" ;;

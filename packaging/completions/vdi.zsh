@@ -86,6 +86,9 @@ _vdi_backup() {
 		'--uploads[chunks of a device that are stored at a time]:number' \
 		'--chunk-size[size of a chunk in an object store]:size' \
 		'--store-timeout[time to repeat a failed request]:seconds' \
+		'--compress[compress the data]:codec:(none zstd lz4)' \
+		'--compress-threads[threads that compress]:number' \
+		'--filter[command that the data passes]:command:_command_names -e' \
 		'1:name of the set' '*:: :_normal'
 }
 
@@ -97,6 +100,7 @@ _vdi_restore() {
 		'--latest[the youngest whole backup in the directory]' \
 		'--set[with --latest, a backup of this set]:name' \
 		'--mount-command[command that restores the files]:command:_command_names -e' \
+		'--unfilter[command that undoes --filter]:command:_command_names -e' \
 		'--no-verify[do not verify before the set is created]' \
 		'--downloads[chunks of a device that are read at a time]:number' \
 		'--store-timeout[time to repeat a failed request]:seconds' \
@@ -109,6 +113,7 @@ _vdi_verify() {
 		'--metrics[write the outcome for Prometheus]:file:_files' \
 		'--all[all backups in the directory]' \
 		'--set[with --all, only backups of this set]:name' \
+		'--unfilter[command that undoes --filter]:command:_command_names -e' \
 		'--jobs[devices to read at the same time]:number' \
 		'1:directory of the backup:_files -/'
 }

@@ -64,6 +64,27 @@ backup_verify_restore() {
 	expect "the first is kept" "$vdi" verify -q $to
 }
 
+tests+=(compressed_and_filtered)
+compressed_and_filtered() {
+	to=s3://backups/compressed
+	backup --to $to -n 2 "${chunks[@]}" --compress zstd --filter 'gzip -1' -- cat "$dir/data"
+	is "backup" 0 $rc
+	expect "verify what is stored" "$vdi" verify -q $to
+	expect "verify the data" "$vdi" verify -q $to --unfilter 'gzip -d'
+	restore -- cat
+	is "without --unfilter" 2 $rc
+	restore --unfilter 'gzip -d' -- cat
+	is "restore" 0 $rc
+	expect "the same data" cmp "$dir/data" "$dir/back"
+	restore --unfilter 'gzip -d; exit 3' -- cat
+	is "a command that fails" 1 $rc
+	to=s3://backups/incomplete
+	backup --to $to "${chunks[@]}" --compress lz4 --filter 'cat; exit 3' -- cat "$dir/data"
+	is "a filter that fails" 1 $rc
+	message "ended with exit code 3"
+	is "objects" 0 "$(objects)"
+}
+
 tests+=(refused_before_the_set)
 refused_before_the_set() {
 	local options
