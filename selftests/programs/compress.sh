@@ -77,7 +77,7 @@ key() { # KEY: number of the manifest
 
 tests+=(codecs)
 codecs() {
-	local codec suffix
+	local codec suffix file
 
 	for codec in zstd zstd:1 zstd:19 lz4 lz4:9; do
 		rm -rf b
@@ -85,7 +85,9 @@ codecs() {
 		makes 0 -n 3 --compress $codec --compress-threads 2 -- cat data
 		expect "the summary" grep -qE "3 devices \(${codec%:*}, [0-9.]+ MiB stored\)" out
 		is "files" "device-00.data.$suffix device-01.data.$suffix device-02.data.$suffix manifest.json" "$(files)"
-		expect "the tool accepts the files" ${codec%:*} -tq b/device-*
+		for file in b/device-*; do
+			expect "the tool accepts $file" ${codec%:*} -tq $file
+		done
 		expect "bytes of the data" test "$(key given)" -ge 3000000
 		expect "it shrinks" test "$(key bytes)" -lt 2500000
 		verifies 0

@@ -345,7 +345,8 @@ struct stage *stage_command(struct drive *d, const char *command,
 
 	if (c) {
 		c->stage = (struct stage){ .ops = &ops, .drive = d, .next = next };
-		c->in = c->out = -1;
+		c->in = -1;
+		c->out = -1;
 		if (spawn(c, command))
 			return &c->stage;
 		error = errno;

@@ -168,7 +168,8 @@ static bool open_stages(struct drive *d)
 	struct staged *s = d->staged;
 	struct stage *top;
 
-	s->top = top = stage_store(d);
+	top = stage_store(d);
+	s->top = top;
 	if (top && stages->command)
 		top = stage_command(d, stages->command, s->top);
 	if (top)

@@ -312,7 +312,7 @@ static void test_other_files(void **state)
 	refused(place, "not a backup manifest");
 	put_text(place, "{\"vdi_backup\": 1}");
 	refused(place, "version");
-	put_text(place, "{\"vdi_backup\": 5}");
+	put_text(place, "{\"vdi_backup\": 6}");
 	refused(place, "version");
 	put_text(place, "{\"vdi_backup\": 2}");
 	refused(place, "no checksum");
@@ -454,11 +454,62 @@ static void test_version_2(void **state)
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
 
+static void test_stages(void **state)
+{
+	struct place *place = *state;
+	struct manifest m = {
+		.set = strdup("s"),
+		.profile = MEDIUM_PIPE,
+		.codec = &codec_zstd,
+		.filtered = true,
+		.given = 9,
+		.count = 1,
+	};
+	struct medium_list *media = &m.device[0].media;
+	struct manifest back;
+	const char *why;
+
+	m.device[0].name = strdup("d");
+	assert_true(medium_list_add(media, "device-00.data.zst.filtered"));
+	media->file[0].bytes = 5;
+	media->file[0].given = 9;
+	media->file[0].given_xxh3 = ~0ULL;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	assert_non_null(strstr(get_text(place), "\"vdi_backup\": 5"));
+	assert_int_equal(manifest_read(place->dir, &back, &why), 0);
+	assert_ptr_equal(back.codec, &codec_zstd);
+	assert_true(back.filtered);
+	assert_int_equal(manifest_bytes(&back), 5);
+	assert_int_equal(manifest_data_bytes(&back), 9);
+	assert_true(back.device[0].media.file[0].given_xxh3 == ~0ULL);
+	manifest_free(&back);
+	/* a filter alone; then other profiles and media */
+	m.codec = NULL;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	assert_int_equal(manifest_read(place->dir, &back, &why), 0);
+	assert_null(back.codec);
+	assert_true(manifest_is_staged(&back));
+	manifest_free(&back);
+	m.profile = MEDIUM_DISK;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	m.profile = MEDIUM_PIPE;
+	m.removable = true;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	m.removable = false;
+	assert_true(medium_list_add(media, "device-00.more"));
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	manifest_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_there_and_back),
 		TEST(test_chunks),
+		TEST(test_stages),
 		TEST(test_names_of_any_bytes),
 		TEST(test_long),
 		TEST(test_block_sizes),
