@@ -85,6 +85,31 @@ compressed_and_filtered() {
 	is "objects" 0 "$(objects)"
 }
 
+tests+=(into_list_expire_latest)
+into_list_expire_latest() {
+	local place=s3://backups/place number
+	for number in 1 2 3; do
+		head -c 1000000 /dev/urandom > "$dir/data$number"
+		backup --into $place "${chunks[@]}" -- cat "$dir/data$number"
+		is "backup $number" 0 $rc
+		expect "summary" grep -q "^backup of 's3' is complete in $place/s3-[0-9TZ-]*: 1 device" "$dir/out"
+	done
+	"$vdi" list $place --json > "$dir/out"
+	is "list" 0 $?
+	is "whole backups" 3 "$(grep -c '"state": "whole"' "$dir/out")"
+	"$vdi" expire $place --keep-last 2 > "$dir/out" 2> "$dir/err"
+	is "expire" 0 $?
+	expect "figures" grep -q '^2 kept, 1 removed, 0 failed' "$dir/out"
+	expect "verify" "$vdi" verify -q --all $place
+	to=$place
+	restore --latest -- cat
+	is "restore" 0 $rc
+	expect "the data of the youngest" cmp "$dir/data3" "$dir/back"
+	restore --latest --set other -- cat
+	is "restore of another set" 1 $rc
+	message "there is no whole backup of set 'other' in $place"
+}
+
 tests+=(refused_before_the_set)
 refused_before_the_set() {
 	local options
