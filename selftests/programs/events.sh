@@ -425,13 +425,13 @@ interrupted_on_failure() {
 
 tests+=(names)
 names() {
-	local set=$'a"b\\c\xff' inode
+	local set=$'a"b\nc\xff' inode
 
 	limited "$vdi" backup "$set" -q --to b --json --metrics $prom -- seq 1000 > j 2> err
 	is "exit code" 0 $?
 	expect "valid events" valid j
 	is "bytes of the name" "$(printf %s "$set" | od -An -tx1 | tr -d ' \n')" "$(ask j 'L["set_hex"]')"
-	is "label" 0 "$(metric last_run_exit_code 'set=a"b\c'$'\xef\xbf\xbd')"
+	is "label" 0 "$(metric last_run_exit_code $'set=a"b\nc\xef\xbf\xbd')"
 	inode=$(stat -c %i $prom)
 	rm -rf b
 	limited "$vdi" backup "$set" -q --to b --metrics $prom -- seq 1000 2> err
