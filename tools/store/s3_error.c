@@ -19,7 +19,7 @@ static const struct {
 	{ "SignatureDoesNotMatch", "the secret key does not belong to the access key" },
 	{ "InvalidAccessKeyId", "the store does not know this access key" },
 	{ "AccessDenied",
-	  "the key has to permit to list the bucket, and to get, put and delete objects" },
+	  "the key needs the permissions to list the bucket, and to get, put and delete objects" },
 	{ "AuthorizationHeaderMalformed", "set AWS_REGION to the region of the bucket" },
 	{ "PermanentRedirect", "set AWS_REGION to the region of the bucket" },
 	{ "TemporaryRedirect", "set AWS_REGION to the region of the bucket" },
