@@ -213,7 +213,7 @@ static void take_option(struct vdiset_options *options, const char *option)
 }
 
 /*
- * Whoever has REPLICATION can make a base backup; the administrator can restrict this
+ * Every role with REPLICATION can make a base backup; the administrator can restrict this
  * target, which sends it to another program of this machine. Replication connections have
  * no transaction yet. A role that does not exist has no members.
  */
