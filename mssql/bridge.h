@@ -17,7 +17,8 @@
 /* A command of SQL Server, and the same command of the vdiset. */
 struct job {
 	struct channel *channel;
-	struct VDC_Command *from;	/* SQL Server's */
+	struct VDC_Command *from;	/* SQL Server's, which names the command to the SDK */
+	struct VDC_Command copy;	/* read once: *from may be in shared memory */
 	struct VDS_Command to;		/* the vdiset's */
 	uint8_t *buffer;		/* in the vdiset's area */
 	bool done;			/* under channel.lock */

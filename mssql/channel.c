@@ -43,12 +43,14 @@ static void refuse(struct job *job, int code)
 	completed(&job->to);
 }
 
-static void start(struct channel *ch, struct VDC_Command *cmd)
+static void start(struct channel *ch, struct VDC_Command *from)
 {
 	struct job *job = nth(ch, ch->count++);
+	const struct VDC_Command *cmd = &job->copy;
 
 	job->channel = ch;
-	job->from = cmd;
+	job->from = from;
+	job->copy = *(volatile struct VDC_Command *)from;
 	job->done = false;
 	job->to = (struct VDS_Command){
 		.commandCode = cmd->commandCode,
@@ -105,8 +107,8 @@ static int give_back(struct channel *ch, struct job *job)
 	const struct VDS_Command *to = &job->to;
 
 	if (to->commandCode == VDC_Read && job->to.buffer)
-		memcpy(job->from->buffer, job->buffer, to->bytesTransferred);
-	if (has_data(job->from))
+		memcpy(job->copy.buffer, job->buffer, to->bytesTransferred);
+	if (has_data(&job->copy))
 		ch->bytes += to->bytesTransferred;
 	return sdk_complete_command(ch->sdk, job->from, to->completionCode,
 				    to->bytesTransferred, to->outPosition);
