@@ -40,8 +40,8 @@
 #define BUFFER		(16 * KIB)
 #define BUFFERS		8
 #define MAX_DEVICES	3
-#define WAIT		20000	/* ms; a longer wait is a hang */
-#define LIMIT		30	/* seconds for a round */
+#define WAIT		600000	/* ms; a longer wait is a hang */
+#define LIMIT		1200	/* seconds after which a round hangs */
 #define GUARD		(64 * KIB)
 #define NONE		(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
