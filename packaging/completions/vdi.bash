@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# bash completion for vdi and vdi-pg-restore. selftests/completions compares the options
-# with --help.
+# bash completion for vdi, vdi-pg-restore and vdi-mssql. selftests/completions compares the
+# options with --help.
 
 _vdi_sets() {
 	vdi ls 2> /dev/null | sed -n '2,$s/ .*//p'
@@ -99,5 +99,28 @@ _vdi_pg_restore() {
 	esac
 }
 
+_vdi_mssql() {
+	COMPREPLY=()
+	case ${COMP_WORDS[COMP_CWORD-1]} in
+	--library) _vdi_of file ;;
+	--from) _vdi_of user ;;
+	--) _vdi_of command ;;
+	--database|--with|--statement|--device|--instance|-t|--timeout) ;;
+	*)
+		case ${COMP_WORDS[COMP_CWORD]} in
+		-*)
+			_vdi_words '--database --log --with --statement --library --trace --from --device
+				--instance -t --timeout -q --quiet -h --help -V --version'
+			;;
+		*)
+			[ "$COMP_CWORD" != 1 ] || { _vdi_words backup restore; return; }
+			_vdi_words "$(_vdi_sets)"
+			;;
+		esac
+		;;
+	esac
+}
+
 complete -F _vdi vdi
 complete -F _vdi_pg_restore vdi-pg-restore
+complete -F _vdi_mssql vdi-mssql

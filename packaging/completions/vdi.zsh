@@ -1,8 +1,8 @@
-#compdef vdi vdi-pg-restore
+#compdef vdi vdi-pg-restore vdi-mssql
 # SPDX-License-Identifier: GPL-2.0
 #
-# zsh completion for vdi and vdi-pg-restore. selftests/completions compares the options with
-# --help.
+# zsh completion for vdi, vdi-pg-restore and vdi-mssql. selftests/completions compares the
+# options with --help.
 
 _vdi_sets() {
 	local -a sets
@@ -52,10 +52,10 @@ _vdi() {
 		'(-i --idle-timeout)'{-i,--idle-timeout}'[abort if no command arrives]:seconds'
 		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]'
 	)
-	if [[ $service = vdi-pg-restore ]]; then
-		_vdi_pg_restore
-		return
-	fi
+	case $service in
+	vdi-pg-restore) _vdi_pg_restore; return ;;
+	vdi-mssql) _vdi_mssql; return ;;
+	esac
 	if (( CURRENT == 2 )); then
 		_vdi_commands
 		return
@@ -202,6 +202,25 @@ _vdi_pg_restore() {
 		'(-t --timeout)'{-t,--timeout}'[time to wait for the set]:seconds' \
 		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
 		'1:name of the set:_vdi_sets'
+}
+
+_vdi_mssql() {
+	_arguments -s $help \
+		'--database[database to back up or restore]:database' \
+		'--log[its log]' \
+		'--with[options of the statement]:options' \
+		'--statement[another statement, with %D for the devices]:statement' \
+		'--library[library of SQL Server]:file:_files' \
+		'--trace[show every call of that library]' \
+		'*--from[join a set of this user]:user:_users' \
+		'*--device[name of the next device]:name' \
+		'--instance[instance of the set]:name' \
+		'(-t --timeout)'{-t,--timeout}'[time to wait for the set, and for SQL Server]:seconds' \
+		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'(-V --version)'{-V,--version}'[show the version]' \
+		'1:direction:(backup restore)' \
+		'2:name of the set:_vdi_sets' \
+		'*::command:_normal'
 }
 
 _vdi "$@"
