@@ -13,6 +13,8 @@ MODULES_LOAD = $(PREFIX)/lib/modules-load.d/vdiset.conf
 # V=1 shows the commands.
 Q := $(if $(filter 1,$(V)),,@)
 MAKE_IN := $(Q)+$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory
+# on all processors, unless make was called with -j
+BUILD = $(MAKE_IN) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # in the order they need each other
 PARTS := libvdi tools postgres mssql examples
@@ -111,15 +113,17 @@ load: $(if $(wildcard /dev/vdiset),,modules)
 
 # Sub-makes, so that deps has run before anything looks for what it installs.
 demo: deps
-	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
+	$(BUILD) all $(if $(filter 0,$(VM)),load)
 	$(Q)$(if $(filter 0,$(VM)),,vm/run -- )postgres/demo
 
 check: deps
-	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
+	$(BUILD) all $(if $(filter 0,$(VM)),load)
+	$(BUILD) selftests
 	$(Q)selftests/check $(KERNELS)
 
 check-quick: deps
-	$(MAKE_IN) all selftests $(if $(filter 0,$(VM)),load)
+	$(BUILD) all $(if $(filter 0,$(VM)),load)
+	$(BUILD) selftests
 	$(Q)selftests/check --quick $(lastword $(KERNELS))
 
 lint: deps
@@ -142,32 +146,35 @@ check-arm64: deps
 	$(Q)selftests/arm64
 
 check-debug: deps
-	$(MAKE_IN) all selftests
+	$(BUILD) all
+	$(BUILD) selftests
 	$(Q)selftests/check-debug $(DEBUG)
 
 # bench/ is a directory, too
 bench: deps
 	$(Q)vm/deps bench
-	$(MAKE_IN) libvdi $(if $(filter 0,$(VM)),load)
-	$(MAKE_IN) -C bench
+	$(BUILD) libvdi $(if $(filter 0,$(VM)),load)
+	$(BUILD) -C bench
 	$(Q)bench/run $(BENCH)
 
 bench-gate: deps
-	$(MAKE_IN) all selftests
-	$(MAKE_IN) -C bench
+	$(BUILD) all
+	$(BUILD) selftests
+	$(BUILD) -C bench
 	$(Q)bench/run --gate $(BENCH)
 
 bench-tables: deps
-	$(MAKE_IN) libvdi $(if $(filter 0,$(VM)),load)
-	$(MAKE_IN) -C bench
+	$(BUILD) libvdi $(if $(filter 0,$(VM)),load)
+	$(BUILD) -C bench
 	$(Q)bench/run --tables $(BENCH)
 
 bench-postgres: deps
-	$(MAKE_IN) all $(if $(filter 0,$(VM)),load)
+	$(BUILD) all $(if $(filter 0,$(VM)),load)
 	$(Q)bench/postgres
 
 bench-stores: deps
-	$(MAKE_IN) all selftests
+	$(BUILD) all
+	$(BUILD) selftests
 	$(Q)bench/stores
 
 install: all

@@ -24,10 +24,10 @@ begin() {
 
 # check TEXT COMMAND...: one test, which passes if COMMAND succeeds
 check() {
-	local text=$1 last=$log/last.$BASHPID
+	local text=$1 last=$log/last.$BASHPID since=$SECONDS
 	shift
 	if "$@" > "$last" 2>&1; then
-		printf '  %-7s %s\n' CHECK "$text"
+		printf '  %-7s %s (%d s)\n' CHECK "$text" $((SECONDS - since))
 		passed=$((passed + 1))
 	else
 		cat "$last"
@@ -60,7 +60,7 @@ ktap() {
 # these variables. If they print TAP they count as one program of KTAP, otherwise as a
 # single test.
 unit() {
-	local dir=$1 label="$*" status
+	local dir=$1 label="$*" status since=$SECONDS
 	make -s --no-print-directory -n -C "$dir" check > /dev/null 2>&1 || return 0
 	make -s --no-print-directory -C "$@" check > "$log/$label.out" 2>&1
 	status=$?
@@ -69,17 +69,18 @@ unit() {
 		check "$label: make check" sh -c 'cat "$1"; exit "$2"' sh "$log/$label.out" "$status"
 		return
 	fi
-	ktap "$label" one_program "$label" "$status"
+	ktap "$label" one_program "$label" "$status" $((SECONDS - since))
 }
 
-# one_program LABEL STATUS: wraps flat TAP as selftests/run does. The outputs of several
-# programs have several plans, which are added up.
+# one_program LABEL STATUS [SECONDS]: wraps flat TAP as selftests/run does. The outputs of
+# several programs have several plans, which are added up.
 one_program() {
 	local ok='ok'
 	[ "$2" = 0 ] || ok='not ok'
 	echo 1..1
 	echo "  1..$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$log/$1.out" | awk '{ n += $1 } END { print n + 0 }')"
 	sed -e '/^1\.\.[1-9]/d' -e 's/^/  /' "$log/$1.out"
+	[ -z "${3:-}" ] || echo "# $1: $3 s"
 	echo "$ok 1 selftests: $1 # exit=$2"
 	return "$(($2 != 0))"
 }

@@ -82,6 +82,13 @@ depth > 0 && line ~ /^(not )?ok( |$)/ {
 	next
 }
 
+# The run time of a program
+depth == 0 && line ~ /^# .*: [0-9]+ s$/ {
+	seconds = line
+	sub(/.*: /, "", seconds)
+	next
+}
+
 # The result line of a program
 depth == 0 && line ~ /^(not )?ok [0-9]+ / {
 	name = line
@@ -112,9 +119,12 @@ depth == 0 && line ~ /^(not )?ok [0-9]+ / {
 		printf ", %d failed", f
 	if (s)
 		printf ", %d skipped", s
+	if (seconds != "")
+		printf " (%s)", seconds
 	printf "\n"
 	fflush()
 	results = 0
+	seconds = ""
 	for (i in wrong)
 		delete wrong[i]
 	forget()
