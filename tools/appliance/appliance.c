@@ -389,6 +389,7 @@ int appliance_run(struct appliance *a)
 	if (!a->quiet && !a->partner.command)
 		fprintf(stderr, "vdi: waiting for the database on '%s', %u device%s\n",
 			a->names.set, a->count, a->count == 1 ? "" : "s");
+	vdi_notify_ready();
 	a->started = vdi_now();
 	if (partner_start(a) && wait_for_database(a) && a->ops->configured(a) &&
 	    open_workers(a) && !appliance_interrupted(a)) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,9 +49,14 @@ void vdi_occupy_standard_files(void)
 static pthread_mutex_t first_error_lock = PTHREAD_MUTEX_INITIALIZER;
 static char first_error[2048];
 
+static bool is_warning(const char *text)
+{
+	return !strncmp(text, "warning:", 8);
+}
+
 static void record_error(const char *text)
 {
-	if (!strncmp(text, "warning:", 8))
+	if (is_warning(text))
 		return;
 	pthread_mutex_lock(&first_error_lock);
 	if (!*first_error)
@@ -65,19 +71,33 @@ void vdi_first_error(char *buf, size_t size)
 	pthread_mutex_unlock(&first_error_lock);
 }
 
+/* Is stderr the journal of systemd, which reads priorities? See sd-daemon(3). */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       !fstat(STDERR_FILENO, &st) && st.st_dev == device && st.st_ino == inode;
+}
+
 /* One write(2) per line, so that lines of several processes do not mix. */
 void vdi_error(const char *format, ...)
 {
-	char line[4096];
+	char text[2048], line[4096];
+	const char *priority = "";
 	size_t used, at = 0;
 	va_list args;
 	ssize_t n;
 
-	used = snprintf(line, sizeof(line) / 2, "%s: ", program);
 	va_start(args, format);
-	vsnprintf(line + used, sizeof(line) - used - 1, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	record_error(line + used);
+	record_error(text);
+	if (stderr_is_journal())
+		priority = is_warning(text) ? "<4>" : "<3>";
+	snprintf(line, sizeof(line) - 1, "%s%s: %s", priority, program, text);
 	used = strlen(line);
 	line[used++] = '\n';
 	while (at < used) {

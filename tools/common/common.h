@@ -115,6 +115,10 @@ void vdi_abort_text(const struct vdi_abort_info *info, char *buf, size_t size);
 /* The text of an abort by vdi abort if the user specifies none. */
 void vdi_abort_default(uid_t uid, char *buf, size_t size);
 
+/* ready.c */
+/* Report to systemd that the set exists, if this process is a service with Type=notify. */
+void vdi_notify_ready(void);
+
 /* progress.c */
 /* A throughput: the moving average of the last seconds, so that a stall shows. */
 struct vdi_throughput {
