@@ -6,6 +6,8 @@ KERNELS ?= 6.1 6.12:short 7.3
 SYSTEMS ?= bookworm trixie
 # VM=0 leaves the virtual machine out: demo and check use /dev/vdiset here
 VM ?= 1
+# s3: the demo has a second act, nightly backups into an object store
+DEMO ?=
 export PREFIX DESTDIR VM
 # loads the module at boot
 MODULES_LOAD = $(PREFIX)/lib/modules-load.d/vdiset.conf
@@ -32,7 +34,7 @@ export PG_CONFIG
 # the kernel that modules are built and installed for
 KVER ?= $(shell uname -r)
 
-.PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo check check-quick check-debug
+.PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo demo-s3 check check-quick check-debug
 .PHONY: lint abi kernel-tree deb check-deb check-kernels check-arm64
 .PHONY: bench bench-gate bench-tables bench-postgres bench-stores
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
@@ -46,7 +48,8 @@ help:
 	@echo 'all              the library, the tools, the PostgreSQL target (the default)'
 	@echo 'modules          vdiset.ko for the kernel $(KVER)'
 	@echo 'deps             install what the build and the tests need (root)'
-	@echo 'demo             a backup and a restore, in a virtual machine'
+	@echo 'demo             a backup and a restore, in a virtual machine; DEMO=s3: then also'
+	@echo '                 nightly backups into an object store'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS);'
 	@echo '                 what is about programs on the last only, FULL=1: on each;'
 	@echo '                 :short means short tests of the module only'
@@ -112,9 +115,15 @@ load: $(if $(wildcard /dev/vdiset),,modules)
 	$(Q)test -e /dev/vdiset || insmod build/module/host-$(KVER)/kernel/vdiset.ko
 
 # Sub-makes, so that deps has run before anything looks for what it installs.
-demo: deps
+demo: $(if $(DEMO),demo-$(DEMO)) deps
 	$(BUILD) all $(if $(filter 0,$(VM)),load)
-	$(Q)$(if $(filter 0,$(VM)),,vm/run -- )postgres/demo
+	$(Q)$(if $(filter 0,$(VM)),,vm/run --timeout 3600 -- )postgres/demo $(DEMO)
+
+demo-s3:
+	$(Q)test "$(VM)" != 0 || { echo 'DEMO=s3 changes /usr and /etc: it needs the virtual machine, VM=1' >&2; exit 2; }
+
+demo-%:
+	$(Q)echo 'DEMO=$* is unknown: leave DEMO out, or use DEMO=s3' >&2; exit 2
 
 check: deps
 	$(BUILD) all $(if $(filter 0,$(VM)),load)
