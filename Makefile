@@ -36,7 +36,7 @@ KVER ?= $(shell uname -r)
 
 .PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo demo-s3 check check-quick check-debug
 .PHONY: lint abi kernel-tree deb check-deb check-kernels check-arm64
-.PHONY: bench bench-gate bench-tables bench-postgres bench-stores
+.PHONY: bench bench-gate bench-tables bench-postgres bench-stores bench-compress
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
 all: $(PARTS)
@@ -67,6 +67,7 @@ help:
 	@echo 'bench-tables     what finding a set costs beside many sets and calls of another user'
 	@echo 'bench-postgres   CPU time of a PostgreSQL backup, beside pg_basebackup'
 	@echo 'bench-stores     a backup into an object store, beside curl; on this machine'
+	@echo 'bench-compress   a compressed backup, beside zstd; on this machine'
 	@echo 'install          to PREFIX=$(PREFIX), below DESTDIR'
 	@echo 'modules_install  vdiset.ko to /lib/modules/$(KVER); KVER=RELEASE for another kernel'
 	@echo 'dkms-install     vdiset.ko through dkms, for this and every later kernel; KVER=RELEASE'
@@ -185,6 +186,10 @@ bench-stores: deps
 	$(BUILD) all
 	$(BUILD) selftests
 	$(Q)bench/stores
+
+bench-compress: deps
+	$(MAKE_IN) all selftests
+	$(Q)bench/compress
 
 install: all
 	$(Q)for part in $(if $(no-postgres),$(filter-out postgres,$(PARTS)),$(PARTS)); do \

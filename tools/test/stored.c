@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * stored.c - vdi backup and vdi restore without a set, for selftests/stores
+ * stored.c - vdi backup and vdi restore without a set, for selftests/stores and bench/
  *
- * usage: stored backup ADDRESS [-n DEVICES] [-s CHUNK_SIZE] [-u UPLOADS] [-t TIMEOUT]
- *                              [-f FLUSH_EVERY] [-S SET] [-e AGE] [-c] < DATA
- *        stored restore ADDRESS [-t TIMEOUT] > DATA
+ * usage: stored backup WHERE [-n DEVICES] [-s CHUNK_SIZE] [-u UPLOADS] [-t TIMEOUT]
+ *                            [-f FLUSH_EVERY] [-S SET] [-e AGE] [-c]
+ *                            [-z CODEC:LEVEL] [-T THREADS] < DATA
+ *        stored restore WHERE [-t TIMEOUT] > DATA
  *        stored list ADDRESS
  *        stored delete ADDRESS
+ *
+ * WHERE is an address or a directory. -z and -T are --compress and --compress-threads.
  *
  * It executes the commands that a database would send on drives. Blocks of the data go
  * to the devices in turn. With -f, a Flush follows each so many blocks of a device; with
@@ -31,6 +34,8 @@ static const char *set = "test";
 static bool pauses_only;
 static _Atomic uint64_t paused = 1;	/* milliseconds of all pauses; 0 means "no time" */
 static struct chunk_options options;
+static struct medium_stages stages;
+static unsigned int level, threads;
 static struct drive drive[VDI_MAX_DEVICES];
 static uint8_t block[BLOCK];
 
@@ -63,7 +68,8 @@ static void set_up(struct chunk_store *store, struct drive_config *config)
 {
 	config->chunks = store;
 	config->stop = interrupted;
-	chunk_stop_with(store, interrupted, NULL);
+	if (store)
+		chunk_stop_with(store, interrupted, NULL);
 }
 
 static int run(struct drive *d, int code, size_t size, uint32_t *done)
@@ -124,13 +130,16 @@ static bool publish(struct publication *p)
 		.started = time(NULL) - age,
 		.finished = time(NULL) - age,
 		.profile = MEDIUM_PIPE,
-		.chunk_size = chunk_options(p->chunks)->chunk_size,
+		.codec = stages.codec,
 		.count = devices,
 	};
 	unsigned int i;
 	bool ok;
 
-	strcpy(m.id, chunk_id(p->chunks));
+	if (p->chunks) {
+		strcpy(m.id, chunk_id(p->chunks));
+		m.chunk_size = chunk_options(p->chunks)->chunk_size;
+	}
 	for (i = 0; i < devices; i++) {
 		m.device[i].name = strdup("test");
 		if (!medium_list_copy(&m.device[i].media, &drive[i].media))
@@ -150,9 +159,10 @@ static bool write_devices(struct publication *p)
 	bool ok = true;
 
 	set_up(p->chunks, &config);
+	config.stages = stages.codec ? &stages : NULL;
 	for (i = 0; ok && i < devices; i++) {
 		config.device = i;
-		ok = drive_open(&drive[i], &config, -1, NULL);
+		ok = drive_open(&drive[i], &config, p->dir, NULL);
 	}
 	ok = ok && write_all();
 	for (i = 0; i < devices; i++) {
@@ -164,23 +174,37 @@ static bool write_devices(struct publication *p)
 	return ok;
 }
 
-static int backup(const char *address)
+static bool open_pool(void)
 {
+	if (!stages.codec)
+		return true;
+	stages.pool = compress_pool_open(stages.codec, level, threads, devices);
+	if (!stages.pool)
+		vdi_error("cannot start the threads that compress: %s", strerror(errno));
+	return stages.pool;
+}
+
+static int backup(const char *where)
+{
+	struct chunk_store *store = NULL;
 	struct publication p;
 	char why[CHUNK_WHY_SIZE];
-	struct chunk_store *store = chunk_open(address, &options, why, sizeof(why));
 	unsigned int i;
 	bool ok;
 
-	if (!store) {
-		vdi_error("%s", why);
-		return EXIT_USAGE;
+	if (chunk_is_address(where)) {
+		store = chunk_open(where, &options, why, sizeof(why));
+		if (!store) {
+			vdi_error("%s", why);
+			return EXIT_USAGE;
+		}
 	}
-	ok = publication_prepare_chunks(&p, store);
+	ok = store ? publication_prepare_chunks(&p, store) : publication_prepare(&p, where);
 	if (ok) {
-		ok = write_devices(&p) && publish(&p);
+		ok = open_pool() && write_devices(&p) && publish(&p);
 		for (i = 0; i < devices; i++)
 			drive_close(&drive[i]);
+		compress_pool_close(stages.pool);
 		if (!ok)
 			publication_discard(&p, false);
 	}
@@ -234,7 +258,7 @@ static int read_devices(struct source *s)
 		source_drive_config(s, i, &config);
 		set_up(s->chunks, &config);
 		ok = source_media(s, i, &media) &&
-		     drive_open(&drive[i], &config, -1, &media);
+		     drive_open(&drive[i], &config, s->dir, &media);
 	}
 	ok = ok && read_all(s->manifest.count);
 	for (i = 0; !ok && i < s->manifest.count; i++) {
@@ -251,11 +275,13 @@ static int read_devices(struct source *s)
 	return rc;
 }
 
-static int restore(const char *address)
+static int restore(const char *where)
 {
 	struct source s;
-	int rc = source_open_chunks(&s, address, &options);
+	int rc = chunk_is_address(where) ? source_open_chunks(&s, where, &options) :
+					   source_open(&s, where);
 
+	source_unfilter(&s, NULL);
 	if (rc == EXIT_OK)
 		rc = read_devices(&s);
 	source_close(&s);
@@ -301,6 +327,19 @@ static int list(const char *address)
 	return rc;
 }
 
+/* CODEC or CODEC:LEVEL */
+static bool set_codec(char *text)
+{
+	char *colon = strchr(text, ':');
+
+	if (colon) {
+		*colon = '\0';
+		level = atoi(colon + 1);
+	}
+	stages.codec = codec_find(text);
+	return stages.codec;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -314,7 +353,7 @@ int main(int argc, char **argv)
 	int c;
 
 	vdi_set_program("stored");
-	while ((c = getopt(argc, argv, "n:s:u:t:f:S:e:c")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:u:t:f:S:e:cz:T:")) != -1) {
 		if (c == 'n')
 			devices = atoi(optarg);
 		else if (c == 's')
@@ -331,6 +370,10 @@ int main(int argc, char **argv)
 			age = atoi(optarg);
 		else if (c == 'c')
 			pauses_only = true;
+		else if (c == 'T')
+			threads = atoi(optarg);
+		else if (c == 'z' && set_codec(optarg))
+			continue;
 		else
 			return EXIT_USAGE;
 	}
