@@ -19,6 +19,7 @@ struct staged {
 	struct stage *top;	/* the list of all stages */
 	struct filesum plain;
 	bool ended;		/* writing: no more data is accepted */
+	bool complete;		/* and all stages have passed on everything */
 };
 
 static const struct codec *const codecs[] = { &codec_zstd, &codec_lz4 };
@@ -225,11 +226,12 @@ bool staged_end(struct drive *d)
 	struct staged *s = d->staged;
 
 	if (s->ended)
-		return true;
+		return s->complete;
 	s->ended = true;
 	file->given = s->plain.upto;
 	file->given_xxh3 = filesum_digest(&s->plain, NULL, 0);
-	return s->top->ops->end(s->top);
+	s->complete = s->top->ops->end(s->top);
+	return s->complete;
 }
 
 /*
@@ -242,7 +244,7 @@ bool staged_flush(struct drive *d)
 	struct staged *s = d->staged;
 
 	if (s->ended)
-		return true;
+		return s->complete;
 	if (d->config.stages->command &&
 	    !(d->config.features & VDF_CompleteEnabled))
 		return staged_end(d);

@@ -524,6 +524,36 @@ static void test_stop(void **state)
 	free(data);
 }
 
+static bool stop_now;
+
+static bool if_now(void *context)
+{
+	(void)context;
+	return stop_now;
+}
+
+/* A medium whose end was stopped does not become a whole one later. */
+static void test_stop_at_the_end(void **state)
+{
+	struct codec_case c = { NULL, 0, "cat", NULL };
+	uint8_t *data = make_data(MIB, true);
+	struct written w;
+	struct drive d;
+
+	start(&d, *state, &w, &c, 1);
+	d.config.features &= ~VDF_CompleteEnabled;
+	d.config.stop = if_now;
+	assert_true(give(&d, data, MIB));
+	stop_now = true;
+	assert_int_not_equal(run(&d, VDC_Flush, 0, 0, NULL).code, ERROR_SUCCESS);
+	stop_now = false;
+	assert_int_not_equal(run(&d, VDC_Flush, 0, 0, NULL).code, ERROR_SUCCESS);
+	assert_false(drive_finish(&d));
+	end(&d, &w);
+	discard(*state, &w);
+	free(data);
+}
+
 /* A limit on the size of files stands for a full disk. */
 static void test_full_disk(void **state)
 {
@@ -598,6 +628,7 @@ int main(void)
 		TEST(test_failing_filters),
 		TEST(test_failing_unfilters),
 		TEST(test_stop),
+		TEST(test_stop_at_the_end),
 		TEST(test_full_disk),
 	};
 
