@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,6 +97,21 @@ char **child_environment(char *const *variables, size_t count)
 			all[n++] = environ[i];
 	}
 	return all;
+}
+
+int child_input_rest(int pipe)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pipe);
+	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+bool child_input_is_unread(int rest)
+{
+	int unread = 0;
+
+	return rest >= 0 && !ioctl(rest, FIONREAD, &unread) && unread;
 }
 
 bool child_ended(pid_t pid)

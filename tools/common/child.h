@@ -36,6 +36,13 @@ pid_t child_start(const char *command, char *const *environment);
  * array. NULL: out of memory.
  */
 char **child_environment(char *const *variables, size_t count);
+/*
+ * Another end of the pipe that a command reads, to be opened before ours is closed. It
+ * keeps what the command has not read. -1 with errno.
+ */
+int child_input_rest(int pipe);
+/* Is there anything in it, now that the command has ended? */
+bool child_input_is_unread(int rest);
 /* Has the command terminated? It is not reaped. */
 bool child_ended(pid_t pid);
 /* The same; *status receives its status as of wait(2). */

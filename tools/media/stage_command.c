@@ -28,13 +28,18 @@
 #define PIPE_SIZE	(1 << 20)
 #define POLL_MS		100	/* interval of checks for a stop */
 #define PATIENCE	5	/* seconds from SIGTERM to SIGKILL */
+/* Time for the output of a command to go on after the command has ended. */
+#define LEFT_OPEN_SECONDS	10
 
 struct command {
 	struct stage stage;
 	pid_t pid;		/* 0 = reaped */
 	struct child_errors *errors;
 	int in, out;		/* our ends of the pipes; -1 = closed */
+	int rest;		/* writing: of its input, at the end; -1 = none */
 	bool cut;		/* the command did not read all of its input */
+	double open_until;	/* the command has ended, but not its output; 0 = no */
+	bool left_open;		/* until then */
 	bool output_ended;
 	bool succeeded;
 	bool source_ended;	/* reading */
@@ -100,6 +105,7 @@ static void reap(struct command *c, double patience, char *why, size_t size)
 {
 	shut(&c->in);
 	shut(&c->out);
+	shut(&c->rest);
 	if (c->pid > 0)
 		child_stop(c->pid, patience, hurry, NULL);
 	c->pid = 0;
@@ -127,6 +133,8 @@ static bool check_status(struct command *c)
 	char why[256] = "";
 
 	child_status(c->pid, &status);
+	if (child_input_is_unread(c->rest))
+		c->cut = true;
 	reap(c, 0, why, sizeof(why));
 	if (WIFSIGNALED(status))
 		return failed(c, "was killed by signal ", WTERMSIG(status), why);
@@ -135,6 +143,9 @@ static bool check_status(struct command *c)
 			      why);
 	if (c->cut)
 		return failed(c, "did not read all of its input", 0, why);
+	if (c->left_open)
+		return failed(c, "has ended, but a process that it started keeps its output open",
+			      0, why);
 	c->succeeded = true;
 	return true;
 }
@@ -166,9 +177,20 @@ static bool wait_for_pipes(struct command *c, bool writes)
 }
 
 /*
- * Read some output. A process that the command has left behind may keep the pipe open;
- * it is not waited for. Returns 0 if there is none now.
+ * A process that the command has left behind keeps the pipe open. It may write the rest
+ * of the output; one that does not is not waited for.
  */
+static bool is_left_open(struct command *c)
+{
+	double now = vdi_now();
+
+	if (!c->open_until)
+		c->open_until = now + LEFT_OPEN_SECONDS;
+	c->left_open = now >= c->open_until;
+	return c->left_open;
+}
+
+/* Read some output. Returns 0 if there is none now. */
 static size_t read_output(struct command *c, void *data, size_t size)
 {
 	bool had_ended = child_ended(c->pid);
@@ -179,9 +201,11 @@ static size_t read_output(struct command *c, void *data, size_t size)
 	do
 		n = read(c->out, data, size);
 	while (n < 0 && errno == EINTR);
-	if (n > 0)
+	if (n > 0) {
+		c->open_until = 0;
 		return n;
-	c->output_ended = n == 0 || errno != EAGAIN || had_ended;
+	}
+	c->output_ended = n == 0 || errno != EAGAIN || (had_ended && is_left_open(c));
 	return 0;
 }
 
@@ -193,8 +217,10 @@ static size_t write_input(struct command *c, const void *data, size_t size)
 	do
 		n = write(c->in, data, size);
 	while (n < 0 && errno == EINTR);
-	if (n >= 0)
+	if (n >= 0) {
+		c->open_until = 0;
 		return n;
+	}
 	if (errno != EAGAIN) {
 		c->cut = true;
 		shut(&c->in);
@@ -219,6 +245,8 @@ static bool drain(struct command *c)
 
 static bool finish(struct command *c)
 {
+	if (c->in >= 0)
+		c->rest = child_input_rest(c->in);
 	shut(&c->in);
 	while (!c->output_ended) {
 		if (!drain(c))
@@ -239,7 +267,7 @@ static bool command_push(struct stage *s, const void *data, size_t size)
 		data = (const uint8_t *)data + n;
 		size -= n;
 		/* the command reports why, and in any case this is a failure */
-		if (c->cut) {
+		if (c->cut || c->left_open) {
 			finish(c);
 			return false;
 		}
@@ -347,6 +375,7 @@ struct stage *stage_command(struct drive *d, const char *command,
 		c->stage = (struct stage){ .ops = &ops, .drive = d, .next = next };
 		c->in = -1;
 		c->out = -1;
+		c->rest = -1;
 		if (spawn(c, command))
 			return &c->stage;
 		error = errno;

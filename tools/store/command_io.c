@@ -3,15 +3,14 @@
  * command_io.c - the data that a command reads or writes
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "command_parts.h"
+#include "common/child.h"
 #include "common/common.h"
 
 #define EARLY	" before it had read all data"
@@ -114,28 +113,11 @@ static enum command_result flush_standard(struct command *c)
 	return command_fail_errno(c, "flush", errno);
 }
 
-/*
- * Another end of the pipe, for reading. It keeps what the command has not read when the
- * other ends are closed.
- */
-static int open_rest(const struct command *c)
-{
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", c->fd);
-	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-}
-
 static enum command_result wait_for_success(struct command *c, int rest)
 {
-	const char *when = "";
-	int unread = 0;
-
 	if (command_wait(c, -1, 0, true, 0) != EVENT_ENDED)
 		return COMMAND_STOPPED;
-	if (rest >= 0 && !ioctl(rest, FIONREAD, &unread) && unread)
-		when = EARLY;
-	return command_take_status(c, when);
+	return command_take_status(c, child_input_is_unread(rest) ? EARLY : "");
 }
 
 enum command_result command_finish(struct command *c)
@@ -149,7 +131,7 @@ enum command_result command_finish(struct command *c)
 		return COMMAND_STOPPED;
 	if (c->standard)
 		return flush_standard(c);
-	rest = open_rest(c);
+	rest = child_input_rest(c->fd);
 	if (rest < 0)
 		return command_fail_errno(c, "open", errno);
 	command_close_data(c);

@@ -439,6 +439,11 @@ static void test_failing_filters(void **state)
 		{ "cat > /dev/null; kill -9 $$", "was killed by signal 9" },
 		{ "kill -9 $$", "was killed by signal 9" },
 		{ "head -c 10", "did not read all of its input" },
+		/* the rest fits into the pipe */
+		{ "exec head -c 4000000", "did not read all of its input" },
+		{ "sleep 100000 & exec cat", "keeps its output open" },
+		/* the pipe stays full */
+		{ "exec 3<&0; sleep 100000 & exit 0", "did not read all of its input" },
 		{ "exec /nonexistent/command", "ended with exit code 127" },
 	};
 	uint8_t *data = make_data(4 * MIB, true);
@@ -459,6 +464,20 @@ static void test_failing_filters(void **state)
 		end(&d, &w);
 		discard(*state, &w);
 	}
+	free(data);
+}
+
+/* A process that the command leaves behind writes the data. */
+static void test_background_filter(void **state)
+{
+	struct codec_case c = { NULL, 0, "exec 3<&0; gzip -1 <&3 & exit 0", NULL };
+	size_t size = 8 * MIB;
+	uint8_t *data = make_data(size, true);
+	struct written w;
+
+	store(*state, &w, &c, 1, data, size);
+	assert_restores(*state, &w, "exec 3<&0; gzip -dc <&3 & exit 0", data, size);
+	discard(*state, &w);
 	free(data);
 }
 
@@ -626,6 +645,7 @@ int main(void)
 		TEST(test_other_contents),
 		TEST(test_not_compressed),
 		TEST(test_failing_filters),
+		TEST(test_background_filter),
 		TEST(test_failing_unfilters),
 		TEST(test_stop),
 		TEST(test_stop_at_the_end),
