@@ -237,23 +237,18 @@ void appliance_drive_options(const struct appliance *a,
 	config->direct = a->direct;
 }
 
-/* Only the main thread handles signals; an abort wakes the workers. */
+/* Signals are the matter of the main thread; an abort wakes the workers. */
 static void start_workers(struct appliance *a)
 {
-	sigset_t all, old;
 	unsigned int i;
 	int rc = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (i = 0; !rc && i < a->count; i++) {
 		pthread_mutex_lock(&a->lock);
 		a->running++;
 		pthread_mutex_unlock(&a->lock);
-		rc = pthread_create(&a->worker[i].thread, NULL, worker_thread,
-				    &a->worker[i]);
+		rc = vdi_thread_start(&a->worker[i].thread, worker_thread, &a->worker[i]);
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc) {
 		appliance_fail(a, EXIT_FAILED, "cannot start a thread: %s",
 			       strerror(rc));

@@ -17,7 +17,6 @@
 #include "common/child.h"
 
 #define PATIENCE	5	/* seconds from SIGTERM to SIGKILL */
-#define NVARIABLES	8
 
 /* The outcome, as commands, metrics and report get it. */
 struct outcome_text {
@@ -81,28 +80,18 @@ void events_last_sample(struct appliance *a)
 static pid_t start(struct appliance *a, const char *command,
 		   const struct outcome_text *outcome)
 {
-	char *own[NVARIABLES] = { NULL }, **all = NULL;
 	const char *message = outcome->exit_code ? outcome->message : "";
-	pid_t pid = -1;
-	int i, err;
+	struct child_variables own = { 0 };
 
-	if (asprintf(&own[0], "VDI_SET=%s", a->names.set) > 0 &&
-	    asprintf(&own[1], "VDI_OPERATION=%s", a->ops->verb) > 0 &&
-	    asprintf(&own[2], "VDI_DIR=%s", outcome->directory) > 0 &&
-	    asprintf(&own[3], "VDI_BYTES=%ju", (uintmax_t)appliance_bytes(a)) > 0 &&
-	    asprintf(&own[4], "VDI_SECONDS=%.3f", outcome->seconds) > 0 &&
-	    asprintf(&own[5], "VDI_EXIT_CODE=%d", outcome->exit_code) > 0 &&
-	    asprintf(&own[6], "VDI_DEVICES=%u", a->count) > 0 &&
-	    asprintf(&own[7], "VDI_MESSAGE=%s", message) > 0)
-		all = child_environment(own, NVARIABLES);
-	if (all)
-		pid = child_start(command, all);
-	err = all ? errno : ENOMEM;
-	free(all);
-	for (i = 0; i < NVARIABLES; i++)
-		free(own[i]);
-	errno = err;
-	return pid;
+	child_variable(&own, "VDI_SET=%s", a->names.set);
+	child_variable(&own, "VDI_OPERATION=%s", a->ops->verb);
+	child_variable(&own, "VDI_DIR=%s", outcome->directory);
+	child_variable(&own, "VDI_BYTES=%ju", (uintmax_t)appliance_bytes(a));
+	child_variable(&own, "VDI_SECONDS=%.3f", outcome->seconds);
+	child_variable(&own, "VDI_EXIT_CODE=%d", outcome->exit_code);
+	child_variable(&own, "VDI_DEVICES=%u", a->count);
+	child_variable(&own, "VDI_MESSAGE=%s", message);
+	return child_start_with(command, &own);
 }
 
 static bool interrupted(void *signals)

@@ -17,8 +17,6 @@
 #define TICK_US		20000	/* interval of checks for its termination */
 #define PATIENCE	5	/* seconds from SIGTERM to SIGKILL */
 
-#define NVARIABLES	4
-
 char *hook_directory(const char *path)
 {
 	char *copy = strdup(path), *last = strdup(path);
@@ -39,23 +37,13 @@ char *hook_directory(const char *path)
 static pid_t start(struct worker *worker, int code, const char *command,
 		   const char *directory)
 {
-	char *own[NVARIABLES] = { NULL }, **all = NULL;
-	pid_t pid = -1;
-	int i, err;
+	struct child_variables own = { 0 };
 
-	if (asprintf(&own[0], "VDI_SET=%s", worker->appliance->names.set) > 0 &&
-	    asprintf(&own[1], "VDI_DEVICE=%s", worker->name) > 0 &&
-	    asprintf(&own[2], "VDI_DIR=%s", directory) > 0 &&
-	    asprintf(&own[3], "VDI_COMMAND=%s", vdi_command_name(code)) > 0)
-		all = child_environment(own, NVARIABLES);
-	if (all)
-		pid = child_start(command, all);
-	err = all ? errno : ENOMEM;
-	free(all);
-	for (i = 0; i < NVARIABLES; i++)
-		free(own[i]);
-	errno = err;
-	return pid;
+	child_variable(&own, "VDI_SET=%s", worker->appliance->names.set);
+	child_variable(&own, "VDI_DEVICE=%s", worker->name);
+	child_variable(&own, "VDI_DIR=%s", directory);
+	child_variable(&own, "VDI_COMMAND=%s", vdi_command_name(code));
+	return child_start_with(command, &own);
 }
 
 /* A second signal, if the first one has aborted the set. */

@@ -11,8 +11,6 @@
 #include "appliance.h"
 #include "common/child.h"
 
-#define NVARIABLES	5
-
 static bool is_backup(const struct appliance *a)
 {
 	return a->ops->data == VDC_Write;
@@ -47,24 +45,23 @@ static struct command *open_command(struct appliance *a,
 static struct command *start(struct appliance *a, struct command_spec *spec,
 			     unsigned int device)
 {
-	char *own[NVARIABLES] = { NULL }, **all = NULL;
+	struct child_variables own = { 0 };
 	struct command *c = NULL;
-	int i;
+	char **all;
 
-	if (asprintf(&own[0], "VDI_SET=%s", a->names.set) > 0 &&
-	    asprintf(&own[1], "VDI_DEVICE=%s", spec->device) > 0 &&
-	    asprintf(&own[2], "VDI_DEVICE_INDEX=%u", device) > 0 &&
-	    asprintf(&own[3], "VDI_DEVICES=%u", a->count) > 0 &&
-	    asprintf(&own[4], "VDI_OPERATION=%s", a->ops->verb) > 0)
-		all = child_environment(own, NVARIABLES);
+	child_variable(&own, "VDI_SET=%s", a->names.set);
+	child_variable(&own, "VDI_DEVICE=%s", spec->device);
+	child_variable(&own, "VDI_DEVICE_INDEX=%u", device);
+	child_variable(&own, "VDI_DEVICES=%u", a->count);
+	child_variable(&own, "VDI_OPERATION=%s", a->ops->verb);
+	all = child_variables_environment(&own);
 	spec->environment = all;
 	if (all)
 		c = open_command(a, spec);
 	else
 		appliance_fail(a, EXIT_FAILED, "out of memory");
 	free(all);
-	for (i = 0; i < NVARIABLES; i++)
-		free(own[i]);
+	child_variables_free(&own);
 	return c;
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,35 +69,67 @@ pid_t child_start(const char *command, char *const *environment)
 	return child_spawn("/bin/sh", argv, &files, environment);
 }
 
-static bool is_replaced(const char *variable, char *const *variables, size_t count)
+void child_variable(struct child_variables *v, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (v->count < CHILD_VARIABLES &&
+	    vasprintf(&v->variable[v->count], format, args) >= 0)
+		v->count++;
+	else
+		v->failed = true;
+	va_end(args);
+}
+
+static bool is_replaced(const char *variable, const struct child_variables *v)
 {
 	size_t i, name;
 
-	for (i = 0; i < count; i++) {
-		name = strcspn(variables[i], "=") + 1;
-		if (!strncmp(variable, variables[i], name))
+	for (i = 0; i < v->count; i++) {
+		name = strcspn(v->variable[i], "=") + 1;
+		if (!strncmp(variable, v->variable[i], name))
 			return true;
 	}
 	return false;
 }
 
-char **child_environment(char *const *variables, size_t count)
+char **child_variables_environment(const struct child_variables *v)
 {
-	size_t existing = 0, i, n = count;
+	size_t existing = 0, i, n = v->count;
 	char **all;
 
 	while (environ[existing])
 		existing++;
-	all = calloc(existing + count + 1, sizeof(*all));
-	if (!all)
+	all = v->failed ? NULL : calloc(existing + n + 1, sizeof(*all));
+	if (!all) {
+		errno = ENOMEM;
 		return NULL;
-	for (i = 0; i < count; i++)
-		all[i] = variables[i];
+	}
+	memcpy(all, v->variable, n * sizeof(*all));
 	for (i = 0; i < existing; i++) {
-		if (!is_replaced(environ[i], variables, count))
+		if (!is_replaced(environ[i], v))
 			all[n++] = environ[i];
 	}
 	return all;
+}
+
+void child_variables_free(struct child_variables *v)
+{
+	while (v->count)
+		free(v->variable[--v->count]);
+}
+
+pid_t child_start_with(const char *command, struct child_variables *v)
+{
+	char **all = child_variables_environment(v);
+	pid_t pid = all ? child_start(command, all) : -1;
+	int err = errno;
+
+	free(all);
+	child_variables_free(v);
+	errno = err;
+	return pid;
 }
 
 int child_input_rest(int pipe)

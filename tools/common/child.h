@@ -30,12 +30,24 @@ pid_t child_spawn(const char *program, char *const *argv,
  * goes to stderr, because another program may read ours.
  */
 pid_t child_start(const char *command, char *const *environment);
+/* Variables for a command of the user; begins as { 0 }. */
+#define CHILD_VARIABLES	8
+struct child_variables {
+	char *variable[CHILD_VARIABLES];
+	size_t count;
+	bool failed;		/* out of memory, or too many */
+};
+/* "NAME=value" */
+void child_variable(struct child_variables *v, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /*
- * The environment of this program, with `count` variables "NAME=value" that replace
- * existing ones of the same name. The strings are not copied; the caller frees the
- * array. NULL: out of memory.
+ * The environment of this program, with these variables, which replace existing ones of
+ * the same name and are not copied; the caller frees the array. NULL with ENOMEM.
  */
-char **child_environment(char *const *variables, size_t count);
+char **child_variables_environment(const struct child_variables *v);
+void child_variables_free(struct child_variables *v);
+/* As child_start(), with these variables, which are freed. */
+pid_t child_start_with(const char *command, struct child_variables *v);
 /*
  * Another end of the pipe that a command reads, to be opened before ours is closed. It
  * keeps what the command has not read. -1 with errno.

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "child_errors.h"
+#include "common.h"
 
 #define KEPT 4096	/* bytes */
 #define LINES 3		/* of an error message */
@@ -90,18 +90,6 @@ static void *copy(void *argument)
 	return NULL;
 }
 
-static int start_thread(struct child_errors *e)
-{
-	sigset_t all, old;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&e->thread, NULL, copy, e);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return rc;
-}
-
 struct child_errors *child_errors_start(int *fd)
 {
 	struct child_errors *e = calloc(1, sizeof(*e));
@@ -117,7 +105,7 @@ struct child_errors *child_errors_start(int *fd)
 	e->stop = eventfd(0, EFD_CLOEXEC);
 	if (e->stop < 0)
 		goto close_pipe;
-	errno = start_thread(e);
+	errno = vdi_thread_start(&e->thread, copy, e);
 	if (!errno) {
 		*fd = fds[1];
 		return e;

@@ -298,6 +298,19 @@ void vdi_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
 	pthread_cond_timedwait(cond, lock, &until);
 }
 
+int vdi_thread_start(pthread_t *thread, void *(*run)(void *argument),
+		     void *argument)
+{
+	sigset_t all, old;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(thread, NULL, run, argument);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
 /* The exit code for an error VD_E_*. */
 int vdi_exit_for(int code)
 {

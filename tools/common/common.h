@@ -93,6 +93,10 @@ bool vdi_names_add(struct vdi_names *names, const char *name);
 const char *vdi_names_get(struct vdi_names *names, unsigned int index);
 void vdi_names_free(struct vdi_names *names);
 
+/* Start a thread; signals are handled by the main thread only. 0 or errno. */
+int vdi_thread_start(pthread_t *thread, void *(*run)(void *argument),
+		     void *argument);
+
 /* SIGINT, SIGTERM and SIGHUP are recorded by a handler, and polled for. */
 void vdi_catch_signals(void);
 /* The signals that a command of the user gets with their default action. */

@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -113,20 +112,15 @@ static void *compress_blocks(void *argument)
 	return NULL;
 }
 
-/* Only the main thread handles signals. Returns an errno. */
+/* Returns an errno. */
 static int start_threads(struct compress_pool *p, unsigned int count)
 {
-	sigset_t all, old;
 	int rc = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (!rc && p->threads < count) {
-		rc = pthread_create(&p->thread[p->threads], NULL,
-				    compress_blocks, p);
+		rc = vdi_thread_start(&p->thread[p->threads], compress_blocks, p);
 		p->threads += !rc;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 

@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,19 +266,15 @@ static void unmap_slots(struct chunk_medium *m)
 	}
 }
 
-/* Only the main thread handles signals. Returns an errno. */
+/* Returns an errno. */
 static int start_threads(struct chunk_medium *m, unsigned int count)
 {
-	sigset_t all, old;
 	int rc = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (!rc && m->threads < count) {
-		rc = pthread_create(&m->thread[m->threads], NULL, transfer, m);
+		rc = vdi_thread_start(&m->thread[m->threads], transfer, m);
 		m->threads += !rc;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 
