@@ -14,11 +14,6 @@
 
 #define PIECE	(1U << 20)	/* size of a read by a check */
 
-static struct medium_file *current_file(struct drive *d)
-{
-	return &d->media.file[d->ordinal - 1];
-}
-
 /* A failure of the store, with its text. A stop is no trouble; see drive_finish(). */
 static bool check(struct drive *d, enum chunk_result result)
 {
@@ -39,7 +34,7 @@ static bool opened(struct drive *d, const char *why)
 
 	d->loaded = d->chunked;
 	m->position = 0;
-	m->end = d->config.writing ? 0 : current_file(d)->bytes;
+	m->end = d->config.writing ? 0 : drive_current_file(d)->bytes;
 	filesum_begin(&m->sum, 0);
 	if (d->loaded)
 		return true;
@@ -63,7 +58,7 @@ bool chunked_open(struct drive *d)
 	char why[256] = "";
 
 	d->chunked = chunk_open_medium(d->config.chunks, drive_medium_name(d),
-				       &current_file(d)->chunks, why,
+				       &drive_current_file(d)->chunks, why,
 				       sizeof(why));
 	return opened(d, why);
 }
@@ -75,7 +70,7 @@ bool chunked_flush(struct drive *d)
 
 bool chunked_finish(struct drive *d)
 {
-	struct medium_file *file = current_file(d);
+	struct medium_file *file = drive_current_file(d);
 
 	if (d->trouble != DRIVE_FINE || !d->loaded || !chunked_flush(d))
 		return false;
@@ -99,11 +94,6 @@ void chunked_close(struct drive *d)
 
 /* ------------------------------------------------------------------ commands */
 
-static int failure_code(const struct drive *d)
-{
-	return d->trouble_code ? : ERROR_OPERATION_ABORTED;
-}
-
 bool chunked_append(struct drive *d, const void *data, size_t size)
 {
 	struct medium *m = &d->medium;
@@ -115,22 +105,13 @@ bool chunked_append(struct drive *d, const void *data, size_t size)
 	return true;
 }
 
-static void write_bytes(struct drive *d, const struct VDC_Command *cmd,
-			struct outcome *out)
-{
-	if (chunked_append(d, cmd->buffer, cmd->size))
-		out->bytes = cmd->size;
-	else
-		out->code = failure_code(d);
-}
-
 /*
  * The checksum of each chunk has been checked. That of the whole medium shows that no
  * chunk is missing from the list, so the last byte waits for it.
  */
 static bool check_end(struct drive *d)
 {
-	struct medium_file *file = current_file(d);
+	struct medium_file *file = drive_current_file(d);
 
 	file->whole = filesum_digest(&d->medium.sum, NULL, 0) == file->xxh3;
 	if (!file->whole)
@@ -157,29 +138,12 @@ bool chunked_fetch(struct drive *d, void *data, size_t size, size_t *done)
 	return check_end(d);
 }
 
-static void read_bytes(struct drive *d, const struct VDC_Command *cmd,
-		       struct outcome *out)
-{
-	size_t done;
-
-	if (!chunked_fetch(d, cmd->buffer, cmd->size, &done)) {
-		out->code = failure_code(d);
-		return;
-	}
-	out->bytes = done;
-	if (done < (size_t)cmd->size)
-		out->code = ERROR_HANDLE_EOF;
-}
-
 static void chunked_execute(struct drive *d, const struct VDC_Command *cmd,
 			    struct outcome *out)
 {
-	if (cmd->commandCode == VDC_Write && d->config.writing)
-		write_bytes(d, cmd, out);
-	else if (cmd->commandCode == VDC_Read && !d->config.writing)
-		read_bytes(d, cmd, out);
-	else
-		out->code = ERROR_NOT_SUPPORTED;
+	static const struct sequence sequence = { chunked_append, chunked_fetch };
+
+	sequence_execute(d, &sequence, cmd, out);
 }
 
 bool chunked_verify(struct drive *d, medium_tick *tick, void *context)

@@ -12,7 +12,7 @@
 static bool disk_begin(struct drive *d, bool empty)
 {
 	struct medium *m = &d->medium;
-	uint64_t bytes = d->media.file[d->ordinal - 1].bytes;
+	uint64_t bytes = drive_current_file(d)->bytes;
 
 	m->position = 0;
 	m->end = empty ? 0 : bytes;

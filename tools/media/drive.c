@@ -23,11 +23,6 @@ static bool removable(const struct drive *d)
 	return d->config.features & VDF_Removable;
 }
 
-static struct medium_file *current_file(struct drive *d)
-{
-	return &d->media.file[d->ordinal - 1];
-}
-
 static bool add_file(struct drive *d)
 {
 	char name[48];
@@ -79,7 +74,7 @@ static bool make_durable(struct drive *d)
 /* Record size and checksum, if known without reading the file again. */
 static bool note_file(struct drive *d)
 {
-	struct medium_file *file = current_file(d);
+	struct medium_file *file = drive_current_file(d);
 	struct medium *m = &d->medium;
 
 	file->blank = d->ops->blank(d);
@@ -163,7 +158,7 @@ static bool check_identity(struct drive *d)
 		drive_failed(d, "read the status of", errno);
 		return false;
 	}
-	if (file_same(&current_file(d)->identity, &now))
+	if (file_same(&drive_current_file(d)->identity, &now))
 		return true;
 	drive_replaced(d);
 	return false;
@@ -192,7 +187,7 @@ static bool open_listed(struct drive *d)
 	enum drive_trouble trouble;
 	char why[128];
 
-	d->medium.fd = medium_open_listed(d->dir, current_file(d), &trouble,
+	d->medium.fd = medium_open_listed(d->dir, drive_current_file(d), &trouble,
 					  why, sizeof(why));
 	if (trouble == DRIVE_DAMAGED)
 		drive_damaged(d, "%s", why);

@@ -185,9 +185,14 @@ void medium_list_free(struct medium_list *list)
 
 /* ---------------------------------------------------------------- trouble */
 
+struct medium_file *drive_current_file(const struct drive *d)
+{
+	return &d->media.file[d->ordinal - 1];
+}
+
 const char *drive_medium_name(const struct drive *d)
 {
-	return d->media.file[d->ordinal - 1].name;
+	return drive_current_file(d)->name;
 }
 
 /*

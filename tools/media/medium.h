@@ -357,7 +357,17 @@ bool staged_end(struct drive *d);
 void staged_close(struct drive *d);
 bool staged_verify(struct drive *d, medium_tick *tick, void *context);
 
+/* sequence.c; the functions return false after a failure or a stop */
+struct sequence {
+	bool (*append)(struct drive *d, const void *data, size_t size);
+	/* Fewer bytes than `size` only at the end. */
+	bool (*fetch)(struct drive *d, void *data, size_t size, size_t *done);
+};
+void sequence_execute(struct drive *d, const struct sequence *s,
+		      const struct VDC_Command *cmd, struct outcome *out);
+
 /* medium.c; false: the drive is in trouble, and so reports the outcome */
+struct medium_file *drive_current_file(const struct drive *d);
 const char *drive_medium_name(const struct drive *d);
 void drive_failed(struct drive *d, const char *doing, int error);
 void drive_trouble(struct drive *d, enum drive_trouble trouble,

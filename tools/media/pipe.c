@@ -10,7 +10,7 @@
 static bool pipe_begin(struct drive *d, bool empty)
 {
 	struct medium *m = &d->medium;
-	const struct medium_file *file = &d->media.file[d->ordinal - 1];
+	const struct medium_file *file = drive_current_file(d);
 
 	m->position = 0;
 	m->end = empty ? 0 : file->bytes;
@@ -32,7 +32,7 @@ static void pipe_transfer(struct drive *d, struct transfer *t)
 /* At the end of the file: does its checksum match? */
 static bool pipe_fetched(struct drive *d, const struct transfer *t)
 {
-	struct medium_file *file = &d->media.file[d->ordinal - 1];
+	struct medium_file *file = drive_current_file(d);
 	struct medium *m = &d->medium;
 
 	/* reads complete in order, so the data is summed here */

@@ -53,11 +53,6 @@ void staged_file_name(const struct medium_stages *stages, unsigned int device,
 		 stages && stages->command ? ".filtered" : "");
 }
 
-static struct medium_file *current_file(struct drive *d)
-{
-	return &d->media.file[d->ordinal - 1];
-}
-
 bool stage_stopped(const struct stage *s)
 {
 	return vdi_signal_received() || drive_stopped(s->drive);
@@ -103,7 +98,7 @@ static bool store_nothing(struct stage *s)
 
 static bool file_pull(struct drive *d, void *data, size_t size, size_t *done)
 {
-	struct medium_file *file = current_file(d);
+	struct medium_file *file = drive_current_file(d);
 	struct medium *m = &d->medium;
 	ssize_t n = medium_read(d, m->position, data, size);
 
@@ -187,7 +182,7 @@ bool staged_open(struct drive *d)
 	struct medium *m = &d->medium;
 
 	m->position = 0;
-	m->end = d->config.writing ? 0 : current_file(d)->bytes;
+	m->end = d->config.writing ? 0 : drive_current_file(d)->bytes;
 	filesum_begin(&m->sum, 0);
 	d->staged = calloc(1, sizeof(*d->staged));
 	if (!d->staged) {
@@ -222,7 +217,7 @@ void staged_close(struct drive *d)
 
 bool staged_end(struct drive *d)
 {
-	struct medium_file *file = current_file(d);
+	struct medium_file *file = drive_current_file(d);
 	struct staged *s = d->staged;
 
 	if (s->ended)
@@ -259,13 +254,7 @@ uint64_t drive_data_bytes(const struct drive *d)
 
 /* ----------------------------------------------------------------- commands */
 
-static int failure_code(const struct drive *d)
-{
-	return d->trouble_code ? : ERROR_OPERATION_ABORTED;
-}
-
-static void write_bytes(struct drive *d, const struct VDC_Command *cmd,
-			struct outcome *out)
+static bool append(struct drive *d, const void *data, size_t size)
 {
 	struct staged *s = d->staged;
 
@@ -273,18 +262,16 @@ static void write_bytes(struct drive *d, const struct VDC_Command *cmd,
 		drive_trouble(d, DRIVE_FAILED,
 			      "the database wrote to '%s' after a Flush, which has ended the command of --filter",
 			      drive_medium_name(d));
-	if (s->ended || !s->top->ops->push(s->top, cmd->buffer, cmd->size)) {
-		out->code = failure_code(d);
-		return;
-	}
-	filesum_add(&s->plain, s->plain.upto, cmd->buffer, cmd->size);
-	out->bytes = cmd->size;
+	if (s->ended || !s->top->ops->push(s->top, data, size))
+		return false;
+	filesum_add(&s->plain, s->plain.upto, data, size);
+	return true;
 }
 
 /* All data was read: is there nothing else, and do all checksums match? */
 static bool check_end(struct drive *d)
 {
-	struct medium_file *file = current_file(d);
+	struct medium_file *file = drive_current_file(d);
 	struct staged *s = d->staged;
 	size_t done = 0;
 	uint8_t more;
@@ -307,9 +294,9 @@ static bool check_end(struct drive *d)
 	return file->whole;
 }
 
-static bool read_piece(struct drive *d, void *data, size_t size, size_t *done)
+static bool fetch(struct drive *d, void *data, size_t size, size_t *done)
 {
-	struct medium_file *file = current_file(d);
+	struct medium_file *file = drive_current_file(d);
 	struct staged *s = d->staged;
 	bool good = s->top->ops->pull(s->top, data, size, done);
 
@@ -322,29 +309,12 @@ static bool read_piece(struct drive *d, void *data, size_t size, size_t *done)
 	return check_end(d);
 }
 
-static void read_bytes(struct drive *d, const struct VDC_Command *cmd,
-		       struct outcome *out)
-{
-	size_t done;
-
-	if (!read_piece(d, cmd->buffer, cmd->size, &done)) {
-		out->code = failure_code(d);
-		return;
-	}
-	out->bytes = done;
-	if (done < (size_t)cmd->size)
-		out->code = ERROR_HANDLE_EOF;
-}
-
 static void staged_execute(struct drive *d, const struct VDC_Command *cmd,
 			   struct outcome *out)
 {
-	if (cmd->commandCode == VDC_Write && d->config.writing)
-		write_bytes(d, cmd, out);
-	else if (cmd->commandCode == VDC_Read && !d->config.writing)
-		read_bytes(d, cmd, out);
-	else
-		out->code = ERROR_NOT_SUPPORTED;
+	static const struct sequence sequence = { append, fetch };
+
+	sequence_execute(d, &sequence, cmd, out);
 }
 
 /* The progress is that of what is stored. */
@@ -358,7 +328,7 @@ bool staged_verify(struct drive *d, medium_tick *tick, void *context)
 	if (!data)
 		drive_failed(d, "read", ENOMEM);
 	while (good && done == PIECE) {
-		good = read_piece(d, data, PIECE, &done);
+		good = fetch(d, data, PIECE, &done);
 		if (good)
 			good = !drive_stopped(d) &&
 			       tick(context, d->medium.position - counted);

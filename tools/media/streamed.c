@@ -39,39 +39,22 @@ void streamed_stop(struct drive *d)
 		command_kill(d->config.command);
 }
 
-static void write_bytes(struct drive *d, const struct VDC_Command *cmd,
-			struct outcome *out)
+static bool append(struct drive *d, const void *data, size_t size)
 {
-	if (check(d, command_write(d->config.command, cmd->buffer, cmd->size)))
-		out->bytes = cmd->size;
-	else
-		out->code = d->trouble_code ? : ERROR_OPERATION_ABORTED;
+	return check(d, command_write(d->config.command, data, size));
 }
 
-static void read_bytes(struct drive *d, const struct VDC_Command *cmd,
-		       struct outcome *out)
+static bool fetch(struct drive *d, void *data, size_t size, size_t *done)
 {
-	size_t done;
-
-	if (!check(d, command_read(d->config.command, cmd->buffer, cmd->size,
-				   &done))) {
-		out->code = d->trouble_code ? : ERROR_OPERATION_ABORTED;
-		return;
-	}
-	out->bytes = done;
-	if (done < (size_t)cmd->size)
-		out->code = ERROR_HANDLE_EOF;
+	return check(d, command_read(d->config.command, data, size, done));
 }
 
 static void streamed_execute(struct drive *d, const struct VDC_Command *cmd,
 			     struct outcome *out)
 {
-	if (cmd->commandCode == VDC_Write && d->config.writing)
-		write_bytes(d, cmd, out);
-	else if (cmd->commandCode == VDC_Read && !d->config.writing)
-		read_bytes(d, cmd, out);
-	else
-		out->code = ERROR_NOT_SUPPORTED;
+	static const struct sequence sequence = { append, fetch };
+
+	sequence_execute(d, &sequence, cmd, out);
 }
 
 const struct medium_ops streamed_ops = {
