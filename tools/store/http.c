@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "http.h"
 
@@ -111,6 +112,9 @@ static size_t receive(char *data, size_t size, size_t count, void *context)
 		keep_text(http, data, n);
 		return n;
 	}
+	/* a store may add a text to its success */
+	if (!r->data)
+		return n;
 	if (n > r->room - a->size) {
 		a->too_large = true;
 		return 0;
@@ -134,6 +138,16 @@ static size_t receive_header(char *data, size_t size, size_t count,
 			http->answer->date = 0;
 	}
 	return n;
+}
+
+/* Commands of the user, which other threads start, do not inherit it. */
+static curl_socket_t open_socket(void *context, curlsocktype purpose,
+				 struct curl_sockaddr *address)
+{
+	(void)context;
+	(void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC,
+		      address->protocol);
 }
 
 /* --------------------------------------------------------------- the request */
@@ -190,6 +204,7 @@ static void set_connection(struct http *http)
 	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)r->stall);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)r->limit);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
 	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
 	if (http->ca_file)
@@ -232,6 +247,8 @@ static CURLcode transfer(struct http *http)
 	while (running) {
 		if (r->stop && r->stop(r->stop_context)) {
 			code = CURLE_AGAIN;
+			/* a resolver without a server takes half a minute */
+			curl_easy_setopt(http->easy, CURLOPT_QUICK_EXIT, 1L);
 			break;
 		}
 		if (curl_multi_perform(http->multi, &running))

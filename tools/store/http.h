@@ -21,7 +21,7 @@ struct http_request {
 	const char *header[HTTP_MAX_HEADERS + 1];	/* "Name: value", then NULL */
 	const void *body;	/* PUT, POST */
 	size_t size;
-	uint8_t *data;		/* receives the body of a 2xx answer */
+	uint8_t *data;		/* receives the body of a 2xx answer; NULL = ignored */
 	size_t room;
 	const char *sigv4;	/* as CURLOPT_AWS_SIGV4; NULL = not signed */
 	const char *user;	/* access key */
