@@ -28,6 +28,7 @@
 #define PAUSE		30	/* between attempts to refresh keys that are valid */
 #define LIMIT		30	/* seconds for an answer of the token service */
 #define INSTANCE_LIMIT	3	/* the same, of the metadata service */
+#define POLL_NS		100000000	/* interval of checks for a stop */
 
 enum source { FROM_ENVIRONMENT, FROM_WEB_IDENTITY, FROM_PROFILE, FROM_INSTANCE };
 
@@ -36,6 +37,9 @@ struct s3_credentials {
 	struct s3_settings settings;
 	struct http *http;
 	pthread_mutex_t lock;
+	/* of the thread that has the lock */
+	bool (*stop)(void *context);
+	void *stop_context;
 	struct s3_keys keys;
 	bool valid;
 	time_t tried;
@@ -70,6 +74,18 @@ static void find_setting(char *out, size_t size, const char *const *names,
 		*out = '\0';
 }
 
+/* Of a URL without a host, the next part would be taken for one: that of the bucket. */
+static bool has_host(const char *url)
+{
+	const char *host = NULL;
+
+	if (!strncmp(url, "https://", 8))
+		host = url + 8;
+	else if (!strncmp(url, "http://", 7))
+		host = url + 7;
+	return host && *host && !strchr("/:?#", *host);
+}
+
 static bool read_settings(struct s3_settings *s, char *why, size_t size)
 {
 	static const char *const region[] = { "AWS_REGION", "AWS_DEFAULT_REGION", NULL };
@@ -88,10 +104,9 @@ static bool read_settings(struct s3_settings *s, char *why, size_t size)
 	}
 	if (style)
 		s->path_style = *style == '1';
-	if (!*s->endpoint || !strncmp(s->endpoint, "https://", 8) ||
-	    !strncmp(s->endpoint, "http://", 7))
+	if (!*s->endpoint || has_host(s->endpoint))
 		return true;
-	snprintf(why, size, "invalid endpoint '%s': must begin with https:// or http://",
+	snprintf(why, size, "invalid endpoint '%s': must be https://HOST or http://HOST, with a port if needed",
 		 s->endpoint);
 	return false;
 }
@@ -143,6 +158,8 @@ static bool run(struct s3_credentials *c, struct http_request *request,
 	request->data = (uint8_t *)text;
 	request->room = room - 1;
 	request->stall = request->limit;
+	request->stop = c->stop;
+	request->stop_context = c->stop_context;
 	http_run(c->http, request, &answer);
 	if (answer.result != HTTP_ANSWERED) {
 		snprintf(why, size, "no answer of %s: %s", what, answer.why);
@@ -170,13 +187,19 @@ static bool identity_setting(const char *name, const char *key, char *out, size_
 
 static bool read_token(const char *path, char *out, size_t size)
 {
-	FILE *file = fopen(path, "re");
+	FILE *file;
 	size_t n;
 
+	errno = 0;
+	file = fopen(path, "re");
 	if (!file)
 		return false;
 	n = fread(out, 1, size - 1, file);
 	fclose(file);
+	if (n == size - 1) {
+		errno = EFBIG;
+		return false;
+	}
 	out[n] = '\0';
 	out[strcspn(out, " \r\n")] = '\0';
 	return *out;
@@ -306,7 +329,7 @@ static bool take_member(struct json_object *object, const char *key, char *out, 
 {
 	struct json_object *value;
 
-	return json_object_object_get_ex(object, key, &value) &&
+	return json_object_object_get_ex(object, key, &value) && value &&
 	       set(out, size, json_object_get_string(value));
 }
 
@@ -336,6 +359,7 @@ static bool from_instance(struct s3_credentials *c, struct s3_keys *keys, char *
 			    session, sizeof(session), why, size);
 	if (!good)
 		return false;
+	session[strcspn(session, "\r\n")] = '\0';
 	snprintf(header, sizeof(header), "X-aws-ec2-metadata-token: %s", session);
 	good = ask_instance(c, ROLE_PATH, header, role, sizeof(role), why, size);
 	role[good ? strcspn(role, "\r\n") : 0] = '\0';
@@ -412,6 +436,7 @@ void s3_credentials_close(struct s3_credentials *c)
 	if (!c)
 		return;
 	http_close(c->http);
+	pthread_mutex_destroy(&c->lock);
 	explicit_bzero(&c->keys, sizeof(c->keys));
 	free(c);
 }
@@ -444,13 +469,38 @@ static bool refresh(struct s3_credentials *c, time_t now, char *why, size_t size
 	return good;
 }
 
+/*
+ * Another thread may have the lock while it waits for an answer, and then the next one
+ * waits for the same. False: stopped.
+ */
+static bool lock(struct s3_credentials *c, bool (*stop)(void *context), void *context)
+{
+	struct timespec until;
+
+	do {
+		if (stop(context))
+			return false;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += POLL_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+	} while (pthread_mutex_clocklock(&c->lock, CLOCK_MONOTONIC, &until));
+	c->stop = stop;
+	c->stop_context = context;
+	return true;
+}
+
 /* Keys that are still valid for a while are used if they cannot be refreshed. */
-bool s3_credentials_get(struct s3_credentials *c, struct s3_keys *keys, char *why, size_t size)
+bool s3_credentials_get(struct s3_credentials *c, bool (*stop)(void *context), void *context,
+			struct s3_keys *keys, char *why, size_t size)
 {
 	time_t now = time(NULL);
 	bool good = true;
 
-	pthread_mutex_lock(&c->lock);
+	if (!lock(c, stop, context)) {
+		snprintf(why, size, "interrupted");
+		return false;
+	}
 	if (!is_usable(c, now, MARGIN) &&
 	    (!is_usable(c, now, 0) || now - c->tried >= PAUSE))
 		good = refresh(c, now, why, size) || is_usable(c, now, 0);

@@ -30,9 +30,13 @@ struct s3_credentials;
 struct s3_credentials *s3_credentials_open(struct s3_settings *settings,
 					   char *why, size_t size);
 void s3_credentials_close(struct s3_credentials *c);
-/* Thread-safe. False: see `why`; it names what was tried. */
-bool s3_credentials_get(struct s3_credentials *c, struct s3_keys *keys,
-			char *why, size_t size);
+/*
+ * Thread-safe. False: see `why`; it names what was tried. A stop, which is polled, ends
+ * the wait for the source of the keys.
+ */
+bool s3_credentials_get(struct s3_credentials *c,
+			bool (*stop)(void *context), void *context,
+			struct s3_keys *keys, char *why, size_t size);
 /* The store has rejected these keys as expired: the next call fetches new ones. */
 void s3_credentials_expired(struct s3_credentials *c,
 			    const struct s3_keys *keys);

@@ -232,6 +232,19 @@ static void explain(struct s3_session *s, const struct s3_request *r,
 		   tried);
 }
 
+static enum chunk_result no_keys(struct s3_session *s, const struct s3_request *r,
+				 const struct attempts *attempts, const char *why)
+{
+	enum chunk_result result = CHUNK_FAILED;
+
+	if (attempts->maybe && r->only_new)
+		result = CHUNK_UNKNOWN;
+	else if (chunk_session_stopped(&s->common))
+		result = CHUNK_STOPPED;
+	return chunk_fail(&s->common, result, "cannot %s %s: %s", r->doing,
+			  s->common.store->address, why);
+}
+
 static enum chunk_result attempt(struct s3_session *s, const struct s3_request *r,
 				 const char *url, struct headers *headers,
 				 struct http_answer *answer)
@@ -244,11 +257,9 @@ static enum chunk_result attempt(struct s3_session *s, const struct s3_request *
 	char why[700];
 
 	do {
-		if (!s3_credentials_get(store->credentials, &keys, why, sizeof(why))) {
-			result = attempts.maybe && r->only_new ? CHUNK_UNKNOWN : CHUNK_FAILED;
-			return chunk_fail(&s->common, result, "cannot %s %s: %s", r->doing,
-					  store->common.address, why);
-		}
+		if (!s3_credentials_get(store->credentials, stopped, &s->common, &keys, why,
+					sizeof(why)))
+			return no_keys(s, r, &attempts, why);
 		attempts.count++;
 		send_once(s, r, url, headers, &keys, answer);
 		verdict = judge(store, &keys, answer, &attempts);
@@ -272,6 +283,11 @@ enum chunk_result s3_run(struct s3_session *s, const struct s3_request *r,
 	char url[8 * S3_NAME_SIZE], hash[2 * EVP_MAX_MD_SIZE + 1];
 	struct headers headers;
 
+	/* unless there is one */
+	answer->result = HTTP_INVALID;
+	answer->status = 0;
+	answer->size = 0;
+	answer->length = 0;
 	if (!make_url((struct s3_store *)s->common.store, r, url, sizeof(url)))
 		return chunk_fail(&s->common, CHUNK_FAILED, "cannot %s %s: its name is too long",
 				  r->doing, s->common.store->address);
