@@ -15,7 +15,7 @@
 #include "s3.h"
 
 #define SCHEME		"s3"
-#define PAGE_SIZE	(4U << 20)	/* of a list, of at most 1000 names */
+#define TOKEN_SIZE	1024
 
 /* ---------------------------------------------------------------- the address */
 
@@ -250,17 +250,25 @@ static enum chunk_result s3_remove(struct chunk_session *session, const char *na
 
 /* --------------------------------------------------------------------- listing */
 
+const char *s3_below(const struct s3_store *store, const char *key)
+{
+	size_t n = strlen(store->prefix);
+
+	return !strncmp(key, store->prefix, n) && key[n] == '/' ? key + n + 1 : NULL;
+}
+
 /* Names that begin with the same "NAME/", which the store has combined. */
 static bool list_groups(const struct s3_store *store, const char *page, chunk_listed *listed,
 			void *context)
 {
-	size_t n = strlen(store->prefix) + 1;
 	char key[S3_NAME_SIZE];
+	const char *name;
 
 	while ((page = strstr(page, "<CommonPrefixes>"))) {
 		page += strlen("<CommonPrefixes>");
-		if (http_xml_text(page, "Prefix", NULL, key, sizeof(key)) && strlen(key) >= n &&
-		    !listed(context, key + n, 0, ""))
+		http_xml_text(page, "Prefix", NULL, key, sizeof(key));
+		name = s3_below(store, key);
+		if (name && !listed(context, name, 0, ""))
 			return false;
 	}
 	return true;
@@ -271,25 +279,45 @@ static bool list_objects(const struct s3_store *store, const char *page, chunk_l
 		      void *context)
 {
 	char key[S3_NAME_SIZE], size[32], changed[64];
-	size_t n = strlen(store->prefix) + 1;
+	const char *name;
 
 	while ((page = strstr(page, "<Contents>"))) {
 		page += strlen("<Contents>");
-		if (!http_xml_text(page, "Key", NULL, key, sizeof(key)) ||
-		    strlen(key) < n)
+		http_xml_text(page, "Key", NULL, key, sizeof(key));
+		name = s3_below(store, key);
+		if (!name)
 			continue;
 		http_xml_text(page, "Size", NULL, size, sizeof(size));
 		http_xml_text(page, "LastModified", NULL, changed, sizeof(changed));
-		if (!listed(context, key + n, strtoull(size, NULL, 10), changed))
+		if (!listed(context, name, strtoull(size, NULL, 10), changed))
 			return false;
 	}
 	return true;
 }
 
+/*
+ * A page that was taken for the last one by mistake would hide backups, or leave chunks.
+ * *token is empty at the end of the list, and new on each page.
+ */
+static bool read_token(const char *page, char token[TOKEN_SIZE])
+{
+	char truncated[8], previous[TOKEN_SIZE];
+
+	memcpy(previous, token, TOKEN_SIZE);
+	*token = '\0';
+	if (!strstr(page, "</ListBucketResult>") ||
+	    !http_xml_text(page, "IsTruncated", NULL, truncated, sizeof(truncated)))
+		return false;
+	if (!strcmp(truncated, "false"))
+		return true;
+	return http_xml_text(page, "NextContinuationToken", NULL, token, TOKEN_SIZE) &&
+	       *token && strcmp(token, previous);
+}
+
 static bool make_query(const struct s3_store *store, const char *prefix, bool shallow,
 		       const char *token, char *out, size_t size)
 {
-	char name[2 * S3_NAME_SIZE], escaped[6 * S3_NAME_SIZE], next[3 * 1024] = "";
+	char name[2 * S3_NAME_SIZE], escaped[6 * S3_NAME_SIZE], next[3 * TOKEN_SIZE] = "";
 	int n;
 
 	snprintf(name, sizeof(name), "%s/%s", store->prefix, prefix);
@@ -307,13 +335,13 @@ static enum chunk_result list(struct s3_session *s, const char *prefix, bool sha
 			      chunk_listed *listed, void *context)
 {
 	const struct s3_store *store = (struct s3_store *)s->common.store;
-	char query[7 * S3_NAME_SIZE], token[1024] = "";
+	char query[7 * S3_NAME_SIZE], token[TOKEN_SIZE] = "";
 	struct s3_request request = {
 		.doing = "list",
 		.method = "GET",
 		.query = query,
 		.data = (uint8_t *)page,
-		.room = PAGE_SIZE - 1,
+		.room = S3_PAGE_SIZE - 1,
 	};
 	enum chunk_result result;
 	struct http_answer answer;
@@ -326,10 +354,14 @@ static enum chunk_result list(struct s3_session *s, const char *prefix, bool sha
 		if (result != CHUNK_OK)
 			return result == CHUNK_MISSING ? CHUNK_FAILED : result;
 		page[answer.size] = '\0';
+		if (!read_token(page, token))
+			return chunk_fail(&s->common, CHUNK_FAILED,
+					  "cannot list %s: the answer of the store is not a page of a list",
+					  store->common.address);
 		if (!list_objects(store, page, listed, context) ||
 		    !list_groups(store, page, listed, context))
 			return CHUNK_OK;
-	} while (http_xml_text(page, "NextContinuationToken", NULL, token, sizeof(token)));
+	} while (*token);
 	return CHUNK_OK;
 }
 
@@ -337,7 +369,7 @@ static enum chunk_result s3_list(struct chunk_session *session, const char *pref
 				 chunk_listed *listed, void *context)
 {
 	enum chunk_result result;
-	char *page = malloc(PAGE_SIZE);
+	char *page = malloc(S3_PAGE_SIZE);
 
 	if (!page)
 		return chunk_fail(session, CHUNK_FAILED, "out of memory");

@@ -10,6 +10,7 @@
 #include "s3_credentials.h"
 
 #define S3_NAME_SIZE	1100	/* of a key; S3 allows 1024 bytes */
+#define S3_PAGE_SIZE	(4U << 20)	/* of an answer about 1000 keys */
 
 struct s3_store {
 	struct chunk_store common;	/* first */
@@ -39,6 +40,8 @@ struct s3_request {
 	size_t room;
 };
 
+/* s3.c: the name of a key below the prefix, relative to it; NULL: it is not below */
+const char *s3_below(const struct s3_store *store, const char *key);
 /* s3_request.c: sign, send, repeat. An answer of 2xx is CHUNK_OK. */
 enum chunk_result s3_run(struct s3_session *s, const struct s3_request *request,
 			 struct http_answer *answer);
