@@ -9,7 +9,7 @@ It reads one request after the other from each connection. A FAULT is
 METHOD:PATTERN:NUMBERS:KIND and applies to requests with this method whose path contains
 PATTERN. NUMBERS, "2" or "1-3", counts those requests of all connections, from 1. KIND is
 
-  500, 503    answer with this status, without asking the server
+  500, 501, 503  answer with this status, without asking the server
   reset       close the connection with a RST in the middle of the request's body
   stall       read half of the body, then neither read nor answer
   lost        let the server execute the request, and close without the answer
@@ -103,7 +103,8 @@ def ask(head, body):
 
 
 def error(status):
-    text = {"500": b"InternalError", "503": b"SlowDown", "412": b"PreconditionFailed"}[status]
+    text = {"500": b"InternalError", "501": b"NotImplemented",
+            "503": b"SlowDown", "412": b"PreconditionFailed"}[status]
     body = b"<Error><Code>" + text + b"</Code><Message>a fault</Message></Error>"
     return b"HTTP/1.1 %s fault\r\nContent-Length: %d\r\n\r\n" % (status.encode(), len(body)) + body
 
@@ -126,7 +127,7 @@ def serve_request(connection, f):
         reset(connection)
         return False
     body = read_body(f, size)
-    if kind in ("500", "503"):
+    if kind in ("500", "501", "503"):
         connection.sendall(error(kind))
         return True
     answer_head, answer = ask(head, body)

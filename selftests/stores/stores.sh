@@ -169,6 +169,33 @@ delete() {
 	says "it has no manifest.json, so it is incomplete"
 }
 
+# 77 chunks: the last one and the manifest are removed by themselves.
+tests+=(delete_many_at_once)
+delete_many_at_once() {
+	where
+	store -s 65536
+	good
+	proxy POST:delete=:1-99:many DELETE::1-99:single
+	"$stored" delete "$to"
+	is "exit code" 0 $?
+	made many 1
+	made single 2
+	is "objects left" 0 "$(objects)"
+}
+
+tests+=(delete_many_is_not_supported)
+delete_many_is_not_supported() {
+	where
+	store
+	good
+	proxy POST:delete=:1-99:501 DELETE::1-99:single
+	"$stored" delete "$to"
+	is "exit code" 0 $?
+	made 501 1
+	made single 6
+	is "objects left" 0 "$(objects)"
+}
+
 tests+=(virtual_host_style)
 virtual_host_style() {
 	where
@@ -693,11 +720,11 @@ expire_killed_before_manifest() {
 
 tests+=(expire_killed_after_manifest)
 expire_killed_after_manifest() {
-	local place=s3://backups/tests-$$/${FUNCNAME[0]} number
-	for number in 1 3; do
+	local place=s3://backups/tests-$$/${FUNCNAME[0]} fault
+	for fault in POST:delete=:1:stall DELETE:/expired:1:stall; do
 		make a1 7200
 		make a2 3600
-		expire_until KILL DELETE:data-:$number:stall
+		expire_until KILL $fault
 		are 'a1/data: expired' 'a2: whole'
 		to=$place/a1
 		load
@@ -719,9 +746,9 @@ expire_interrupted() {
 	local place=s3://backups/tests-$$/${FUNCNAME[0]}
 	make a1 7200
 	make a2 3600
-	expire_until TERM DELETE:data-:2:stall
+	expire_until TERM POST:delete=:1:stall
 	is "exit code" 130 "$rc"
-	expect "message" grep -q "^vdi: cannot remove $place/a1: 5 objects are left: interrupted" "$work/err"
+	expect "message" grep -q "^vdi: cannot remove $place/a1: 6 objects are left: interrupted" "$work/err"
 	are 'a1/data: expired' 'a2: whole'
 }
 
@@ -730,10 +757,10 @@ expire_in_a_storm() {
 	local place=s3://backups/tests-$$/${FUNCNAME[0]}
 	make a1 7200
 	make a2 3600
-	proxy DELETE::2-4:503 DELETE:manifest.json:1:lost GET:list-type=2:2:cut
+	proxy DELETE::2-4:503 DELETE:manifest.json:1:lost GET:list-type=2:2:cut POST:delete=:1:503
 	expire --keep-last 1
 	is "exit code" 0 "$rc"
-	made 503 3
+	made 503 4
 	made lost 1
 	made cut 1
 	are 'a2: whole'

@@ -458,10 +458,60 @@ static unsigned int clean_up_time(const struct chunk_store *store)
 	       store->options.timeout : CLEAN_UP_TIME;
 }
 
+/* An object was removed, so the store works. */
+static void extend_deadline(struct chunk_session *s)
+{
+	if (s->deadline)
+		s->deadline = vdi_now() + clean_up_time(s->store);
+}
+
+enum chunk_result chunk_remove_each(struct chunk_session *s, char *const *names,
+				    unsigned int count, unsigned int *left)
+{
+	enum chunk_result result = CHUNK_OK;
+
+	for (*left = count; *left && result == CHUNK_OK; *left -= result == CHUNK_OK) {
+		result = s->store->driver->remove(s, *names++);
+		if (result == CHUNK_OK)
+			extend_deadline(s);
+	}
+	return result;
+}
+
 struct removal {
 	struct chunk_session *session;	/* for the removals */
+	char *name[CHUNK_REMOVE_MANY + 1];
+	unsigned int count;		/* of names that were listed, but not removed */
 	unsigned int left;
 };
+
+static enum chunk_result remove_names(struct chunk_session *s, char *const *names,
+				      unsigned int count, unsigned int *left)
+{
+	const struct chunk_driver *driver = s->store->driver;
+	enum chunk_result result;
+
+	if (count == 1 || !driver->remove_many)
+		return chunk_remove_each(s, names, count, left);
+	result = driver->remove_many(s, names, count, left);
+	if (result == CHUNK_OK)
+		extend_deadline(s);
+	return result;
+}
+
+/* After a failure, which took until the deadline, the rest is only counted. */
+static void remove_first(struct removal *r, unsigned int count)
+{
+	unsigned int i, left = count;
+
+	if (count && !r->left)
+		remove_names(r->session, r->name, count, &left);
+	r->left += left;
+	for (i = 0; i < count; i++)
+		free(r->name[i]);
+	r->count -= count;
+	memmove(r->name, r->name + count, r->count * sizeof(*r->name));
+}
 
 static bool remove_listed(void *context, const char *name, uint64_t bytes,
 			  const char *changed)
@@ -470,18 +520,21 @@ static bool remove_listed(void *context, const char *name, uint64_t bytes,
 
 	(void)bytes;
 	(void)changed;
-	/* after a failure, which took until the deadline, the rest is only counted */
-	if (r->left ||
-	    r->session->store->driver->remove(r->session, name) != CHUNK_OK)
+	if (r->count > CHUNK_REMOVE_MANY)
+		remove_first(r, CHUNK_REMOVE_MANY);
+	r->name[r->count] = strdup(name);
+	if (r->name[r->count]) {
+		r->count++;
+	} else {
+		chunk_fail(r->session, CHUNK_FAILED, "out of memory");
 		r->left++;
-	else if (r->session->deadline)
-		r->session->deadline = vdi_now() +
-				       clean_up_time(r->session->store);
+	}
 	return true;
 }
 
-static enum chunk_result remove_below(struct chunk_session *s,
-				      const char *prefix, unsigned int *left)
+/* The object whose name is listed last is removed when all others are. */
+static enum chunk_result remove_below(struct chunk_session *s, const char *prefix,
+				      unsigned int *left)
 {
 	struct chunk_store *store = s->store;
 	struct removal removal = { .session = store->driver->connect(store) };
@@ -493,6 +546,10 @@ static enum chunk_result remove_below(struct chunk_session *s,
 	removal.session->unstoppable = s->unstoppable;
 	removal.session->deadline = s->deadline;
 	result = store->driver->list(s, prefix, false, remove_listed, &removal);
+	if (removal.count)
+		remove_first(&removal, removal.count - 1);
+	if (removal.count)
+		remove_first(&removal, 1);
 	*left = removal.left;
 	if (result == CHUNK_OK && *left)
 		result = chunk_fail(s, CHUNK_FAILED, "%s", removal.session->why);

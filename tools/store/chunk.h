@@ -172,6 +172,7 @@ void chunk_close_medium(struct chunk_medium *m);
 /* ----------------------------------------------------------------- drivers */
 
 #define CHUNK_WHY_SIZE	512
+#define CHUNK_REMOVE_MANY	1000
 
 /* A connection to the store, for one thread. */
 struct chunk_session {
@@ -204,6 +205,14 @@ struct chunk_driver {
 				  uint64_t *size);
 	/* Removing an object that does not exist succeeds. */
 	enum chunk_result (*remove)(struct chunk_session *s, const char *name);
+	/*
+	 * Remove at most CHUNK_REMOVE_MANY objects, in any order; *left = 0, or that many
+	 * may be there. NULL = one after the other.
+	 */
+	enum chunk_result (*remove_many)(struct chunk_session *s,
+					 char *const *names,
+					 unsigned int count,
+					 unsigned int *left);
 	/* `shallow`: see chunk_look() */
 	enum chunk_result (*list)(struct chunk_session *s, const char *prefix,
 				  bool shallow, chunk_listed *listed,
@@ -230,6 +239,9 @@ extern const struct chunk_driver chunk_s3;
 bool chunk_session_stopped(const struct chunk_session *s);
 /* Sleep; false if the session was stopped meanwhile. */
 bool chunk_session_sleep(const struct chunk_session *s, double seconds);
+/* Remove objects one after the other, until one cannot be removed. */
+enum chunk_result chunk_remove_each(struct chunk_session *s, char *const *names,
+				    unsigned int count, unsigned int *left);
 /* Records the reason, and returns the result. */
 enum chunk_result chunk_fail(struct chunk_session *s, enum chunk_result result,
 			     const char *format, ...)

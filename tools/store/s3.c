@@ -227,7 +227,7 @@ static enum chunk_result s3_head(struct chunk_session *session, const char *name
 	if (result == CHUNK_OK || answer.result != HTTP_ANSWERED)
 		return result;
 	request.method = "GET";
-	request.header = "Range: bytes=0-0";
+	request.header[0] = "Range: bytes=0-0";
 	request.data = byte;
 	request.room = sizeof(byte);
 	result = s3_run((struct s3_session *)session, &request, &answer);
@@ -388,5 +388,6 @@ const struct chunk_driver chunk_s3 = {
 	.get = s3_get,
 	.head = s3_head,
 	.remove = s3_remove,
+	.remove_many = s3_remove_many,
 	.list = s3_list,
 };

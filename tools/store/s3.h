@@ -20,6 +20,7 @@ struct s3_store {
 	char sigv4[128];
 	struct s3_settings settings;
 	struct s3_credentials *credentials;
+	bool single_removals;	/* the store does not support others */
 };
 
 struct s3_session {
@@ -32,7 +33,7 @@ struct s3_request {
 	const char *method;
 	const char *name;	/* relative to the prefix; NULL = the bucket */
 	const char *query;	/* NULL = none */
-	const char *header;	/* another header, NULL = none */
+	const char *header[2];	/* others, NULL = none */
 	const void *body;
 	size_t size;
 	bool only_new;
@@ -42,6 +43,9 @@ struct s3_request {
 
 /* s3.c: the name of a key below the prefix, relative to it; NULL: it is not below */
 const char *s3_below(const struct s3_store *store, const char *key);
+/* s3_remove.c */
+enum chunk_result s3_remove_many(struct chunk_session *session, char *const *names,
+				 unsigned int count, unsigned int *left);
 /* s3_request.c: sign, send, repeat. An answer of 2xx is CHUNK_OK. */
 enum chunk_result s3_run(struct s3_session *s, const struct s3_request *request,
 			 struct http_answer *answer);

@@ -73,7 +73,7 @@ static void send_once(struct s3_session *s, const struct s3_request *r, const ch
 		      struct http_answer *answer)
 {
 	const struct s3_store *store = (struct s3_store *)s->common.store;
-	unsigned int stall = store->common.options.timeout / 3;
+	unsigned int stall = store->common.options.timeout / 3, i;
 	struct http_request request = {
 		.method = r->method,
 		.url = url,
@@ -97,8 +97,8 @@ static void send_once(struct s3_session *s, const struct s3_request *r, const ch
 	}
 	if (r->only_new)
 		add_header(&request, "If-None-Match: *");
-	if (r->header)
-		add_header(&request, r->header);
+	for (i = 0; i < 2 && r->header[i]; i++)
+		add_header(&request, r->header[i]);
 	http_run(s->http, &request, answer);
 	explicit_bzero(headers->token, sizeof(headers->token));
 }
