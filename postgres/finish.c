@@ -17,7 +17,7 @@
 static bool check_base(struct unpack *u)
 {
 	static const char * const names[] = {
-		"PG_VERSION", "global/pg_control", "backup_label",
+		"PG_VERSION", "global/pg_control", LABEL_FILE,
 	};
 	struct stat st;
 	size_t i;
@@ -42,7 +42,7 @@ static bool check_base(struct unpack *u)
 	return true;
 }
 
-static bool check_mappings(struct unpack *u)
+bool unpack_check_mappings(struct unpack *u)
 {
 	int i;
 
@@ -138,6 +138,110 @@ static bool write_map(struct unpack *u)
 	return ok;
 }
 
+/* ------------------------------------------------------- recovery settings */
+
+#define AUTO_CONF	"postgresql.auto.conf"
+#define AUTO_CONF_MAX	(1 << 20)
+#define SIGNAL		"recovery.signal"
+#define STANDBY		"standby.signal"
+
+char *unpack_read_file(struct unpack *u, const char *name, size_t max, size_t *size)
+{
+	int fd = openat(u->base.dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char *text = NULL;
+	struct stat st;
+	ssize_t n = -1;
+	int saved;
+
+	*size = 0;
+	if (fd < 0)
+		return NULL;
+	if (!fstat(fd, &st))
+		errno = !S_ISREG(st.st_mode) ? EINVAL : (size_t)st.st_size > max ? EFBIG : 0;
+	if (!errno)
+		text = malloc(st.st_size + 1);
+	if (text)
+		n = pread(fd, text, st.st_size, 0);
+	saved = errno;
+	close(fd);
+	if (text && n == st.st_size) {
+		text[n] = '\0';
+		*size = n;
+		return text;
+	}
+	free(text);
+	errno = saved ? : EIO;
+	return NULL;
+}
+
+static bool write_new(struct unpack *u, const char *name, const char *first, size_t size,
+		      const char *second)
+{
+	int fd = beneath_create(u->base.dir, name);
+	bool ok = fd >= 0 && unpack_write_all(fd, first, size) &&
+		  unpack_write_all(fd, second, strlen(second));
+
+	if (!ok)
+		unpack_fail_write(u, &u->base, name);
+	if (fd >= 0 && close(fd) && ok)
+		ok = unpack_fail_write(u, &u->base, name);
+	return ok;
+}
+
+/* Append, as pg_basebackup -R does. A settings file that lacks its last newline gets one. */
+static bool append_settings(struct unpack *u, const char *settings)
+{
+	size_t size;
+	char *old = unpack_read_file(u, AUTO_CONF, AUTO_CONF_MAX, &size);
+	bool ok;
+
+	if (!old && errno != ENOENT)
+		return db_fail(u->db, EXIT_FAILED, "cannot read %s/" AUTO_CONF ": %s",
+			       u->base.path, strerror(errno));
+	if (size && old[size - 1] != '\n')
+		old[size++] = '\n';
+	ok = write_new(u, AUTO_CONF, old ? : "", size, settings);
+	free(old);
+	return ok;
+}
+
+/* A target that the backup has not reached when it ends would not be a start at all. */
+static bool check_lsn(struct unpack *u)
+{
+	char end[LABEL_LSN_SIZE];
+
+	if (!u->recovery->lsn || u->recovery->lsn_value >= u->end_lsn)
+		return true;
+	label_format_lsn(u->end_lsn, end);
+	return db_fail(u->db, EXIT_FAILED,
+		       "--target-lsn %s is before the end of the backup, %s: restore an older backup",
+		       u->recovery->lsn, end);
+}
+
+/*
+ * A standby that was backed up has standby.signal, which would take precedence: the
+ * server would wait for more WAL and never end the recovery.
+ */
+static bool write_recovery(struct unpack *u)
+{
+	char *settings;
+	bool ok;
+
+	if (!u->recovery || !recovery_wanted(u->recovery))
+		return true;
+	settings = recovery_text(u->recovery);
+	if (!settings)
+		return db_fail(u->db, EXIT_FAILED, "out of memory");
+	ok = check_lsn(u) && append_settings(u, settings) &&
+	     write_new(u, SIGNAL, "", 0, "");
+	free(settings);
+	if (ok && unlinkat(u->base.dir, STANDBY, 0) && errno != ENOENT)
+		ok = unpack_fail_write(u, &u->base, STANDBY);
+	return ok;
+}
+
+/* ------------------------------------------------------------------ modes */
+
 static bool set_mode(struct unpack *u, const struct place *place,
 		     const char *name, mode_t mode)
 {
@@ -167,13 +271,24 @@ static bool set_modes(struct unpack *u)
 	}
 	return set_mode(u, &u->base, NULL, directory) &&
 	       set_mode(u, &u->base, "backup_manifest", file) &&
-	       set_mode(u, &u->base, "tablespace_map", file);
+	       set_mode(u, &u->base, "tablespace_map", file) &&
+	       set_mode(u, &u->base, AUTO_CONF, file) &&
+	       set_mode(u, &u->base, SIGNAL, file);
+}
+
+static bool complete(struct unpack *u)
+{
+	return write_map(u) && write_recovery(u) && set_modes(u);
 }
 
 bool unpack_finish(struct unpack *u)
 {
-	return check_base(u) && check_mappings(u) && make_links(u) &&
-	       write_map(u) && set_modes(u);
+	return check_base(u) && unpack_check_mappings(u) && make_links(u) && complete(u);
+}
+
+bool unpack_finish_combined(struct unpack *u)
+{
+	return check_base(u) && complete(u);
 }
 
 /* Not every file system supports fsync(2) of a directory. */

@@ -5,11 +5,10 @@
  * This is the side of the database: it reads the devices that vdi restore serves
  * and unpacks their archives into DIR.partial. When all files are durable, the
  * devices are closed, which is success for vdi restore, and then DIR.partial is
- * renamed to DIR.
+ * renamed to DIR. See chain.c about increments.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -20,17 +19,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
-#include "unpack.h"
-
-struct restore {
-	struct database db;
-	struct unpack unpack;
-	char *target;
-	char *partial;
-	bool owner_given;
-	uid_t owner;
-	gid_t group;
-};
+#include "restore.h"
 
 /* An existing DIR must be an empty directory that can be replaced. */
 static bool check_target(struct restore *r, const struct stat *st)
@@ -106,6 +95,9 @@ static int choose_owner(struct restore *r, uid_t owner)
 	}
 	if (!r->owner_given)
 		r->owner = owner;
+	/* a file whose name is given, in a directory of root */
+	if (r->owner == 0 && r->manifest)
+		return EXIT_OK;
 	if (r->owner == 0) {
 		vdi_error("cannot restore %s as root, because PostgreSQL does not run as root: use --owner USER with the user of the server",
 			  r->target);
@@ -114,7 +106,7 @@ static int choose_owner(struct restore *r, uid_t owner)
 	pw = getpwuid(r->owner);
 	if (!pw) {
 		vdi_error("cannot restore %s as uid %lu: no such user; use --owner USER",
-			  r->target, (unsigned long)r->owner);
+			  r->target ? : r->manifest, (unsigned long)r->owner);
 		return EXIT_USAGE;
 	}
 	r->group = pw->pw_gid;
@@ -126,7 +118,7 @@ static bool become_owner(struct restore *r)
 {
 	const struct passwd *pw;
 
-	if (geteuid() != 0)
+	if (geteuid() != 0 || r->owner == 0)
 		return true;
 	pw = getpwuid(r->owner);
 	if (pw && !initgroups(pw->pw_name, r->group) &&
@@ -138,45 +130,86 @@ static bool become_owner(struct restore *r)
 		       pw ? strerror(errno) : "no such user");
 }
 
-static bool check_interrupt(struct restore *r)
+bool restore_check_interrupt(struct restore *r)
 {
 	return !vdi_signal_pending() ||
 	       db_fail(&r->db, EXIT_INTERRUPTED, "interrupted (%s)",
 		       strsignal(vdi_signal_take()));
 }
 
+void restore_begin_set(struct restore *r)
+{
+	r->db = r->options;
+	r->db.names.set = r->set[r->current];
+	vdi_progress_start(&r->db.progress, r->db.quiet);
+}
+
+int restore_end_set(struct restore *r)
+{
+	int rc = db_end(&r->db);
+
+	r->moved += r->db.moved;
+	r->seconds += vdi_now() - r->db.started;
+	r->devices = r->db.count;
+	return rc;
+}
+
+bool restore_join(struct restore *r)
+{
+	return db_connect(&r->db, VDF_ReadMedia) && become_owner(r);
+}
+
+bool restore_read(struct restore *r, struct unpack *u)
+{
+	struct restored *restored = &u->records.restored;
+	bool ok = restored_again(restored, &r->db) && unpack_records(u) &&
+		  restored_check_end(restored);
+
+	restored_free(restored);
+	return ok;
+}
+
 /* All steps up to closing the devices. True: all files are durable. */
 static bool run(struct restore *r)
 {
 	struct unpack *u = &r->unpack;
-	struct restored *restored = &u->records.restored;
-	bool ok;
 
-	ok = db_connect(&r->db, VDF_ReadMedia) && become_owner(r) &&
-	     place_make(&r->db, &u->base, r->partial, true) &&
-	     restored_again(restored, &r->db) && unpack_records(u) &&
-	     restored_check_end(restored) && unpack_finish(u) &&
-	     unpack_sync(u) && check_interrupt(r) && db_close_devices(&r->db);
-	restored_free(restored);
-	return ok;
+	u->labelled = chain_refuse_increment;
+	return restore_join(r) && place_make(&r->db, &u->base, r->partial, true) &&
+	       restore_read(r, u) && unpack_finish(u) && unpack_sync(u) &&
+	       restore_check_interrupt(r) && db_close_devices(&r->db);
+}
+
+static int restore_one(struct restore *r, bool *complete)
+{
+	restore_begin_set(r);
+	*complete = run(r);
+	return restore_end_set(r);
+}
+
+/* The directory that is renamed is the only one in PARTIAL that is needed, if any is. */
+static int remove_work(struct restore *r)
+{
+	return r->count == 1 || place_remove(&r->work) ? EXIT_OK : EXIT_FAILED;
 }
 
 static int publish(struct restore *r)
 {
 	const struct place *base = &r->unpack.base;
+	const struct place *top = r->count > 1 ? &r->work : base;
 
-	if (renameat(base->parent, base->name, base->parent,
+	if (renameat(base->parent, base->name, top->parent,
 		     strrchr(r->target, '/') + 1)) {
 		vdi_error("cannot rename %s to %s: %s; the data is complete and durable, rename the directory to use it",
-			  r->partial, r->target, strerror(errno));
+			  base->path, r->target, strerror(errno));
 		return EXIT_FAILED;
 	}
-	if (fsync(base->parent)) {
+	if (fsync(top->parent)) {
 		vdi_error("%s is restored, but a crash may bring back the name %s: cannot flush the parent directory: %s",
-			  r->target, r->partial, strerror(errno));
+			  r->target, base->path, strerror(errno));
 		return EXIT_FAILED;
 	}
-	return EXIT_OK;
+	return remove_work(r);
 }
 
 /* Every tablespace needs two descriptors. */
@@ -192,143 +225,62 @@ static void raise_file_limit(void)
 
 static int restore(struct restore *r)
 {
-	bool complete;
+	bool complete = false;
 	int rc;
 
-	raise_file_limit();
-	/* other users get access only when the modes are set at the end */
-	umask(077);
-	vdi_catch_signals();
-	vdi_progress_start(&r->db.progress, r->db.quiet);
-	complete = run(r);
-	rc = db_end(&r->db);
+	rc = r->count > 1 ? chain_restore(r, &complete) : restore_one(r, &complete);
 	if (!complete)
-		unpack_remove(&r->unpack);
+		chain_remove(r);
 	else if (rc == EXIT_OK)
 		rc = publish(r);
 	else
 		vdi_error("%s is complete and durable; to use it, rename it to %s",
-			  r->partial, r->target);
+			  r->unpack.base.path, r->target);
 	return rc;
 }
 
-static void usage(FILE *out)
+static int prepare(struct restore *r)
 {
-	fputs("usage: vdi-pg-restore NAME -D DIR [OPTIONS]\n\n"
-	      "Rebuilds a PostgreSQL data directory from the virtual device set NAME, which\n"
-	      "'vdi restore NAME --from BACKUP' serves.\n\n"
-	      "  -D, --pgdata DIR          data directory to create: an absolute path, absent or\n"
-	      "                            an empty directory\n"
-	      "  -T, --tablespace-mapping OLD=NEW  restore the tablespace at OLD to NEW, absent or\n"
-	      "                            an empty directory; may be repeated\n"
-	      "      --allow-tablespaces   restore tablespaces without -T to their old paths\n"
-	      "      --owner USER          as root: owner of the files, by name or number\n"
-	      "                            (default: the owner of DIR, or of its parent)\n"
-	      "      --from USER           join a set that USER (name or number) created, instead\n"
-	      "                            of you or root; may be a list with commas\n"
-	      "  -t, --timeout SEC         time to wait for the set (default 60, 0 = no limit)\n"
-	      "  -q, --quiet               no progress, no summary\n"
-	      "  -h, --help                show this help\n\n"
-	      "exit codes: as for vdi\n", out);
+	char text[256];
+	uid_t owner;
+
+	if (vdi_load_module(text, sizeof(text)) != NOERROR) {
+		vdi_error("%s", text);
+		return EXIT_NO_MODULE;
+	}
+	if (asprintf(&r->partial, "%s.partial", r->target ? : r->manifest) < 0) {
+		r->partial = NULL;
+		vdi_error("out of memory");
+		return EXIT_FAILED;
+	}
+	if (r->manifest ? !save_manifest_check(r, &owner) : !check_target_and_parent(r, &owner))
+		return EXIT_FAILED;
+	return choose_owner(r, owner);
 }
 
-static bool add_mapping(struct unpack *u, char *text)
+static void summarize(const struct restore *r)
 {
-	struct mapping *m = &u->mapping[u->mappings];
-	char *equals = strchr(text, '=');
+	char text[256];
+
+	if (r->options.quiet)
+		return;
+	vdi_format_transfer(r->devices, "", r->moved, r->seconds, text, sizeof(text));
+	printf("%s: restored %s: %s\n", vdi_program(), r->target ? : r->manifest, text);
+}
+
+static void release(struct restore *r)
+{
 	int i;
 
-	if (!equals || u->mappings == MAX_MAPPINGS) {
-		vdi_error(equals ? "-T: at most %d tablespaces can be mapped" :
-				   "-T requires OLD=NEW", MAX_MAPPINGS);
-		return false;
+	unpack_free(&r->unpack);
+	chain_free(r);
+	for (i = 0; i < r->unpack.mappings; i++) {
+		free(r->unpack.mapping[i].from);
+		free(r->unpack.mapping[i].to);
 	}
-	*equals = '\0';
-	*m = (struct mapping){ unpack_clean_path(text),
-			       unpack_clean_path(equals + 1), false };
-	u->mappings++;
-	if (!m->from || !m->to) {
-		vdi_error("-T requires OLD=NEW with absolute paths without '..'");
-		return false;
-	}
-	for (i = 0; i < u->mappings - 1; i++) {
-		if (strcmp(u->mapping[i].from, m->from) &&
-		    strcmp(u->mapping[i].to, m->to))
-			continue;
-		vdi_error("-T %s=%s: a path is mapped twice", m->from, m->to);
-		return false;
-	}
-	return true;
-}
-
-static const struct option options[] = {
-	{ "pgdata", required_argument, NULL, 'D' },
-	{ "tablespace-mapping", required_argument, NULL, 'T' },
-	{ "allow-tablespaces", no_argument, NULL, 'A' },
-	{ "owner", required_argument, NULL, 'O' },
-	{ "from", required_argument, NULL, 'F' },
-	{ "timeout", required_argument, NULL, 't' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 }
-};
-
-static int parse(struct restore *r, int argc, char **argv)
-{
-	int c;
-
-	while ((c = getopt_long(argc, argv, "D:T:t:qh", options,
-				NULL)) != -1) {
-		switch (c) {
-		case 'D':
-			free(r->target);
-			r->target = unpack_clean_path(optarg);
-			if (r->target)
-				break;
-			return vdi_invalid("-D", optarg,
-					   "an absolute path without '..'");
-		case 'T':
-			if (add_mapping(&r->unpack, optarg))
-				break;
-			return EXIT_USAGE;
-		case 'A':
-			r->unpack.allow_tablespaces = true;
-			break;
-		case 'O':
-			r->owner_given = vdi_parse_user(optarg, &r->owner);
-			if (r->owner_given)
-				break;
-			return vdi_invalid("--owner", optarg,
-					   "an existing user");
-		case 'F':
-			if (vdi_users_add(&r->db.from, optarg))
-				break;
-			return EXIT_USAGE;
-		case 't':
-			if (vdi_parse_seconds(optarg, &r->db.timeout_ms))
-				break;
-			return vdi_invalid("--timeout", optarg,
-					   "a number of seconds");
-		case 'q':
-			r->db.quiet = true;
-			break;
-		case 'h':
-			usage(stdout);
-			exit(EXIT_OK);
-		default:
-			usage(stderr);
-			return EXIT_USAGE;
-		}
-	}
-	if (optind != argc - 1 || !r->target) {
-		vdi_error("%s", optind != argc - 1 ?
-			  "exactly one NAME is required" :
-			  "-D DIR is required");
-		usage(stderr);
-		return EXIT_USAGE;
-	}
-	r->db.names.set = argv[optind];
-	return EXIT_OK;
+	free(r->partial);
+	free(r->target);
+	free(r->manifest);
 }
 
 int main(int argc, char **argv)
@@ -336,7 +288,7 @@ int main(int argc, char **argv)
 	/* the target writes only to pipes */
 	static const struct layout *const layouts[] = { &layout_pipe, NULL };
 	static struct restore r = {
-		.db = {
+		.options = {
 			.layouts = layouts,
 			.verb = "restore",
 			.block_size = 4096,
@@ -344,40 +296,29 @@ int main(int argc, char **argv)
 			.timeout_ms = 60 * 1000,
 		},
 	};
-	char text[256];
-	uid_t owner;
-	int i, rc;
+	int rc;
 
 	vdi_occupy_standard_files();
 	vdi_set_program("vdi-pg-restore");
 	/* the program in messages of getopt(3) */
 	argv[0] = (char *)vdi_program();
 	r.unpack.db = &r.db;
-	rc = parse(&r, argc, argv);
-	if (rc != EXIT_OK)
-		return rc;
-	r.unpack.target = r.target;
-	if (vdi_load_module(text, sizeof(text)) != NOERROR) {
-		vdi_error("%s", text);
-		return EXIT_NO_MODULE;
+	r.unpack.context = &r;
+	rc = restore_parse(&r, argc, argv);
+	if (rc == EXIT_OK) {
+		r.unpack.target = r.target;
+		r.unpack.recovery = &r.recovery;
+		rc = prepare(&r);
 	}
-	if (asprintf(&r.partial, "%s.partial", r.target) < 0 ||
-	    !check_target_and_parent(&r, &owner))
-		return EXIT_FAILED;
-	rc = choose_owner(&r, owner);
+	if (rc == EXIT_OK) {
+		raise_file_limit();
+		/* other users get access only when the modes are set at the end */
+		umask(077);
+		vdi_catch_signals();
+		rc = r.manifest ? save_manifest(&r) : restore(&r);
+	}
 	if (rc == EXIT_OK)
-		rc = restore(&r);
-	if (rc == EXIT_OK && !r.db.quiet) {
-		vdi_format_transfer(r.db.count, "", r.db.moved,
-				    vdi_now() - r.db.started, text, sizeof(text));
-		printf("%s: restored %s: %s\n", vdi_program(), r.target, text);
-	}
-	unpack_free(&r.unpack);
-	for (i = 0; i < r.unpack.mappings; i++) {
-		free(r.unpack.mapping[i].from);
-		free(r.unpack.mapping[i].to);
-	}
-	free(r.partial);
-	free(r.target);
+		summarize(&r);
+	release(&r);
 	return rc;
 }

@@ -200,6 +200,20 @@ static bool make_file(struct unpack *u, const struct place *place, int dir,
 	return ok;
 }
 
+/* False after db_fail(): the caller does not want a backup with this label. */
+static bool take_label(struct unpack *u)
+{
+	size_t size;
+	char *text = unpack_read_file(u, LABEL_FILE, LABEL_MAX_SIZE, &size);
+
+	if (!text)
+		return db_fail(u->db, EXIT_FAILED, "cannot read %s/" LABEL_FILE ": %s",
+			       u->base.path, strerror(errno));
+	label_parse(text, &u->label);
+	free(text);
+	return !u->labelled || u->labelled(u);
+}
+
 /* Is it the link of a tablespace? unpack_finish() creates these links. */
 static bool is_tablespace_link(const struct unpack *u,
 			       const struct place *place, const char *path)
@@ -247,6 +261,8 @@ static bool make_entry(struct unpack *u, const struct place *place,
 	else
 		ok = make_file(u, place, dir, name, path, in, entry);
 	close(dir);
+	if (ok && place == &u->base && !strcmp(path, LABEL_FILE) && type == AE_IFREG)
+		ok = take_label(u);
 	return ok;
 }
 
@@ -351,17 +367,44 @@ static bool check_oid(struct unpack *u, const char *oid)
 	return true;
 }
 
+/* The same, but beside the data directory, and for tablespace `oid`. The caller frees it. */
+static char *path_aside(struct unpack *u, const char *oid)
+{
+	char *path;
+
+	if (asprintf(&path, "%s-%s", u->aside, oid) >= 0)
+		return path;
+	db_fail(u->db, EXIT_FAILED, "out of memory");
+	return NULL;
+}
+
+/* Create the place of tablespace `oid`, which was at `old`. NULL after db_fail(). */
+static struct place *make_tablespace(struct unpack *u, const char *oid, const char *old)
+{
+	struct tablespace *t = &u->tablespace[u->tablespaces];
+	char *aside = u->aside ? path_aside(u, oid) : NULL;
+	const char *path = u->aside ? aside : choose_path(u, old);
+	bool ok = path;
+
+	if (path) {
+		*t = (struct tablespace){ { .parent = -1, .dir = -1 }, strdup(oid) };
+		u->tablespaces++;
+		ok = (t->oid || db_fail(u->db, EXIT_FAILED, "out of memory")) &&
+		     place_make(u->db, &t->place, path, aside);
+	}
+	free(aside);
+	return ok ? &t->place : NULL;
+}
+
 /* Create the place of the tablespace at OLD, whose archive is "OID.tar". */
 static bool add_tablespace(struct unpack *u, const char *archive,
 			   const char *old, struct place **place)
 {
 	size_t digits = strspn(archive, "0123456789");
-	struct tablespace *t = &u->tablespace[u->tablespaces];
-	char *clean, *oid;
-	const char *path;
+	char *clean, oid[16];
 	bool ok;
 
-	if (!digits || archive[digits] != '.')
+	if (!digits || archive[digits] != '.' || digits >= sizeof(oid))
 		return unpack_damaged(u, "has an archive with an invalid name");
 	if (u->tablespaces == MAX_TABLESPACES)
 		return db_fail(u->db, EXIT_FAILED, "the backup has more than %d tablespaces",
@@ -369,21 +412,12 @@ static bool add_tablespace(struct unpack *u, const char *archive,
 	clean = unpack_clean_path(old);
 	if (!clean)
 		return unpack_damaged(u, "has a tablespace without a usable path");
-	oid = strndup(archive, digits);
-	ok = oid || db_fail(u->db, EXIT_FAILED, "out of memory");
-	ok = ok && check_oid(u, oid);
-	path = ok ? choose_path(u, clean) : NULL;
-	if (path) {
-		t->oid = oid;
-		u->tablespaces++;
-		ok = place_make(u->db, &t->place, path, false);
-		*place = &t->place;
-	} else {
-		free(oid);
-		ok = false;
-	}
+	snprintf(oid, sizeof(oid), "%.*s", (int)digits, archive);
+	ok = check_oid(u, oid) &&
+	     (!u->combined || make_tablespace(u->combined, oid, clean));
+	*place = ok ? make_tablespace(u, oid, clean) : NULL;
 	free(clean);
-	return ok;
+	return *place;
 }
 
 static bool restore_archive(struct unpack *u, uint64_t length)
@@ -400,6 +434,10 @@ static bool restore_archive(struct unpack *u, uint64_t length)
 	if (path >= payload + length)
 		return unpack_damaged(u, "has an archive without a name");
 	snprintf(u->archive, sizeof(u->archive), "%.30s", printable(payload));
+	if (u->manifest_only) {
+		u->records.archive_ended = false;
+		return skip_archive(u);
+	}
 	if (*path)
 		return add_tablespace(u, payload, path, &place) &&
 		       unpack_archive(u, place);
@@ -411,7 +449,7 @@ static bool restore_archive(struct unpack *u, uint64_t length)
 
 static bool restore_manifest(struct unpack *u)
 {
-	static const char name[] = "backup_manifest";
+	const char *name = u->manifest_only ? : "backup_manifest";
 	const uint8_t *data;
 	uint32_t size;
 	int fd;
@@ -448,7 +486,9 @@ static bool begin_backup(struct unpack *u)
 		return false;
 	if (le32toh(begin.version) != 1)
 		return unpack_damaged(u, "has an unsupported version");
-	return true;
+	u->pg_version = le32toh(begin.pg_version);
+	u->system_id = le64toh(begin.system_id);
+	return !u->begun || u->begun(u);
 }
 
 static bool end_backup(struct unpack *u, uint64_t length)
@@ -460,6 +500,7 @@ static bool end_backup(struct unpack *u, uint64_t length)
 		return unpack_damaged(u, "has an invalid end");
 	if (!records_get(u, &end, sizeof(end)))
 		return false;
+	u->end_lsn = le64toh(end.end_lsn);
 	if (!r->size && !restored_read(&r->restored, &r->data, &r->size))
 		return false;
 	return !r->size ||

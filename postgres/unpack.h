@@ -12,6 +12,8 @@
 #include <limits.h>
 
 #include "database/reassemble.h"
+#include "label.h"
+#include "recovery.h"
 
 #define MAX_MAPPINGS 64
 #define MAX_TABLESPACES 1024
@@ -52,6 +54,22 @@ struct unpack {
 	bool allow_tablespaces;		/* at their paths in the backup */
 	int mappings;
 	struct mapping mapping[MAX_MAPPINGS];
+	const struct recovery *recovery;	/* NULL = no settings */
+	/*
+	 * Of one backup of several that are combined: tablespaces are restored to ASIDE-OID.
+	 * Those of the last one are also places of `combined`, where they are restored to
+	 * in the end; otherwise it is NULL.
+	 */
+	const char *aside;		/* NULL = the backup is restored alone */
+	struct unpack *combined;
+	/*
+	 * Called when the first record and when backup_label were read; may be NULL. False
+	 * after db_fail().
+	 */
+	bool (*begun)(struct unpack *u);
+	bool (*labelled)(struct unpack *u);
+	void *context;			/* of these functions */
+	const char *manifest_only;	/* write nothing but the manifest, to this file of base */
 
 	struct database *db;
 	struct records records;
@@ -62,6 +80,10 @@ struct unpack {
 	bool manifest_seen;
 	bool mapped;			/* a tablespace was mapped */
 	bool group_access;		/* initdb --allow-group-access */
+	uint32_t pg_version;		/* PG_VERSION_NUM of the server */
+	uint64_t system_id;
+	uint64_t end_lsn;		/* of the backup */
+	struct label label;		/* of backup_label */
 	char archive[32];		/* name of the current one */
 };
 
@@ -84,8 +106,12 @@ void place_free(struct place *place);
 
 /* Unpack all records, up to the end of the stream. False after db_fail(). */
 bool unpack_records(struct unpack *u);
-/* Check the data directory; write links, tablespace_map and modes. */
+/* Check the data directory; write links, tablespace_map, recovery settings and modes. */
 bool unpack_finish(struct unpack *u);
+/* The same of a directory that has its links, once its mappings were checked. */
+bool unpack_finish_combined(struct unpack *u);
+/* Has each -T matched a tablespace? False after db_fail(). */
+bool unpack_check_mappings(struct unpack *u);
 /* Make all files durable. */
 bool unpack_sync(struct unpack *u);
 /* Remove all places; false after an error message. */
@@ -103,6 +129,9 @@ bool records_next(struct unpack *u, uint32_t *type, uint64_t *length);
 /* The next piece of data of an archive or the manifest; size 0: end. */
 bool records_data(struct unpack *u, uint32_t end, const uint8_t **data,
 		  uint32_t *size);
+
+/* finish.c: up to MAX bytes of a file of the data directory; NULL with errno */
+char *unpack_read_file(struct unpack *u, const char *name, size_t max, size_t *size);
 
 /* unpack.c */
 
