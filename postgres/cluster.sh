@@ -14,6 +14,8 @@ pg_port=54329
 pg_bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 pg_data=$work/data
 pg_restore=$work/vdi-pg-restore
+# the target, for the version of $pg_bin; empty: none is loaded
+pg_target=${PG_TARGET-$top/build/postgres/vdiset.so}
 
 as_postgres() {
 	(cd "$work" && exec runuser -u $pg_user -- env PGHOST="$work" PGPORT=$pg_port \
@@ -27,10 +29,10 @@ sql() {
 # Standard input is appended to postgresql.conf.
 pg_create() {
 	chown $pg_user "$work"
-	install -m 755 "$top/build/postgres/vdiset.so" "$top/build/postgres/vdi-pg-restore" "$work" || return
+	install -m 755 ${pg_target:+"$pg_target"} "$top/build/postgres/vdi-pg-restore" "$work" || return
 	as_postgres "$pg_bin/initdb" -D "$pg_data" -A trust --no-sync > "$work/initdb.log" || return
 	{
-		echo "shared_preload_libraries = '$work/vdiset.so'"
+		[ -z "$pg_target" ] || echo "shared_preload_libraries = '$work/vdiset.so'"
 		echo "listen_addresses = ''"
 		echo "unix_socket_directories = '$work'"
 		echo "port = $pg_port"

@@ -11,6 +11,7 @@
 top=$(cd ../.. && pwd -P)
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-recovery.XXXXXX")
 trap 'pg_stop immediate 2> /dev/null; rm -rf "$work"' EXIT
+PG_TARGET=
 # shellcheck source=postgres/cluster.sh
 . "$top/postgres/cluster.sh"
 
