@@ -168,13 +168,18 @@ static bool has(const char *command, char placeholder)
 	return false;
 }
 
+static bool is_placeholder(char c)
+{
+	return c == 'f' || c == 'p' || c == 'r' || c == '%';
+}
+
 /* The server rejects other placeholders when it runs the command. */
 static bool known_placeholders(const char *command)
 {
 	const char *c;
 
 	for (c = command; *c; c++) {
-		if (*c == '%' && !strchr("fpr%", *++c ? : '!'))
+		if (*c == '%' && !is_placeholder(*++c))
 			return false;
 	}
 	return true;

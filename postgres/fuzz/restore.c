@@ -67,6 +67,12 @@ void vdi_error(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+int vdi_invalid(const char *what, const char *argument, const char *rule)
+{
+	vdi_error("invalid %s '%s': must be %s", what, argument, rule);
+	return EXIT_USAGE;
+}
+
 /* --------------------------------------------------------------- the fixture */
 
 static int remove_one(const char *path, const struct stat *st, int type,
@@ -319,6 +325,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct database db;
 	static struct unpack u;
+	struct recovery recovery = { .restore_command = "cp %f %p", .immediate = true };
 	struct fuzz_input in = { data, size };
 	unsigned int how = fuzz_take(&in, 1);
 	char partial[96], path[96];
@@ -340,6 +347,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		u.mapping[0] = (struct mapping){ "/old", moved, false };
 		u.mappings = 1;
 	}
+	if (how & 8)
+		u.recovery = &recovery;
 	/* a raw stream may contain any path of this host */
 	u.allow_tablespaces = (how & 5) == 5;
 	snprintf(partial, sizeof(partial), "%s.partial", target);

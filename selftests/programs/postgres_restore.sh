@@ -145,6 +145,67 @@ existing_directories() {
 	expect "restored" test -f "$work/place/data/PG_VERSION" -a -f "$work/place/ts/PG_15_202209061/1"
 }
 
+# ---------------------------------------------- recovery settings, the manifest alone
+
+# postgres_recovery.sh shows what a server does with the settings.
+tests+=(recovery_settings)
+recovery_settings() {
+	new_tree
+	new_place
+	printf "work_mem = '5MB'" > "$work/tree/postgresql.auto.conf"
+	: > "$work/tree/standby.signal"
+	stream recovery
+	restore recovery -D "$work/place/data" --target-time '2026-11-30T12:00:00 UTC' --target-action promote \
+		--restore-command "cp 'a b'/%f \"%p\""
+	is "vdi-pg-restore" 0 $rc
+	is "vdi restore" 0 $appliance_rc
+	is "settings" "work_mem = '5MB'
+restore_command = 'cp ''a b''/%f \"%p\"'
+recovery_target_time = '2026-11-30 12:00:00+00'
+recovery_target_action = 'promote'
+recovery_target_timeline = 'latest'" "$(grep -v -e '^#' -e "= ''\$" "$work/place/data/postgresql.auto.conf")"
+	is "signal files" recovery.signal "$(cd "$work/place/data" && echo ./*.signal | sed 's,\./,,g')"
+	is "files of other users" "" "$(find "$work/place" ! -user $user)"
+	restore recovery -D "$work/place/late" --target-lsn 0/0 --restore-command 'cp /a/%f %p'
+	is "a position before the end of the backup" 1 $rc
+	is "vdi restore" 3 $appliance_rc
+	is "existing files" data "$(cd "$work/place" && echo *)"
+}
+
+tests+=(only_the_manifest)
+only_the_manifest() {
+	new_tree
+	new_place
+	stream good 16384:/old/ts
+	restore good --manifest "$work/place/manifest"
+	is "vdi-pg-restore" 0 $rc
+	is "vdi restore" 0 $appliance_rc
+	is "owner and mode" "$user 600" "$(stat -c '%U %a' "$work/place/manifest")"
+	expect "contents" cmp "$work/manifest" "$work/place/manifest"
+	is "existing files" manifest "$(ls "$work/place")"
+}
+
+tests+=(increment_is_refused)
+increment_is_refused() {
+	new_tree
+	new_place
+	printf 'START WAL LOCATION: 0/4000028 (file x)\nSTART TIMELINE: 1\nINCREMENTAL FROM LSN: 0/2000028\nINCREMENTAL FROM TLI: 1\n' \
+		> "$work/tree/backup_label"
+	stream increment
+	restore increment -D "$work/place/data"
+	is "vdi-pg-restore" 1 $rc
+	is "vdi restore" 3 $appliance_rc
+	expect "the message" grep -q 'based on the one that starts at 0/2000028 on timeline 1' "$work/restore.log"
+	expect_no_files
+	# the stream says that it is of version 15
+	serve increment
+	timeout 600 "$work/vdi-pg-restore" pg pg -q -D "$work/place/data" > "$work/restore.log" 2>&1
+	is "two sets of version 15" 1 $?
+	expect "the message" grep -q 'PostgreSQL 15, which has no incremental backups' "$work/restore.log"
+	wait $appliance
+	expect_no_files
+}
+
 # ----------------------------------------------------------------- tablespaces
 
 tests+=(tablespaces_only_where_admitted)
