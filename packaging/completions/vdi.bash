@@ -31,7 +31,7 @@ _vdi() {
 	fi
 	case $command in
 	backup)
-		options="--to --into --to-command -n --devices -p --profile --removable --capacity --eom-warning
+		options="--to --into --based-on --to-command -n --devices -p --profile --removable --capacity --eom-warning
 			--soft-filemarks --discard --allow-empty --snapshot-command --snapshot --prepare-command
 			--uploads --chunk-size --store-timeout
 			--compress --compress-threads --filter $set"
@@ -68,6 +68,7 @@ _vdi() {
 	backup:--compress) _vdi_words none zstd zstd: lz4 lz4:; return ;;
 	*:--metrics) _vdi_of file; return ;;
 	*:--*command|*:--freeze|*:--thaw|*:--on-*|*:--filter|*:--unfilter) _vdi_of command; return ;;
+	backup:--based-on) _vdi_words latest; return ;;
 	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
 	*:--max-rate|*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
 	*:--set|*:--jobs|*:--max-age|*:--keep-last|*:--keep-within|*:--partial-age) return ;;
@@ -83,15 +84,20 @@ _vdi() {
 _vdi_pg_restore() {
 	COMPREPLY=()
 	case ${COMP_WORDS[COMP_CWORD-1]} in
-	-D|--pgdata) _vdi_of directory ;;
-	-T|--tablespace-mapping) ;;
+	-D|--pgdata|--pg-bindir) _vdi_of directory ;;
+	--manifest) _vdi_of file ;;
+	--target-action) _vdi_words pause promote shutdown ;;
+	--target-timeline) _vdi_words latest current ;;
+	-T|--tablespace-mapping|--restore-command|--target-time|--target-name|--target-lsn|--target-xid) ;;
 	-t|--timeout) ;;
 	--owner|--from) _vdi_of user ;;
 	*)
 		case ${COMP_WORDS[COMP_CWORD]} in
 		-*)
-			_vdi_words '-D --pgdata -T --tablespace-mapping --allow-tablespaces --owner
-				--from -t --timeout -q --quiet -h --help'
+			_vdi_words '-D --pgdata -T --tablespace-mapping --allow-tablespaces --manifest --pg-bindir
+				--owner --from --restore-command --target-time --target-name --target-lsn
+				--target-xid --target-immediate --target-action --target-timeline
+				-t --timeout -q --quiet -h --help'
 			;;
 		*) _vdi_words "$(_vdi_sets)" ;;
 		esac

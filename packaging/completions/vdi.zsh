@@ -71,6 +71,7 @@ _vdi_backup() {
 	_arguments -s $set $help \
 		'(--into --to-command)--to[new directory for the backup]:directory:_files -/' \
 		'(--to --to-command)--into[directory in which a new one is made]:directory:_files -/' \
+		'--based-on[the backup is an increment of this one]:backup, or latest:(latest)' \
 		'(--to --into)--to-command[command that stores the data of a device]:command:_command_names -e' \
 		'(-n --devices)'{-n,--devices}'[number of devices]:number' \
 		'(-p --profile)'{-p,--profile}'[kind of the devices]:kind:(pipe disk tape)' \
@@ -197,11 +198,21 @@ _vdi_pg_restore() {
 		'(-D --pgdata)'{-D,--pgdata}'[data directory to create]:directory:_files -/' \
 		'*'{-T,--tablespace-mapping}'[restore a tablespace to another directory]:OLD=NEW' \
 		'--allow-tablespaces[restore tablespaces to their old paths]' \
+		'(-D --pgdata)--manifest[write only the backup manifest]:file:_files' \
+		'--pg-bindir[directory of pg_combinebackup]:directory:_files -/' \
+		'--restore-command[restore_command of the server]:command' \
+		'--target-time[recover up to this time]:time' \
+		'--target-name[recover up to this restore point]:name' \
+		'--target-lsn[recover up to this position]:position' \
+		'--target-xid[recover up to this transaction]:number' \
+		'--target-immediate[recover up to the end of the backup]' \
+		'--target-action[what the server does then]:action:(pause promote shutdown)' \
+		'--target-timeline[recover along this timeline]:timeline:(latest current)' \
 		'--owner[owner of the files]:user:_users' \
 		'*--from[join a set of this user]:user:_users' \
 		'(-t --timeout)'{-t,--timeout}'[time to wait for the set]:seconds' \
 		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
-		'1:name of the set:_vdi_sets'
+		'*:name of the set:_vdi_sets'
 }
 
 _vdi_mssql() {

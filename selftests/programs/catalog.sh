@@ -29,6 +29,11 @@ make() {
 	"$make_backup" "place/$1" "$2" "$3" "${4:-1000}" "${5:-1}" || bad=1
 }
 
+# increment NAME SET AGE BASE
+increment() {
+	"$make_backup" "place/$1" "$2" "$3" 1000 1 "place/$4" || bad=1
+}
+
 # run STATUS ARGUMENTS...: vdi, whose output goes to "out" and messages to "err"
 run() {
 	local wanted=$1
@@ -45,6 +50,80 @@ state() {
 names() { (cd place && echo *); }
 
 day=86400
+
+# based NAME: base and state, as the table of a place with increments shows them
+based() {
+	"$vdi" list place | awk -v name="$1" '$9 == name { $1 = $2 = $3 = $4 = $5 = $6 = $7 = $8 = $9 = ""; print }' |
+		sed 's/^ *//'
+}
+
+# Two increments of "full", and later backups of both sets
+make_chain() {
+	mkdir place
+	make full nightly $((5 * day))
+	increment inc1 increments $((4 * day)) full
+	increment inc2 increments $((3 * day)) inc1
+	make later nightly "$day"
+	make last increments "$day"
+}
+
+tests+=(list_and_verify_increments)
+list_and_verify_increments() {
+	make_chain
+	run 0 list place
+	expect "column" grep -q '  DIRECTORY  BASED ON  STATE$' out
+	is "inc1" "full whole" "$(based inc1)"
+	is "inc2" "inc1 whole" "$(based inc2)"
+	is "a backup that is complete in itself" "- whole" "$(based later)"
+	run 0 list place --json
+	expect "JSON" grep -qF '"based_on": "inc1"' out
+	is "JSON of others" 3 "$(grep -cF '"based_on": null' out)"
+	run 0 verify -q place/inc2
+	run 0 verify -q place --all
+	mv place/full away
+	is "inc1" "full damaged: its base full is missing" "$(based inc1)"
+	is "inc2" "inc1 damaged: its base inc1 is damaged" "$(based inc2)"
+	run 5 verify -q place/inc1
+	expect "verify" grep -q 'place/inc1 is damaged: its base full is missing' err
+	run 5 verify -q place --all
+	run 5 verify -q place/inc2
+	make full nightly 0
+	is "another backup of the name" "full damaged: its base full is missing: another backup has the name" "$(based inc1)"
+	run 0 list place --set nightly
+	expect "no column without increments" grep -q 'DIRECTORY  STATE' out
+}
+
+tests+=(expire_keeps_bases)
+expire_keeps_bases() {
+	make_chain
+	make old nightly $((6 * day))
+	run 0 expire place --keep-last 2 --dry-run
+	expect "why" grep -q '^keep    place/inc1: inc2, which is kept, is based on it' out
+	run 0 expire place --keep-last 2
+	is "kept" "full inc1 inc2 last later" "$(names)"
+	run 0 expire place --keep-last 1 --set nightly
+	is "another set needs it" "full inc1 inc2 last later" "$(names)"
+	run 0 expire place --keep-last 1
+	is "nothing needs them" "last later" "$(names)"
+	is "increments are removed first" "inc2 inc1 full" "$(sed -n 's,^remove  place/\([a-z0-9]*\):.*,\1,p' out | xargs)"
+}
+
+tests+=(expire_keeps_bases_of_what_it_cannot_remove)
+expire_keeps_bases_of_what_it_cannot_remove() {
+	make_chain
+	touch place/inc2/notes
+	run 1 expire place --keep-last 1
+	is "kept" "full inc1 inc2 last later" "$(names)"
+	expect "why" grep -q '^keep    place/full: a backup that could not be removed is based on it' out
+	is "inc2 is whole" "inc1 whole" "$(based inc2)"
+	rm place/inc2/notes
+	exec 9< place/inc1
+	flock -s 9
+	run 0 expire place --keep-last 1
+	exec 9<&-
+	is "one is in use" "full inc1 last later" "$(names)"
+	is "it is whole" "full whole" "$(based inc1)"
+}
 
 tests+=(list_shows_states)
 list_shows_states() {
@@ -322,6 +401,55 @@ list_while_writing() {
 	is "state" whole "$(state w)"
 	"$vdi" list --json place > out
 	expect "bytes given" grep -q '"given": [1-9]' out
+}
+
+[ ! -c /dev/vdiset ] || tests+=(backup_based_on_another)
+backup_based_on_another() {
+	local full inc
+
+	mkdir place
+	run 0 backup n -q --into place -- echo full
+	full=$(names)
+	run 2 backup n -q --to place/x --based-on "$full" -- echo x
+	run 2 backup n -q --into place --based-on "../$full" -- echo x
+	run 1 backup n -q --into place --based-on none -- echo x
+	expect "names it" grep -q 'place/none' err
+	run 0 backup n -q --into place --based-on "$full" -- echo inc1
+	inc=$(cd place && ls -d n-* | grep -vx "$full")
+	is "state" "$full whole" "$(based "$inc")"
+	run 0 backup n -q --into place --based-on latest --compress zstd -- echo inc2
+	is "based on the youngest" 1 "$("$vdi" list place | awk '{ print $10 }' | grep -cx "$inc")"
+	run 0 restore n --from place --latest -- cat
+	is "data" inc2 "$(cat out)"
+	expect "says what is needed" grep -qF "in this order: place/$full place/$inc place/" err
+	rm place/"$full"/device-00.data
+	run 1 backup n -q --into place --based-on "$inc" -- echo inc3
+	expect "a damaged base" grep -q "it is damaged: its base $full is damaged" err
+}
+
+# The base is locked while the backup is being written.
+[ ! -c /dev/vdiset ] || tests+=(base_is_kept_during_the_backup)
+base_is_kept_during_the_backup() {
+	local writer
+
+	mkdir place
+	make base old $((3 * day))
+	make young old $((2 * day))
+	mkfifo input
+	"$vdi" backup n -q --into place --based-on base -- cat input > backup.out 2>&1 &
+	writer=$!
+	exec 9> input
+	echo data >&9
+	until "$vdi" ls | grep -q ' active '; do
+		kill -0 $writer 2> /dev/null || break
+		sleep 0.1
+	done
+	run 0 expire place --keep-last 1
+	expect "in use" grep -q '^keep    place/base: in use' out
+	exec 9>&-
+	wait $writer
+	is "vdi backup" 0 $?
+	is "whole" 3 "$("$vdi" list place | grep -c 'whole$')"
 }
 
 [ ! -c /dev/vdiset ] || tests+=(killed_backup)

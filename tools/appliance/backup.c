@@ -531,6 +531,7 @@ static void release(struct backup *b)
 	compress_pool_close(b->stages.pool);
 	b->stages.pool = NULL;
 	publication_release(&b->publication);
+	backup_base_close(b);
 	free(b->hook_path);
 }
 
@@ -539,7 +540,7 @@ static int run(struct appliance *a)
 	struct backup *b = a->job;
 	int rc;
 
-	if (prepare(a)) {
+	if (backup_base_open(a) && prepare(a)) {
 		rc = appliance_run(a);
 		if (rc == EXIT_OK && !a->quiet)
 			summary(a);

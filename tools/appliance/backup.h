@@ -7,6 +7,7 @@
 
 #include "appliance.h"
 #include "catalog/publish.h"
+#include "catalog/source.h"
 
 /* State of a device, for VDC_Complete. */
 enum backup_stage {
@@ -25,6 +26,7 @@ struct backup {
 	/* options */
 	const char *to;
 	const char *into;	/* NULL = `to` is given */
+	const char *based_on;	/* NULL = a backup that is complete in itself */
 	enum medium_profile profile;
 	bool removable;
 	bool discard;
@@ -37,6 +39,8 @@ struct backup {
 	unsigned int compress_threads;	/* 0 = default */
 
 	char *new_path;		/* made of `into` */
+	struct source base;	/* the backup this one is based on, which is kept open */
+	char *base_path;
 	struct chunk_store *chunks;	/* NULL = `to` is a directory */
 	struct publication publication;
 	char *hook_path;	/* absolute path, for commands */
@@ -55,6 +59,12 @@ struct backup {
  * False after appliance_fail(), or if the set was aborted meanwhile.
  */
 bool backup_publish(struct appliance *a);
+
+/* backup_base.c: open the backup of --based-on, so that vdi expire keeps it */
+bool backup_base_open(struct appliance *a);
+/* Is it still there? False after appliance_fail(). */
+bool backup_base_check(struct appliance *a);
+void backup_base_close(struct backup *b);
 
 /* backup_cli.c; 0 or an exit code */
 int backup_parse(struct appliance *a, int argc, char **argv);

@@ -24,6 +24,8 @@ static const char usage[] =
 	"                        standard output\n"
 	"      --into ROOT       new directory ROOT/NAME-YYYYMMDDTHHMMSSZ, of the time in UTC;\n"
 	"                        ROOT may be an address s3://BUCKET/PREFIX\n"
+	"      --based-on BACKUP  the backup is an increment of BACKUP, the name of one in ROOT, or\n"
+	"                        latest; vdi expire keeps BACKUP as long as this one\n"
 	"      --to-command CMD  run CMD for each device, with the data as its standard input\n"
 	"  -n, --devices N       number of devices, 1 to 64 (default 1)\n"
 	"  -p, --profile KIND    kind of the devices: pipe, disk or tape (default pipe)\n"
@@ -52,12 +54,13 @@ enum {
 	OPT_TO = 256, OPT_INTO, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
 	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND,
 	OPT_ALLOW_EMPTY, OPT_UPLOADS, OPT_CHUNK_SIZE, OPT_STORE_TIMEOUT,
-	OPT_COMPRESS, OPT_COMPRESS_THREADS, OPT_FILTER, OPT_TO_COMMAND
+	OPT_COMPRESS, OPT_COMPRESS_THREADS, OPT_FILTER, OPT_TO_COMMAND, OPT_BASED_ON
 };
 
 static const struct option options[] = {
 	{ "to", required_argument, NULL, OPT_TO },
 	{ "into", required_argument, NULL, OPT_INTO },
+	{ "based-on", required_argument, NULL, OPT_BASED_ON },
 	{ "to-command", required_argument, NULL, OPT_TO_COMMAND },
 	{ "devices", required_argument, NULL, 'n' },
 	{ "profile", required_argument, NULL, 'p' },
@@ -132,6 +135,10 @@ static int take(struct appliance *a, int c, const char *argument)
 	case OPT_INTO:
 		b->into = argument;
 		return EXIT_OK;
+	case OPT_BASED_ON:
+		b->based_on = argument;
+		return *argument && *argument != '.' && !strchr(argument, '/') ? EXIT_OK :
+		       vdi_invalid("--based-on", argument, "the name of a backup in ROOT, without its directory, or 'latest'");
 	case OPT_TO_COMMAND:
 		a->pipeline.command = argument;
 		return EXIT_OK;
@@ -282,6 +289,8 @@ int backup_parse(struct appliance *a, int argc, char **argv)
 
 	if (rc == EXIT_OK && !!b->to + !!b->into + !!a->pipeline.command != 1)
 		rc = wrong("either --to DIR, --into ROOT or --to-command CMD is required");
+	if (rc == EXIT_OK && b->based_on && !b->into)
+		rc = wrong("--based-on requires --into ROOT, where that backup is as well");
 	if (rc == EXIT_OK)
 		rc = check_media(a);
 	if (rc == EXIT_OK)

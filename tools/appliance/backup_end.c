@@ -29,6 +29,12 @@ static bool make_manifest(struct appliance *a, struct manifest *m)
 		.config = a->config,
 		.count = a->count,
 	};
+	if (b->based_on) {
+		m->base = strdup(strrchr(b->base_path, '/') + 1);
+		m->base_sum = b->base.manifest.sum;
+		if (!m->base)
+			return false;
+	}
 	if (p->chunks) {
 		memcpy(m->id, chunk_id(p->chunks), sizeof(m->id));
 		m->chunk_size = chunk_options(p->chunks)->chunk_size;
@@ -89,6 +95,8 @@ bool backup_publish(struct appliance *a)
 	}
 	if (b->publication.stream)
 		return publish(a, NULL);
+	if (!backup_base_check(a))
+		return false;
 	ok = make_manifest(a, &m);
 	if (ok)
 		ok = publish(a, &m);

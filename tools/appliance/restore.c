@@ -420,6 +420,28 @@ static int check_filter(const struct appliance *a)
 	return EXIT_USAGE;
 }
 
+/* An increment is not all that the database needs. */
+static void report_chain(const struct appliance *a)
+{
+	const struct restore *r = a->job;
+	char *path = strdup(r->from), *slash, *chain = NULL;
+
+	if (path && (slash = strrchr(path, '/')) && slash[1] && slash != path) {
+		*slash = '\0';
+		chain = place_chain(path, slash + 1);
+	} else if (path) {
+		chain = place_chain(".", path);
+	}
+	free(path);
+	if (chain)
+		fprintf(stderr, "vdi: %s is based on other backups; the database needs, in this order: %s\n",
+			r->from, chain);
+	else
+		vdi_error("warning: %s is based on %s, which is missing or damaged: without it the database cannot use this backup",
+			  r->from, r->source.manifest.base);
+	free(chain);
+}
+
 static int open_source(struct appliance *a)
 {
 	struct restore *r = a->job;
@@ -442,6 +464,8 @@ static int open_source(struct appliance *a)
 		rc = check_filter(a);
 	if (rc != EXIT_OK)
 		return rc;
+	if (m->base)
+		report_chain(a);
 	source_unfilter(&r->source, r->unfilter);
 	r->hook_path = r->source.chunks ? strdup(r->from) :
 		       hook_directory(r->from);

@@ -15,7 +15,6 @@
 
 struct expiry {
 	struct retention rules;
-	const char *set;
 	bool dry_run;
 	struct json_object *json;	/* NULL = lines of text */
 	unsigned int kept, removed, failed;
@@ -64,7 +63,8 @@ static void warn(const struct place_entry *e, int64_t now)
 	}
 }
 
-static void expire_entry(struct expiry *x, struct backup_place *p,
+/* False: it was to be removed, and is still there. */
+static bool expire_entry(struct expiry *x, struct backup_place *p,
 			 struct place_entry *e, const struct decision *d)
 {
 	enum place_removal result = PLACE_REMOVED;
@@ -84,17 +84,72 @@ static void expire_entry(struct expiry *x, struct backup_place *p,
 		x->freed += e->stored;
 		print(x, e, "remove", d->reason);
 	}
+	return !d->remove || result == PLACE_REMOVED;
 }
 
 /* Remains are of no known set: they are removed whatever set is selected. */
 static bool is_selected(const struct expiry *x, const struct place_entry *e)
 {
-	return !x->set || !e->described || !strcmp(e->manifest.set, x->set);
+	return !x->rules.set || !e->described || !strcmp(e->manifest.set, x->rules.set);
+}
+
+/* A backup that is based on this one, to be removed and not yet handled; or NULL. */
+static struct place_entry *next_dependent(const struct backup_place *p,
+					  const struct place_entry *e,
+					  const struct decision *decision)
+{
+	size_t i;
+
+	for (i = 0; i < p->count; i++) {
+		if (decision[i].remove && !decision[i].handled &&
+		    place_base(p, &p->entry[i]) == e)
+			return &p->entry[i];
+	}
+	return NULL;
+}
+
+/* Is a backup left that is based on this one, and was to be removed? */
+static bool is_needed(const struct backup_place *p, const struct place_entry *e,
+		      const struct decision *decision)
+{
+	size_t i;
+
+	for (i = 0; i < p->count; i++) {
+		if (decision[i].left && place_base(p, &p->entry[i]) == e)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Increments before what they are based on: when this is interrupted, or one cannot be
+ * removed, no backup is left without its base.
+ */
+static void expire_chain(struct expiry *x, struct backup_place *p,
+			 struct place_entry *e, struct decision *decision)
+{
+	struct decision *d = &decision[e - p->entry];
+	struct place_entry *next = NULL;
+
+	while (d->remove && (next = next_dependent(p, e, decision)) &&
+	       !vdi_signal_received())
+		expire_chain(x, p, next, decision);
+	if (next)
+		return;
+	d->handled = true;
+	if (d->remove && is_needed(p, e, decision)) {
+		d->remove = false;
+		d->left = true;
+		snprintf(d->reason, sizeof(d->reason),
+			 "a backup that could not be removed is based on it");
+	}
+	if (!expire_entry(x, p, e, d))
+		d->left = true;
 }
 
 /* Remains before backups, so that a rename to DIR.expired finds the name free. */
 static int expire_all(struct expiry *x, struct backup_place *p,
-		      const struct decision *decision, int64_t now)
+		      struct decision *decision, int64_t now)
 {
 	int whole;
 	size_t i;
@@ -105,14 +160,14 @@ static int expire_all(struct expiry *x, struct backup_place *p,
 
 			bool is_whole = e->state == BACKUP_WHOLE;
 
-			if (is_whole != whole || !is_selected(x, e))
+			if (is_whole != whole || !is_selected(x, e) || decision[i].handled)
 				continue;
 			if (vdi_signal_received()) {
 				vdi_error("interrupted");
 				return EXIT_INTERRUPTED;
 			}
 			warn(e, now);
-			expire_entry(x, p, e, &decision[i]);
+			expire_chain(x, p, e, decision);
 		}
 	}
 	/* during the last removal */
@@ -202,7 +257,7 @@ static int take(struct expiry *x, int c, const char *argument)
 {
 	switch (c) {
 	case OPT_SET:
-		x->set = argument;
+		x->rules.set = argument;
 		return EXIT_OK;
 	case 'n':
 		x->dry_run = true;

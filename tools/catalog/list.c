@@ -59,6 +59,10 @@ static void add_manifest(struct json_object *object, const struct manifest *m)
 	add_time(object, "finished", m->finished);
 	add_count(object, "duration_ms", m->duration_ms);
 	add_count(object, "given", m->given);
+	if (m->base)
+		vdi_json_add_name(object, "based_on", m->base);
+	else
+		json_object_object_add(object, "based_on", NULL);
 }
 
 struct json_object *list_json(const struct place_entry *e)
@@ -84,7 +88,7 @@ void list_print_json(struct json_object *json)
 
 /* ------------------------------------------------------------------- table */
 
-enum { SET, PROFILE, FINISHED, TOOK, STORED, GIVEN, NAME, STATE, COLUMNS };
+enum { SET, PROFILE, FINISHED, TOOK, STORED, GIVEN, NAME, BASE, STATE, COLUMNS };
 
 struct line {
 	char *cell[COLUMNS];
@@ -116,12 +120,13 @@ static void describe(const struct manifest *m, char *finished, char *took,
 static bool make_line(struct line *line, const struct place_entry *e)
 {
 	char set[PLACE_TEXT] = "-", name[PLACE_TEXT], why[PLACE_TEXT];
+	char base[PLACE_TEXT] = "-";
 	char finished[32] = "-", took[32] = "-", stored[32], given[32] = "-";
 	char state[PLACE_TEXT + 32];
 	const char *cells[COLUMNS] = {
 		[SET] = set, [PROFILE] = "-", [FINISHED] = finished,
 		[TOOK] = took, [STORED] = stored, [GIVEN] = given,
-		[NAME] = name, [STATE] = state,
+		[NAME] = name, [BASE] = base, [STATE] = state,
 	};
 
 	place_format_name(e->name, name);
@@ -134,24 +139,38 @@ static bool make_line(struct line *line, const struct place_entry *e)
 		cells[PROFILE] = medium_profile_name(e->manifest.profile);
 		describe(&e->manifest, finished, took, given);
 	}
+	if (e->described && e->manifest.base)
+		place_format_name(e->manifest.base, base);
 	return set_cells(line, cells);
 }
 
+/* The column of bases has no width where no backup has one. */
 static void print_line(char *const *cell, const int *width)
 {
 	int i;
 
-	for (i = 0; i < STATE; i++)
-		printf("%*s  ", i >= TOOK && i <= GIVEN ? width[i] : -width[i],
-		       cell[i]);
+	for (i = 0; i < STATE; i++) {
+		if (width[i])
+			printf("%*s  ", i >= TOOK && i <= GIVEN ? width[i] : -width[i],
+			       cell[i]);
+	}
 	puts(cell[STATE]);
+}
+
+static bool has_bases(const struct line *line, size_t count)
+{
+	while (count--) {
+		if (strcmp(line[count].cell[BASE], "-"))
+			return true;
+	}
+	return false;
 }
 
 static void print_lines(const struct line *line, size_t count)
 {
 	static char *const head[COLUMNS] = {
 		"SET", "PROFILE", "FINISHED", "TOOK", "STORED", "GIVEN",
-		"DIRECTORY", "STATE"
+		"DIRECTORY", "BASED ON", "STATE"
 	};
 	int i, width[COLUMNS];
 	size_t k;
@@ -163,6 +182,8 @@ static void print_lines(const struct line *line, size_t count)
 				width[i] = strlen(line[k].cell[i]);
 		}
 	}
+	if (!has_bases(line, count))
+		width[BASE] = 0;
 	if (count)
 		print_line(head, width);
 	for (k = 0; k < count; k++)

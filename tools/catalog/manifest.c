@@ -22,6 +22,7 @@
 #include "common/json.h"
 #include "common/xxh3.h"
 
+#define BASED_VERSION	6		/* the backup is based on another one */
 #define STAGED_VERSION	5		/* the data is compressed or filtered */
 #define CHUNKS_VERSION	4		/* the data is in a chunk store */
 #define FORMAT_VERSION	3
@@ -168,9 +169,20 @@ static struct json_object *make_device(const struct manifest *manifest,
 
 static int version_of(const struct manifest *manifest)
 {
+	if (manifest->base)
+		return BASED_VERSION;
 	if (manifest_is_staged(manifest))
 		return STAGED_VERSION;
 	return *manifest->id ? CHUNKS_VERSION : FORMAT_VERSION;
+}
+
+static void add_base(struct json_object *document, const struct manifest *manifest)
+{
+	if (!manifest->base)
+		return;
+	json_object_object_add(document, "based_on",
+			       json_object_new_string(manifest->base));
+	json_object_object_add(document, "based_on_xxh3", hex(manifest->base_sum));
 }
 
 static void add_storage(struct json_object *document,
@@ -201,6 +213,7 @@ static struct json_object *make_document(const struct manifest *manifest)
 			       json_object_new_int(version_of(manifest)));
 	json_object_object_add(document, "complete",
 			       json_object_new_boolean(1));
+	add_base(document, manifest);
 	add_storage(document, manifest);
 	vdi_json_add_name(document, "set", manifest->set);
 	json_object_object_add(document, "profile",
@@ -703,20 +716,48 @@ static bool read_stages(struct json_object *document,
 	       (manifest->filtered && !strcmp(name, "none"));
 }
 
+/* Does version 6, which says nothing about it, have what another version has? */
+static bool has(struct json_object *document, uint64_t version, uint64_t other,
+		const char *key)
+{
+	return version == other || (version == BASED_VERSION &&
+				    json_object_object_get_ex(document, key, NULL));
+}
+
 /* How the data is stored, apart from plain files. */
 static bool read_storage(struct json_object *document, uint64_t version,
 			 struct manifest *manifest)
 {
-	if (version < CHUNKS_VERSION)
+	bool staged = has(document, version, STAGED_VERSION, "compression");
+	bool chunked = has(document, version, CHUNKS_VERSION, "data_id") ||
+		       (staged && json_object_object_get_ex(document, "data_id", NULL));
+
+	if (!staged && !chunked)
 		return true;
-	if (manifest->profile != MEDIUM_PIPE || manifest->removable)
-		return false;
-	if (version == STAGED_VERSION && !read_stages(document, manifest))
-		return false;
-	if (version == STAGED_VERSION &&
-	    !json_object_object_get_ex(document, "data_id", NULL))
+	return manifest->profile == MEDIUM_PIPE && !manifest->removable &&
+	       (!staged || read_stages(document, manifest)) &&
+	       (!chunked || read_chunked(document, manifest));
+}
+
+static bool read_base(struct json_object *document, uint64_t version,
+		      struct manifest *manifest)
+{
+	const char *name;
+
+	if (version != BASED_VERSION)
 		return true;
-	return read_chunked(document, manifest);
+	name = get_string(document, "based_on");
+	if (!name || !good_file_name(name) ||
+	    !get_hex(document, "based_on_xxh3", &manifest->base_sum))
+		return false;
+	manifest->base = strdup(name);
+	return manifest->base;
+}
+
+/* Otherwise than in plain files */
+static bool is_stored(const struct manifest *manifest)
+{
+	return *manifest->id || manifest_is_staged(manifest);
 }
 
 static bool single_media(const struct manifest *manifest)
@@ -768,10 +809,12 @@ static const char *read_document(struct json_object *document,
 
 	if (!get_number(document, "vdi_backup", &version))
 		return "its manifest is not a backup manifest";
-	if (version < OLD_VERSION || version > STAGED_VERSION)
+	if (version < OLD_VERSION || version > BASED_VERSION)
 		return "its manifest has an unsupported version";
 	if (!get_string(document, CHECKSUM_KEY))
 		return "its manifest has no checksum";
+	/* another text than a number does not match below */
+	get_hex(document, CHECKSUM_KEY, &manifest->sum);
 	if (version != OLD_VERSION && !vdi_is_utf8(text, size))
 		return "its manifest is not JSON: it is not UTF-8";
 	if (!check_sum(document, version, text, size))
@@ -782,9 +825,10 @@ static const char *read_document(struct json_object *document,
 	if (!manifest->set || !read_profile(document, manifest) ||
 	    !read_config(document, &manifest->config) ||
 	    !good_block_size(manifest) ||
+	    !read_base(document, version, manifest) ||
 	    !read_storage(document, version, manifest) ||
 	    !read_devices(document, manifest) ||
-	    (version >= CHUNKS_VERSION && !single_media(manifest)))
+	    (is_stored(manifest) && !single_media(manifest)))
 		return "its manifest has a missing or invalid field";
 	read_times(document, manifest);
 	return NULL;
@@ -842,5 +886,6 @@ void manifest_free(struct manifest *manifest)
 		medium_list_free(&manifest->device[i].media);
 	}
 	free(manifest->set);
+	free(manifest->base);
 	memset(manifest, 0, sizeof(*manifest));
 }

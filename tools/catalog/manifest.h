@@ -31,6 +31,13 @@ struct manifest {
 	/* the data was compressed, or passed a command: see medium_stages */
 	const struct codec *codec;	/* NULL = not compressed */
 	bool filtered;
+	/*
+	 * The backup is useless without another one: its name in the same place, and the
+	 * checksum of its manifest. NULL = it is complete in itself
+	 */
+	char *base;
+	uint64_t base_sum;
+	uint64_t sum;		/* of this manifest, as it was read */
 	struct VDConfig config;
 	unsigned int count;
 	struct manifest_device device[VDI_MAX_DEVICES];

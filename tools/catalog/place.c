@@ -124,6 +124,14 @@ static bool is_listed(const struct backup_place *p, const char *name)
 	return false;
 }
 
+char *place_beside(const struct backup_place *p, const char *name)
+{
+	const char *slash = p->path[strlen(p->path) - 1] == '/' ? "" : "/";
+	char *path;
+
+	return asprintf(&path, "%s%s%s", p->path, slash, name) < 0 ? NULL : path;
+}
+
 bool place_add(struct backup_place *p, const char *name)
 {
 	struct place_entry *e;
@@ -136,10 +144,8 @@ bool place_add(struct backup_place *p, const char *name)
 	p->entry = e;
 	e += p->count;
 	*e = (struct place_entry){ .name = strdup(name) };
-	if (e->name && asprintf(&e->path, "%s%s%s", p->path,
-				p->path[strlen(p->path) - 1] == '/' ? "" : "/",
-				name) < 0)
-		e->path = NULL;
+	if (e->name)
+		e->path = place_beside(p, name);
 	if (!e->path) {
 		free(e->name);
 		return false;
@@ -188,6 +194,7 @@ int place_confirm(struct backup_place *p)
 		p->ops->confirm(p, &p->entry[i]);
 		rc = check_interrupt();
 	}
+	place_check_bases(p);
 	return rc;
 }
 
@@ -217,15 +224,28 @@ static int fill(struct backup_place *p, int rc)
 	}
 	if (rc == EXIT_OK)
 		rc = examine_all(p);
+	if (rc == EXIT_OK)
+		place_check_bases(p);
 	drop_unlisted(p);
 	return rc;
+}
+
+static int open_path(struct backup_place *p, const char *path)
+{
+	return fill(p, chunk_is_address(path) ? place_chunks_open(p, path) :
+						place_dir_open(p, path));
 }
 
 int place_open(struct backup_place *p, const char *path, const char *set)
 {
 	*p = (struct backup_place){ .set = set, .dir = -1 };
-	return fill(p, chunk_is_address(path) ? place_chunks_open(p, path) :
-						place_dir_open(p, path));
+	return open_path(p, path);
+}
+
+int place_open_depth(struct backup_place *p, const char *path, unsigned int depth)
+{
+	*p = (struct backup_place){ .dir = -1, .depth = depth };
+	return open_path(p, path);
 }
 
 int place_open_store(struct backup_place *p, struct chunk_store *store,
@@ -233,6 +253,17 @@ int place_open_store(struct backup_place *p, struct chunk_store *store,
 {
 	*p = (struct backup_place){ .set = set, .dir = -1 };
 	return fill(p, place_chunks_use(p, store));
+}
+
+struct place_entry *place_only(const struct backup_place *p)
+{
+	size_t i;
+
+	for (i = 0; p->only && i < p->count; i++) {
+		if (!strcmp(p->entry[i].name, p->only))
+			return &p->entry[i];
+	}
+	return NULL;
 }
 
 void place_close(struct backup_place *p)

@@ -36,6 +36,7 @@ struct place_entry {
 	int64_t changed;	/* last write, seconds since the epoch */
 	bool guessed;		/* BACKUP_WRITING or BACKUP_REMAINS, by its age only */
 	bool listed;
+	bool bases_checked;	/* by chain.c */
 };
 
 struct backup_place;
@@ -80,6 +81,7 @@ struct backup_place {
 	char *only;		/* the place is this backup; NULL = all */
 	int dir;		/* of place_dir.c */
 	struct chunk_store *chunks;	/* of place_chunks.c */
+	unsigned int depth;	/* of the base of a base ..., see chain.c */
 	struct place_entry *entry;	/* by set and time; unknown sets last */
 	size_t count;
 };
@@ -94,6 +96,8 @@ int place_open(struct backup_place *place, const char *path, const char *set);
 int place_open_store(struct backup_place *place, struct chunk_store *store,
 		     const char *set);
 void place_close(struct backup_place *place);
+/* "PATH/NAME"; the caller frees it. NULL: out of memory. */
+char *place_beside(const struct backup_place *place, const char *name);
 /*
  * Before backups are removed because others are whole: check those completely. 0, or
  * EXIT_INTERRUPTED after a message.
@@ -128,6 +132,24 @@ char *place_latest(const char *path, const char *set, int *rc);
  * it exists. The caller frees it. NULL after a message.
  */
 char *place_new_path(const char *root, const char *set, int64_t now);
+
+/* The entry of the backup that the place is; NULL: it has no backup. */
+struct place_entry *place_only(const struct backup_place *place);
+
+/* chain.c: backups that are based on others */
+
+/* The entry that `entry` is based on. NULL: none, or it is not in this place. */
+struct place_entry *place_base(const struct backup_place *place,
+			       const struct place_entry *entry);
+/* A whole backup becomes damaged if one of those it is based on is missing or damaged. */
+void place_check_bases(struct backup_place *place);
+/* For chain.c: place_open() of the base of a single backup. */
+int place_open_depth(struct backup_place *place, const char *path, unsigned int depth);
+/*
+ * The paths of the backups that a restore of the backup NAME in PATH needs, in their
+ * order, with blanks between them; the caller frees it. NULL: it is not whole.
+ */
+char *place_chain(const char *path, const char *name);
 
 extern const struct place_ops place_dir_ops;
 /* place_dir.c: open a directory. 0, or an exit code after a message. */

@@ -3,6 +3,7 @@
  * retention.c - which backups are kept
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "common/age.h"
 #include "retention.h"
@@ -71,6 +72,30 @@ static void decide_other(const struct place_entry *e,
 	}
 }
 
+static bool is_of_another_set(const struct place_entry *e, const struct retention *rules)
+{
+	return rules->set && e->described && strcmp(e->manifest.set, rules->set);
+}
+
+/*
+ * Keep what this backup is based on. A damaged backup may be repaired, so it keeps its bases
+ * as well. Where a base is kept already, so are those below.
+ */
+static void keep_bases(const struct backup_place *p, size_t i, struct decision *decision)
+{
+	const struct place_entry *e = &p->entry[i];
+	const struct place_entry *base = place_base(p, e);
+
+	while (base && decision[base - p->entry].remove) {
+		struct decision *d = &decision[base - p->entry];
+
+		d->remove = false;
+		snprintf(d->reason, sizeof(d->reason), "%.200s, which is kept, is based on it",
+			 p->entry[i].name);
+		base = place_base(p, base);
+	}
+}
+
 void retention_decide(const struct backup_place *place,
 		      const struct retention *rules, int64_t now,
 		      struct decision *decision)
@@ -96,5 +121,11 @@ void retention_decide(const struct backup_place *place,
 			decide(d, false, "dated in the future");
 		else
 			decide_whole(e, ++nth, rules, now, d);
+		if (d->remove && is_of_another_set(e, rules))
+			decide(d, false, "of another set");
+	}
+	for (i = 0; i < place->count; i++) {
+		if (!decision[i].remove)
+			keep_bases(place, i, decision);
 	}
 }

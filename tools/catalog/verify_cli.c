@@ -9,6 +9,7 @@
 
 #include "common/metrics.h"
 #include "common/report.h"
+#include "place.h"
 #include "verify.h"
 #include "vdi.h"
 
@@ -126,6 +127,25 @@ static void fill_figures(const struct manifest *m, struct vdi_figures *figures)
 	figures->bytes = manifest_bytes(m);
 }
 
+/* Are the backups that this one is based on still there? They are not read. */
+static int check_bases(const struct source *s, const char *path)
+{
+	struct backup_place place;
+	const struct place_entry *e;
+	int rc;
+
+	if (!s->manifest.base)
+		return EXIT_OK;
+	rc = place_open(&place, path, NULL);
+	e = rc == EXIT_OK ? place_only(&place) : NULL;
+	if (e && e->state != BACKUP_WHOLE) {
+		rc = e->state == BACKUP_UNREADABLE ? EXIT_FAILED : EXIT_DAMAGED;
+		vdi_error("backup %s is %s: %s", path, place_state_name(e->state), e->why);
+	}
+	place_close(&place);
+	return rc;
+}
+
 /* The figures are those of what was found good. */
 static int verify_one(const struct request *r, struct source *s,
 		      struct vdi_report *report, struct vdi_figures *figures)
@@ -135,6 +155,8 @@ static int verify_one(const struct request *r, struct source *s,
 	report->set = s->manifest.set;
 	if (rc == EXIT_OK)
 		rc = verify_backup(s, &r->options);
+	if (rc == EXIT_OK)
+		rc = check_bases(s, r->path);
 	if (rc != EXIT_OK)
 		return rc;
 	fill_figures(&s->manifest, figures);

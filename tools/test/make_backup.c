@@ -2,15 +2,18 @@
 /*
  * make_backup.c - a backup of any date, without a set and without the module
  *
- * usage: make_backup DIR SET AGE BYTES [DEVICES]
+ * usage: make_backup DIR SET AGE BYTES [DEVICES [BASE]]
  *
  * Stores BYTES on each device, as vdi backup does, and dates the backup AGE seconds
- * before now; a negative AGE is in the future.
+ * before now; a negative AGE is in the future. BASE is the directory of the backup that it is
+ * based on, beside DIR.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "catalog/publish.h"
 
@@ -70,6 +73,25 @@ static bool make(struct publication *p, struct manifest *m, uint64_t bytes)
 	return false;
 }
 
+static bool set_base(struct manifest *m, const char *path)
+{
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct manifest base;
+	const char *why = "it cannot be opened";
+	bool ok = dir >= 0 && manifest_read(dir, &base, &why) == EXIT_OK;
+
+	if (!ok) {
+		vdi_error("%s: %s", path, why);
+	} else {
+		m->base = strdup(strrchr(path, '/') + 1);
+		m->base_sum = base.sum;
+		manifest_free(&base);
+	}
+	if (dir >= 0)
+		close(dir);
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
 	struct manifest m = { .profile = MEDIUM_PIPE };
@@ -77,8 +99,8 @@ int main(int argc, char **argv)
 	bool ok;
 
 	vdi_set_program("make_backup");
-	if (argc < 5 || argc > 6) {
-		vdi_error("usage: make_backup DIR SET AGE BYTES [DEVICES]");
+	if (argc < 5 || argc > 7) {
+		vdi_error("usage: make_backup DIR SET AGE BYTES [DEVICES [BASE]]");
 		return EXIT_USAGE;
 	}
 	m.set = strdup(argv[2]);
@@ -86,6 +108,8 @@ int main(int argc, char **argv)
 	m.started = m.finished - 61;
 	m.duration_ms = 61000;
 	m.count = argc > 5 ? atoi(argv[5]) : 1;
+	if (argc > 6 && !set_base(&m, argv[6]))
+		return EXIT_FAILED;
 	ok = publication_prepare(&p, argv[1]);
 	if (ok) {
 		ok = make(&p, &m, strtoull(argv[4], NULL, 10));

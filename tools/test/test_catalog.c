@@ -58,9 +58,24 @@ static void write_device(struct publication *p, struct manifest *m)
 	drive_close(&d);
 }
 
-/* A backup, finished at a time of the test's clock. */
-static void make(const struct place *place, const char *name, const char *set,
-		 int64_t finished)
+static struct backup_place look(const struct place *place, const char *set);
+static size_t index_of(const struct backup_place *p, const char *name);
+
+static uint64_t sum_of(const struct place *place, const char *name)
+{
+	struct backup_place p = look(place, NULL);
+	uint64_t sum = p.entry[index_of(&p, name)].manifest.sum;
+
+	place_close(&p);
+	return sum;
+}
+
+/*
+ * A backup, finished at a time of the test's clock. `base` is the name of that which it is
+ * based on, or NULL.
+ */
+static void make_based(const struct place *place, const char *name, const char *set,
+		       int64_t finished, const char *base)
 {
 	struct manifest m = {
 		.set = strdup(set),
@@ -69,6 +84,8 @@ static void make(const struct place *place, const char *name, const char *set,
 		.finished = finished,
 		.duration_ms = 60000,
 		.given = BLOCK,
+		.base = base ? strdup(base) : NULL,
+		.base_sum = base ? sum_of(place, base) : 0,
 		.count = 1,
 	};
 	char *path = path_of(place, name);
@@ -80,6 +97,12 @@ static void make(const struct place *place, const char *name, const char *set,
 	publication_release(&p);
 	manifest_free(&m);
 	free(path);
+}
+
+static void make(const struct place *place, const char *name, const char *set,
+		 int64_t finished)
+{
+	make_based(place, name, set, finished, NULL);
 }
 
 static struct backup_place look(const struct place *place, const char *set)
@@ -122,7 +145,91 @@ static int teardown(void **state)
 	return place_teardown(state);
 }
 
+/* The state of a backup, and the beginning of what is said about it. */
+static void expect_state(const struct place *place, const char *name, enum backup_state state,
+			 const char *why)
+{
+	struct backup_place p = look(place, NULL);
+	const struct place_entry *e = &p.entry[index_of(&p, name)];
+
+	assert_int_equal(e->state, state);
+	assert_memory_equal(e->why, why, strlen(why));
+	place_close(&p);
+}
+
+/* The same if the place is the backup itself. */
+static void expect_alone(const struct place *place, const char *name, enum backup_state state,
+			 const char *why)
+{
+	char *path = path_of(place, name);
+	struct backup_place p;
+
+	assert_int_equal(place_open(&p, path, NULL), EXIT_OK);
+	assert_int_equal(p.count, 1);
+	assert_int_equal(p.entry[0].state, state);
+	assert_memory_equal(p.entry[0].why, why, strlen(why));
+	place_close(&p);
+	free(path);
+}
+
+static void make_chain(const struct place *place)
+{
+	make(place, "full", "nightly", NOW - 3 * DAY);
+	make_based(place, "inc1", "increments", NOW - 2 * DAY, "full");
+	make_based(place, "inc2", "increments", NOW - 1 * DAY, "inc1");
+	make(place, "later", "nightly", NOW);
+	make(place, "last", "increments", NOW);
+}
+
 /* ------------------------------------------------------------------ listing */
+
+static void test_base_is_missing(void **state)
+{
+	make_chain(*state);
+	expect_state(*state, "inc2", BACKUP_WHOLE, "");
+	expect_alone(*state, "inc2", BACKUP_WHOLE, "");
+	command(*state, "mv full elsewhere");
+	expect_state(*state, "inc1", BACKUP_DAMAGED, "its base full is missing");
+	expect_alone(*state, "inc1", BACKUP_DAMAGED, "its base full is missing");
+	expect_state(*state, "inc2", BACKUP_DAMAGED, "its base inc1 is damaged");
+	expect_alone(*state, "inc2", BACKUP_DAMAGED, "its base inc1 is damaged");
+	/* a backup that has got the name */
+	make(*state, "full", "nightly", NOW);
+	expect_state(*state, "inc1", BACKUP_DAMAGED, "its base full is missing: another");
+	expect_alone(*state, "inc1", BACKUP_DAMAGED, "its base full is missing: another");
+	command(*state, "rm -r full && mv elsewhere full");
+	expect_state(*state, "inc2", BACKUP_WHOLE, "");
+	command(*state, "truncate -s 100 full/device-00.data");
+	expect_state(*state, "inc1", BACKUP_DAMAGED, "its base full is damaged");
+	expect_alone(*state, "inc1", BACKUP_DAMAGED, "its base full is damaged");
+}
+
+/* The selection of a set does not hide the base, which is of another one. */
+static void test_base_of_another_set(void **state)
+{
+	struct backup_place p;
+
+	make_chain(*state);
+	p = look(*state, "increments");
+	assert_int_equal(p.count, 3);
+	assert_int_equal(p.entry[index_of(&p, "inc1")].state, BACKUP_WHOLE);
+	place_close(&p);
+}
+
+static void test_chain_of_a_restore(void **state)
+{
+	struct place *place = *state;
+	char wanted[512], *text;
+
+	make_chain(place);
+	snprintf(wanted, sizeof(wanted), "%s/full %s/inc1 %s/inc2", place->path, place->path,
+		 place->path);
+	text = place_chain(place->path, "inc2");
+	assert_string_equal(text, wanted);
+	free(text);
+	command(place, "rm -r full");
+	assert_null(place_chain(place->path, "inc2"));
+}
 
 static void test_whole(void **state)
 {
@@ -358,6 +465,51 @@ static void test_keep_within(void **state)
 	/* any rule keeps */
 	removes(*state, 5, 2 * DAY, "d6 d5 ");
 	removes(*state, 1, 5 * DAY, "d6 ");
+}
+
+static void expect_kept_for(const struct place *place, const char *name, const char *reason)
+{
+	struct backup_place p = look(place, NULL);
+	struct decision *d = decide(&p, 1, -1);
+	size_t i = index_of(&p, name);
+
+	assert_false(d[i].remove);
+	assert_string_equal(d[i].reason, reason);
+	free(d);
+	place_close(&p);
+}
+
+static void test_bases_are_kept(void **state)
+{
+	make_chain(*state);
+	make(*state, "old", "nightly", NOW - 4 * DAY);
+	/* nothing is based on these */
+	removes(*state, 1, -1, "inc1 inc2 old full ");
+	/* the second youngest of its set keeps all that it is based on */
+	removes(*state, 2, -1, "old ");
+	command(*state, "rm -r last");
+	removes(*state, 1, -1, "old ");
+	expect_kept_for(*state, "inc1", "inc2, which is kept, is based on it");
+	expect_kept_for(*state, "full", "inc2, which is kept, is based on it");
+	/* so does a damaged one, which a person may repair */
+	make(*state, "last", "increments", NOW);
+	command(*state, "truncate -s 100 inc1/device-00.data");
+	removes(*state, 1, -1, "old ");
+	expect_kept_for(*state, "full", "inc1, which is kept, is based on it");
+}
+
+static void test_another_set_keeps_its_bases(void **state)
+{
+	struct retention rules = { .last = 1, .within = -1, .remains = DAY, .set = "nightly" };
+	struct decision d[8];
+	struct backup_place p;
+
+	make_chain(*state);
+	p = look(*state, NULL);
+	retention_decide(&p, &rules, NOW, d);
+	assert_false(d[index_of(&p, "inc2")].remove);
+	assert_false(d[index_of(&p, "full")].remove);
+	place_close(&p);
 }
 
 static void test_last_one_stays(void **state)
@@ -772,6 +924,11 @@ int main(void)
 		TEST(test_no_place),
 		TEST(test_keep_last),
 		TEST(test_keep_within),
+		TEST(test_base_is_missing),
+		TEST(test_base_of_another_set),
+		TEST(test_chain_of_a_restore),
+		TEST(test_bases_are_kept),
+		TEST(test_another_set_keeps_its_bases),
 		TEST(test_last_one_stays),
 		TEST(test_damaged_does_not_count),
 		TEST(test_future_does_not_count),

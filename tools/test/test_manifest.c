@@ -312,7 +312,7 @@ static void test_other_files(void **state)
 	refused(place, "not a backup manifest");
 	put_text(place, "{\"vdi_backup\": 1}");
 	refused(place, "version");
-	put_text(place, "{\"vdi_backup\": 6}");
+	put_text(place, "{\"vdi_backup\": 7}");
 	refused(place, "version");
 	put_text(place, "{\"vdi_backup\": 2}");
 	refused(place, "no checksum");
@@ -504,12 +504,72 @@ static void test_stages(void **state)
 	manifest_free(&m);
 }
 
+/* With data as of each other version. */
+static void test_base(void **state)
+{
+	struct place *place = *state;
+	struct manifest m, back;
+	const char *why;
+
+	make(&m);
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	assert_int_equal(manifest_read(place->dir, &back, &why), 0);
+	assert_null(back.base);
+	m.base = strdup("nightly-20261130T010203Z");
+	m.base_sum = back.sum;
+	assert_true(back.sum != 0);
+	manifest_free(&back);
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	assert_non_null(strstr(get_text(place), "\"vdi_backup\": 6"));
+	assert_int_equal(manifest_read(place->dir, &back, &why), 0);
+	assert_string_equal(back.base, m.base);
+	assert_true(back.base_sum == m.base_sum);
+	assert_true(back.sum != m.base_sum);
+	assert_int_equal(back.count, 2);
+	manifest_free(&back);
+	/* the name of something outside of the place */
+	free(m.base);
+	m.base = strdup("../other");
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	manifest_free(&m);
+}
+
+static void test_base_of_stages(void **state)
+{
+	struct place *place = *state;
+	struct manifest m = {
+		.set = strdup("s"),
+		.profile = MEDIUM_PIPE,
+		.codec = &codec_zstd,
+		.base = strdup("full"),
+		.count = 1,
+	};
+	struct manifest back;
+	const char *why;
+
+	m.device[0].name = strdup("d");
+	assert_true(medium_list_add(&m.device[0].media, "device-00.data.zst"));
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	assert_int_equal(manifest_read(place->dir, &back, &why), 0);
+	assert_ptr_equal(back.codec, &codec_zstd);
+	assert_string_equal(back.base, "full");
+	manifest_free(&back);
+	/* as in other versions */
+	m.profile = MEDIUM_DISK;
+	assert_int_equal(manifest_write(place->dir, &m, NULL), 0);
+	refused(place, "invalid field");
+	manifest_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_there_and_back),
 		TEST(test_chunks),
 		TEST(test_stages),
+		TEST(test_base),
+		TEST(test_base_of_stages),
 		TEST(test_names_of_any_bytes),
 		TEST(test_long),
 		TEST(test_block_sizes),

@@ -48,6 +48,9 @@ static void put_chunks(struct memory_store *m, const char *name, const char *id)
 	}
 }
 
+static const char *base_name;	/* of the next manifest; NULL = none */
+static uint64_t base_sum;
+
 static void put_manifest(struct memory_store *m, const char *name, const char *set,
 			 const char *id, int64_t age)
 {
@@ -57,6 +60,8 @@ static void put_manifest(struct memory_store *m, const char *name, const char *s
 		.started = time(NULL) - age,
 		.finished = time(NULL) - age,
 		.chunk_size = CHUNK_DEFAULT_SIZE,
+		.base = base_name ? strdup(base_name) : NULL,
+		.base_sum = base_sum,
 		.count = 1,
 	};
 	struct medium_list *media = &manifest.device[0].media;
@@ -209,6 +214,34 @@ static void test_address_of_backup(void **state)
 	assert_int_equal(entry_of(&p, "place")->state, BACKUP_WHOLE);
 	assert_int_equal(entry_of(&p, "place/data-22222222222222222222222222222222")->state,
 			 BACKUP_REMAINS);
+	done(m, &p);
+}
+
+static void test_bases(void **state)
+{
+	struct retention rules = { .last = 1, .within = -1, .remains = DAY };
+	struct memory_store *m = *state;
+	struct decision d[8];
+	struct backup_place p;
+
+	make(m, "full", "a", id_of('1'), 3 * DAY);
+	p = look(m);
+	base_name = "full";
+	base_sum = entry_of(&p, "full")->manifest.sum;
+	done(m, &p);
+	make(m, "increment", "b", id_of('2'), 2 * DAY);
+	base_name = NULL;
+	make(m, "later", "a", id_of('3'), DAY);
+	p = look(m);
+	assert_string_equal(entry_of(&p, "increment")->manifest.base, "full");
+	assert_int_equal(entry_of(&p, "increment")->state, BACKUP_WHOLE);
+	retention_decide(&p, &rules, time(NULL), d);
+	assert_false(d[entry_of(&p, "full") - p.entry].remove);
+	done(m, &p);
+	memory_store_remove(m, "full/manifest.json");
+	p = look(m);
+	assert_int_equal(entry_of(&p, "increment")->state, BACKUP_DAMAGED);
+	assert_string_equal(entry_of(&p, "increment")->why, "its base full is missing");
 	done(m, &p);
 }
 
@@ -390,6 +423,7 @@ int main(void)
 		TEST(test_states),
 		TEST(test_unknown_time),
 		TEST(test_address_of_backup),
+		TEST(test_bases),
 		TEST(test_confirm),
 		TEST(test_retention),
 		TEST(test_removal_ends_at_any_point),
