@@ -159,11 +159,22 @@ bool restore_join(struct restore *r)
 	return db_connect(&r->db, VDF_ReadMedia) && become_owner(r);
 }
 
+/* One for each device, if there are several; more than processors are of no use. */
+static unsigned int file_threads_of(const struct restore *r)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (r->db.count < 2 || r->manifest)
+		return 0;
+	return processors > 0 && (unsigned long)processors < r->db.count ?
+	       (unsigned int)processors : r->db.count;
+}
+
 bool restore_read(struct restore *r, struct unpack *u)
 {
 	struct restored *restored = &u->records.restored;
-	bool ok = restored_again(restored, &r->db) && unpack_records(u) &&
-		  restored_check_end(restored);
+	bool ok = restored_again(restored, &r->db) &&
+		  unpack_records(u, file_threads_of(r)) && restored_check_end(restored);
 
 	restored_free(restored);
 	return ok;

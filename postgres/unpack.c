@@ -151,8 +151,33 @@ bool unpack_write_all(int fd, const void *data, size_t size)
 	return true;
 }
 
-static bool copy_data(struct unpack *u, const struct place *place,
-		      struct archive *in, int fd, const char *path,
+/* A thread could not write a file, possibly another one. */
+static bool fail_thread(struct unpack *u)
+{
+	int error;
+	const char *name = file_threads_failure(u->threads, &error);
+
+	return db_fail(u->db, EXIT_FAILED, "cannot write %s: %s", printable(name),
+		       strerror(error));
+}
+
+/* Where the data of a file goes. */
+struct output {
+	const struct place *place;
+	const char *path;
+	int fd;
+	struct thread_file *file;	/* NULL = to fd, by this thread */
+};
+
+static bool put(struct unpack *u, const struct output *out, const void *data, size_t size)
+{
+	if (out->file)
+		return file_threads_put(out->file, data, size) || fail_thread(u);
+	return unpack_write_all(out->fd, data, size) ||
+	       unpack_fail_write(u, out->place, out->path);
+}
+
+static bool copy_data(struct unpack *u, const struct output *out, struct archive *in,
 		      int64_t size)
 {
 	const void *block;
@@ -164,40 +189,74 @@ static bool copy_data(struct unpack *u, const struct place *place,
 	while ((rc = archive_read_data_block(in, &block, &length, &offset)) ==
 	       ARCHIVE_OK) {
 		if (offset != done || length > (uint64_t)(size - done))
-			return fail_entry(u, path, "has holes");
-		if (!unpack_write_all(fd, block, length))
-			return unpack_fail_write(u, place, path);
+			return fail_entry(u, out->path, "has holes");
+		if (!put(u, out, block, length))
+			return false;
 		done += length;
 	}
 	if (rc != ARCHIVE_EOF)
 		return fail_archive(u, in);
-	return done == size || fail_entry(u, path, "is truncated");
+	return done == size || fail_entry(u, out->path, "is truncated");
+}
+
+/* A thread writes, closes and frees it. */
+static bool hand_over(struct unpack *u, struct output *out, struct archive *in,
+		      struct archive_entry *entry)
+{
+	char *name;
+	bool ok;
+
+	if (asprintf(&name, "%s/%s", out->place->path, out->path) < 0) {
+		close(out->fd);
+		return db_fail(u->db, EXIT_FAILED, "out of memory");
+	}
+	out->file = file_threads_begin(u->threads, out->fd, name,
+				       archive_entry_perm(entry) & 0777,
+				       archive_entry_mtime(entry));
+	free(name);
+	if (!out->file)
+		return db_fail(u->db, EXIT_FAILED, "out of memory");
+	ok = copy_data(u, out, in, archive_entry_size(entry));
+	file_threads_end(out->file);
+	return ok;
+}
+
+static bool write_here(struct unpack *u, struct output *out, struct archive *in,
+		       struct archive_entry *entry)
+{
+	const struct timespec times[] = {
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = archive_entry_mtime(entry) },
+	};
+	bool ok = copy_data(u, out, in, archive_entry_size(entry));
+
+	if (ok && (fchmod(out->fd, archive_entry_perm(entry) & 0777) ||
+		   futimens(out->fd, times)))
+		ok = unpack_fail_write(u, out->place, out->path);
+	if (close(out->fd) && ok)
+		ok = unpack_fail_write(u, out->place, out->path);
+	return ok;
+}
+
+static bool is_label(const struct unpack *u, const struct place *place, const char *path)
+{
+	return place == &u->base && !strcmp(path, LABEL_FILE);
 }
 
 static bool make_file(struct unpack *u, const struct place *place, int dir,
 		      const char *name, const char *path, struct archive *in,
 		      struct archive_entry *entry)
 {
-	const struct timespec times[] = {
-		{ .tv_nsec = UTIME_OMIT },
-		{ .tv_sec = archive_entry_mtime(entry) },
-	};
-	int64_t size = archive_entry_size(entry);
-	int fd;
-	bool ok;
+	struct output out = { .place = place, .path = path };
 
-	if (size < 0)
+	if (archive_entry_size(entry) < 0)
 		return fail_entry(u, path, "has no size");
-	fd = beneath_create(dir, name);
-	if (fd < 0)
+	out.fd = beneath_create(dir, name);
+	if (out.fd < 0)
 		return unpack_fail_write(u, place, path);
-	ok = copy_data(u, place, in, fd, path, size);
-	if (ok && (fchmod(fd, archive_entry_perm(entry) & 0777) ||
-		   futimens(fd, times)))
-		ok = unpack_fail_write(u, place, path);
-	if (close(fd) && ok)
-		ok = unpack_fail_write(u, place, path);
-	return ok;
+	/* the label is read as soon as it is complete */
+	return u->threads && !is_label(u, place, path) ? hand_over(u, &out, in, entry) :
+							 write_here(u, &out, in, entry);
 }
 
 /* False after db_fail(): the caller does not want a backup with this label. */
@@ -261,7 +320,7 @@ static bool make_entry(struct unpack *u, const struct place *place,
 	else
 		ok = make_file(u, place, dir, name, path, in, entry);
 	close(dir);
-	if (ok && place == &u->base && !strcmp(path, LABEL_FILE) && type == AE_IFREG)
+	if (ok && is_label(u, place, path) && type == AE_IFREG)
 		ok = take_label(u);
 	return ok;
 }
@@ -507,7 +566,7 @@ static bool end_backup(struct unpack *u, uint64_t length)
 	       unpack_damaged(u, "continues after the end of the backup");
 }
 
-bool unpack_records(struct unpack *u)
+static bool read_records(struct unpack *u)
 {
 	uint64_t length;
 	uint32_t type;
@@ -529,6 +588,25 @@ bool unpack_records(struct unpack *u)
 		if (!ok)
 			return false;
 	}
+}
+
+bool unpack_records(struct unpack *u, unsigned int threads)
+{
+	bool ok;
+
+	if (threads) {
+		u->threads = file_threads_start(threads);
+		if (!u->threads)
+			return db_fail(u->db, EXIT_FAILED, "cannot start threads: %s",
+				       strerror(errno));
+	}
+	ok = read_records(u);
+	if (ok && u->threads)
+		ok = file_threads_drain(u->threads) || fail_thread(u);
+	if (u->threads)
+		file_threads_stop(u->threads);
+	u->threads = NULL;
+	return ok;
 }
 
 /* ----------------------------------------------------------------- cleanup */

@@ -12,6 +12,7 @@
 #include <limits.h>
 
 #include "database/reassemble.h"
+#include "file_threads.h"
 #include "label.h"
 #include "recovery.h"
 
@@ -72,6 +73,7 @@ struct unpack {
 	const char *manifest_only;	/* write nothing but the manifest, to this file of base */
 
 	struct database *db;
+	struct file_threads *threads;	/* NULL = files are written by the caller */
 	struct records records;
 	struct place base;
 	int tablespaces;
@@ -104,8 +106,11 @@ bool place_make(struct database *db, struct place *place, const char *path,
 bool place_remove(struct place *place);
 void place_free(struct place *place);
 
-/* Unpack all records, up to the end of the stream. False after db_fail(). */
-bool unpack_records(struct unpack *u);
+/*
+ * Unpack all records, up to the end of the stream, with a thread that writes files for each of
+ * `threads`. False after db_fail().
+ */
+bool unpack_records(struct unpack *u, unsigned int threads);
 /* Check the data directory; write links, tablespace_map, recovery settings and modes. */
 bool unpack_finish(struct unpack *u);
 /* The same of a directory that has its links, once its mappings were checked. */

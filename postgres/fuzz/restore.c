@@ -353,7 +353,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	u.allow_tablespaces = (how & 5) == 5;
 	snprintf(partial, sizeof(partial), "%s.partial", target);
 	fuzz_assert(place_make(&db, &u.base, partial, true));
-	ok = unpack_records(&u) && unpack_finish(&u);
+	ok = unpack_records(&u, how & 16 ? 2 : 0) && unpack_finish(&u);
 	fuzz_assert(ok == (db.exit_code == EXIT_OK));
 	fuzz_assert(ok || *db.message);
 	check_outside();

@@ -3,7 +3,8 @@
  * set_of_file.c - vdi-pg-restore without sets: the stream of set NAME is a file
  *
  * Replaces joining and reading a set, so that what the program does with a stream can be
- * tested without the module. The file is $VDI_TEST_STREAMS/NAME. The outcome that the other
+ * tested without the module. The file is $VDI_TEST_STREAMS/NAME, and it has
+ * $VDI_TEST_DEVICES devices (default 1). The outcome that the other
  * side would see is appended to NAME.outcome: the exit code of an abort, or 0.
  */
 #include <errno.h>
@@ -63,7 +64,7 @@ bool db_connect(struct database *db, uint32_t direction)
 	close(fd);
 	if (stream == MAP_FAILED)
 		return db_fail(db, EXIT_FAILED, "%s: %s", path, strerror(errno));
-	db->count = 1;
+	db->count = getenv("VDI_TEST_DEVICES") ? atoi(getenv("VDI_TEST_DEVICES")) : 1;
 	db->started = vdi_now();
 	return true;
 }

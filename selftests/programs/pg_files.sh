@@ -52,9 +52,10 @@ backup_file() {
 	rm -rf "$work/tar"
 }
 
-# restore_file NAME... OPTIONS: as the user of the server, with output in restore.log. The
-# exit code is returned.
+# restore_file NAME... OPTIONS: as the user of the server, with output in restore.log, and
+# with threads that write files as for $devices devices. The exit code is returned.
+devices=3
 restore_file() {
 	rm -f "$work"/streams/*.outcome
-	as_postgres env VDI_TEST_STREAMS="$work/streams" "$pg_restore_file" "$@" > "$work/restore.log" 2>&1
+	as_postgres env VDI_TEST_STREAMS="$work/streams" VDI_TEST_DEVICES=$devices "$pg_restore_file" "$@" > "$work/restore.log" 2>&1
 }

@@ -10,7 +10,7 @@
 . ./tap.sh
 top=$(cd ../.. && pwd -P)
 work=$(mktemp -d "${VDISET_SCRATCH:-${TMPDIR:-/tmp}}/vdi-recovery.XXXXXX")
-trap 'pg_stop immediate 2> /dev/null; rm -rf "$work"' EXIT
+trap 'pg_stop immediate 2> /dev/null; umount "$work/small" 2> /dev/null; rm -rf "$work"' EXIT
 PG_TARGET=
 # shellcheck source=postgres/cluster.sh
 . "$top/postgres/cluster.sh"
@@ -136,6 +136,40 @@ wrong_options_are_rejected_before_anything_is_read() {
 	END
 	restore_file nosuchstream -q -D "$work/none" --restore-command $'cp a/%f %p\nx'
 	is "a command of two lines" 2 $?
+}
+
+# With and without threads that write the files
+tests+=(same_files_with_one_device_and_with_several)
+same_files_with_one_device_and_with_several() {
+	local devices
+
+	for devices in 1 2 64; do
+		restore_file full -q -D "$work/restored$devices"
+		is "$devices devices" 0 $?
+	done
+	expect "2 devices" diff -r "$work/restored1" "$work/restored2"
+	expect "64 devices" diff -r "$work/restored1" "$work/restored64"
+	is "owners, modes and times" "" "$(for devices in 1 2 64; do
+		(cd "$work/restored$devices" && find . -type f ! -name backup_manifest -printf '%p %u %g %m %Ts\n' | sort)
+	done | sort | uniq -c | grep -v '^ *3 ')"
+	rm -r "$work"/restored[126]*
+}
+
+tests+=(full_disk)
+full_disk() {
+	local devices
+
+	mkdir -p "$work/small"
+	mount -t tmpfs -o size=8M,mode=777 none "$work/small" || { bad=1; return; }
+	for devices in 1 3; do
+		restore_file full -q -D "$work/small/data"
+		is "$devices devices" 1 $?
+		expect "names the file" grep -q "cannot write $work/small/data.partial/.*: No space left on device" "$work/restore.log"
+		is "vdi restore" 1 "$(cat "$work/streams/full.outcome")"
+		is "files" "" "$(ls -A "$work/small")"
+	done
+	umount "$work/small"
+	show
 }
 
 tests+=(only_the_manifest)
