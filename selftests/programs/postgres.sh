@@ -189,6 +189,15 @@ appliance_cannot_publish() {
 	rm -rf "$work/cut"*
 }
 
+tests+=(progress_in_the_server)
+progress_in_the_server() {
+	slow_backup
+	is "phase, tablespaces, sums" "streaming database files|2|t|t" "$(sql "select phase, tablespaces_total, backup_streamed > 0,
+		backup_streamed <= backup_total from pg_stat_progress_basebackup")"
+	"$vdi" abort pg
+	both_failed 3
+}
+
 tests+=(no_set)
 no_set() {
 	basebackup vdiset:nosuchset
