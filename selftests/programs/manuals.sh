@@ -61,6 +61,8 @@ make_key() {
 
 # A file system that can be frozen, with the same files
 freezable() {
+	modprobe -q loop
+	modprobe -q ext4
 	cp -a /srv "$dir/srv" && truncate -s 32M "$dir/image" && mkfs.ext4 -qF "$dir/image" &&
 		mount -o loop "$dir/image" /srv && cp -a "$dir/srv/." /srv
 }
