@@ -247,7 +247,8 @@ static bool start(struct restore *r, char *const *argv)
 		ended = wait_for(r, pid, &status);
 	child_errors_end(errors, why, sizeof(why));
 	if (pid < 0)
-		return db_fail(&r->db, EXIT_FAILED, "cannot run %s: %s", r->combine, strerror(saved));
+		return db_fail(&r->db, EXIT_FAILED, "cannot run %s: %s", r->combine,
+			       strerror(saved));
 	if (!ended)
 		return false;
 	if (WIFEXITED(status) && !WEXITSTATUS(status))

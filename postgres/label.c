@@ -20,7 +20,7 @@ static bool find(const char *text, const char *key, char *value, size_t size)
 	}
 	if (!*text)
 		return false;
-	snprintf(value, size, "%.*s", (int)strcspn(text + length, " \n"), text + length);
+	snprintf(value, size, "%.*s", (int)strcspn(text + length, "\n "), text + length);
 	return true;
 }
 
