@@ -32,7 +32,7 @@ _vdi() {
 	case $command in
 	backup)
 		options="--to --into --based-on --to-command -n --devices -p --profile --removable --capacity --eom-warning
-			--soft-filemarks --discard --allow-empty --snapshot-command --snapshot --prepare-command
+			--soft-filemarks --expected-size --discard --allow-empty --snapshot-command --snapshot --prepare-command
 			--uploads --chunk-size --store-timeout
 			--compress --compress-threads --filter $set"
 		;;
@@ -69,7 +69,7 @@ _vdi() {
 	*:--metrics) _vdi_of file; return ;;
 	*:--*command|*:--freeze|*:--thaw|*:--on-*|*:--filter|*:--unfilter) _vdi_of command; return ;;
 	backup:--based-on) _vdi_words latest; return ;;
-	*:--capacity|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
+	*:--capacity|*:--expected-size|*:--eom-warning|*:--soft-filemarks|*:--instance|*:--device|*:--devices) return ;;
 	*:--max-rate|*:--mode|*:-m|*:--in-flight|*:--*timeout|*:--freeze-limit|*:--id|*:--interval|*:--count) return ;;
 	*:--set|*:--jobs|*:--max-age|*:--keep-last|*:--keep-within|*:--partial-age) return ;;
 	*:--compress-threads|*:--uploads|*:--downloads|*:--chunk-size|*:--message|*:--block-size|*:--max-transfer-size|*:--buffer-count|*:-[bcx]|backup:-n|restore:-n|serve:-n|top:-n) return ;;

@@ -79,6 +79,7 @@ _vdi_backup() {
 		'--capacity[data per medium]:size' \
 		'--eom-warning[warn this much before the end of a medium]:size' \
 		'--soft-filemarks[write filemarks as blocks of this size]:size' \
+		'--expected-size[how much the database will write]:size' \
 		'--discard[let the database discard data]' \
 		'--allow-empty[accept a command that writes no data]' \
 		'--snapshot-command[command that takes a snapshot]:command:_command_names -e' \

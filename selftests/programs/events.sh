@@ -167,6 +167,26 @@ progress_and_waits() {
 	is "no total" False "$(ask j 'any("total_bytes" in s for s in S)')"
 }
 
+tests+=(expected_size)
+expected_size() {
+	start --expected-size 1G -- sh -c "$held"
+	until_is "grep -q percent_done j"
+	: > go
+	ended 0
+	is "total" "[1073741824]" "$(ask j 'sorted({s["total_bytes"] for s in S if "total_bytes" in s})')"
+	expect "it is not complete" test "$(ask j 'all(s["percent_done"] < 100 for s in S if "total_bytes" in s)')" = True
+}
+
+tests+=(expected_size_is_exceeded)
+expected_size_is_exceeded() {
+	start --expected-size 1K -- sh -c "$held"
+	until_is "[ \$(grep -c '\"transfer\"' j) -ge 3 ]"
+	: > go
+	ended 0
+	is "totals that are not larger" 0 "$(ask j 'sum(s["bytes_done"] >= s["total_bytes"] for s in S if "total_bytes" in s)')"
+	expect "no total" test "$(ask j 'any(s["bytes_done"] > 1024 and not "total_bytes" in s for s in S)')" = True
+}
+
 tests+=(failed_command)
 failed_command() {
 	start -- sh -c 'echo data; echo no access >&2; exit 3'

@@ -115,6 +115,11 @@ void appliance_fail_for(struct appliance *a, int code, const char *doing)
 	appliance_fail(a, vdi_exit_for(code), "%s: %s", doing, text);
 }
 
+uint64_t appliance_total(const struct appliance *a, uint64_t bytes)
+{
+	return a->estimated && bytes >= a->total ? 0 : a->total;
+}
+
 uint64_t appliance_bytes(struct appliance *a)
 {
 	uint64_t sum = 0;
@@ -281,6 +286,7 @@ static void watch_workers(struct appliance *a)
 	events_status(a, "transfer");
 	while (workers_running(a)) {
 		uint64_t now_commands = appliance_commands(a);
+		uint64_t bytes = appliance_bytes(a);
 
 		appliance_interrupted(a);
 		if (now_commands != commands || a->busy) {
@@ -292,8 +298,8 @@ static void watch_workers(struct appliance *a)
 				       "no command arrived for %.0f s",
 				       a->idle_ms / 1000.0);
 		}
-		vdi_progress_show(&progress, a->ops->verb, appliance_bytes(a),
-				  a->total);
+		vdi_progress_show(&progress, a->ops->verb, bytes,
+				  appliance_total(a, bytes));
 		events_status(a, "transfer");
 	}
 	vdi_progress_end(&progress);

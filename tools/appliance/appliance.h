@@ -84,6 +84,7 @@ struct appliance {
 	struct chunk_options chunks;	/* of a store like S3 */
 	bool quiet;
 	uint64_t total;			/* expected bytes, 0 = unknown */
+	bool estimated;			/* `total` is a guess, which may be exceeded */
 
 	struct partner partner;
 	struct pipeline pipeline;
@@ -193,6 +194,8 @@ uint64_t appliance_commands(struct appliance *a);
 /* Is the set aborted? */
 bool appliance_aborted(struct appliance *a);
 uint64_t appliance_bytes(struct appliance *a);
+/* The expected bytes, after this many; 0 = unknown. */
+uint64_t appliance_total(const struct appliance *a, uint64_t bytes);
 /* Stop transfers from and to a chunk store when the appliance is stopped. */
 void appliance_chunks(struct appliance *a, struct chunk_store *store,
 		      struct drive_config *config);

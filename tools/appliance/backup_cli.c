@@ -40,6 +40,8 @@ static const char usage[] =
 	"                        processors)\n"
 	"      --filter CMD      store what CMD makes of the (compressed) data of each device;\n"
 	"                        CMD is run with the shell, from input to output\n"
+	"      --expected-size SIZE  about how much the database will write, for percent and time\n"
+	"                        left in the progress\n"
 	"      --discard         let the database discard data that it has written\n"
 	"      --allow-empty     accept a COMMAND that writes no data\n"
 	"      --snapshot-command CMD  back up by snapshot, which CMD takes\n"
@@ -54,7 +56,8 @@ enum {
 	OPT_TO = 256, OPT_INTO, OPT_REMOVABLE, OPT_CAPACITY, OPT_ZONE, OPT_SOFT,
 	OPT_DISCARD, OPT_SNAPSHOT, OPT_SNAPSHOT_COMMAND, OPT_PREPARE_COMMAND,
 	OPT_ALLOW_EMPTY, OPT_UPLOADS, OPT_CHUNK_SIZE, OPT_STORE_TIMEOUT,
-	OPT_COMPRESS, OPT_COMPRESS_THREADS, OPT_FILTER, OPT_TO_COMMAND, OPT_BASED_ON
+	OPT_COMPRESS, OPT_COMPRESS_THREADS, OPT_FILTER, OPT_TO_COMMAND, OPT_BASED_ON,
+	OPT_EXPECTED
 };
 
 static const struct option options[] = {
@@ -68,6 +71,7 @@ static const struct option options[] = {
 	{ "capacity", required_argument, NULL, OPT_CAPACITY },
 	{ "eom-warning", required_argument, NULL, OPT_ZONE },
 	{ "soft-filemarks", required_argument, NULL, OPT_SOFT },
+	{ "expected-size", required_argument, NULL, OPT_EXPECTED },
 	{ "discard", no_argument, NULL, OPT_DISCARD },
 	{ "allow-empty", no_argument, NULL, OPT_ALLOW_EMPTY },
 	{ "snapshot", no_argument, NULL, OPT_SNAPSHOT },
@@ -106,6 +110,12 @@ static int take_number(struct appliance *a, int c, const char *argument)
 				    &b->capacity))
 			return vdi_invalid("--capacity", argument,
 					   "64K or more");
+		return EXIT_OK;
+	case OPT_EXPECTED:
+		if (!vdi_parse_size(argument, 1, INT64_MAX, &a->total))
+			return vdi_invalid("--expected-size", argument,
+					   "a number of bytes, as in 20G");
+		a->estimated = true;
 		return EXIT_OK;
 	case OPT_ZONE:
 		if (!vdi_parse_size(argument, 0, UINT32_MAX, &number))

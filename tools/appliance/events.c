@@ -47,7 +47,6 @@ static void sample(struct appliance *a)
 	unsigned int i;
 
 	f->count = a->count;
-	f->total = a->total;
 	vdi_figures_read(f, vdi_client_fd(a->client));
 	/* of one direction only, as in the summary */
 	for (i = 0; i < a->count; i++) {
@@ -56,6 +55,7 @@ static void sample(struct appliance *a)
 		f->device[i].commands = a->worker[i].commands;
 	}
 	f->bytes = appliance_bytes(a);
+	f->total = appliance_total(a, f->bytes);
 }
 
 void events_status(struct appliance *a, const char *phase)
