@@ -143,6 +143,7 @@ static void check_bounds(const struct manifest *m)
 		    m->profile == MEDIUM_TAPE);
 	fuzz_assert(m->profile != MEDIUM_TAPE ||
 		    (block >= 512 && block <= 65536 && !(block & (block - 1))));
+	fuzz_assert(!m->base || (*m->base && *m->base != '.' && !strchr(m->base, '/')));
 	fuzz_assert(m->count && m->count <= VDI_MAX_DEVICES);
 	for (i = 0; i < m->count; i++)
 		check_device(&m->device[i]);
@@ -170,6 +171,9 @@ static void compare(const struct manifest *a, const struct manifest *b)
 	fuzz_assert(a->removable == b->removable);
 	fuzz_assert(a->snapshot == b->snapshot);
 	fuzz_assert(!memcmp(&a->config, &b->config, sizeof(a->config)));
+	fuzz_assert(!a->base == !b->base);
+	fuzz_assert(!a->base || !strcmp(a->base, b->base));
+	fuzz_assert(a->base_sum == b->base_sum);
 	fuzz_assert(a->count == b->count);
 	for (i = 0; i < a->count; i++) {
 		fuzz_assert(!strcmp(a->device[i].name, b->device[i].name));
