@@ -424,19 +424,18 @@ static int check_filter(const struct appliance *a)
 static void report_chain(const struct appliance *a)
 {
 	const struct restore *r = a->job;
-	char *path = strdup(r->from), *slash, *chain = NULL;
+	char *path = chunk_is_address(r->from) ? strdup(r->from) : realpath(r->from, NULL);
+	char *slash = path ? strrchr(path, '/') : NULL, *chain = NULL;
 
-	if (path && (slash = strrchr(path, '/')) && slash[1] && slash != path) {
+	if (slash && slash[1]) {
 		*slash = '\0';
-		chain = place_chain(path, slash + 1);
-	} else if (path) {
-		chain = place_chain(".", path);
+		chain = place_chain(*path ? path : "/", slash + 1);
 	}
 	free(path);
-	if (chain)
+	if (chain && !a->quiet)
 		fprintf(stderr, "vdi: %s is based on other backups; the database needs, in this order: %s\n",
 			r->from, chain);
-	else
+	else if (!chain)
 		vdi_error("warning: %s is based on %s, which is missing or damaged: without it the database cannot use this backup",
 			  r->from, r->source.manifest.base);
 	free(chain);
