@@ -276,7 +276,8 @@ static void summarize(const struct restore *r)
 	if (r->options.quiet)
 		return;
 	vdi_format_transfer(r->devices, "", r->moved, r->seconds, text, sizeof(text));
-	printf("%s: restored %s: %s\n", vdi_program(), r->target ? : r->manifest, text);
+	printf("%s: %s %s: %s\n", vdi_program(), r->target ? "restored" : "read all to write",
+	       r->target ? : r->manifest, text);
 }
 
 static void release(struct restore *r)

@@ -557,7 +557,11 @@ static int run(struct appliance *a)
 int vdi_backup_main(int argc, char **argv)
 {
 	static struct appliance a;
-	static struct backup b;
+	/* not open, even if the backup fails before it is */
+	static struct backup b = {
+		.publication = { .parent = -1, .dir = -1, .lock = -1 },
+		.base = { .dir = -1 },
+	};
 	char *directory;
 	int rc;
 
