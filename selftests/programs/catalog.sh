@@ -415,7 +415,7 @@ backup_based_on_another() {
 	run 1 backup n -q --into place --based-on none -- echo x
 	expect "names it" grep -q 'place/none' err
 	run 0 backup n -q --into place --based-on "$full" -- echo inc1
-	inc=$(cd place && ls -d n-* | grep -vx "$full")
+	inc=$(find place -name "n-*" ! -name "$full" -printf %f)
 	is "state" "$full whole" "$(based "$inc")"
 	run 0 backup n -q --into place --based-on latest --compress zstd -- echo inc2
 	is "based on the youngest" 1 "$("$vdi" list place | awk '{ print $10 }' | grep -cx "$inc")"
@@ -441,13 +441,13 @@ base_is_kept_during_the_backup() {
 	exec 9> input
 	echo data >&9
 	until "$vdi" ls | grep -q ' active '; do
-		kill -0 $writer 2> /dev/null || break
+		kill -0 "$writer" 2> /dev/null || break
 		sleep 0.1
 	done
 	run 0 expire place --keep-last 1
 	expect "in use" grep -q '^keep    place/base: in use' out
 	exec 9>&-
-	wait $writer
+	wait "$writer"
 	is "vdi backup" 0 $?
 	is "whole" 3 "$("$vdi" list place | grep -c 'whole$')"
 }

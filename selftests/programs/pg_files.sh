@@ -57,5 +57,5 @@ backup_file() {
 devices=3
 restore_file() {
 	rm -f "$work"/streams/*.outcome
-	as_postgres env VDI_TEST_STREAMS="$work/streams" VDI_TEST_DEVICES=$devices "$pg_restore_file" "$@" > "$work/restore.log" 2>&1
+	as_postgres env VDI_TEST_STREAMS="$work/streams" VDI_TEST_DEVICES="$devices" "$pg_restore_file" "$@" > "$work/restore.log" 2>&1
 }

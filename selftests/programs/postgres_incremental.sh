@@ -32,7 +32,7 @@ restore=(-q -T "$work/tablespace=$place/ts")
 after_each() {
 	[ $bad = 0 ] || sed 's/^/# /' "$work/restore.log"
 	rm -rf "$place"
-	install -d -o $pg_user "$place"
+	install -d -o "$pg_user" "$place"
 }
 
 left() {
@@ -53,7 +53,7 @@ contents() {
 	pg_data=$1 pg_start || { bad=1; return; }
 	sql 'select count(*), sum(i), sum(hashtext(pad)) from plain'
 	sql 'select count(*), sum(i) from elsewhere'
-	pg_data=$1 pg_stop
+	pg_data=$1 pg_stop fast
 }
 
 tests+=(full_and_two_increments)
@@ -66,7 +66,7 @@ full_and_two_increments() {
 	is "files" "data ts" "$(cd "$place" && echo *)"
 	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -i tablespace_map "$place/data"
 	is "modes" "700 700 600" "$(cd "$place" && stat -c %a data ts data/backup_manifest | xargs)"
-	is "files of other users" "" "$(find "$place" ! -user $pg_user)"
+	is "files of other users" "" "$(find "$place" ! -user "$pg_user")"
 	oid=$(ls "$place/data/pg_tblspc")
 	is "link" "$place/ts" "$(readlink "$place/data/pg_tblspc/$oid")"
 	is "tablespace_map" "$oid $place/ts" "$(cat "$place/data/tablespace_map")"
@@ -78,7 +78,7 @@ full_and_two_increments() {
 
 tests+=(full_and_one_increment_into_existing_directories)
 full_and_one_increment_into_existing_directories() {
-	install -d -o $pg_user -m 700 "$place/data" "$place/ts"
+	install -d -o "$pg_user" -m 700 "$place/data" "$place/ts"
 	restore_file full one "${restore[@]}" -D "$place/data"
 	is "vdi-pg-restore" 0 $?
 	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -i tablespace_map "$place/data"
@@ -167,7 +167,7 @@ no_program() {
 	restore_file full one "${restore[@]}" -D "$place/data" --pg-bindir "$place/bin"
 	is "another version" 1 $?
 	expect "says which" grep -q "pg_combinebackup is of PostgreSQL 16" "$work/restore.log"
-	rm -r "$place/bin"
+	rm -r "${place:?}/bin"
 	left
 }
 
@@ -189,7 +189,7 @@ program_that_fails() {
 	is "vdi-pg-restore" 1 $?
 	outcomes full:0 one:1
 	expect "its message" grep -q "of 'one' failed: the backups cannot be combined: error: the disk is on fire" "$work/restore.log"
-	rm -r "$place/bin"
+	rm -r "${place:?}/bin"
 	left
 }
 
@@ -208,7 +208,7 @@ interrupted_while_combining() {
 	wait $!
 	is "vdi-pg-restore" 130 $?
 	expect "the program was stopped" test ! -d "/proc/$program"
-	rm -r "$place/bin" "$place/started"
+	rm -r "${place:?}/bin" "$place/started"
 	left
 }
 
@@ -233,7 +233,7 @@ pg_create <<-END || { echo "Bail out! initdb failed"; exit 1; }
 	autovacuum = off
 END
 pg_start || { echo "Bail out! the server does not start"; exit 1; }
-install -d -o $pg_user -m 700 "$work/tablespace" "$place"
+install -d -o "$pg_user" -m 700 "$work/tablespace" "$place"
 sql "create tablespace ts location '$work/tablespace'"
 sql "create table plain as select i, repeat('x', 500) as pad from generate_series(1, 40000) i"
 sql 'create table elsewhere (i int) tablespace ts'
@@ -248,5 +248,5 @@ sql 'insert into elsewhere values (-2)'
 sql 'create table more as select generate_series(1, 1000) i'
 backup_file two --incremental "$work/one.manifest" || { echo "Bail out! no increment"; exit 1; }
 last=$(state)
-pg_stop
+pg_stop fast
 run_tests

@@ -26,7 +26,7 @@ chmod 755 "$work"
 . ./pg_files.sh
 
 show() {
-	[ $bad = 0 ] || sed 's/^/# /' "$work/restore.log"
+	[ "$bad" = 0 ] || sed 's/^/# /' "$work/restore.log"
 }
 
 command="cp \"$work/archive o'clock\"/%f \"%p\""
@@ -40,14 +40,14 @@ recovered() {
 	restore_file full -q -D "$work/restored" --restore-command "$command" "$@" || { echo "# restore failed"; bad=1; return; }
 	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -n "$work/restored"
 	is "modes" "600 600" "$(cd "$work/restored" && stat -c %a recovery.signal postgresql.auto.conf | xargs)"
-	is "owner" $pg_user "$(stat -c %U "$work/restored/recovery.signal")"
+	is "owner" "$pg_user" "$(stat -c %U "$work/restored/recovery.signal")"
 	# each of them would begin timeline 2 in the archive
 	echo "archive_mode = off" >> "$work/restored/postgresql.conf"
 	pg_data=$work/restored pg_start || { bad=1; return; }
 	found=$(sql 'select string_agg(i::text, $$ $$ order by i) from t')
 	state=$(sql 'select pg_is_in_recovery()')
 	[ "$state" = f ] || state=$(sql 'select pg_get_wal_replay_pause_state()')
-	pg_data=$work/restored pg_stop
+	pg_data=$work/restored pg_stop fast
 	rows=$found
 }
 
@@ -96,9 +96,9 @@ target_of_the_backup_is_replaced() {
 	# a server that is not a standby starts with these settings
 	pg_start
 	: > "$work/standby.signal"
-	install -o $pg_user "$work/standby.signal" "$pg_data/standby.signal"
+	install -o "$pg_user" "$work/standby.signal" "$pg_data/standby.signal"
 	backup_file full
-	pg_stop
+	pg_stop fast
 	cp -a "$work/auto.conf" "$pg_data/postgresql.auto.conf"
 	rm "$pg_data/standby.signal"
 	recovered --target-immediate --target-action promote
@@ -199,7 +199,7 @@ pg_create <<-END || { echo "Bail out! initdb failed"; exit 1; }
 	archive_mode = on
 	archive_command = 'cp "%p" "$work/archive o''clock/%f"'
 END
-install -d -o $pg_user "$work/archive o'clock" "$work/out"
+install -d -o "$pg_user" "$work/archive o'clock" "$work/out"
 pg_start || { echo "Bail out! the server does not start"; exit 1; }
 sql 'create table t (i int)'
 sql 'insert into t values (1)'
@@ -217,5 +217,5 @@ sql 'select pg_switch_wal()' > "$work/switched"
 until [ -n "$(sql "select 1 from pg_stat_archiver where last_archived_wal >= pg_walfile_name('$(cat "$work/switched")')")" ]; do
 	sleep 0.1
 done
-pg_stop
+pg_stop fast
 run_tests
