@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
-# What bench/stores and bench/compress share: the time of commands, and figures of it. They
-# set "work", a directory, and "SIZE", the MiB of the data, and have a function "die".
+#
+# timing.sh - the time of commands, and figures of it, for bench/stores and bench/compress.
+# To be sourced. They set "work", a directory, and "SIZE", the MiB of the data, and have a
+# function "die".
+# shellcheck disable=SC2154 # work
 
 # timed NAME COMMAND...: NAME_s = seconds, NAME_cpu = seconds of its CPU time
 timed() {

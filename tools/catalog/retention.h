@@ -23,7 +23,8 @@ struct decision {
 
 /*
  * One decision for each entry of the place. A whole backup is kept if any rule keeps
- * it, if it is the last of its set, or if one that is kept is based on it. Damaged backups are kept: a person decides.
+ * it, if it is the last of its set, or if one that is kept is based on it. Damaged
+ * backups are kept: a person decides.
  */
 void retention_decide(const struct backup_place *place,
 		      const struct retention *rules, int64_t now,
