@@ -53,8 +53,7 @@ day=86400
 
 # based NAME: base and state, as the table of a place with increments shows them
 based() {
-	"$vdi" list place | awk -v name="$1" '$9 == name { $1 = $2 = $3 = $4 = $5 = $6 = $7 = $8 = $9 = ""; print }' |
-		sed 's/^ *//'
+	"$vdi" list place | awk -F '  +' -v name="$1" '$7 == name { print $8, $9 }'
 }
 
 # Two increments of "full", and later backups of both sets
@@ -418,7 +417,7 @@ backup_based_on_another() {
 	inc=$(find place -name "n-*" ! -name "$full" -printf %f)
 	is "state" "$full whole" "$(based "$inc")"
 	run 0 backup n -q --into place --based-on latest --compress zstd -- echo inc2
-	is "based on the youngest" 1 "$("$vdi" list place | awk '{ print $10 }' | grep -cx "$inc")"
+	is "based on the youngest" 1 "$("$vdi" list place | awk -F '  +' '{ print $8 }' | grep -cx "$inc")"
 	run 0 restore n --from place --latest -- cat
 	is "data" inc2 "$(cat out)"
 	expect "says what is needed" grep -q "in this order: .*/place/$full .*/place/$inc .*/place/n-" err
