@@ -36,7 +36,7 @@ limited() {
 
 # The questions of valid, ask and metric are answered by one process, because an interpreter
 # with these modules takes seconds to start in an emulator. A question is a line of
-# words with tabs between them; the line "= STATUS" ends an answer.
+# words with tabs between them, and \r for \n; the line "= STATUS" ends an answer.
 reader='
 import json, jsonschema, sys, traceback
 from prometheus_client.parser import text_string_to_metric_families
@@ -75,7 +75,7 @@ def metric(file, name, *labels):
                 print("%.15g" % s.value)
 
 for line in sys.stdin:
-    question, *words = line.rstrip("\n").split("\t")
+    question, *words = line.rstrip("\n").replace("\r", "\n").split("\t")
     status = 0
     try:
         {"valid": valid, "ask": ask, "metric": metric}[question](*words)
@@ -92,8 +92,9 @@ disown "$READER_PID"
 
 answer() { # WORD...
 	local line IFS=$'\t'
+	local question="$*"
 
-	printf '%s\n' "$*" >&8
+	printf '%s\n' "${question//$'\n'/$'\r'}" >&8
 	while IFS= read -r line <&7; do
 		[[ $line != '= '* ]] || return "${line#= }"
 		printf '%s\n' "$line"
