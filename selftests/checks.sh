@@ -9,8 +9,8 @@
 # shellcheck disable=SC2030,SC2031,SC2034
 
 # Scripts that test programs more than the kernel, and take half of the time
-about_programs='backup.sh bacula.sh catalog.sh compress.sh crash.sh events.sh examples.sh mariadb.sh matrix.sh'
-about_programs+=' manuals.sh media.sh mssql.sh nightly.sh postgres_incremental.sh postgres_recovery.sh'
+about_programs='backup.sh bacula.sh catalog.sh command.sh compress.sh crash.sh events.sh examples.sh info.sh'
+about_programs+=' manuals.sh mariadb.sh matrix.sh media.sh mssql.sh nightly.sh postgres_incremental.sh postgres_recovery.sh'
 about_programs+=' postgres_restore.sh profiles.sh s3.sh sdk.sh serve.sh serve_ends.sh serve_errors.sh sink.sh tools.sh'
 
 passed=0 failed=0 skipped=0 summary=()
