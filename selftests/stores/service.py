@@ -38,7 +38,7 @@ def settings(instance):
         if match and not match[2]:
             found[match[1]] = []
         elif match:
-            value = match[2].replace("%i", instance).replace("%I", instance)
+            value = match[2].replace("%i", instance)
             found.setdefault(match[1], []).append(value)
     return found
 
