@@ -30,14 +30,22 @@ void appliance_init(struct appliance *a, const struct appliance_ops *ops)
 	vdi_cond_init(&a->cond);
 }
 
-/* Only the first failure is recorded. */
+/*
+ * Only the first failure is recorded. After a signal it is that one, because a terminal
+ * sends Ctrl-C to the command of the database as well, whose end is noticed first.
+ */
 static void record(struct appliance *a, int exit_code, const char *format,
 		   va_list args)
 {
+	int number = vdi_signal_received();
+
 	if (a->exit_code != EXIT_OK)
 		return;
-	a->exit_code = exit_code;
-	vsnprintf(a->message, sizeof(a->message), format, args);
+	a->exit_code = number ? EXIT_INTERRUPTED : exit_code;
+	if (number)
+		snprintf(a->message, sizeof(a->message), "interrupted (%s)", strsignal(number));
+	else
+		vsnprintf(a->message, sizeof(a->message), format, args);
 }
 
 void appliance_note(struct appliance *a, int exit_code, const char *format,
@@ -78,8 +86,10 @@ void appliance_replace_failure(struct appliance *a, int exit_code,
 			       const char *message)
 {
 	pthread_mutex_lock(&a->lock);
-	a->exit_code = exit_code;
-	snprintf(a->message, sizeof(a->message), "%s", message);
+	if (a->exit_code != EXIT_INTERRUPTED) {
+		a->exit_code = exit_code;
+		snprintf(a->message, sizeof(a->message), "%s", message);
+	}
 	pthread_mutex_unlock(&a->lock);
 }
 
