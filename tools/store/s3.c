@@ -32,24 +32,32 @@ static bool good_bucket(const char *bucket)
 	return true;
 }
 
-/* Servers and proxies treat empty parts, "." and ".." in different ways. */
+/*
+ * Servers, proxies and libcurl treat empty parts, "." and ".." in different ways. A slash
+ * may be the last character.
+ */
+static bool good_parts(const char *part)
+{
+	size_t n;
+
+	do {
+		n = strcspn(part, "/");
+		if (!n || (n == 1 && *part == '.') || (n == 2 && !strncmp(part, "..", 2)))
+			return false;
+		part += n + (part[n] == '/');
+	} while (*part);
+	return true;
+}
+
 static bool good_prefix(const char *prefix)
 {
-	const char *part = prefix, *c;
-	size_t n;
+	const char *c;
 
 	for (c = prefix; *c; c++) {
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			return false;
 	}
-	for (;;) {
-		n = strcspn(part, "/");
-		if (!n || (n == 1 && *part == '.') || (n == 2 && !strncmp(part, "..", 2)))
-			return false;
-		if (!part[n])
-			return true;
-		part += n + 1;
-	}
+	return good_parts(prefix) && c[-1] != '/';
 }
 
 /* s3://BUCKET/PREFIX */
@@ -254,7 +262,10 @@ const char *s3_below(const struct s3_store *store, const char *key)
 {
 	size_t n = strlen(store->prefix);
 
-	return !strncmp(key, store->prefix, n) && key[n] == '/' ? key + n + 1 : NULL;
+	if (strncmp(key, store->prefix, n) || key[n] != '/')
+		return NULL;
+	/* libcurl would send a request for another object */
+	return good_parts(key + n + 1) ? key + n + 1 : NULL;
 }
 
 /* Names that begin with the same "NAME/", which the store has combined. */

@@ -224,7 +224,8 @@ static const char *two_pages(const char *request)
 {
 	return strstr(request, "continuation-token=abc") ?
 	       LIST KEY("some/where/b") KEY("some/wherever") KEY("else/where/x") END_OF_LIST :
-	       LIST KEY("some/where/a") MORE("abc");
+	       LIST KEY("some/where/a") KEY("some/where/../x") KEY("some/where/c/./x")
+	       KEY("some/where//x") MORE("abc");
 }
 
 static void test_list(void **state)
