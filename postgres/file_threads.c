@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/common.h"
 #include "file_threads.h"
 #include "unpack.h"
 
@@ -147,7 +148,7 @@ static bool start_thread(struct file_threads *all)
 	*t = (struct file_thread){ .all = all };
 	t->end = &t->first;
 	pthread_cond_init(&t->work, NULL);
-	errno = pthread_create(&t->id, NULL, run, t);
+	errno = vdi_thread_start(&t->id, run, t);
 	if (errno)
 		return false;
 	all->count++;
@@ -184,7 +185,7 @@ struct file_threads *file_threads_start(unsigned int count)
 	return all;
 }
 
-/* The one that has the least to write. */
+/* Returns the index of the thread with the fewest bytes in its queue. */
 static unsigned int choose_thread(struct file_threads *all)
 {
 	unsigned int i, best = 0;

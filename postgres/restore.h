@@ -15,7 +15,7 @@ struct restore {
 	char *const *set;		/* names, in the order of the backups */
 	unsigned int count;
 	char *target;			/* absolute, as from unpack_clean_path() */
-	char *manifest;			/* of --manifest, likewise; NULL = restore */
+	char *manifest;			/* file of --manifest, absolute; NULL = restore */
 	const char *bindir;		/* of the server's programs; NULL = search */
 	struct recovery recovery;
 	bool owner_given;

@@ -10,6 +10,7 @@
  */
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,6 +66,12 @@ void vdi_error(const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
+}
+
+int vdi_thread_start(pthread_t *thread, void *(*run)(void *argument),
+		     void *argument)
+{
+	return pthread_create(thread, NULL, run, argument);
 }
 
 int vdi_invalid(const char *what, const char *argument, const char *rule)

@@ -12,7 +12,7 @@ pg_restore_file=$work/pg-restore-file
 install -m 755 "$top/build/postgres/test/pg-restore-file" "$work"
 install -d -m 777 "$work/streams"
 
-# What is to be in the stream when the version of the server matters
+# The record that begins a stream, with the version and the identifier of this server
 begin_of_cluster() {
 	local version id
 	version=$(sql "show server_version_num")

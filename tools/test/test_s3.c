@@ -159,7 +159,7 @@ static const char *success_with_text(const char *request)
 	return OK "<html>stored</html>";
 }
 
-/* Otherwise a manifest that is stored would be taken for one that is not. */
+/* A PUT is a success even if its answer 200 has a body: the manifest is stored. */
 static void test_text_of_success(void **state)
 {
 	(void)state;
