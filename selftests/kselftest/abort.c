@@ -7,8 +7,6 @@
 #include "vdiset_test.h"
 #include "harness.h"
 
-#define END	(POLLERR | POLLHUP)
-
 /*
  * 16 devices, 64 waiting threads in five processes
  */
@@ -140,33 +138,6 @@ static int all_active(FIXTURE_DATA(many_waiters) *self)
 	return ret;
 }
 
-/* Time from t to the last return; negative: a call did not return, or a wrong value */
-static int64_t last_return(FIXTURE_DATA(many_waiters) *self, int64_t t)
-{
-	int64_t worst = 0;
-	int i;
-
-	for (i = 0; i < self->n; i++) {
-		struct vd_sleeper *s = self->s[i];
-		bool polls = s->kind == VD_SLEEP_POLL_SET ||
-			     s->kind == VD_SLEEP_POLL_DEVICE;
-
-		if (!vd_sleeper_join(s, VD_HANG)) {
-			fprintf(stderr, "# sleeper %d (kind %d) still sleeps\n",
-				i, s->kind);
-			return -1;
-		}
-		if (polls ? (s->ret & END) != END : s->ret != -ECANCELED) {
-			fprintf(stderr, "# sleeper %d (kind %d) got %d\n", i,
-				s->kind, s->ret);
-			return -2;
-		}
-		if (s->when - t > worst)
-			worst = s->when - t;
-	}
-	return worst;
-}
-
 static int same_record(FIXTURE_DATA(many_waiters) *self, enum who who, int reason,
 		       int role)
 {
@@ -194,7 +165,7 @@ static int same_record(FIXTURE_DATA(many_waiters) *self, enum who who, int reaso
 	return 0;
 }
 
-/* All threads sleep, then one party aborts; result as of last_return(). */
+/* All threads sleep, then one party aborts; result as of vd_last_return(). */
 static int64_t one_abort(FIXTURE_DATA(many_waiters) *self,
 			 const FIXTURE_VARIANT(many_waiters) *variant,
 			 int (*prepare)(FIXTURE_DATA(many_waiters) *), int reason)
@@ -206,7 +177,7 @@ static int64_t one_abort(FIXTURE_DATA(many_waiters) *self,
 	t = vd_now();
 	if (vd_party_call(self->p[variant->by], vd_p_abort, reason, 4711))
 		return -1001;
-	return last_return(self, t);
+	return vd_last_return(self->s, self->n, t);
 }
 
 TEST_F(many_waiters, active)
@@ -275,7 +246,7 @@ TEST_F(many_waiters, all_at_once)
 			winner = i;
 	/* code and party of the record belong to the same call */
 	EXPECT_EQ(winner, st.out_abort.code);
-	EXPECT_LE(0, last_return(self, vd_now()));
+	EXPECT_LE(0, vd_last_return(self->s, self->n, vd_now()));
 }
 
 /*

@@ -9,7 +9,6 @@
 #include "vdiset_test.h"
 #include "harness.h"
 
-#define END	(POLLERR | POLLHUP)
 #define AREA	MIB
 
 enum who { PRIMARY, SERVER, SECONDARY, N_PARTIES };
@@ -388,34 +387,7 @@ static bool die(FIXTURE_DATA(death) *self, enum who who, enum way way, long file
 	return true;
 }
 
-/* Time from t to the last return; negative: a call did not return, or a wrong value */
-static int64_t last_return(FIXTURE_DATA(death) *self, int64_t t)
-{
-	int64_t worst = 0;
-	int i;
-
-	for (i = 0; i < self->n; i++) {
-		struct vd_sleeper *s = self->s[i];
-		bool polls = s->kind == VD_SLEEP_POLL_SET ||
-			     s->kind == VD_SLEEP_POLL_DEVICE;
-
-		if (!vd_sleeper_join(s, VD_HANG)) {
-			fprintf(stderr, "# sleeper %d (kind %d) still sleeps\n",
-				i, s->kind);
-			return -1;
-		}
-		if (polls ? (s->ret & END) != END : s->ret != -ECANCELED) {
-			fprintf(stderr, "# sleeper %d (kind %d) got %d\n", i,
-				s->kind, s->ret);
-			return -2;
-		}
-		if (s->when - t > worst)
-			worst = s->when - t;
-	}
-	return worst;
-}
-
-/* Brings a set to the stage and kills the victim; result as of last_return(). */
+/* Brings a set to the stage and kills the victim; result as of vd_last_return(). */
 static int64_t one_death(FIXTURE_DATA(death) *self,
 			 const FIXTURE_VARIANT(death) *variant)
 {
@@ -465,7 +437,7 @@ static int64_t one_death(FIXTURE_DATA(death) *self,
 			return -1003;
 	}
 	seen = vd_now() - t;
-	took = last_return(self, t);
+	took = vd_last_return(self->s, self->n, t);
 	return took >= 0 && took < seen ? seen : took;
 }
 

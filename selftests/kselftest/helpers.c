@@ -397,14 +397,6 @@ long vd_meminfo(const char *field)
 	return kb;
 }
 
-int vd_slowness(void)
-{
-	const char *text = getenv("VDISET_SLOWNESS");
-	int n = text ? atoi(text) : 1;
-
-	return n > 0 ? n : 1;
-}
-
 int vd_read_file(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -290,3 +290,31 @@ bool vd_sleeper_join(struct vd_sleeper *s, int64_t timeout_ns)
 {
 	return vd_wait_word(&s->done, 1, timeout_ns);
 }
+
+int64_t vd_last_return(struct vd_sleeper *const *s, int n, int64_t t)
+{
+	int64_t worst = 0;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		const int end = POLLERR | POLLHUP;
+		int kind = s[i]->kind, ret;
+		bool polls = kind == VD_SLEEP_POLL_SET ||
+			     kind == VD_SLEEP_POLL_DEVICE;
+
+		if (!vd_sleeper_join(s[i], VD_HANG)) {
+			fprintf(stderr, "# sleeper %d (kind %d) still sleeps\n",
+				i, kind);
+			return -1;
+		}
+		ret = s[i]->ret;
+		if (polls ? (ret & end) != end : ret != -ECANCELED) {
+			fprintf(stderr, "# sleeper %d (kind %d) got %d\n", i, kind,
+				ret);
+			return -2;
+		}
+		if (s[i]->when - t > worst)
+			worst = s[i]->when - t;
+	}
+	return worst;
+}

@@ -41,9 +41,6 @@
  */
 #define VD_HANG		(120 * SEC)
 
-/* Kernels with run-time checks need more of what a test counts. */
-int vd_slowness(void);
-
 /*
  * Requests
  */
@@ -234,5 +231,10 @@ long vd_p_sleeper(struct vd_party *me, long kind, long index);
 struct vd_sleeper *vd_party_sleep(struct vd_party *p, enum vd_sleep kind,
 				  long index);
 bool vd_sleeper_join(struct vd_sleeper *s, int64_t timeout_ns);
+/*
+ * For n threads whose set has ended: the time from t to the last return. Negative: a call
+ * did not return, or not as at the end of a set.
+ */
+int64_t vd_last_return(struct vd_sleeper *const *s, int n, int64_t t);
 
 #endif
