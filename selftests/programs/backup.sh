@@ -30,8 +30,8 @@ ends() {
 		shift
 	fi
 	rm -rf "${dir:?}"/*
-	timeout 60 "$vdi" backup ends -n "$devices" --to "$dir/b" "${options[@]}" > "$dir/out" 2> "$dir/err" &
-	timeout 60 "$server" "${complete[@]}" ends "$devices" "$@" > "$dir/server"
+	timeout 600 "$vdi" backup ends -n "$devices" --to "$dir/b" "${options[@]}" > "$dir/out" 2> "$dir/err" &
+	timeout 600 "$server" "${complete[@]}" ends "$devices" "$@" > "$dir/server"
 	wait $!
 	is "exit code of vdi backup" "$wanted" $?
 	if [ "$wanted" = 0 ] || [ -n "$published" ]; then
@@ -225,14 +225,14 @@ media_of_any_size() {
 		'--profile tape --capacity 4M --soft-filemarks 512 --eom-warning 0'; do
 		rm -rf "${dir:?}"/*
 		# shellcheck disable=SC2086 # several words
-		timeout 100 "$vdi" backup sizes --to "$dir/b" -q $options 2> "$dir/err" &
+		timeout 600 "$vdi" backup sizes --to "$dir/b" -q $options 2> "$dir/err" &
 		head -c 11000000 /dev/urandom > "$dir/in"
-		timeout 100 "$vdi" serve backup sizes -q < "$dir/in" 2>> "$dir/err"
+		timeout 600 "$vdi" serve backup sizes -q < "$dir/in" 2>> "$dir/err"
 		is "serve with $options" 0 $?
 		wait $!
 		is "backup $options" 0 $?
-		timeout 100 "$vdi" restore sizes --from "$dir/b" -q 2>> "$dir/err" &
-		timeout 100 "$vdi" serve restore sizes -q > "$dir/back" 2>> "$dir/err"
+		timeout 600 "$vdi" restore sizes --from "$dir/b" -q 2>> "$dir/err" &
+		timeout 600 "$vdi" serve restore sizes -q > "$dir/back" 2>> "$dir/err"
 		wait $!
 		expect "restored data with $options" cmp "$dir/in" "$dir/back"
 		[ "$bad" = 0 ] || sed 's/^/# /' "$dir/err"

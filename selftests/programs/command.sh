@@ -31,7 +31,7 @@ after_each() {
 }
 
 limited() {
-	timeout 120 "$@"
+	timeout 600 "$@"
 }
 
 # makes EXIT-CODE OPTION... -- COMMAND: vdi backup with this command
@@ -146,7 +146,7 @@ output_left_open() {
 tests+=(stderr_left_open)
 stderr_left_open() {
 	makes 0 -- sh -c "sh -c 'echo last >&2; exec >&-; sleep 3; : $marker' & echo data"
-	timeout 60 sh -c "while pgrep -f '[v]di_command_test_$$'; do sleep 0.1; done" > pids
+	timeout 600 sh -c "while pgrep -f '[v]di_command_test_$$'; do sleep 0.1; done" > pids
 	rm pids
 }
 
@@ -199,14 +199,14 @@ damaged_backup() {
 start() { # COMMAND OF sh
 	"$vdi" backup t -q --to b -- sh -c "$1; : $marker" > out 2> err &
 	backup=$!
-	timeout 60 sh -c 'until [ -e ready ]; do sleep 0.05; done' || bad=1
+	timeout 600 sh -c 'until [ -e ready ]; do sleep 0.05; done' || bad=1
 	serve=$(pgrep -P $backup)
 }
 
 ends() { # EXIT-CODE
 	wait $backup 2> /dev/null
 	is "exit code of vdi backup" "$1" $?
-	timeout 60 sh -c "while pgrep -f '[v]di_command_test_$$'; do sleep 0.1; done" > /dev/null || bad=1
+	timeout 600 sh -c "while pgrep -f '[v]di_command_test_$$'; do sleep 0.1; done" > /dev/null || bad=1
 }
 
 tests+=(interrupted)
@@ -250,7 +250,7 @@ stopped_command_of_a_restore() {
 	makes 0 -- seq 300000
 	"$vdi" restore t -q --from b -- sh -c "dd bs=1 count=1 status=none; : > ready; kill -STOP \$\$; : $marker" > out 2> err &
 	backup=$!
-	timeout 60 sh -c 'until [ -e ready ]; do sleep 0.05; done' || bad=1
+	timeout 600 sh -c 'until [ -e ready ]; do sleep 0.05; done' || bad=1
 	"$vdi" abort t
 	ends 3
 }
@@ -263,7 +263,7 @@ aborted_while_the_command_works() {
 	backup=$!
 	"$vdi" serve restore t -q -- sh -c "cat > /dev/null; : > ready; sleep 1000; : $marker" 2> err.serve &
 	serve=$!
-	timeout 60 sh -c 'until [ -e ready ]; do sleep 0.05; done' || bad=1
+	timeout 600 sh -c 'until [ -e ready ]; do sleep 0.05; done' || bad=1
 	sleep 2
 	"$vdi" abort t
 	wait $serve

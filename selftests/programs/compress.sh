@@ -40,7 +40,7 @@ makes() {
 	local wanted=$1
 
 	shift
-	timeout 120 "$vdi" backup z --to b "$@" > out 2> err
+	timeout 600 "$vdi" backup z --to b "$@" > out 2> err
 	is "exit code of vdi backup $*" "$wanted" $?
 	[ "$wanted" = 0 ] || is "files" "" "$(ls -d b* 2> /dev/null)"
 }
@@ -50,7 +50,7 @@ restores() {
 	local wanted=$1
 
 	shift
-	timeout 120 "$vdi" restore z -q --from b "$@" -- cat > out 2> err
+	timeout 600 "$vdi" restore z -q --from b "$@" -- cat > out 2> err
 	is "exit code of vdi restore $*" "$wanted" $?
 	[ "$wanted" != 0 ] || expect "the same data" cmp data out
 }
@@ -214,7 +214,7 @@ failing_filter() {
 # starts OPTION...: a backup that waits for more data, and its filter has started
 starts() {
 	mkfifo fifo ready
-	timeout 120 "$vdi" backup z -q --to b "$@" --filter "echo \$\$ > ready; cat; : $marker" \
+	timeout 600 "$vdi" backup z -q --to b "$@" --filter "echo \$\$ > ready; cat; : $marker" \
 		-- cat fifo > out 2> err &
 	backup=$!
 	exec 8> fifo
@@ -295,7 +295,7 @@ tests+=(disk_is_full)
 disk_is_full() {
 	mkdir full
 	mount -t tmpfs -o size=1m none full || return
-	timeout 120 "$vdi" backup z -q --to full/b --compress zstd -- cat data > out 2> err
+	timeout 600 "$vdi" backup z -q --to full/b --compress zstd -- cat data > out 2> err
 	is "exit code" 1 $?
 	says "No space left on device"
 	is "files" "" "$(ls full)"
@@ -309,7 +309,7 @@ empty() {
 	makes 0 --allow-empty --compress zstd -- true
 	expect "the tool accepts the file" zstd -tq b/device-00.data.zst
 	verifies 0
-	timeout 120 "$vdi" restore z -q --from b -- cat > out 2> err
+	timeout 600 "$vdi" restore z -q --from b -- cat > out 2> err
 	is "exit code of vdi restore" 0 $?
 	is "bytes" 0 "$(stat -c %s out)"
 }

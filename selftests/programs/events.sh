@@ -31,7 +31,7 @@ after_each() {
 }
 
 limited() {
-	timeout 120 "$@"
+	timeout 600 "$@"
 }
 
 # The questions of valid, ask and metric are answered by one process, because an interpreter

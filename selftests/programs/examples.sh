@@ -36,7 +36,7 @@ after_each() {
 }
 
 limited() { # COMMAND...
-	timeout --foreground --kill-after=5 200 "$@"
+	timeout --foreground --kill-after=5 600 "$@"
 }
 
 # Makes a copy of the Python program with the fault of the same name in examples/Makefile.

@@ -50,11 +50,11 @@ after_each() {
 
 # A command that hangs fails its test only. The time-out is for slow machines.
 limited() { # COMMAND...
-	timeout --foreground --kill-after=5 120 "$@"
+	timeout --foreground --kill-after=5 600 "$@"
 }
 
 await() { # PID
-	timeout 120 tail --pid="$1" -s 0.05 -f /dev/null || {
+	timeout 600 tail --pid="$1" -s 0.05 -f /dev/null || {
 		echo "# process $1 did not exit"
 		bad=1
 		kill -9 "$1"

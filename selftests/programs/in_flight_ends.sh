@@ -113,7 +113,7 @@ restore_aborted() {
 			"$vdi" restore t -q --from b $way 2> restore.err &
 			client=$!
 			# the pipe is not read, so writes to it block when it is full
-			timeout --foreground --kill-after=5 120 \
+			timeout --foreground --kill-after=5 600 \
 				"$vdi" serve restore t -q -x 65536 -c 32 > unread 2> serve.err &
 			server=$!
 			until "$vdi" ls | grep -q 'active.* [1-9][0-9.]* .*iB'; do

@@ -86,7 +86,7 @@ make_server() {
 }
 
 backup() { # DIR [OPTION...]
-	timeout 250 "$examples/backup" "$@" --no-defaults -S "$socket" --user=root > out 2> err
+	timeout 600 "$examples/backup" "$@" --no-defaults -S "$socket" --user=root > out 2> err
 }
 
 after_each() {
@@ -130,7 +130,7 @@ round_trip_of_a_server_in_use() {
 	expect "the server was written to" test "$after" -gt "$before"
 	is "files of the backup" 4 "$(ls b/device-0?.data | wc -l)"
 	expect "vdi verify" "$VDI" verify -q b
-	timeout 250 "$examples/restore" b restored > out 2> err
+	timeout 600 "$examples/restore" b restored > out 2> err
 	is "exit code of restore" 0 $?
 	server "$dir/restored" "$dir/second" || { bad=1; return; }
 	n=$(sql 'select n from counter' "$dir/second")
@@ -139,7 +139,7 @@ round_trip_of_a_server_in_use() {
 	is "state of the tables" "x.counter OK x.entry OK" \
 		"$(mariadb-check --no-defaults -S "$dir/second" x | xargs)"
 	stop "$dir/second"
-	timeout 250 "$examples/restore" b restored > out 2> err
+	timeout 600 "$examples/restore" b restored > out 2> err
 	is "exit code of a second restore" 1 $?
 	says "exists; name a new directory"
 	rm -rf restored
@@ -147,7 +147,7 @@ round_trip_of_a_server_in_use() {
 
 tests+=(killed_dump)
 killed_dump() {
-	timeout 250 "$VDI" backup m -q --max-rate 2M --to b -- mariadb-backup --no-defaults \
+	timeout 600 "$VDI" backup m -q --max-rate 2M --to b -- mariadb-backup --no-defaults \
 		-S "$socket" --user=root --backup --stream=mbstream --target-dir="$dir/t" \
 		> out 2> err &
 	expect "data" has_data b
@@ -160,7 +160,7 @@ killed_dump() {
 
 tests+=(refused_dump)
 refused_dump() {
-	timeout 250 "$examples/backup" b --no-defaults -S "$socket" --user=nobody --password=wrong \
+	timeout 600 "$examples/backup" b --no-defaults -S "$socket" --user=nobody --password=wrong \
 		> out 2> err
 	no_backup $?
 	says "'mariadb-backup' ended with exit code 1; its last messages:"
@@ -183,7 +183,7 @@ damaged_backup() {
 	backup b
 	is "exit code of backup" 0 $?
 	printf x | dd of=b/device-02.data bs=1 seek=70000 conv=notrunc 2> /dev/null
-	timeout 250 "$examples/restore" b restored > out 2> err
+	timeout 600 "$examples/restore" b restored > out 2> err
 	is "exit code of restore" 5 $?
 	is "directories" "" "$(ls -d restored* 2> /dev/null)"
 	says "its checksum does not match"

@@ -56,11 +56,11 @@ wait_for_file() {
 
 # A command that hangs fails its test only.
 limited() { # COMMAND...
-	timeout --foreground --kill-after=5 60 "$@"
+	timeout --foreground --kill-after=5 600 "$@"
 }
 
 await() { # PID
-	timeout 60 tail --pid="$1" -s 0.05 -f /dev/null || {
+	timeout 600 tail --pid="$1" -s 0.05 -f /dev/null || {
 		echo "# process $1 did not exit"
 		bad=1
 		kill -9 "$1"
@@ -490,7 +490,7 @@ interrupt_twice() {
 	sleep 0.5
 	expect "it has time" kill -0 $first
 	kill -TERM $first
-	timeout 60 tail --pid=$first -s 0.05 -f /dev/null
+	timeout 600 tail --pid=$first -s 0.05 -f /dev/null
 	expect "it does not take all of it" test $((SECONDS - from)) -lt 5
 }
 

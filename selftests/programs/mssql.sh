@@ -56,7 +56,7 @@ after_each() {
 }
 
 limited() {
-	timeout 120 "$@"
+	timeout 600 "$@"
 }
 
 # Starts vdi backup or vdi restore as job $appliance.

@@ -38,7 +38,7 @@ appliance() { # DIR OPTIONS...
 basebackup() { # TARGET OPTIONS...
 	local target=$1
 	shift
-	as_postgres timeout 120 "$pg_bin/pg_basebackup" --target="$target" -X fetch -c fast "$@" \
+	as_postgres timeout 600 "$pg_bin/pg_basebackup" --target="$target" -X fetch -c fast "$@" \
 		> "$work/basebackup.log" 2>&1
 }
 

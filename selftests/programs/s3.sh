@@ -31,12 +31,12 @@ to=s3://backups/b
 chunks=(--chunk-size 256K --uploads 3)
 
 backup() { # OPTION... [-- COMMAND...]: sets rc
-	timeout 120 "$vdi" backup s3 "$@" > "$dir/out" 2> "$dir/err"
+	timeout 600 "$vdi" backup s3 "$@" > "$dir/out" 2> "$dir/err"
 	rc=$?
 }
 
 restore() { # into $dir/back
-	timeout 120 "$vdi" restore s3 --from "$to" "$@" > "$dir/back" 2> "$dir/err"
+	timeout 600 "$vdi" restore s3 --from "$to" "$@" > "$dir/back" 2> "$dir/err"
 	rc=$?
 }
 
@@ -144,7 +144,7 @@ interrupted() {
 	local pid
 	to=s3://backups/interrupted
 	mkfifo "$dir/fifo"
-	timeout 120 "$vdi" backup s3 --to $to "${chunks[@]}" -- cat "$dir/fifo" > "$dir/out" 2> "$dir/err" &
+	timeout 600 "$vdi" backup s3 --to $to "${chunks[@]}" -- cat "$dir/fifo" > "$dir/out" 2> "$dir/err" &
 	pid=$!
 	exec 8> "$dir/fifo"
 	head -c 3000000 "$dir/data" >&8
@@ -162,7 +162,7 @@ store_is_lost() {
 	local pid
 	to=s3://backups/lost
 	mkfifo "$dir/fifo2"
-	timeout 120 "$vdi" backup s3 --to $to "${chunks[@]}" --store-timeout 5 -- cat "$dir/fifo2" > "$dir/out" 2> "$dir/err" &
+	timeout 600 "$vdi" backup s3 --to $to "${chunks[@]}" --store-timeout 5 -- cat "$dir/fifo2" > "$dir/out" 2> "$dir/err" &
 	pid=$!
 	exec 8> "$dir/fifo2"
 	head -c 2000000 "$dir/data" >&8

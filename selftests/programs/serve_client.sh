@@ -51,7 +51,7 @@ start_client() { # OPTIONS...
 end_client() { # WANTED
 	local rc
 
-	timeout 20 tail --pid="$client_pid" -s 0.05 -f /dev/null ||
+	timeout 600 tail --pid="$client_pid" -s 0.05 -f /dev/null ||
 		{ echo "# the client did not exit"; bad=1; kill -9 "$client_pid"; }
 	wait "$client_pid"
 	rc=$?
@@ -64,7 +64,7 @@ backup() { # SERVER CLIENT "CLIENT OPTIONS" OPTIONS...
 
 	shift 3
 	start_client $options
-	timeout 60 "$vdi" serve backup t -q "$@" < "$input" 2> serve.err
+	timeout 600 "$vdi" serve backup t -q "$@" < "$input" 2> serve.err
 	is "serve backup" "$server" $?
 	end_client "$theirs"
 	cp media/log backup.log
@@ -75,7 +75,7 @@ restore() { # SERVER CLIENT "CLIENT OPTIONS" OPTIONS...
 
 	shift 3
 	start_client --keep $options
-	timeout 60 "$vdi" serve restore t -q "$@" > out 2> serve.err
+	timeout 600 "$vdi" serve restore t -q "$@" > out 2> serve.err
 	is "serve restore" "$server" $?
 	end_client "$theirs"
 }

@@ -108,7 +108,7 @@ stalled_restore() {
 
 # A server that does not exit is killed, which fails the test.
 end_stalled() { # SERVER CLIENT
-	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve did not exit"; kill -9 $server; }
+	timeout 600 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve did not exit"; kill -9 $server; }
 	wait $server
 	is "serve restore" "$1" $?
 	exec 7>&-
@@ -351,7 +351,7 @@ start_frozen() { # OPTIONS...
 
 end_frozen() { # SERVER CLIENT
 	exec 8>&-
-	timeout 60 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve did not exit"; kill -9 $server; }
+	timeout 600 tail --pid=$server -s 0.05 -f /dev/null || { echo "# serve did not exit"; kill -9 $server; }
 	wait $server
 	is "serve" "$1" $?
 	expect "thawed" test -e thawed
@@ -535,7 +535,7 @@ interrupted_while_thawing() {
 tests+=(without_standard_input)
 without_standard_input() {
 	start_client
-	timeout 20 "$vdi" serve backup t -q --snapshot --freeze 'touch frozen' --thaw 'mv frozen thawed' \
+	timeout 600 "$vdi" serve backup t -q --snapshot --freeze 'touch frozen' --thaw 'mv frozen thawed' \
 		2> serve.err <&-
 	is "serve" 1 $?
 	says 'cannot read the input'

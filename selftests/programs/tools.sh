@@ -597,7 +597,7 @@ closed_standard_files() {
 	head -c 3000000 /dev/urandom > in
 	"$vdi" backup t -q --to b 2> err &
 	first=$!
-	timeout 60 "$vdi" serve backup t -q 2> serve.err <&-
+	timeout 600 "$vdi" serve backup t -q 2> serve.err <&-
 	is "serve backup" 1 $?
 	expect "the message gives the reason" grep -q 'cannot read the input' serve.err
 	wait "$first"
@@ -605,14 +605,14 @@ closed_standard_files() {
 	store b in 1
 	"$vdi" restore t -q --from b 2> err &
 	first=$!
-	timeout 60 "$vdi" serve restore t -q 2> serve.err >&-
+	timeout 600 "$vdi" serve restore t -q 2> serve.err >&-
 	is "serve restore" 1 $?
 	expect "the message gives the reason" grep -q 'cannot write the output' serve.err
 	wait "$first"
 	is "restore" 3 $?
 	"$vdi" restore t -q --from b <&- 2>&- &
 	first=$!
-	timeout 60 "$vdi" serve restore t -q > out <&- 2>&-
+	timeout 600 "$vdi" serve restore t -q > out <&- 2>&-
 	is "serve restore" 0 $?
 	wait "$first"
 	is "restore" 0 $?
@@ -689,7 +689,7 @@ restore_replaced_file() {
 		wait_for created
 		rm b/device-00.data
 		$how
-		timeout 60 "$vdi" serve restore t -q > out 2> serve.err
+		timeout 600 "$vdi" serve restore t -q > out 2> serve.err
 		is "serve ($how)" 5 $?
 		wait "$first"
 		is "restore ($how)" 5 $?

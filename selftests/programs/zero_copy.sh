@@ -31,19 +31,19 @@ after_each() {
 }
 
 limited() { # COMMAND...
-	timeout --foreground --kill-after=5 120 "$@"
+	timeout --foreground --kill-after=5 600 "$@"
 }
 
 start() {
 	local i
 
-	timeout --foreground --kill-after=5 120 "$bin/receive" stored > port 2> receive.err &
+	timeout --foreground --kill-after=5 600 "$bin/receive" stored > port 2> receive.err &
 	receiver=$!
 	for ((i = 0; i < 600; i++)); do
 		[ ! -s port ] || break
 		sleep 0.05
 	done
-	timeout --foreground --kill-after=5 120 "$bin/send" t localhost "$(cat port)" > send.out 2> send.err &
+	timeout --foreground --kill-after=5 600 "$bin/send" t localhost "$(cat port)" > send.out 2> send.err &
 	sender=$!
 }
 
