@@ -51,15 +51,36 @@ static void judge(struct place_entry *e, const struct place_entry *base)
 			BACKUP_DAMAGED, e->manifest.base, fault);
 }
 
-struct place_entry *place_base(const struct backup_place *p, const struct place_entry *e)
+static int compare_names(const void *a, const void *b)
 {
+	const struct place_entry *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+bool place_find_bases(struct backup_place *p)
+{
+	struct place_entry **sorted = calloc(p->count + 1, sizeof(*sorted)), **found;
 	size_t i;
 
-	for (i = 0; e->described && e->manifest.base && i < p->count; i++) {
-		if (!strcmp(p->entry[i].name, e->manifest.base))
-			return &p->entry[i];
+	if (!sorted)
+		return false;
+	for (i = 0; i < p->count; i++)
+		sorted[i] = &p->entry[i];
+	qsort(sorted, p->count, sizeof(*sorted), compare_names);
+	for (i = 0; i < p->count; i++) {
+		struct place_entry *e = &p->entry[i], key = { .name = e->manifest.base };
+		const struct place_entry *wanted = &key;
+
+		e->base = NULL;
+		if (!e->described || !key.name)
+			continue;
+		found = bsearch(&wanted, sorted, p->count, sizeof(*sorted), compare_names);
+		if (found)
+			e->base = *found;
 	}
-	return NULL;
+	free(sorted);
+	return true;
 }
 
 /* -------------------------------------------------------- the only backup of a place */
@@ -109,7 +130,7 @@ static void check_entry(struct backup_place *p, struct place_entry *e, size_t de
 		damaged(e, BACKUP_DAMAGED, e->manifest.base, "is based on it");
 		return;
 	}
-	base = place_base(p, e);
+	base = e->base;
 	if (base)
 		check_entry(p, base, depth + 1);
 	e->bases_checked = true;
@@ -136,15 +157,14 @@ void place_check_bases(struct backup_place *p)
 /* --------------------------------------------------------------- what a restore needs */
 
 /* "A B C": the bases of a backup, the oldest first, and the backup. */
-static char *describe(const struct backup_place *p, const struct place_entry *e)
+static char *describe(const struct place_entry *e)
 {
-	const struct place_entry *base = place_base(p, e);
 	char *before, *text;
 	int n;
 
-	if (!base)
+	if (!e->base)
 		return strdup(e->path);
-	before = describe(p, base);
+	before = describe(e->base);
 	n = before ? asprintf(&text, "%s %s", before, e->path) : -1;
 	free(before);
 	return n < 0 ? NULL : text;
@@ -162,7 +182,7 @@ char *place_chain(const char *path, const char *name)
 
 			/* whole: there is no circle */
 			if (!strcmp(e->name, name) && e->state == BACKUP_WHOLE)
-				text = describe(&place, e);
+				text = describe(e);
 		}
 	}
 	place_close(&place);

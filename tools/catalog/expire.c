@@ -102,7 +102,7 @@ static struct place_entry *next_dependent(const struct backup_place *p,
 
 	for (i = 0; i < p->count; i++) {
 		if (decision[i].remove && !decision[i].handled &&
-		    place_base(p, &p->entry[i]) == e)
+		    p->entry[i].base == e)
 			return &p->entry[i];
 	}
 	return NULL;
@@ -115,7 +115,7 @@ static bool is_needed(const struct backup_place *p, const struct place_entry *e,
 	size_t i;
 
 	for (i = 0; i < p->count; i++) {
-		if (decision[i].left && place_base(p, &p->entry[i]) == e)
+		if (decision[i].left && p->entry[i].base == e)
 			return true;
 	}
 	return false;

@@ -213,6 +213,14 @@ static void drop_unlisted(struct backup_place *p)
 		qsort(p->entry, kept, sizeof(*p->entry), compare);
 }
 
+static int find_bases(struct backup_place *p, int rc)
+{
+	if (rc != EXIT_OK || place_find_bases(p))
+		return rc;
+	vdi_error("out of memory");
+	return EXIT_FAILED;
+}
+
 /* The driver was opened with this result. */
 static int fill(struct backup_place *p, int rc)
 {
@@ -224,10 +232,11 @@ static int fill(struct backup_place *p, int rc)
 	}
 	if (rc == EXIT_OK)
 		rc = examine_all(p);
+	rc = find_bases(p, rc);
 	if (rc == EXIT_OK)
 		place_check_bases(p);
 	drop_unlisted(p);
-	return rc;
+	return find_bases(p, rc);
 }
 
 static int open_path(struct backup_place *p, const char *path)

@@ -36,6 +36,7 @@ struct place_entry {
 	int64_t changed;	/* last write, seconds since the epoch */
 	bool guessed;		/* BACKUP_WRITING or BACKUP_REMAINS, by its age only */
 	bool listed;
+	struct place_entry *base;	/* what it is based on, as far as it is in this place */
 	bool bases_checked;	/* by chain.c */
 };
 
@@ -138,9 +139,8 @@ struct place_entry *place_only(const struct backup_place *place);
 
 /* chain.c: backups that are based on others */
 
-/* The entry that `entry` is based on. NULL: none, or it is not in this place. */
-struct place_entry *place_base(const struct backup_place *place,
-			       const struct place_entry *entry);
+/* Set `base` of all entries, whenever these have moved. False: out of memory. */
+bool place_find_bases(struct backup_place *place);
 /* A whole backup becomes damaged if one of those it is based on is missing or damaged. */
 void place_check_bases(struct backup_place *place);
 /* For chain.c: place_open() of the base of a single backup. */

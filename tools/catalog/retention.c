@@ -84,7 +84,7 @@ static bool is_of_another_set(const struct place_entry *e, const struct retentio
 static void keep_bases(const struct backup_place *p, size_t i, struct decision *decision)
 {
 	const struct place_entry *e = &p->entry[i];
-	const struct place_entry *base = place_base(p, e);
+	const struct place_entry *base = e->base;
 
 	while (base && decision[base - p->entry].remove) {
 		struct decision *d = &decision[base - p->entry];
@@ -92,7 +92,7 @@ static void keep_bases(const struct backup_place *p, size_t i, struct decision *
 		d->remove = false;
 		snprintf(d->reason, sizeof(d->reason), "%.200s, which is kept, is based on it",
 			 p->entry[i].name);
-		base = place_base(p, base);
+		base = base->base;
 	}
 }
 
