@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Shows that the rate limit of a set holds for all of its devices together, and for
-# several processes, and that it is changed while they transfer.
+# several processes, and that it is changed while they transfer. That it is used up as
+# well does not show on a busy host: bench/rate measures it, by a clock of instructions.
 #
 # shellcheck disable=SC2017,SC2086,SC2317 # as intended; numbers; run_tests calls them
 
@@ -46,19 +47,17 @@ else:
     print(0, 0)')"
 }
 
-until_moved() { # MORE THAN BYTES
-	for _ in $(seq 600); do
-		sample
-		[ "${bytes:-0}" -le "$1" ] || return 0
-		sleep 0.1
-	done
-	echo "# $bytes bytes after a minute"
-	bad=1
+has_moved() { # MORE THAN BYTES
+	sample
+	[ "${bytes:-0}" -gt "$1" ]
 }
 
-# The limit is exceeded by what may be made up for, at most; a host that stops this
-# machine for longer than that makes the rate smaller.
-measured() { # SECONDS LEAST MOST, in percent of $rate
+until_moved() { # MORE THAN BYTES
+	wait_until has_moved "$1"
+}
+
+# The limit is exceeded by what may be made up for, at most.
+measured() { # SECONDS MOST, in percent of $rate
 	local first since kib
 
 	sample
@@ -67,8 +66,7 @@ measured() { # SECONDS LEAST MOST, in percent of $rate
 	sample
 	kib=$(((bytes - first) / 1024 * 1000 / (ms - since)))
 	echo "# $kib KiB/s, limit $((rate / 1024))"
-	expect "at least $2 % of the limit: $kib" test $((kib * 100)) -ge $((rate / 1024 * $2))
-	expect "at most $3 % of the limit: $kib" test $((kib * 100)) -le $((rate / 1024 * $3))
+	expect "at most $2 % of the limit: $kib" test $((kib * 100)) -le $((rate / 1024 * $2))
 }
 
 finish() {
@@ -79,12 +77,12 @@ finish() {
 	is "serve" 3 $?
 }
 
-tests+=(ten_seconds)
-ten_seconds() {
+tests+=(several_devices)
+several_devices() {
 	rate=$((4 << 20))
 	start --devices 4 --max-rate 4M
 	is "the limit" "4.0 MiB/s" "$("$vdi" throttle t)"
-	measured 10 90 105
+	measured 10 105
 	finish
 }
 
@@ -95,7 +93,7 @@ one_device_and_profiles() {
 	rate=$((2 << 20))
 	for p in pipe disk tape; do
 		start --max-rate 2M --profile $p
-		measured 4 85 110
+		measured 4 110
 		finish
 		rm -rf b b.*
 	done
@@ -107,11 +105,11 @@ changed_at_any_time() {
 	rate=$((1 << 20))
 	"$vdi" throttle t 1M
 	sleep 0.5
-	measured 4 85 110
+	measured 4 110
 	rate=$((6 << 20))
 	"$vdi" throttle root:t 6M
 	sleep 0.5
-	measured 4 85 110
+	measured 4 110
 	"$vdi" throttle t off
 	is "the limit" off "$("$vdi" throttle t)"
 	sample
@@ -158,15 +156,16 @@ not_idle() {
 	finish
 }
 
+top_shows_the_limit() {
+	"$vdi" top t -n 2 -i 1 > out
+	grep -q '^t .* rate limit$' out
+}
+
 tests+=(shown)
 shown() {
 	start --max-rate 1M
 	expect "ls -j" grep -q '"rate_limit": *1048576' <("$vdi" ls -j)
-	for _ in $(seq 60); do
-		"$vdi" top t -n 2 -i 1 > out
-		grep -q '^t .* rate limit$' out && break
-	done
-	expect "top" grep -q '^t .* rate limit$' out
+	wait_until top_shows_the_limit
 	is "lines of more than 79 columns" "" "$(grep -E '.{80}' out)"
 	finish
 }
@@ -182,7 +181,7 @@ restore() {
 	"$vdi" serve restore t -q -x 128K > /dev/null 2> serve.err &
 	serve=$!
 	until_moved 1
-	measured 4 80 110
+	measured 4 110
 	"$vdi" throttle t off
 	wait $appliance
 	is "restore" 0 $?
@@ -199,7 +198,7 @@ several_processes() {
 		exec $vdi serve backup \"\$set\" -q -x 128K < /dev/zero 2> serve.err" > out 2> err &
 	appliance=$!
 	until_moved 1
-	measured 8 85 110
+	measured 4 110
 	"$vdi" abort "$("$vdi" ls | awk 'NR == 2 { print $1 }')"
 	wait $appliance
 }
