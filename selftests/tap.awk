@@ -83,7 +83,7 @@ depth > 0 && line ~ /^(not )?ok( |$)/ {
 }
 
 # The run time of a program
-depth == 0 && line ~ /^# .*: [0-9]+ s$/ {
+depth == 0 && line ~ /^# .*: [0-9]+ s(, of the processors [0-9]+ s)?$/ {
 	seconds = line
 	sub(/.*: /, "", seconds)
 	next
