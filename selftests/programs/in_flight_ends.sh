@@ -40,19 +40,12 @@ full_btrfs() {
 
 # Starts a backup of an endless stream and waits until data was written.
 start_endless() { # OPTIONS
-	local i
-
 	rm -rf b.partial
 	"$vdi" backup t -q --to b $1 2> backup.err &
 	client=$!
 	limited "$vdi" serve backup t -q -x 65536 -c 32 < /dev/zero 2> serve.err &
 	server=$!
-	for ((i = 0; i < 600; i++)); do
-		[ ! -s b.partial/device-00.data ] || return
-		sleep 0.05
-	done
-	echo "# no data was written"
-	bad=1
+	wait_until test -s b.partial/device-00.data
 }
 
 killed() {

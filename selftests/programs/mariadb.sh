@@ -38,9 +38,8 @@ server() { # DATADIR SOCKET
 			--innodb-flush-log-at-trx-commit=0 > "$2.log" 2>&1 &
 		echo $! > "$2.pid"
 	)
-	for _ in $(seq 1200); do
+	while kill -0 "$(cat "$2.pid")" 2> /dev/null; do
 		mariadb --no-defaults -S "$2" -e 'select 1' > /dev/null 2>&1 && return
-		kill -0 "$(cat "$2.pid")" 2> /dev/null || break
 		sleep 0.1
 	done
 	echo "# the server on $1 does not answer:"
@@ -108,11 +107,7 @@ says() { # TEXT
 
 # Waits until the backup in directory $1 has stored some data.
 has_data() {
-	for _ in $(seq 600); do
-		[ ! -s "$1.partial/device-00.data" ] || return 0
-		sleep 0.1
-	done
-	return 1
+	wait_until test -s "$1.partial/device-00.data"
 }
 
 tests+=(round_trip_of_a_server_in_use)

@@ -31,27 +31,11 @@ after_each() {
 }
 
 wait_for() {
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		"$vdi" ls -v | grep -q "$1" && return 0
-		sleep 0.1
-	done
-	echo "# vdi ls did not print '$1'"
-	bad=1
-	return 1
+	wait_until lists "$1"
 }
 
 wait_for_file() {
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		[ ! -e "$1" ] || return 0
-		sleep 0.1
-	done
-	echo "# the file $1 was not created"
-	bad=1
-	return 1
+	wait_until test -e "$1"
 }
 
 # A command that hangs fails its test only.

@@ -170,11 +170,7 @@ slow_backup() {
 	appliance backup t --to b --max-rate 200K
 	limited "$bridge" backup t --library "$library" --database x -q 2> err.bridge &
 	job=$!
-	for _ in $(seq 300); do
-		[ ! -s b.partial/device-00.data ] || return
-		sleep 0.1
-	done
-	expect "data" false
+	wait_until test -s b.partial/device-00.data
 }
 
 # Both sides fail, whatever their exit codes are.
@@ -209,10 +205,7 @@ killed_bridge() {
 	slow_backup
 	pkill -9 -x vdi-mssql
 	both_fail
-	for _ in $(seq 300); do
-		pgrep -x sqlcmd > /dev/null || break
-		sleep 0.1
-	done
+	while pgrep -x sqlcmd > /dev/null; do sleep 0.1; done
 }
 
 tests+=(aborted_set)

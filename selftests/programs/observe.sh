@@ -25,16 +25,20 @@ after_each() {
 	rm -rf "${work:?}"/*
 }
 
+prints() { # PATTERN COMMAND...; sets out
+	local pattern=$1
+	shift
+
+	out=$("$@" 2>&1)
+	grep -qE "$pattern" <<< "$out"
+}
+
 # eventually TEXT PATTERN COMMAND...: repeats COMMAND until its output matches
 eventually() {
-	local text=$1 pattern=$2 i out
+	local text=$1 pattern=$2 out
 	shift 2
 
-	for ((i = 0; i < 200; i++)); do
-		out=$("$@" 2>&1)
-		! grep -qE "$pattern" <<< "$out" || return 0
-		sleep 0.1
-	done
+	! wait_until prints "$pattern" "$@" || return 0
 	echo "# $text: '$*' did not print '$pattern'; the last output:"
 	sed 's/^/# /' <<< "$out"
 	bad=1

@@ -48,13 +48,7 @@ slow_backup() {
 	appliance cut --devices 2
 	basebackup vdiset:pg --max-rate=1M &
 	basebackup=$!
-	for _ in $(seq 200); do
-		"$vdi" ls | grep -q ' active .*iB' && return
-		sleep 0.1
-	done
-	echo "# the set did not become active"
-	show "$work/basebackup.log" "$work/appliance.log"
-	bad=1
+	wait_until lists ' active .*iB' || show "$work/basebackup.log" "$work/appliance.log"
 }
 
 # Both sides have failed, vdi backup with exit code $1, and nothing remains.
@@ -174,9 +168,7 @@ damaged_page() {
 tests+=(appliance_cannot_publish)
 appliance_cannot_publish() {
 	appliance cut --devices 2
-	until "$vdi" ls | grep -q '^pg '; do
-		sleep 0.1
-	done
+	wait_until lists '^pg '
 	mkdir -p "$work/cut/occupied"
 	basebackup vdiset:pg
 	is "pg_basebackup" 1 $?
@@ -242,9 +234,7 @@ session_that_goes_on() {
 	session=$!
 	for round in 1 2; do
 		appliance "round$round" --devices 2 -t 120
-		until "$vdi" ls | grep -q '^pg '; do
-			sleep 0.1
-		done
+		wait_until lists '^pg '
 		echo "BASE_BACKUP (TARGET 'vdiset', TARGET_DETAIL 'pg,devices=4');" >&8
 		wait $appliance
 		is "vdi backup" 3 $?
@@ -275,24 +265,18 @@ untrusted_appliance() { # DIR
 	setpriv --reuid 12345 --regid 12345 --clear-groups \
 		"$vdi" backup pg --to "$work/by_another_user/$1" --mode 0666 > "$work/untrusted.log" 2>&1 &
 	appliance=$!
-	for _ in $(seq 100); do
-		"$vdi" ls | grep -q '^pg ' && return
-		sleep 0.1
-	done
+	wait_until lists '^pg '
+}
+
+shows() { # SETTING VALUE; in a new session
+	[ "'$(sql "show vdiset.$1")'" = "$2" ]
 }
 
 # Sets vdiset.trusted_users and waits until new sessions use the value.
 trust() { # VALUE
-	local i
-
 	sql "alter system set vdiset.trusted_users = $1"
 	sql 'select pg_reload_conf()' > /dev/null
-	for ((i = 0; i < 100; i++)); do
-		[ "'$(sql 'show vdiset.trusted_users')'" != "$1" ] || return
-		sleep 0.1
-	done
-	echo "# vdiset.trusted_users did not change to $1"
-	bad=1
+	wait_until shows trusted_users "$1"
 }
 
 tests+=(set_of_untrusted_user)
@@ -329,10 +313,7 @@ required_role() {
 		create role other login replication"
 	sql "alter system set vdiset.required_role = backup_users"
 	sql 'select pg_reload_conf()' > /dev/null
-	for _ in $(seq 100); do
-		[ "$(sql 'show vdiset.required_role')" != backup_users ] || break
-		sleep 0.1
-	done
+	wait_until shows required_role "'backup_users'"
 	appliance cut
 	basebackup vdiset:pg -U other
 	is "pg_basebackup as another role" 1 $?
@@ -390,10 +371,7 @@ trusted_users() {
 tests+=(ended_set_is_skipped)
 ended_set_is_skipped() {
 	appliance first
-	for _ in $(seq 100); do
-		"$vdi" ls | grep -q '^pg ' && break
-		sleep 0.1
-	done
+	wait_until lists '^pg '
 	first=$appliance
 	kill -STOP $first
 	"$vdi" abort pg --message 'the first'

@@ -25,29 +25,6 @@ after_each() {
 	rm -rf "${work:?}"/*
 }
 
-# Milliseconds since boot
-now_ms() {
-	local up
-
-	read -r up _ < /proc/uptime
-	echo "${up%.*}${up#*.}0"
-}
-
-# Repeats a command until it succeeds; when it times out, the test goes on.
-await() { # COMMAND...
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		"$@" && return
-		sleep 0.1
-	done
-	echo "# timed out: $*"
-	bad=1
-}
-
-listed() { "$vdi" ls | grep -q "$1"; }
-no_sets() { [ -z "$("$vdi" ls)" ]; }
-
 # Prints the output of a client after a failure.
 said() {
 	[ "$bad" = 0 ] || sed 's/^/# /' "$@"
@@ -109,12 +86,12 @@ tests+=(sdk_client_is_killed)
 sdk_client_is_killed() {
 	"$clients/sdk_client" backup 2 file "exec $vdi serve backup %s -q < /dev/zero 2> serve.err" > out &
 	first=$!
-	await listed ' active .*[1-9].* [MG]iB'
+	wait_until lists ' active .*[1-9].* [MG]iB'
 	kill -9 "$first"
 	{ wait; } 2> /dev/null
-	await test -s serve.err
+	wait_until test -s serve.err
 	expect "the server reports the process" grep -q "unexpected end of sdk_client (pid $first, primary client)" serve.err
-	await no_sets
+	wait_until no_sets
 }
 
 tests+=(sdk_disk_is_full)
@@ -182,18 +159,16 @@ mthread_wrong_direction() {
 # One of eight is killed: all others end at once and report which one it was.
 tests+=(mprocess_one_is_killed)
 mprocess_one_is_killed() {
-	local i start victim who
+	local i victim who
 
 	"$clients/mprocess" backup 8 /dev/null \
 		"exec $vdi serve backup %s -q < /dev/zero 2> serve.err" > out 2> err &
 	first=$!
-	await listed ' active .* 8/8 .*[1-9].* [MG]iB'
+	wait_until lists ' active .* 8/8 .*[1-9].* [MG]iB'
 	victim=$(sed -n 's/^secondary 5 is process //p' out)
-	start=$(now_ms)
 	kill -9 "$victim"
 	wait "$first"
 	is "mprocess" 1 $?
-	expect "at once" test $(($(now_ms) - start)) -lt 3000
 	who="unexpected end of mprocess (pid $victim, secondary client)"
 	expect "the server reports it" grep -qF "$who" serve.err
 	expect "the primary reports the process" grep -qF "$who" <(grep '^primary' err)
@@ -210,10 +185,10 @@ mprocess_primary_is_killed() {
 	"$clients/mprocess" backup 3 /dev/null \
 		"exec $vdi serve backup %s -q < /dev/zero 2> serve.err" > out 2> err &
 	first=$!
-	await listed ' active .* 3/3 .*[1-9].* [MG]iB'
+	wait_until lists ' active .* 3/3 .*[1-9].* [MG]iB'
 	kill -9 "$first"
 	{ wait; } 2> /dev/null
-	await no_sets
+	wait_until no_sets
 	expect "the server reports it" grep -qF "unexpected end of mprocess (pid $first, primary client)" serve.err
 	for i in 0 1 2; do
 		expect "secondary $i reports the process" \

@@ -24,11 +24,12 @@ aborted_and_killed_in_every_phase() {
 	done
 }
 
+has_commands() { # NUMBER; the client has received so many
+	[ "$(grep -c . media/log)" -ge "$1" ]
+}
+
 until_active() {
-	for _ in $(seq 100); do
-		[ "$("$vdi" ls | grep -c active)" = 0 ] || return
-		sleep 0.05
-	done
+	wait_until lists active
 }
 
 # The client waits for a command. Its wait must end and report the dead server.
@@ -79,10 +80,7 @@ interrupted_twice_while_the_client_hangs() {
 	start_client --profile disk --discard --fault $WRITE:3:hang
 	"$vdi" serve backup t -q "${small[@]}" < "$input" 2> serve.err &
 	server=$!
-	for _ in $(seq 100); do
-		[ "$(grep -c . media/log)" -ge 2 ] && break
-		sleep 0.05
-	done
+	wait_until has_commands 2
 	kill -TERM $server
 	sleep 1
 	expect "it waits for the client" kill -0 $server
@@ -301,10 +299,7 @@ frozen_for_too_long() {
 }
 
 wait_for_file() { # FILE
-	for _ in $(seq 300); do
-		[ ! -e "$1" ] || return
-		sleep 0.05
-	done
+	wait_until test -e "$1"
 }
 
 # The server in a new session, as from a terminal, ended while frozen.
@@ -314,11 +309,10 @@ ended_while_frozen() { # SIGNAL
 	setsid "$vdi" serve backup t -q --snapshot --freeze 'touch frozen' --thaw 'mv frozen thawed' \
 		< "$input" 2> serve.err &
 	server=$!
-	for _ in $(seq 200); do
-		grep -q VDC_Snapshot media/log && break
-		[ -e frozen ] && [ "$(wc -l < media/log)" -ge 3 ] && sleep 0.3 && break
-		sleep 0.05
-	done
+	wait_until test -e frozen
+	wait_until has_commands 3
+	# the client does not log the snapshot, in which it hangs
+	sleep 0.3
 	expect "frozen" test -e frozen
 	kill "-$1" $server
 	wait $server

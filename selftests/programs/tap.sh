@@ -31,6 +31,29 @@ is() { # NAME WANTED GOT
 	bad=1
 }
 
+# wait_until COMMAND...: repeats it until it succeeds. The limit ends a test that hangs.
+wait_until() {
+	local end=$((SECONDS + 600))
+
+	until "$@"; do
+		if [ $SECONDS -ge $end ]; then
+			echo "# still fails after 600 s: $*"
+			bad=1
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+# The same for what scripts wait for most
+lists() { # PATTERN
+	"${vdi:?}" ls -v | grep -q "$1"
+}
+
+no_sets() {
+	[ -z "$("${vdi:?}" ls)" ]
+}
+
 run_tests() {
 	local t count=0 failed=0
 

@@ -69,16 +69,7 @@ let_go() {
 		kill -9 "$pid" 2> /dev/null
 	done
 	holders=()
-	await_no_sets
-}
-
-await_no_sets() {
-	local i
-
-	for ((i = 0; i < 100; i++)); do
-		[ -n "$("$vdi" ls)" ] || return
-		sleep 0.1
-	done
+	wait_until no_sets
 }
 
 id_of() { # UID of the creator
@@ -144,15 +135,12 @@ untrusted_set_gives_no_restore() {
 	is "vdi restore" 130 $?
 }
 
-wait_for_set() { # UID
-	local i
+has_set() { # UID of the creator
+	[ -n "$(id_of "$1")" ]
+}
 
-	for ((i = 0; i < 100; i++)); do
-		[ -z "$(id_of "$1")" ] || return
-		sleep 0.1
-	done
-	echo "# uid $1 has no set"
-	bad=1
+wait_for_set() { # UID
+	wait_until has_set "$1"
 }
 
 tests+=(trusted_set_is_preferred)
@@ -256,10 +244,7 @@ ended_set_is_explained() {
 	appliance $untrusted --mode 0666
 	"$vdi" serve backup t -q --timeout 10 < /dev/null 2> serve.err &
 	second=$!
-	for _ in $(seq 80); do
-		grep -q 'warning: .*has ended: .*; another was created by uid' serve.err && break
-		sleep 0.1
-	done
+	wait_until grep -q 'warning: .*has ended: .*; another was created by uid' serve.err
 	let_go
 	wait "$second"
 	is "vdi serve" 4 $?
@@ -312,7 +297,7 @@ abort_of_one_of_two() {
 	is "vdi abort of another user's set" 1 $?
 	"$vdi" abort $untrusted:t
 	is "vdi abort $untrusted:t" 0 $?
-	wait_gone "$theirs"
+	wait_until gone "$theirs"
 	is "left" "$mine" "$(id_of 0)"
 	"$vdi" abort t
 	is "vdi abort t, with one set left" 0 $?
@@ -327,13 +312,8 @@ abort_of_one_of_two() {
 	let_go
 }
 
-wait_gone() { # ID
-	local i
-
-	for ((i = 0; i < 100; i++)); do
-		"$vdi" ls --json | grep -q "\"id\": *$1," || return
-		sleep 0.1
-	done
+gone() { # ID
+	! "$vdi" ls --json | grep -q "\"id\": *$1,"
 }
 
 tests+=(names_with_a_colon)

@@ -35,27 +35,11 @@ limited() { # COMMAND...
 }
 
 start() {
-	local i
-
 	timeout --foreground --kill-after=5 600 "$bin/receive" stored > port 2> receive.err &
 	receiver=$!
-	for ((i = 0; i < 600; i++)); do
-		[ ! -s port ] || break
-		sleep 0.05
-	done
+	wait_until test -s port
 	timeout --foreground --kill-after=5 600 "$bin/send" t localhost "$(cat port)" > send.out 2> send.err &
 	sender=$!
-}
-
-wait_for_bytes() {
-	local i
-
-	for ((i = 0; i < 600; i++)); do
-		[ ! -s stored ] || return
-		sleep 0.05
-	done
-	echo "# no data arrived"
-	bad=1
 }
 
 sent() {
@@ -90,7 +74,7 @@ aborted() {
 	start
 	limited "$vdi" serve backup t -q < /dev/zero 2> serve.err &
 	server=$!
-	wait_for_bytes
+	wait_until test -s stored
 	"$vdi" abort t
 	wait $server
 	is "serve backup" 3 $?
@@ -106,7 +90,7 @@ receiver_stopped() {
 	start
 	limited "$vdi" serve backup t -q < /dev/zero 2> serve.err &
 	server=$!
-	wait_for_bytes
+	wait_until test -s stored
 	kill -STOP "$(pgrep -P $receiver)"
 	sleep 1
 	"$vdi" abort t
@@ -123,7 +107,7 @@ receiver_killed() {
 	start
 	limited "$vdi" serve backup t -q < /dev/zero 2> serve.err &
 	server=$!
-	wait_for_bytes
+	wait_until test -s stored
 	kill -9 "$(pgrep -P $receiver)"
 	wait $sender
 	is "send" 1 $?
