@@ -37,7 +37,9 @@ struct s3_credentials {
 	struct s3_settings settings;
 	struct http *http;
 	pthread_mutex_t lock;
-	/* of the thread that has the lock */
+	pthread_cond_t idle;	/* busy was cleared */
+	bool busy;		/* a thread uses the rest, without the lock */
+	/* of the thread that has made it busy */
 	bool (*stop)(void *context);
 	void *stop_context;
 	struct s3_keys keys;
@@ -415,6 +417,7 @@ static bool fetch(struct s3_credentials *c, struct s3_keys *keys, char *why, siz
 struct s3_credentials *s3_credentials_open(struct s3_settings *settings, char *why, size_t size)
 {
 	struct s3_credentials *c;
+	pthread_condattr_t attr;
 
 	if (!read_settings(settings, why, size))
 		return NULL;
@@ -428,6 +431,10 @@ struct s3_credentials *s3_credentials_open(struct s3_settings *settings, char *w
 	c->settings = *settings;
 	c->source = find_source();
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->idle, &attr);
+	pthread_condattr_destroy(&attr);
 	return c;
 }
 
@@ -436,6 +443,7 @@ void s3_credentials_close(struct s3_credentials *c)
 	if (!c)
 		return;
 	http_close(c->http);
+	pthread_cond_destroy(&c->idle);
 	pthread_mutex_destroy(&c->lock);
 	explicit_bzero(&c->keys, sizeof(c->keys));
 	free(c);
@@ -446,7 +454,7 @@ static bool is_usable(const struct s3_credentials *c, time_t now, time_t margin)
 	return c->valid && (!c->keys.expires || now + margin < c->keys.expires);
 }
 
-/* Called under the lock. */
+/* The caller has acquired the keys. */
 static bool refresh(struct s3_credentials *c, time_t now, char *why, size_t size)
 {
 	const char *ca_file = *c->settings.ca_file ? c->settings.ca_file : NULL;
@@ -469,25 +477,47 @@ static bool refresh(struct s3_credentials *c, time_t now, char *why, size_t size
 	return good;
 }
 
-/*
- * Another thread may have the lock while it waits for an answer, and then the next one
- * waits for the same. False: stopped.
- */
-static bool lock(struct s3_credentials *c, bool (*stop)(void *context), void *context)
+/* Wait a moment for another thread. Called and left with the lock. */
+static void wait_idle(struct s3_credentials *c)
 {
 	struct timespec until;
 
-	do {
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += POLL_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&c->idle, &c->lock, &until);
+}
+
+/*
+ * Another thread may use the keys while it waits for an answer, and then the next one
+ * waits for the same. False: stopped.
+ */
+static bool acquire(struct s3_credentials *c, bool (*stop)(void *context), void *context)
+{
+	bool acquired = false;
+
+	while (!acquired) {
 		if (stop(context))
 			return false;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += POLL_NS;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-	} while (pthread_mutex_clocklock(&c->lock, CLOCK_MONOTONIC, &until));
+		pthread_mutex_lock(&c->lock);
+		if (c->busy)
+			wait_idle(c);
+		acquired = !c->busy;
+		c->busy = true;
+		pthread_mutex_unlock(&c->lock);
+	}
 	c->stop = stop;
 	c->stop_context = context;
 	return true;
+}
+
+static void release(struct s3_credentials *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->busy = false;
+	pthread_cond_signal(&c->idle);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* Keys that are still valid for a while are used if they cannot be refreshed. */
@@ -497,7 +527,7 @@ bool s3_credentials_get(struct s3_credentials *c, bool (*stop)(void *context), v
 	time_t now = time(NULL);
 	bool good = true;
 
-	if (!lock(c, stop, context)) {
+	if (!acquire(c, stop, context)) {
 		snprintf(why, size, "interrupted");
 		return false;
 	}
@@ -506,13 +536,15 @@ bool s3_credentials_get(struct s3_credentials *c, bool (*stop)(void *context), v
 		good = refresh(c, now, why, size) || is_usable(c, now, 0);
 	if (good)
 		*keys = c->keys;
-	pthread_mutex_unlock(&c->lock);
+	release(c);
 	return good;
 }
 
 void s3_credentials_expired(struct s3_credentials *c, const struct s3_keys *keys)
 {
 	pthread_mutex_lock(&c->lock);
+	while (c->busy)
+		wait_idle(c);
 	if (!strcmp(c->keys.access, keys->access))
 		c->valid = false;
 	pthread_mutex_unlock(&c->lock);
