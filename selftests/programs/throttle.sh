@@ -99,6 +99,17 @@ one_device_and_profiles() {
 	done
 }
 
+# Is the set faster than so many KiB/s, for a second?
+exceeds() {
+	local first since
+
+	sample
+	first=$bytes since=$ms
+	sleep 1
+	sample
+	[ $(((bytes - first) / 1024 * 1000)) -gt $(($1 * (ms - since))) ]
+}
+
 tests+=(changed_at_any_time)
 changed_at_any_time() {
 	start --devices 2
@@ -108,7 +119,7 @@ changed_at_any_time() {
 	measured 4 110
 	rate=$((6 << 20))
 	"$vdi" throttle root:t 6M
-	sleep 0.5
+	wait_until exceeds 1536
 	measured 4 110
 	"$vdi" throttle t off
 	is "the limit" off "$("$vdi" throttle t)"
