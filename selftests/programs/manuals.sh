@@ -25,6 +25,7 @@ trap 'gateway_stop; umount -l /srv 2> /dev/null; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 ip link set lo up 2> /dev/null
 install -m 755 "$top/build/tools/vdi" /usr/local/bin/vdi
+install -D -m 644 -t /usr/local/lib/vdi "$top"/build/tools/vdi-*.so
 chmod 755 "$dir"
 chmod 666 /dev/vdiset
 

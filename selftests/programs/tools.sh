@@ -765,6 +765,29 @@ another_user() {
 	is "backup" 0 $?
 }
 
+# beside the program, in ../lib/vdi, missing, and of another release
+tests+=(plugins)
+plugins() {
+	mkdir -p usr/bin usr/lib/vdi
+	cp "$vdi" usr/bin
+	usr/bin/vdi list s3://bucket 2> err
+	is "list without its plugin" 1 $?
+	expect "the message names it" grep -q '^vdi: cannot load the driver of object stores: .*vdi-s3.so: cannot open' err
+	usr/bin/vdi info 2> err > out
+	is "info without its plugin" 1 $?
+	expect "the message names it" grep -q '^vdi: cannot examine the kernel module: .*vdi-doctor.so: cannot open' err
+	is "output" "" "$(< out)"
+	sed 's/\x00'"$(< "$root/VERSION")"'\x00/\x009.9.9\x00/' "${vdi%/*}/vdi-doctor.so" > usr/bin/vdi-doctor.so
+	usr/bin/vdi info 2> err
+	is "info with a plugin of another release" 1 $?
+	expect "the message has both releases" grep -q "vdi-doctor.so is of release 9.9.9, vdi of $(< "$root/VERSION")\$" err
+	mv usr/bin/vdi-doctor.so "$work"
+	cp "${vdi%/*}"/vdi-*.so usr/lib/vdi
+	expect "info" usr/bin/vdi info > out
+	usr/bin/vdi list s3://x 2> err
+	expect "the driver is called" grep -q 'invalid name of a bucket' err
+}
+
 tests+=(readme_examples)
 readme_examples() {
 	local part

@@ -28,6 +28,7 @@ host_missing() { # prints why this host cannot be used
 # what the packages vdi, postgresql-N-vdiset and prometheus-node-exporter install
 host_install() {
 	install -m 755 "$top/build/tools/vdi" "$top/build/postgres/vdi-pg-restore" /usr/bin &&
+		install -D -m 644 -t /usr/lib/vdi "$top"/build/tools/vdi-*.so &&
 		install -m 644 "$top/build/postgres/vdiset.so" "/usr/lib/postgresql/$host_version/lib" &&
 		install -D -m 644 -t /usr/lib/systemd/system "$top"/packaging/systemd/vdi-backup@.{service,timer} &&
 		mkdir -p $host_metrics

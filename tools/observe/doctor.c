@@ -708,7 +708,7 @@ static bool begin(struct patient *p)
 	return true;
 }
 
-void doctor_examine(struct finding *finding)
+static void examine(struct finding *finding)
 {
 	const check *c = observe_module_is_loaded() ? not_usable : not_loaded;
 	struct patient p;
@@ -723,7 +723,7 @@ void doctor_examine(struct finding *finding)
 	kmod_unref(p.kmod);
 }
 
-void doctor_refused_signature(struct finding *finding)
+static void refused_signature(struct finding *finding)
 {
 	const char *rule = signature_rule();
 
@@ -805,7 +805,7 @@ static bool warn_io_uring(struct finding *finding)
 		     "a filter of system calls forbids io_uring: vdi executes one read or write at a time");
 }
 
-unsigned int doctor_warn(struct finding *list, const char *version)
+static unsigned int warn(struct finding *list, const char *version)
 {
 	unsigned int n = 0;
 
@@ -814,3 +814,9 @@ unsigned int doctor_warn(struct finding *list, const char *version)
 	n += warn_io_uring(&list[n]);
 	return n;
 }
+
+const struct doctor vdi_doctor = {
+	.examine = examine,
+	.refused_signature = refused_signature,
+	.warn = warn,
+};

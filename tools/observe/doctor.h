@@ -14,16 +14,24 @@ struct finding {
 	char remedy[768];	/* what to do, one line */
 };
 
-/* Examine why /dev/vdiset cannot be opened. Does not load the module. */
-void doctor_examine(struct finding *finding);
-/* The kernel refused the signature of the module when it was to be loaded. */
-void doctor_refused_signature(struct finding *finding);
-
 #define DOCTOR_MAX_WARNINGS 3
-/*
- * What does not prevent the use of sets: fills in up to DOCTOR_MAX_WARNINGS findings
- * and returns their number. `version` is that of the loaded module, NULL = unknown.
- */
-unsigned int doctor_warn(struct finding *list, const char *version);
+
+struct doctor {
+	/* Examine why /dev/vdiset cannot be opened. Does not load the module. */
+	void (*examine)(struct finding *finding);
+	/* The kernel refused the signature of the module when it was to be loaded. */
+	void (*refused_signature)(struct finding *finding);
+	/*
+	 * What does not prevent the use of sets: fills in up to DOCTOR_MAX_WARNINGS
+	 * findings and returns their number. `version` is that of the loaded module,
+	 * NULL = unknown.
+	 */
+	unsigned int (*warn)(struct finding *list, const char *version);
+};
+
+extern const struct doctor vdi_doctor;
+
+/* The same, after its plugin was loaded which needs libkmod. NULL was reported. */
+const struct doctor *doctor_load(void);
 
 #endif /* VDI_DOCTOR_H */

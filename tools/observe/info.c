@@ -48,12 +48,13 @@ static void interface_problem(struct report *report, const char *text)
 		 "install both from the same release; then, while no sets are in use, as root: modprobe -r vdiset; vdi load");
 }
 
-static void query(struct vdi_observer *observer, struct report *report)
+static void query(const struct doctor *doctor, struct vdi_observer *observer,
+		  struct report *report)
 {
 	char text[64];
 
 	if (vdi_observer_info(observer, &report->info)) {
-		doctor_examine(&report->problem);
+		doctor->examine(&report->problem);
 		if (strcmp(report->problem.problem, "device_stale"))
 			interface_problem(report, observe_message(observer));
 	} else if (report->info.version != VDISET_VERSION) {
@@ -63,20 +64,26 @@ static void query(struct vdi_observer *observer, struct report *report)
 	}
 }
 
+/* False after an error message. */
 static bool make_report(struct report *report)
 {
+	const struct doctor *doctor = doctor_load();
 	struct vdi_observer *observer;
 
 	*report = (struct report){ .warnings = 0 };
-	if (vdi_observer_new(&observer))
+	if (!doctor)
 		return false;
+	if (vdi_observer_new(&observer)) {
+		vdi_error("out of memory");
+		return false;
+	}
 	read_version(report->version, sizeof(report->version));
 	if (vdi_observer_open(observer))
-		doctor_examine(&report->problem);
+		doctor->examine(&report->problem);
 	else
-		query(observer, report);
-	report->warnings = doctor_warn(report->warning, *report->version ?
-				       report->version : NULL);
+		query(doctor, observer, report);
+	report->warnings = doctor->warn(report->warning, *report->version ?
+					report->version : NULL);
 	vdi_observer_free(observer);
 	return true;
 }
@@ -231,10 +238,8 @@ int vdi_info_main(int argc, char **argv)
 		fputs(help, stderr);
 		return EXIT_USAGE;
 	}
-	if (!make_report(&report)) {
-		vdi_error("out of memory");
+	if (!make_report(&report))
 		return EXIT_FAILED;
-	}
 	if (json)
 		print_json(&report);
 	else
@@ -252,6 +257,7 @@ static bool ends_with(const char *text, const char *end)
 
 int vdi_load_main(int argc, char **argv)
 {
+	const struct doctor *doctor;
 	struct finding finding;
 	char text[256];
 
@@ -267,11 +273,14 @@ int vdi_load_main(int argc, char **argv)
 		vdi_error("%s", text);
 	else if (observe_module_is_loaded())
 		return EXIT_OK;
-	doctor_examine(&finding);
+	doctor = doctor_load();
+	if (!doctor)
+		return EXIT_NO_MODULE;
+	doctor->examine(&finding);
 	if (!strcmp(finding.problem, "module_not_loaded") &&
 	    (ends_with(text, strerror(ENOKEY)) ||
 	     ends_with(text, strerror(EKEYREJECTED))))
-		doctor_refused_signature(&finding);
+		doctor->refused_signature(&finding);
 	vdi_error("%s; to do: %s", finding.text, finding.remedy);
 	return EXIT_NO_MODULE;
 }

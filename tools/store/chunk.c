@@ -19,7 +19,10 @@
 #define START_TIME	30	/* the same, of the first request of a command */
 #define SETTLE_TIME	15	/* seconds to find out whether a manifest is stored */
 
-static const struct chunk_driver *const drivers[] = { &chunk_s3 };
+static const struct scheme {
+	const char *name;
+	const struct chunk_driver *(*driver)(char *why, size_t size);
+} schemes[] = { { "s3", chunk_s3_driver } };
 
 /* ------------------------------------------------------------------- lists */
 
@@ -152,22 +155,22 @@ static enum chunk_result end(struct chunk_session *s, enum chunk_result result)
 
 /* --------------------------------------------------------------- the store */
 
-static const struct chunk_driver *find_driver(const char *where)
+static const struct scheme *find_scheme(const char *where)
 {
 	size_t i, n;
 
-	for (i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-		n = strlen(drivers[i]->scheme);
-		if (!strncmp(where, drivers[i]->scheme, n) &&
+	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		n = strlen(schemes[i].name);
+		if (!strncmp(where, schemes[i].name, n) &&
 		    !strncmp(where + n, "://", 3))
-			return drivers[i];
+			return &schemes[i];
 	}
 	return NULL;
 }
 
 bool chunk_is_address(const char *where)
 {
-	return find_driver(where);
+	return find_scheme(where);
 }
 
 void chunk_init_store(struct chunk_store *store,
@@ -190,13 +193,17 @@ struct chunk_store *chunk_open(const char *address,
 			       const struct chunk_options *options,
 			       char *why, size_t size)
 {
-	const struct chunk_driver *driver = find_driver(address);
+	const struct scheme *scheme = find_scheme(address);
+	const struct chunk_driver *driver;
 	struct chunk_store *store;
 
-	if (!driver) {
+	if (!scheme) {
 		snprintf(why, size, "%s: not the address of a store", address);
 		return NULL;
 	}
+	driver = scheme->driver(why, size);
+	if (!driver)
+		return NULL;
 	store = driver->open(address, why, size);
 	if (!store)
 		return NULL;

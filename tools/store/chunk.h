@@ -188,7 +188,6 @@ struct chunk_session {
  * returns a result with the reason in session->why.
  */
 struct chunk_driver {
-	const char *scheme;		/* "s3" */
 	struct chunk_store *(*open)(const char *address, char *why,
 				    size_t size);
 	void (*close)(struct chunk_store *store);
@@ -234,6 +233,8 @@ struct chunk_store {
 };
 
 extern const struct chunk_driver chunk_s3;
+/* It; in vdi, after its plugin was loaded. NULL: see `why`. */
+const struct chunk_driver *chunk_s3_driver(char *why, size_t size);
 
 /* Must the session end its transfer? */
 bool chunk_session_stopped(const struct chunk_session *s);

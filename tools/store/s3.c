@@ -14,7 +14,7 @@
 
 #include "s3.h"
 
-#define SCHEME		"s3"
+#define SCHEME		"s3://"
 #define TOKEN_SIZE	1024
 
 /* ---------------------------------------------------------------- the address */
@@ -63,7 +63,7 @@ static bool good_prefix(const char *prefix)
 /* s3://BUCKET/PREFIX */
 static bool parse_address(struct s3_store *store, const char *address, char *why, size_t size)
 {
-	const char *bucket = address + strlen(SCHEME "://");
+	const char *bucket = address + strlen(SCHEME);
 	size_t n = strcspn(bucket, "/"), end;
 
 	snprintf(store->bucket, sizeof(store->bucket), "%.*s", (int)n, bucket);
@@ -390,7 +390,6 @@ static enum chunk_result s3_list(struct chunk_session *session, const char *pref
 }
 
 const struct chunk_driver chunk_s3 = {
-	.scheme = SCHEME,
 	.open = s3_open,
 	.close = s3_close,
 	.connect = s3_connect,
@@ -402,3 +401,11 @@ const struct chunk_driver chunk_s3 = {
 	.remove_many = s3_remove_many,
 	.list = s3_list,
 };
+
+/* For programs that are linked with the driver. */
+const struct chunk_driver *chunk_s3_driver(char *why, size_t size)
+{
+	(void)why;
+	(void)size;
+	return &chunk_s3;
+}
