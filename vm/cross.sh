@@ -50,35 +50,9 @@ cross_there() {
 }
 
 cross_fetch() {
-	local tmp=$1 root=$1/root proxy packages script=()
-	debian_mirrors
+	local tmp=$1 root=$1/root packages
 	mapfile -t packages < <(cross_packages "$K_TOOLS" | tr ' ' '\n')
-	# a release that is newer than debootstrap
-	[ -e "/usr/share/debootstrap/scripts/$K_TOOLS" ] || script=(/usr/share/debootstrap/scripts/sid)
-	say STRAP "$K_TOOLS-cross"
-	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
-	proxy=${proxy:-${http_proxy:-}}
-	if ! http_proxy=$proxy debootstrap --variant=minbase --arch=amd64 \
-		--keyring="$KEYRING" "$K_TOOLS" "$root" "$MIRROR" "${script[@]}" > "$tmp/log" 2>&1; then
-		tail -n 20 "$tmp/log" >&2
-		die "debootstrap of $K_TOOLS into $CACHE failed"
-	fi
-	echo "deb $MIRROR $K_TOOLS main" > "$root/etc/apt/sources.list"
-	say APT "$K_TOOLS-cross"
-	# that of apt here: whether an archive may be a copy of an older state
-	apt-config dump | grep -E '^Acquire::Check-(Valid-Until|Date) ' > "$root/etc/apt/apt.conf.d/99host" || :
-	# shellcheck disable=SC2016 # for the inner shell
-	if ! http_proxy=$proxy in_system "$root" sh -ec '
-		export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-		dpkg --add-architecture arm64
-		apt-get -q -o Acquire::Retries=3 update
-		apt-get -q -o Acquire::Retries=3 -y --no-install-recommends install "$@"
-		apt-get clean
-	' sh "${packages[@]}" > "$tmp/log" 2>&1 < /dev/null; then
-		tail -n 20 "$tmp/log" >&2
-		die "cannot install the packages of the build environment $K_TOOLS-cross"
-	fi
-	rm -rf "$root"/var/lib/apt/lists/*
+	FOREIGN=arm64 debian "$K_TOOLS" "$root" "$tmp/log" "${packages[@]}"
 	cross_packages "$K_TOOLS" > "$root/complete"
 	rm -rf --one-file-system "$TOOLS"
 	mv "$root" "$TOOLS"

@@ -8,6 +8,7 @@
 # $VDISET_CACHE/kernels/NAME          link to the newest RELEASE fetched for it
 # $VDISET_CACHE/kernels/RELEASE/      unpacked packages, vmlinuz, vmlinux
 # $VDISET_CACHE/tools/SUITE/          build environment (debootstrap)
+# $VDISET_CACHE/roots/SUITE/          root/, a Debian with databases, for vm/root
 # $VDISET_CACHE/systems/SUITE/        root/, a complete Debian with its own kernel, the
 #                                     same as an ext4 file system, and the kernel
 #
@@ -75,13 +76,13 @@ kernel_row() {
 # Everything that writes to the cache holds this lock, so that two concurrent runs fetch
 # a kernel once.
 cache_lock() {
-	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" "$CACHE/systems" "$CACHE/headers" 2>/dev/null || [ ! -w "$CACHE" ]; then
+	if ! mkdir -p "$CACHE/kernels" "$CACHE/tools" "$CACHE/systems" "$CACHE/roots" "$CACHE/headers" 2>/dev/null || [ ! -w "$CACHE" ]; then
 		die "cannot write to the cache, $CACHE (set VDISET_CACHE)"
 	fi
 	exec {CACHE_FD}> "$CACHE/.lock"
 	flock "$CACHE_FD"
 	# Left by a killed run, which no longer holds the lock.
-	rm -rf --one-file-system "$CACHE"/{kernels,tools,systems,headers}/.tmp.*
+	rm -rf --one-file-system "$CACHE"/{kernels,tools,systems,roots,headers}/.tmp.*
 }
 
 cache_unlock() {
@@ -389,39 +390,59 @@ system_there() {
 	[ -e "$K_DIR/complete" ] && system_packages | cmp -s - "$K_DIR/complete"
 }
 
-system_fetch() {
-	local tmp=$1 root=$1/root proxy rel packages
+# debian SUITE ROOT LOG PACKAGE...: makes a Debian with these packages in ROOT, some of
+# which may be of the architecture $FOREIGN
+debian() {
+	local suite=$1 root=$2 log=$3 proxy script=()
+	shift 3
+	# a release that is younger than this debootstrap is made like all recent ones
+	[ -e "/usr/share/debootstrap/scripts/$suite" ] || script=(/usr/share/debootstrap/scripts/sid)
 	debian_mirrors
-	mapfile -t packages < <(system_packages | tr ' ' '\n')
-	say STRAP "$K_SUITE"
+	say STRAP "$suite"
 	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
 	proxy=${proxy:-${http_proxy:-}}
 	if ! http_proxy=$proxy debootstrap --variant=minbase --arch=amd64 \
-		--keyring="$KEYRING" "$K_SUITE" "$root" "$MIRROR" > "$tmp/log" 2>&1; then
-		tail -n 20 "$tmp/log" >&2
-		die "there is no system $K_SUITE: debootstrap into $CACHE failed"
+		--keyring="$KEYRING" "$suite" "$root" "$MIRROR" "${script[@]}" > "$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		die "debootstrap of $suite into $CACHE failed"
 	fi
 	{
-		echo "deb $MIRROR $K_SUITE main"
-		[ -z "$SECURITY" ] || echo "deb $SECURITY $K_SUITE-security main"
+		echo "deb $MIRROR $suite main"
+		case $suite in
+		sid) ;;
+		*) [ -z "$SECURITY" ] || echo "deb $SECURITY $suite-security main" ;;
+		esac
 	} > "$root/etc/apt/sources.list"
+	# that of apt here: whether an archive may be a copy of an older state
+	apt-config dump | grep -E '^Acquire::Check-(Valid-Until|Date) ' > "$root/etc/apt/apt.conf.d/99host" || :
 	# No service starts while packages are installed.
 	printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
 	chmod +x "$root/usr/sbin/policy-rc.d"
-	say APT "$K_SUITE"
+	say APT "$suite"
 	# shellcheck disable=SC2016 # for the inner shell
 	if ! http_proxy=$proxy in_system "$root" sh -ec '
 		export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+		foreign=$1
+		shift
+		[ -z "$foreign" ] || dpkg --add-architecture "$foreign"
 		apt-get -q -o Acquire::Retries=3 update
 		apt-get -q -o Acquire::Retries=3 -y --no-install-recommends install "$@"
 		apt-get clean
-	' sh "${packages[@]}" > "$tmp/log" 2>&1 < /dev/null; then
-		tail -n 20 "$tmp/log" >&2
-		die "cannot install the packages of the system $K_SUITE"
+	' sh "${FOREIGN:-}" "$@" > "$log" 2>&1 < /dev/null; then
+		tail -n 20 "$log" >&2
+		die "cannot install the packages of a Debian $suite"
 	fi
-	# The machine has no network, and boots with the initramfs of vm/run.
-	rm -rf "$root"/var/lib/apt/lists/* "$root"/boot/initrd.img* "$root/usr/sbin/policy-rc.d"
+	# Machines have no network.
+	rm -rf "$root"/var/lib/apt/lists/* "$root/usr/sbin/policy-rc.d" "$log"
 	: > "$root/etc/apt/sources.list"
+}
+
+system_fetch() {
+	local tmp=$1 root=$1/root rel packages
+	mapfile -t packages < <(system_packages | tr ' ' '\n')
+	debian "$K_SUITE" "$root" "$tmp/log" "${packages[@]}"
+	# It boots with the initramfs of vm/run.
+	rm -rf "$root"/boot/initrd.img*
 	echo vdiset > "$root/etc/hostname"
 	# Without it, the first boot would enable and disable units by their presets.
 	echo "$K_SUITE" | md5sum | cut -c -32 > "$root/etc/machine-id"
@@ -438,10 +459,37 @@ system_fetch() {
 	truncate -s 8G "$tmp/disk"
 	PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -m 0 -O ^has_journal -d "$root" "$tmp/disk" ||
 		die "cannot make the disk of the system $K_SUITE"
-	rm -f "$tmp/log"
 	system_packages > "$tmp/complete"
 	rm -rf --one-file-system "${CACHE:?}/systems/$K_SUITE"
 	mv "$tmp" "$CACHE/systems/$K_SUITE"
+}
+
+# root_get SUITE: makes $CACHE/roots/SUITE if needed, a Debian that is entered with chroot
+# (vm/root), with its databases and what postgres/ needs to be built; sets ROOT
+root_packages() {
+	echo gcc make libc6-dev pkgconf procps kmod e2fsprogs postgresql postgresql-server-dev-all
+	echo libarchive-dev libxxhash-dev libjson-c-dev liburing-dev libzstd-dev liblz4-dev
+	echo libkmod-dev libcurl4-openssl-dev libssl-dev
+	echo mariadb-server mariadb-backup btrfs-progs
+}
+
+root_get() {
+	K_SUITE=$1 ROOT=$CACHE/roots/$1/root
+	! root_packages | cmp -s - "$CACHE/roots/$1/complete" || return 0
+	[ "$(id -u)" = 0 ] || die "the root of $1 can only be made by root"
+	need debootstrap flock
+	cache_lock
+	fetching roots root_fetch
+	cache_unlock
+}
+
+root_fetch() {
+	local tmp=$1 packages
+	mapfile -t packages < <(root_packages | tr ' ' '\n')
+	debian "$K_SUITE" "$tmp/root" "$tmp/log" "${packages[@]}"
+	root_packages > "$tmp/complete"
+	rm -rf --one-file-system "${CACHE:?}/roots/$K_SUITE"
+	mv "$tmp" "$CACHE/roots/$K_SUITE"
 }
 
 # in_system ROOT COMMAND...: runs COMMAND in ROOT, with /proc, and with the directory of
