@@ -541,6 +541,57 @@ restore_without_standard_files() {
 	rm -rf "$work/closed" "$work/closed-moved"
 }
 
+replicated() { [ "$(sql "select to_regclass('later')")" = later ]; }
+
+# A backup of a standby, and of databases of different encodings
+tests+=(standby_as_source)
+standby_as_source() {
+	local before old=$work/tablespace space=$work/standby-tablespace
+
+	sql "create database latin1 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"
+	PGDATABASE=latin1 sql "create table words as select chr(233) || 't' || chr(233) as word"
+	appliance of-primary
+	basebackup vdiset:pg
+	is "pg_basebackup of the primary" 0 $?
+	wait $appliance
+	restore of-primary standby -T "$old=$space"
+	is "vdi-pg-restore" 0 $?
+	wait $appliance
+	cat >> "$work/standby/postgresql.auto.conf" <<- END
+		primary_conninfo = 'host=$work port=$pg_port'
+		port = 54330
+	END
+	as_postgres touch "$work/standby/standby.signal"
+	pg_data=$work/standby pg_start
+	is "the standby starts" 0 $?
+	sql "create table later as select i from generate_series(1, 1000) i"
+	before=$(sql 'select count(*), sum(i) from plain join elsewhere using (i)')
+
+	local pg_port=54330
+	wait_until replicated
+	appliance of-standby --devices 2
+	basebackup vdiset:pg
+	is "pg_basebackup of the standby" 0 $?
+	wait $appliance
+	is "vdi backup" 0 $?
+	show "$work/basebackup.log"
+	pg_data=$work/standby pg_stop
+	restore of-standby third -T "$space=$work/third-tablespace"
+	is "vdi-pg-restore" 0 $?
+	wait $appliance
+	expect "pg_verifybackup" as_postgres "$pg_bin/pg_verifybackup" -q -i tablespace_map "$work/third"
+	rm -f "$work/third/standby.signal"
+	pg_data=$work/third pg_start
+	is "a primary starts" 0 $?
+	is "recovery" f "$(sql 'select pg_is_in_recovery()')"
+	is "contents" "$before" "$(sql 'select count(*), sum(i) from plain join elsewhere using (i)')"
+	is "contents that were replicated" 1000 "$(sql 'select count(*) from later')"
+	is "contents in another encoding" "LATIN1 e974e9" \
+		"$(PGDATABASE=latin1 sql "select getdatabaseencoding() || ' ' || encode(convert_to(word, 'LATIN1'), 'hex') from words")"
+	pg_data=$work/third pg_stop
+	rm -rf "$work"/{standby,third}* "$work"/of-{primary,standby}
+}
+
 tests+=(messages_have_program_name)
 messages_have_program_name() {
 	as_postgres "$pg_restore" pg 2> "$work/restore.log"
