@@ -8,6 +8,10 @@ SYSTEMS ?= bookworm trixie
 VM ?= 1
 # s3: the demo has a second act, nightly backups into an object store
 DEMO ?=
+# 15 or 17: the demo uses this version of PostgreSQL, of the Debian release that has it
+DEMO_POSTGRES ?=
+suite-of-15 := bookworm
+suite-of-17 := trixie
 export PREFIX DESTDIR VM
 # loads the module at boot
 MODULES_LOAD = $(PREFIX)/lib/modules-load.d/vdiset.conf
@@ -34,8 +38,8 @@ export PG_CONFIG
 # the kernel that modules are built and installed for
 KVER ?= $(shell uname -r)
 
-.PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo demo-s3 check check-quick check-debug
-.PHONY: lint abi kernel-tree deb check-deb check-kernels check-arm64
+.PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo demo-s3 demo-of-another check check-quick check-debug
+.PHONY: lint abi kernel-tree deb check-deb check-databases check-kernels check-arm64
 .PHONY: bench bench-gate bench-tables bench-postgres bench-stores bench-compress
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
@@ -49,7 +53,8 @@ help:
 	@echo 'modules          vdiset.ko for the kernel $(KVER)'
 	@echo 'deps             install what the build and the tests need (root)'
 	@echo 'demo             a backup and a restore, in a virtual machine; DEMO=s3: then also'
-	@echo '                 nightly backups into an object store'
+	@echo '                 nightly backups into an object store; DEMO_POSTGRES=17: in a Debian'
+	@echo '                 that has this version, with increments'
 	@echo 'check            all tests, in a virtual machine for each of KERNELS=$(KERNELS);'
 	@echo '                 what is about programs on the last only, FULL=1: on each;'
 	@echo '                 :short means short tests of the module only'
@@ -57,6 +62,7 @@ help:
 	@echo 'lint             checkpatch, shellcheck and others: selftests/lint'
 	@echo 'deb              Debian packages, into build/deb'
 	@echo 'check-deb        install, use, upgrade and remove them in SYSTEMS=$(SYSTEMS)'
+	@echo 'check-databases  what is about databases, with those of Debian 13'
 	@echo 'check-kernels    build the module for all kernels of Debian, write docs/kernels.md'
 	@echo 'check-arm64      build all for arm64, and run the tests of module and library there'
 	@echo 'abi              compare the interfaces with the last release'
@@ -116,9 +122,16 @@ load: $(if $(wildcard /dev/vdiset),,modules)
 	$(Q)test -e /dev/vdiset || insmod build/module/host-$(KVER)/kernel/vdiset.ko
 
 # Sub-makes, so that deps has run before anything looks for what it installs.
-demo: $(if $(DEMO),demo-$(DEMO)) deps
+demo: $(if $(DEMO),demo-$(DEMO)) $(if $(DEMO_POSTGRES),demo-of-another) deps
 	$(BUILD) all $(if $(filter 0,$(VM)),load)
-	$(Q)$(if $(filter 0,$(VM)),,vm/run --timeout 3600 -- )postgres/demo $(DEMO)
+	$(if $(DEMO_POSTGRES),$(Q)vm/root $(suite-of-$(DEMO_POSTGRES)))
+	$(Q)$(if $(filter 0,$(VM)),,vm/run $(if $(DEMO_POSTGRES),--kernel 7.3 )--timeout 3600 -- $(if \
+		$(DEMO_POSTGRES),vm/root $(suite-of-$(DEMO_POSTGRES)) ))postgres/demo $(DEMO)
+
+demo-of-another:
+	$(Q)test "$(VM)" != 0 || { echo 'DEMO_POSTGRES needs the virtual machine, VM=1' >&2; exit 2; }
+	$(Q)test -z "$(DEMO)" || { echo 'DEMO=$(DEMO) uses PostgreSQL of this host: leave DEMO_POSTGRES out' >&2; exit 2; }
+	$(Q)test "$(suite-of-$(DEMO_POSTGRES))" || { echo 'DEMO_POSTGRES=$(DEMO_POSTGRES) is unknown: use 15 or 17' >&2; exit 2; }
 
 demo-s3:
 	$(Q)test "$(VM)" != 0 || { echo 'DEMO=s3 changes /usr and /etc: it needs the virtual machine, VM=1' >&2; exit 2; }
@@ -147,6 +160,11 @@ deb:
 
 check-deb: deps
 	$(Q)selftests/deb $(SYSTEMS)
+
+check-databases: deps
+	$(BUILD) all
+	$(BUILD) selftests
+	$(Q)selftests/databases
 
 check-kernels: deps
 	$(Q)selftests/kernels
