@@ -205,7 +205,8 @@ interrupted_while_combining() {
 		sleep 0.1
 	done
 	read -r program parent < "$place/started"
-	kill -INT "$parent"
+	# bash has made it ignore SIGINT, and not every runuser changes that
+	kill -TERM "$parent"
 	wait $!
 	is "vdi-pg-restore" 130 $?
 	expect "the program was stopped" test ! -d "/proc/$program"
