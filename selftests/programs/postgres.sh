@@ -130,10 +130,13 @@ tests+=(damaged_page)
 damaged_page() {
 	local file
 
-	pg_stop
-	as_postgres "$pg_bin/pg_checksums" --enable --no-sync -D "$pg_data" > "$work/checksums.log"
-	is "pg_checksums" 0 $?
-	pg_start
+	# on from the start since version 18
+	if [ "$(sql 'show data_checksums')" = off ]; then
+		pg_stop
+		as_postgres "$pg_bin/pg_checksums" --enable --no-sync -D "$pg_data" > "$work/checksums.log"
+		is "pg_checksums" 0 $?
+		pg_start
+	fi
 	appliance sound
 	basebackup vdiset:pg
 	is "pg_basebackup with checksums" 0 $?
@@ -161,7 +164,7 @@ damaged_page() {
 	wait $appliance
 	is "vdi backup of unchecked pages" 0 $?
 	sql 'drop table damaged'
-	show "$work/checksums.log"
+	[ ! -e "$work/checksums.log" ] || show "$work/checksums.log"
 }
 
 # vdi backup cannot publish, and reports it as the result of the last command.
