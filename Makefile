@@ -221,7 +221,7 @@ uninstall:
 	$(Q)rm -rf build/uninstall
 	$(Q)$(MAKE) -s --no-print-directory install DESTDIR=$(CURDIR)/build/uninstall
 	$(Q)cd build/uninstall && find . ! -type d | while read -r f; do rm -f "$(DESTDIR)/$$f"; done
-	$(Q)! [ -d $(DESTDIR)$(PREFIX)/lib/vdi ] || rmdir $(DESTDIR)$(PREFIX)/lib/vdi
+	$(Q)! [ -d $(DESTDIR)$(PREFIX)/lib/vdi ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/lib/vdi
 	$(Q)rm -rf build/uninstall
 	$(Q)$(if $(DESTDIR),:,ldconfig)
 
