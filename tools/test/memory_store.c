@@ -221,7 +221,6 @@ static enum chunk_result m_list(struct chunk_session *s, const char *prefix, boo
 }
 
 static const struct chunk_driver driver = {
-	.scheme = "memory",
 	.close = m_close,
 	.connect = m_connect,
 	.disconnect = m_disconnect,
