@@ -309,6 +309,19 @@ int vdi_client_outcome(struct vdi_client *client);
  *   VD_E_PROTOCOL, VD_E_IO_ERROR, VD_E_ABORT  as above
  */
 int vdi_client_device_outcome(struct vdi_client_device *device);
+/**
+ * vdi_client_expected_bytes() - how much the server will transfer on a device
+ * @device: the device
+ * @bytes: bytes of all transfers together, 0 = unknown
+ *
+ * What vdi_server_set_expected_bytes() has last set, which may be at any time: an
+ * estimate, for progress, that need not be true. An extension.
+ *
+ * Return: NOERROR, VD_E_INVALID (a parameter is NULL), or VD_E_PROTOCOL (the set is
+ * closed).
+ */
+int vdi_client_expected_bytes(struct vdi_client_device *device,
+			      uint64_t *bytes);
 /* GetBufferHandle, MapBufferHandle: pass a buffer to another client process. */
 int vdi_client_get_buffer_handle(struct vdi_client *client,
 				 const uint8_t *buffer, uint32_t *handle);
@@ -549,6 +562,18 @@ int vdi_server_send_commands(struct vdi_server_device *device,
  */
 int vdi_server_queue_command(struct vdi_server_device *device,
 			     struct VDS_Command *cmd);
+/**
+ * vdi_server_set_expected_bytes() - tell the client how much there will be
+ * @device: the device
+ * @bytes: estimate of the bytes of all transfers on it together, 0 = unknown
+ *
+ * For the progress that clients show; see vdi_client_expected_bytes(). Nothing depends
+ * on it. An extension.
+ *
+ * Return: NOERROR, VD_E_INVALID (@device is NULL), or VD_E_PROTOCOL (the set is closed).
+ */
+int vdi_server_set_expected_bytes(struct vdi_server_device *device,
+				  uint64_t bytes);
 /*
  * CloseDevice. Commands still outstanding are completed first; the client then
  * sees VD_E_CLOSE.

@@ -210,7 +210,10 @@ public:
 				(int64_t)position);
 	}
 
-	/* Extensions: vdi_client_device_outcome(), vdi_client_device_name(). */
+	/*
+	 * Extensions: vdi_client_device_outcome(), vdi_client_expected_bytes(),
+	 * vdi_client_device_name().
+	 */
 	int GetOutcome()
 	{
 		struct vdi_client_device *device = handle.load();
@@ -218,6 +221,14 @@ public:
 		if (!device)
 			return VD_E_PROTOCOL;
 		return vdi_client_device_outcome(device);
+	}
+
+	int GetExpectedBytes(uint64_t *bytes)
+	{
+		struct vdi_client_device *device = handle.load();
+
+		return device ? vdi_client_expected_bytes(device, bytes) :
+				VD_E_PROTOCOL;
 	}
 
 	const char *GetName() const
@@ -441,6 +452,15 @@ public:
 		struct vdi_server_device *device = handle.load();
 
 		return device ? vdi_server_close_device(device) : VD_E_PROTOCOL;
+	}
+
+	/* An extension: vdi_server_set_expected_bytes(). */
+	int SetExpectedBytes(uint64_t bytes)
+	{
+		struct vdi_server_device *device = handle.load();
+
+		return device ? vdi_server_set_expected_bytes(device, bytes) :
+				VD_E_PROTOCOL;
 	}
 
 private:

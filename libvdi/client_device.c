@@ -86,6 +86,21 @@ const char *vdi_client_device_name(const struct vdi_client_device *device)
 	return device ? device->core.name : "";
 }
 
+int vdi_client_expected_bytes(struct vdi_client_device *device, uint64_t *bytes)
+{
+	if (!device)
+		return VD_E_INVALID;
+	if (!bytes)
+		return vdi_set_fail_null(device->core.set, "expected bytes",
+					 "bytes");
+	*bytes = 0;
+	if (!vdi_device_enter(&device->core))
+		return vdi_set_fail_gone(device->core.set, "expected bytes");
+	*bytes = vdi_ring_expected(&device->core.ch.ring);
+	vdi_device_leave(&device->core);
+	return NOERROR;
+}
+
 int vdi_client_device_fd(const struct vdi_client_device *device)
 {
 	return device ? device->core.ch.fd : -1;

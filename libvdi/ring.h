@@ -310,6 +310,17 @@ static inline uint32_t vdi_ring_next_sleep_seq(uint32_t sleep_seq)
 	return sleep_seq < 2 || sleep_seq == UINT32_MAX ? 2 : sleep_seq + 1;
 }
 
+/* How much there will be in all, for people; 0 = unknown. Any value may be found. */
+static inline void vdi_ring_set_expected(struct vdi_ring *ring, uint64_t bytes)
+{
+	__atomic_store_n(&ring->own->expected, bytes, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t vdi_ring_expected(const struct vdi_ring *ring)
+{
+	return __atomic_load_n(&ring->peer->expected, __ATOMIC_RELAXED);
+}
+
 /* Statistics that an observer can read; this side is the only writer. */
 static inline void vdi_ring_count(struct vdi_ring *ring, uint64_t operations,
 				  uint64_t bytes)

@@ -742,6 +742,19 @@ static int close_device(struct vdi_server_device *device)
 	return NOERROR;
 }
 
+int vdi_server_set_expected_bytes(struct vdi_server_device *device,
+				  uint64_t bytes)
+{
+	if (!device)
+		return VD_E_INVALID;
+	if (!vdi_device_enter(&device->core))
+		return vdi_set_fail_gone(device->core.set,
+					 "set expected bytes");
+	vdi_ring_set_expected(&device->core.ch.ring, bytes);
+	vdi_device_leave(&device->core);
+	return NOERROR;
+}
+
 int vdi_server_close_device(struct vdi_server_device *device)
 {
 	int code;

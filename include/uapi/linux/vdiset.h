@@ -886,6 +886,8 @@ struct vdiset_state_page {
  *	peer needs to kick each sleep only once; see "DOC: rings"
  * @operations: server: commands sent; client: commands completed
  * @bytes: client: bytes transferred; server: bytes requested
+ * @expected: server: bytes that it will request on this device in all, 0 = unknown;
+ *	a hint for people that wait
  * @reserved0: fills the cache line
  * @reserved1: fills the cache line
  * @reserved2: fills the cache line
@@ -903,7 +905,8 @@ struct vdiset_region {
 	__u32 reserved2[15];
 	__aligned_u64 operations;
 	__aligned_u64 bytes;
-	__u32 reserved3[12];
+	__aligned_u64 expected;
+	__u32 reserved3[10];
 };
 
 #define VDISET_NO_BUFFER	(~0ULL)

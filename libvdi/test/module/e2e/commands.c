@@ -429,3 +429,43 @@ void test_signal(void **state)
 	server_down(server);
 	join(&peer);
 }
+
+static void client_is_told(int fd)
+{
+	struct vdi_client *client = client_up_n(fd, 1);
+	struct vdi_client_device *device = client_open(client, 0);
+	uint64_t bytes = 1;
+
+	OK(vdi_client_expected_bytes(device, &bytes));
+	EQ(bytes, 0);
+	EQ(vdi_client_expected_bytes(NULL, &bytes), VD_E_INVALID);
+	EQ(vdi_client_expected_bytes(device, NULL), VD_E_INVALID);
+	notify(fd, 'r');
+	await(fd, 's');
+	OK(vdi_client_expected_bytes(device, &bytes));
+	EQ(bytes, 1ULL << 40);
+	notify(fd, 'r');
+	EQ(vdi_client_get_command(device, -1, &(struct VDC_Command *){ NULL }),
+	   VD_E_CLOSE);
+	OK(vdi_client_expected_bytes(device, &bytes));
+	EQ(bytes, UINT64_MAX);
+	client_down(client);
+}
+
+void test_expected_bytes(void **state)
+{
+	struct peer peer = spawn(client_is_told);
+	struct vdi_server *server = server_up(&peer, &plain);
+	struct vdi_server_device *device = server_open(server, 0);
+
+	(void)state;
+	await(peer.fd, 'r');
+	EQ(vdi_server_set_expected_bytes(NULL, 1), VD_E_INVALID);
+	OK(vdi_server_set_expected_bytes(device, 1ULL << 40));
+	notify(peer.fd, 's');
+	await(peer.fd, 'r');
+	OK(vdi_server_set_expected_bytes(device, UINT64_MAX));
+	OK(vdi_server_close_device(device));
+	server_down(server);
+	join(&peer);
+}

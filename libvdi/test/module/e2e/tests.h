@@ -43,6 +43,7 @@
 	TEST(server_timeout) \
 	TEST(client_closes_early) \
 	TEST(server_closes_early) \
+	TEST(expected_bytes) \
 	TEST(close_outstanding) \
 	TEST(close_with_agent) \
 	TEST(agent_first) \
