@@ -209,6 +209,22 @@ expected_size() {
 	expect "it is not complete" test "$(ask j 'all(s["percent_done"] < 100 for s in S if "total_bytes" in s)')" = True
 }
 
+tests+=(announced_size)
+announced_size() {
+	local bytes
+
+	seq 500000 > in
+	limited "$vdi" backup t -q --to b -n 2 --max-rate 2M --json=j 2> err &
+	limited "$vdi" serve backup t -q < in 2> err.serve
+	is "serve" 0 $?
+	wait $!
+	is "backup" 0 $?
+	bytes=$(ask j 'L["bytes_done"]')
+	# half of it by each device
+	is "total" "[$((bytes / 2 * 2))]" "$(ask j 'sorted({s["total_bytes"] for s in S if "total_bytes" in s})')"
+	expect "percent" test "$(ask j 'any(0 < s["percent_done"] < 100 for s in S if "total_bytes" in s)')" = True
+}
+
 tests+=(expected_size_is_exceeded)
 expected_size_is_exceeded() {
 	# more than the buffers of the device, so that some of it is stored

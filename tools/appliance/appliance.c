@@ -286,6 +286,29 @@ static bool workers_running(struct appliance *a)
 	return running;
 }
 
+/*
+ * The database may say how much it will write. What the user says, and the size of a
+ * backup that is restored, count more. The database's numbers may be any.
+ */
+static void ask_for_total(struct appliance *a)
+{
+	uint64_t bytes, sum = 0;
+	unsigned int i;
+
+	if (a->total && !a->told)
+		return;
+	for (i = 0; i < a->count; i++) {
+		if (!vdi_client_expected_bytes(a->worker[i].device, &bytes) &&
+		    bytes <= INT64_MAX - sum)
+			sum += bytes;
+	}
+	if (!sum)
+		return;
+	a->told = true;
+	a->estimated = true;
+	a->total = sum;
+}
+
 static void watch_workers(struct appliance *a)
 {
 	struct vdi_progress progress;
@@ -308,6 +331,7 @@ static void watch_workers(struct appliance *a)
 				       "no command arrived for %.0f s",
 				       a->idle_ms / 1000.0);
 		}
+		ask_for_total(a);
 		vdi_progress_show(&progress, a->ops->verb, bytes,
 				  appliance_total(a, bytes));
 		events_status(a, "transfer");

@@ -85,6 +85,7 @@ struct appliance {
 	bool quiet;
 	uint64_t total;			/* expected bytes, 0 = unknown */
 	bool estimated;			/* `total` is a guess, which may be exceeded */
+	bool told;			/* by the database */
 
 	struct partner partner;
 	struct pipeline pipeline;

@@ -359,6 +359,15 @@ bool db_connect(struct database *db, uint32_t direction)
 	return true;
 }
 
+void db_expect(struct database *db, uint64_t bytes)
+{
+	unsigned int i;
+
+	for (i = 0; i < db->count; i++)
+		vdi_server_set_expected_bytes(db->dev[i].handle,
+					      bytes / db->count);
+}
+
 static void completed(struct VDS_Command *cmd)
 {
 	struct slot *slot = cmd->completionContext;

@@ -130,6 +130,8 @@ bool db_fail_medium(struct database *db, unsigned int device,
 		    const char *what);
 /* Join the set, as soon as the client has created it; db_connect() does it as well. */
 bool db_join(struct database *db);
+/* Tell the client how much all devices together will transfer; about the same each. */
+void db_expect(struct database *db, uint64_t bytes);
 /* Join and configure the set, open devices. VDF_WriteMedia or ReadMedia. */
 bool db_connect(struct database *db, uint32_t direction);
 /*

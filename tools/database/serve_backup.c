@@ -80,6 +80,7 @@ bool serve_begin_backup(struct database *db)
 			       strerror(errno));
 	db->id_known = true;
 	db->total = expected_transfer(db);
+	db_expect(db, db->total);
 	vdi_progress_start(&db->progress, db->quiet);
 	return media_begin_write(db);
 }
