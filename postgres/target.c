@@ -76,6 +76,10 @@ static void sink_begin_backup(bbsink *sink)
 	};
 
 	bbsink_forward_begin_backup(sink);
+	/* the sizes of files; a compressed backup, or an increment, is smaller */
+	if (sink->bbs_state->bytes_total_is_valid)
+		vdiset_writer_expect(((struct vdiset_sink *)sink)->writer,
+				     sink->bbs_state->bytes_total);
 	put_record(sink, RECORD_BEGIN_BACKUP, &begin, sizeof(begin));
 }
 

@@ -506,3 +506,12 @@ struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options)
 	connect_set(writer);
 	return writer;
 }
+
+void vdiset_writer_expect(struct vdiset_writer *writer, uint64 bytes)
+{
+	uint64 share = bytes / writer->shape.devices;
+	uint32_t i;
+
+	for (i = 0; i < writer->shape.devices; i++)
+		vdi_server_set_expected_bytes(writer->device[i], share);
+}

@@ -28,6 +28,8 @@ struct vdiset_writer;
 
 /* Join and configure the set, open all devices. */
 struct vdiset_writer *vdiset_writer_open(const struct vdiset_options *options);
+/* About how long the stream will be, for the progress that the backup program shows. */
+void vdiset_writer_expect(struct vdiset_writer *writer, uint64 bytes);
 /* Append to the stream; returns when the data is in shared buffers. */
 void vdiset_writer_put(struct vdiset_writer *writer, const void *data,
 		       size_t length);

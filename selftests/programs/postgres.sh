@@ -43,9 +43,9 @@ basebackup() { # TARGET OPTIONS...
 }
 
 # Starts a backup that is slow enough to be interrupted.
-slow_backup() {
+slow_backup() { # OPTIONS...
 	rm -rf "$work/cut"*
-	appliance cut --devices 2
+	appliance cut --devices 2 "$@"
 	basebackup vdiset:pg --max-rate=1M &
 	basebackup=$!
 	wait_until lists ' active .*iB' || show "$work/basebackup.log" "$work/appliance.log"
@@ -186,9 +186,13 @@ appliance_cannot_publish() {
 
 tests+=(progress_in_the_server)
 progress_in_the_server() {
-	slow_backup
+	slow_backup --json="$work/events"
 	is "phase, tablespaces, sums" "streaming database files|2|t|t" "$(sql "select phase, tablespaces_total, backup_streamed > 0,
 		backup_streamed <= backup_total from pg_stat_progress_basebackup")"
+	# half of it is announced on each device
+	wait_until grep -q percent_done "$work/events"
+	is "total of vdi backup" "$(sql "select backup_total / 2 * 2 from pg_stat_progress_basebackup")" \
+		"$(sed -n 's/.*"total_bytes":\([0-9]*\).*/\1/p' "$work/events" | tail -n 1)"
 	"$vdi" abort pg
 	both_failed 3
 }
