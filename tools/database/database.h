@@ -130,10 +130,10 @@ bool db_fail_medium(struct database *db, unsigned int device,
 		    const char *what);
 /* Join the set, as soon as the client has created it; db_connect() does it as well. */
 bool db_join(struct database *db);
-/* Tell the client how much all devices together will transfer; about the same each. */
-void db_expect(struct database *db, uint64_t bytes);
 /* Join and configure the set, open devices. VDF_WriteMedia or ReadMedia. */
 bool db_connect(struct database *db, uint32_t direction);
+/* Then: tell the client how much all devices will transfer, each about the same. */
+void db_expect(struct database *db, uint64_t bytes);
 /*
  * Send a command on a device, after waiting for room in its queue. The completion
  * clears slot->busy; the caller checks the result.

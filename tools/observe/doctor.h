@@ -31,7 +31,7 @@ struct doctor {
 
 extern const struct doctor vdi_doctor;
 
-/* The same, after its plugin was loaded which needs libkmod. NULL was reported. */
+/* The same. vdi loads its plugin, which needs libkmod. NULL: after a message. */
 const struct doctor *doctor_load(void);
 
 #endif /* VDI_DOCTOR_H */

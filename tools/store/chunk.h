@@ -233,7 +233,7 @@ struct chunk_store {
 };
 
 extern const struct chunk_driver chunk_s3;
-/* It; in vdi, after its plugin was loaded. NULL: see `why`. */
+/* The same. vdi loads its plugin first; NULL: see `why`. */
 const struct chunk_driver *chunk_s3_driver(char *why, size_t size);
 
 /* Must the session end its transfer? */
