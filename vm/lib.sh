@@ -475,12 +475,16 @@ root_packages() {
 
 root_get() {
 	K_SUITE=$1 ROOT=$CACHE/roots/$1/root
-	! root_packages | cmp -s - "$CACHE/roots/$1/complete" || return 0
+	! root_there || return 0
 	[ "$(id -u)" = 0 ] || die "the root of $1 can only be made by root"
 	need debootstrap flock
 	cache_lock
-	fetching roots root_fetch
+	root_there || fetching roots root_fetch
 	cache_unlock
+}
+
+root_there() {
+	root_packages | cmp -s - "$CACHE/roots/$K_SUITE/complete"
 }
 
 root_fetch() {
