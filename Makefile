@@ -142,6 +142,7 @@ demo-%:
 check: deps
 	$(BUILD) all $(if $(filter 0,$(VM)),load)
 	$(BUILD) selftests
+	$(if $(filter 0,$(VM)),,$(BUILD) -C bench)
 	$(Q)selftests/check $(KERNELS)
 
 check-quick: deps
