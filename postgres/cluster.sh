@@ -17,9 +17,12 @@ pg_restore=$work/vdi-pg-restore
 # the target, for the version of $pg_bin; empty: none is loaded
 pg_target=${PG_TARGET-$top/build/postgres/vdiset.so}
 
+# Not runuser: the modules of PAM take longer than psql in an emulated machine.
 as_postgres() {
-	(cd "$work" && exec runuser -u $pg_user -- env PGHOST="$work" PGPORT=$pg_port \
-		PGDATABASE="${PGDATABASE:-postgres}" LC_ALL=C.UTF-8 "$@")
+	(
+		export PGHOST="$work" PGPORT=$pg_port PGDATABASE="${PGDATABASE:-postgres}" LC_ALL=C.UTF-8
+		cd "$work" && exec setpriv --reuid=$pg_user --regid=$pg_user --init-groups -- "$@"
+	)
 }
 
 sql() {

@@ -390,7 +390,7 @@ list_while_writing() {
 	"$vdi" backup w -q --to place/w -- cat data 2> err &
 	exec 9> data
 	echo something >&9
-	until [ -d place/w.partial ]; do sleep 0.1; done
+	until [ -d place/w.partial ]; do pause 0.1; done
 	expect "state" grep -q "^being written: by process [0-9]* on host" <<< "$(state w.partial)"
 	run 0 expire place --keep-last 1 --partial-age 0
 	expect "it is kept" test -d place/w.partial
@@ -441,7 +441,7 @@ base_is_kept_during_the_backup() {
 	echo data >&9
 	until "$vdi" ls | grep -q ' active '; do
 		kill -0 "$writer" 2> /dev/null || break
-		sleep 0.1
+		pause 0.1
 	done
 	run 0 expire place --keep-last 1
 	expect "in use" grep -q '^keep    place/base: in use' out
@@ -462,7 +462,7 @@ killed_backup() {
 		kill -9 $! 2> /dev/null
 		wait $! 2> /dev/null
 		# the other side of the set ends, too
-		while [ -n "$("$vdi" ls)" ]; do sleep 0.1; done
+		while [ -n "$("$vdi" ls)" ]; do pause 0.1; done
 		check_place
 		run 0 expire place --keep-last 1 --partial-age 0
 		expect "no remains" test -z "$(find place -name '*.partial*')"

@@ -102,7 +102,7 @@ warning() {
 	[ "$bad" = 0 ] || sed 's/^/# /' out
 }
 
-nobody=(runuser -u nobody --)
+nobody=(as_nobody)
 
 tests+=(usable)
 usable() {
@@ -126,7 +126,7 @@ exit_codes_without_module() {
 	local args
 
 	"$vdi" backup t -q --to b &
-	until "$vdi" ls | grep -q created; do sleep 0.1; done
+	until "$vdi" ls | grep -q created; do pause 0.1; done
 	echo data | "$vdi" serve backup t -q
 	is "serve" 0 $?
 	wait

@@ -218,7 +218,7 @@ connect_timeout_while_the_clock_is_set_back() {
 	basebackup=$!
 	until [ "$(sql "select count(*) from pg_stat_activity where query like 'BASE_BACKUP%'")" = 1 ]; do
 		kill -0 $basebackup 2> /dev/null || break
-		sleep 0.1
+		pause 0.1
 	done
 	date -s "@$((now - 3600))" > /dev/null
 	wait $basebackup
@@ -504,7 +504,7 @@ immediate_shutdown() {
 
 tests+=(restore_is_aborted)
 restore_is_aborted() {
-	( until "$vdi" ls | grep -q ' active '; do sleep 0.05; done
+	( until "$vdi" ls | grep -q ' active '; do pause 0.05; done
 	  "$vdi" abort pg --message 'not now' ) &
 	restore full again -T "$work/tablespace=$work/again-moved"
 	is "vdi-pg-restore" 3 $?

@@ -208,10 +208,10 @@ interrupted_while_combining() {
 	restore_file full one "${restore[@]}" -D "$place/data" --pg-bindir "$place/bin" &
 	until [ -s "$place/started" ]; do
 		kill -0 $! 2> /dev/null || break
-		sleep 0.1
+		pause 0.1
 	done
 	read -r program parent < "$place/started"
-	# bash has made it ignore SIGINT, and not every runuser changes that
+	# bash has made it ignore SIGINT
 	kill -TERM "$parent"
 	wait $!
 	is "vdi-pg-restore" 130 $?

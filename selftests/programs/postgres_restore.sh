@@ -349,7 +349,7 @@ streams_without_a_data_directory() {
 	expect_no_files
 	# the same as the user postgres
 	"$vdi" restore pg -q --from "$work/empty" --group $user 2> "$work/appliance.log" &
-	runuser -u $user -- "$work/vdi-pg-restore" pg -q -D "$work/place/data" 2> "$work/restore.log"
+	setpriv --reuid=$user --regid=$user --init-groups -- "$work/vdi-pg-restore" pg -q -D "$work/place/data" 2> "$work/restore.log"
 	is "empty, as $user" 5 $?
 	wait $!
 	is "empty, as $user: vdi restore" 5 $?
@@ -374,7 +374,7 @@ start_waiting() {
 	waiting=$!
 	until grep -q '^Umask:.*0077' /proc/$waiting/status 2> /dev/null; do
 		kill -0 $waiting 2> /dev/null || break
-		sleep 0.05
+		pause 0.05
 	done
 }
 

@@ -55,7 +55,7 @@ says() { # TEXT
 }
 
 wait_for() { # FILE
-	until [ -s "$1" ]; do sleep 0.1; done
+	until [ -s "$1" ]; do pause 0.1; done
 }
 
 # A sink that stores its part under the final name when its input has ended.
@@ -164,7 +164,7 @@ interrupted() {
 	pid=$!
 	exec 8> fifo
 	cat data >&8
-	until [ -s got.part0 ] && [ -s got.part1 ]; do sleep 0.1; done
+	until [ -s got.part0 ] && [ -s got.part1 ]; do pause 0.1; done
 	# bash starts such jobs with SIGINT ignored
 	kill -TERM $pid
 	wait $pid
@@ -187,9 +187,9 @@ vdi_is_killed() {
 	kill -KILL $pid
 	wait $pid 2> /dev/null
 	exec 8>&-
-	while pgrep -f "[v]di_sink_test_$$" > /dev/null; do sleep 0.1; done
+	while pgrep -f "[v]di_sink_test_$$" > /dev/null; do pause 0.1; done
 	is "files" "" "$(find . -name 'got[0-9]')"
-	until [ -z "$("$vdi" ls)" ]; do sleep 0.1; done
+	until [ -z "$("$vdi" ls)" ]; do pause 0.1; done
 }
 
 tests+=(restore_from_a_failing_command)

@@ -52,9 +52,9 @@ END
 cat > "$work/freeze" << END
 #!/bin/bash
 postmaster=\$(head -n 1 "$pg_data/postmaster.pid") || exit
-runuser -u $pg_user -- "$pg_bin/psql" -h "$work" -p $pg_port -X -q -v ON_ERROR_STOP=1 postgres \\
+setpriv --reuid=$pg_user --regid=$pg_user --init-groups -- "$pg_bin/psql" -h "$work" -p $pg_port -X -q -v ON_ERROR_STOP=1 postgres \\
 	-c "insert into marks values ('before')" -c checkpoint || exit
-runuser -u $pg_user -- "$pg_bin/psql" -h "$work" -p $pg_port -X -q -A -t postgres \\
+setpriv --reuid=$pg_user --regid=$pg_user --init-groups -- "$pg_bin/psql" -h "$work" -p $pg_port -X -q -A -t postgres \\
 	-c "select count(*) from pgbench_history" > "$work/history.before" || exit
 echo "\$postmaster" > "$work/frozen"
 kill -STOP "\$postmaster"

@@ -9,6 +9,7 @@
 
 tests=()
 bad=0
+pause_on=${TMPDIR:-/tmp}/vdi-tap.$$
 
 skip_all() { # WHY
 	echo "TAP version 13"
@@ -41,13 +42,31 @@ wait_until() {
 			bad=1
 			return 1
 		fi
-		sleep 0.1
+		pause 0.1
 	done
+}
+
+# While a test waits, it leaves the processor to what it waits for: a program that is
+# started in an emulated machine takes up to a tenth of a second. Nothing is ever written
+# to the fifo. (A process substitution would change $!.)
+pause() { # SECONDS
+	[ -p "$pause_on" ] || mkfifo "$pause_on" || exit
+	read -rt "$1" <> "$pause_on" || :
 }
 
 # The same for what scripts wait for most
 lists() { # PATTERN
-	"${vdi:?}" ls -v | grep -q "$1"
+	local line list
+
+	list=$("${vdi:?}" ls -v)
+	while IFS= read -r line; do
+		[[ ! $line =~ $1 ]] || return 0
+	done <<< "$list"
+	return 1
+}
+
+as_nobody() { # COMMAND...
+	setpriv --reuid=nobody --regid=nogroup --clear-groups -- "$@"
 }
 
 no_sets() {
@@ -74,5 +93,6 @@ run_tests() {
 			failed=1
 		fi
 	done
+	rm -f "$pause_on"
 	exit $failed
 }

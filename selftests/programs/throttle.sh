@@ -219,8 +219,8 @@ not_permitted() {
 	start --mode 0604 --max-rate 1M
 	cp "$vdi" vdi
 	chmod 755 . vdi
-	is "seen" "1.0 MiB/s" "$(runuser -u nobody -- ./vdi throttle t)"
-	runuser -u nobody -- ./vdi throttle t off 2> out
+	is "seen" "1.0 MiB/s" "$(as_nobody ./vdi throttle t)"
+	as_nobody ./vdi throttle t off 2> out
 	is "changed" 1 $?
 	expect "the message" grep -q 'not change it' out
 	is "the limit" "1.0 MiB/s" "$("$vdi" throttle t)"

@@ -321,7 +321,7 @@ exit_codes_of_restore_and_top() {
 	is "restore of nothing" 1 $?
 	"$vdi" top -i 60 > out &
 	first=$!
-	until [ -s out ]; do sleep 0.1; done
+	until [ -s out ]; do pause 0.1; done
 	kill -TERM "$first"
 	wait "$first"
 	is "top ends with 0" 0 $?
@@ -387,7 +387,7 @@ ignored_hangup() {
 	first=$!
 	wait_for created
 	kill -HUP "$first"
-	sleep 0.5
+	pause 0.5
 	"$vdi" serve backup t -q --snapshot < in
 	is "serve" 0 $?
 	wait "$first"
@@ -748,10 +748,10 @@ another_user() {
 	"$vdi" backup t -q --to b &
 	first=$!
 	wait_for created
-	is "list of another user" "" "$(runuser -u nobody -- ./vdi ls)"
-	runuser -u nobody -- ./vdi serve backup t -q --timeout 0.3 < /dev/null 2> err
+	is "list of another user" "" "$(as_nobody ./vdi ls)"
+	as_nobody ./vdi serve backup t -q --timeout 0.3 < /dev/null 2> err
 	is "serve of another user" 4 $?
-	runuser -u nobody -- ./vdi abort t 2> err
+	as_nobody ./vdi abort t 2> err
 	is "abort of another user" 1 $?
 	"$vdi" abort t
 	wait
@@ -759,7 +759,7 @@ another_user() {
 	second=$!
 	wait_for created
 	head -c 100000 /dev/urandom > in
-	runuser -u nobody -g nogroup -- ./vdi serve backup t -q < in
+	as_nobody ./vdi serve backup t -q < in
 	is "serve of a member of the group" 0 $?
 	wait "$second"
 	is "backup" 0 $?

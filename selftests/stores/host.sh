@@ -56,7 +56,8 @@ host_kill() { pg_ctlcluster "$host_version" nightly stop -m immediate 2> /dev/nu
 host_sql() { # COMMAND...
 	local c args=()
 	for c; do args+=(-c "$c"); done
-	(cd / && runuser -u postgres -- psql --cluster "$host_cluster" -X -q -A -t -v ON_ERROR_STOP=1 postgres "${args[@]}")
+	(cd / && PGCLUSTER=$host_cluster setpriv --reuid=postgres --regid=postgres --init-groups -- \
+		psql -X -q -A -t -v ON_ERROR_STOP=1 postgres "${args[@]}")
 }
 
 # host_rows: all rows of the tables, in order
