@@ -39,7 +39,7 @@ export PG_CONFIG
 KVER ?= $(shell uname -r)
 
 .PHONY: all help prerequisites deps $(PARTS) $(TESTS) modules modules_install load demo demo-s3 demo-of-another check check-quick check-debug
-.PHONY: lint abi kernel-tree deb check-deb check-databases check-kernels check-arm64
+.PHONY: lint abi kernel-tree deb check-deb check-install check-kernel-tree check-databases check-kernels check-arm64
 .PHONY: bench bench-gate bench-tables bench-postgres bench-stores bench-compress
 .PHONY: install uninstall modules_uninstall dkms-install dkms-remove clean distclean
 
@@ -62,8 +62,11 @@ help:
 	@echo 'lint             checkpatch, shellcheck and others: selftests/lint'
 	@echo 'deb              Debian packages, into build/deb'
 	@echo 'check-deb        install, use, upgrade and remove them in SYSTEMS=$(SYSTEMS)'
+	@echo 'check-install    build, install and remove them and the tree in fresh SYSTEMS=$(SYSTEMS)'
 	@echo 'check-databases  what is about databases, with those of Debian 13'
 	@echo 'check-kernels    build the module for all kernels of Debian, write docs/kernels.md'
+	@echo 'check-kernel-tree'
+	@echo '                 build kernels that have the driver, run its tests there'
 	@echo 'check-arm64      build all for arm64, and run the tests of module and library there'
 	@echo 'abi              compare the interfaces with the last release'
 	@echo 'check-debug      faults, deaths, random calls and hostile peers, on debug kernels;'
@@ -162,6 +165,9 @@ deb:
 check-deb: deps
 	$(Q)selftests/deb $(SYSTEMS)
 
+check-install: deps
+	$(Q)selftests/install $(SYSTEMS)
+
 check-databases: deps
 	$(BUILD) all
 	$(BUILD) selftests
@@ -169,6 +175,9 @@ check-databases: deps
 
 check-kernels: deps
 	$(Q)selftests/kernels
+
+check-kernel-tree: deps
+	$(Q)selftests/kernel-tree --boot $(shell awk '$$6 == "tree" { print $$1 }' vm/kernels)
 
 check-arm64: deps
 	$(Q)vm/deps arm64
