@@ -198,7 +198,8 @@ newest_image() {
 # True if the kernel is in the cache, built with the current configuration
 kernel_there() {
 	[ -e "$K_DIR/complete" ] || return
-	[ -z "$K_CONFIG" ] || cat "$VM/config/common" "$VM/config/$K_CONFIG" | cmp -s - "$K_DIR/config"
+	[ -z "$K_CONFIG" ] || cat "$VM/config/common" "$VM/config/$K_CONFIG" | cmp -s - "$K_DIR/config" || return
+	[ "$K_CONFIG" != tree ] || tree_sum | cmp -s - "$K_DIR/tree_sum"
 }
 
 # kernel_get NAME: puts the kernel into the cache if needed; sets K_* and K_REL, K_DIR
@@ -207,9 +208,12 @@ kernel_get() {
 	K_DIR=$CACHE/kernels/$K_NAME
 	if ! kernel_there; then
 		need apt-get dpkg-deb flock depmod
-		if [ -n "$K_CONFIG" ]; then
-			tools_get
-		fi
+		case $K_CONFIG in
+		'') ;;
+		# also with clang
+		tree) cross_get "$K_TOOLS" ;;
+		*) tools_get ;;
+		esac
 		cache_lock
 		kernel_there || fetching kernels "$([ -n "$K_CONFIG" ] && echo kernel_build || echo kernel_fetch)"
 		cache_unlock

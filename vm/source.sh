@@ -51,6 +51,42 @@ make_kernel() {
 	' sh "$1" "$2" "x86_64-linux-gnu-$K_CC" "$K_NAME" "$(nproc)"
 }
 
+# tree_sum: stands for all that packaging/kernel-tree puts into a tree
+tree_sum() {
+	(cd "$TREE" && cat kernel/*.[ch] kernel/Kbuild include/uapi/linux/vdiset.h packaging/kernel-tree packaging/tree/* \
+		selftests/kselftest/*) | sha256sum
+}
+
+# make_driver SOURCE CONFIG: compiles the driver with W=1 as a module and as a part of the
+# kernel, with clang and with gcc, before the kernel. A warning is an error.
+make_driver() {
+	# shellcheck disable=SC2016 # for the inner shell
+	in_tools "${1%/*}" "$VM" sh -ec '
+		cd "$1"
+		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+		for compiler in LLVM=1 "CC=$3"; do
+			make -s "$compiler" "KCONFIG_ALLCONFIG=$2" allnoconfig
+			for how in module enable; do
+				scripts/config "--$how" VDISET
+				make -s "$compiler" olddefconfig
+				make -s "$compiler" "-j$4" W=1 KCFLAGS=-Werror drivers/misc/vdiset/
+				ls drivers/misc/vdiset/main.o
+				rm drivers/misc/vdiset/*.o
+			done
+		done
+		make -s mrproper
+	' sh "$1" "$2" "x86_64-linux-gnu-$K_CC" "$(nproc)"
+}
+
+# tree_tests SOURCE TO: the tests, as "make kselftest-install" makes them, for the programs
+# of this host; and the program that checks their output
+tree_tests() {
+	# shellcheck disable=SC2016
+	in_tools "${1%/*}" "$VM" sh -ec 'cd "$1" && unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES && make -s headers' sh "$1"
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$1/tools/testing/selftests" TARGETS=vdiset INSTALL_PATH="$2/kselftest" install
+	cp -r "$1/tools/testing/kunit" "$2/kunit"
+}
+
 kernel_build() {
 	local tmp=$1 package src rel
 	mkdir -p "$tmp/debs" "$tmp/tree/usr/lib/modules" "$tmp/tree/usr/src"
@@ -61,6 +97,7 @@ kernel_build() {
 	(cd "$tmp/debs" && apt-get "${APT_OPTS[@]}" -qq download "$package" >&2) ||
 		die "cannot fetch $package into $CACHE"
 	say UNPACK "$package"
+	[ "$K_CONFIG" != tree ] || unneeded=('*/sound/*.[ch]' '*/drivers/gpu/*.[ch]' '*/drivers/net/*/*.[ch]' '*/tools/perf/*')
 	dpkg-deb --fsys-tarfile "$tmp"/debs/*.deb | tar -xO "./usr/src/$package.tar.xz" |
 		tar -xJ --no-same-owner "${unneeded[@]/#/--exclude=}" -C "$tmp" ||
 		die "cannot unpack $package into $CACHE"
@@ -68,15 +105,28 @@ kernel_build() {
 	src=$tmp/$package
 	# referenced by Kconfig
 	mkdir -p "$src/Documentation"
-	: > "$src/Documentation/Kconfig"
+	[ -e "$src/Documentation/Kconfig" ] || : > "$src/Documentation/Kconfig"
 	cat "$VM/config/common" "$VM/config/$K_CONFIG" > "$tmp/config"
 
 	say BUILD "$package, $K_NAME (some minutes)"
+	if [ "$K_CONFIG" = tree ]; then
+		{ "$TREE/packaging/kernel-tree" "$src" && make_driver "$src" "$tmp/config"; } > "$tmp/log" 2>&1 < /dev/null || {
+			tail -n 20 "$tmp/log" >&2
+			die "the driver does not build in $package"
+		}
+	fi
 	make_kernel "$src" "$tmp/config" > "$tmp/log" 2>&1 < /dev/null || {
 		tail -n 20 "$tmp/log" >&2
 		die "$package does not build as $K_NAME"
 	}
 	rel=$(cat "$src/include/config/kernel.release")
+	if [ "$K_CONFIG" = tree ]; then
+		tree_tests "$src" "$tmp/tree" > "$tmp/log" 2>&1 < /dev/null || {
+			tail -n 20 "$tmp/log" >&2
+			die "the tests of the driver cannot be installed from $package"
+		}
+		tree_sum > "$tmp/tree/tree_sum"
+	fi
 	# the entry point that QEMU uses for a plain vmlinux does not work with KASAN
 	mv "$src/arch/x86/boot/bzImage" "$tmp/tree/vmlinux"
 	prune_source "$src"
