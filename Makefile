@@ -226,12 +226,13 @@ install: all
 	$(Q)install -D -m 644 include/uapi/linux/vdiset.h $(DESTDIR)$(PREFIX)/include/linux/vdiset.h
 	$(Q)$(if $(DESTDIR),:,ldconfig)
 
-# what install installs, wherever it has put it
+# what install installs, wherever it has put it, and the directories that are only its own
 uninstall:
 	$(Q)rm -rf build/uninstall
 	$(Q)$(MAKE) -s --no-print-directory install DESTDIR=$(CURDIR)/build/uninstall
 	$(Q)cd build/uninstall && find . ! -type d | while read -r f; do rm -f "$(DESTDIR)/$$f"; done
-	$(Q)! [ -d $(DESTDIR)$(PREFIX)/lib/vdi ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/lib/vdi
+	$(Q)cd build/uninstall && find . -depth -type d -path '*/vdi*' | while read -r d; do \
+		! [ -d "$(DESTDIR)/$$d" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)/$$d"; done
 	$(Q)rm -rf build/uninstall
 	$(Q)$(if $(DESTDIR),:,ldconfig)
 
