@@ -31,7 +31,8 @@ static const char help[] =
 	"                            of you or root; may be a list with commas\n"
 	"  -t, --timeout SEC         time to wait for a set (default 60, 0 = no limit)\n"
 	"  -q, --quiet               no progress, no summary\n"
-	"  -h, --help                show this help\n\n"
+	"  -h, --help                show this help\n"
+	"  -V, --version             show the version\n\n"
 	"point-in-time recovery; the server recovers when it is started:\n\n"
 	"      --restore-command CMD  the server's restore_command, with %f and %p\n"
 	"      --target-time TIME    recover up to this time, as in '2026-11-30 12:00:00+01'\n"
@@ -67,6 +68,7 @@ static const struct option options[] = {
 	{ "timeout", required_argument, NULL, 't' },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -166,6 +168,9 @@ static int take(struct restore *r, int c, char *argument)
 	case 'h':
 		fputs(help, stdout);
 		exit(EXIT_OK);
+	case 'V':
+		printf("vdi-pg-restore %s\n", vdi_version());
+		exit(EXIT_OK);
 	case '?':
 		fputs(help, stderr);
 		return EXIT_USAGE;
@@ -203,7 +208,7 @@ int restore_parse(struct restore *r, int argc, char **argv)
 {
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "D:T:t:qh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "D:T:t:qhV", options, NULL)) != -1) {
 		rc = take(r, c, optarg);
 		if (rc != EXIT_OK)
 			return rc;

@@ -97,7 +97,7 @@ _vdi_pg_restore() {
 			_vdi_words '-D --pgdata -T --tablespace-mapping --allow-tablespaces --manifest --pg-bindir
 				--owner --from --restore-command --target-time --target-name --target-lsn
 				--target-xid --target-immediate --target-action --target-timeline
-				-t --timeout -q --quiet -h --help'
+				-t --timeout -q --quiet -h --help -V --version'
 			;;
 		*) _vdi_words "$(_vdi_sets)" ;;
 		esac

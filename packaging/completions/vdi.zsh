@@ -213,6 +213,7 @@ _vdi_pg_restore() {
 		'*--from[join a set of this user]:user:_users' \
 		'(-t --timeout)'{-t,--timeout}'[time to wait for the set]:seconds' \
 		'(-q --quiet)'{-q,--quiet}'[no progress, no summary]' \
+		'(-V --version)'{-V,--version}'[show the version]' \
 		'*:name of the set:_vdi_sets'
 }
 
