@@ -110,6 +110,7 @@ modules:
 modules_install: modules
 	$(Q)command -v dkms > /dev/null && dkms status -m vdiset | grep -q . && \
 		{ echo 'vdiset is installed with dkms: make dkms-remove first' >&2; exit 1; } || :
+	$(Q)packaging/prerequisites "$(KVER)"
 	$(Q)env -u MAKEFLAGS $(MAKE) -s -C /lib/modules/$(KVER)/build M=$(CURDIR)/build/module/host-$(KVER)/kernel \
 		INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates INSTALL_MOD_STRIP=1 DEPMOD=true \
 		$(if $(wildcard /lib/modules/$(KVER)/build/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) modules_install
