@@ -84,7 +84,7 @@ tree_tests() {
 	# shellcheck disable=SC2016
 	in_tools "${1%/*}" "$VM" sh -ec 'cd "$1" && unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES && make -s headers' sh "$1"
 	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$1/tools/testing/selftests" TARGETS=vdiset INSTALL_PATH="$2/kselftest" install
-	cp -r "$1/tools/testing/kunit" "$2/kunit"
+	mkdir -p "$2/tools/testing" && cp -r "$1/tools/testing/kunit" "$2/tools/testing"
 }
 
 kernel_build() {
