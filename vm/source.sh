@@ -82,9 +82,9 @@ make_driver() {
 # of this host; and the program that checks their output
 tree_tests() {
 	# shellcheck disable=SC2016
-	in_tools "${1%/*}" "$VM" sh -ec 'cd "$1" && unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES && make -s headers' sh "$1"
-	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$1/tools/testing/selftests" TARGETS=vdiset INSTALL_PATH="$2/kselftest" install
-	mkdir -p "$2/tools/testing" && cp -r "$1/tools/testing/kunit" "$2/tools/testing"
+	in_tools "${1%/*}" "$VM" sh -ec 'cd "$1" && unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES && make -s headers' sh "$1" &&
+		env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$1/tools/testing/selftests" TARGETS=vdiset INSTALL_PATH="$2/kselftest" install &&
+		mkdir -p "$2/tools/testing" && cp -r "$1/tools/testing/kunit" "$2/tools/testing"
 }
 
 kernel_build() {
