@@ -25,7 +25,7 @@ cross_packages() {
 	*) die "no compiler is known for $1: see vm/cross.sh" ;;
 	esac
 	echo "$cc" "$cc-aarch64-linux-gnu" clang lld llvm make libc6-dev binutils
-	echo libelf-dev libssl-dev kmod perl flex bison bc
+	echo libelf-dev libssl-dev kmod perl flex bison bc python3
 	[ "$1" = "$CROSS_LIBRARIES" ] || return 0
 	echo pkg-config gcc g++ gcc-aarch64-linux-gnu g++-aarch64-linux-gnu gcc-i686-linux-gnu
 	printf '%s:arm64\n' libc6-dev libkmod-dev libxxhash-dev libjson-c-dev liburing-dev \
