@@ -110,6 +110,32 @@ into_list_expire_latest() {
 	message "there is no whole backup of set 'other' in $place"
 }
 
+tests+=(increments)
+increments() {
+	local place=s3://backups/chain full increment
+
+	backup --into $place "${chunks[@]}" -- cat "$dir/data"
+	is "full backup" 0 $rc
+	full=$(sed -n "s,^backup of 's3' is complete in $place/\(s3-[0-9TZ-]*\):.*,\1,p" "$dir/out")
+	backup --into $place --based-on latest -- echo increment
+	is "increment" 0 $rc
+	increment=$(sed -n "s,^backup of 's3' is complete in $place/\(s3-[0-9TZ-]*\):.*,\1,p" "$dir/out")
+	"$vdi" list $place --json > "$dir/out"
+	is "list" 0 $?
+	expect "what it is based on" grep -qF "\"based_on\": \"$full\"" "$dir/out"
+	"$vdi" expire $place --keep-last 1 > "$dir/out" 2> "$dir/err"
+	is "expire" 0 $?
+	expect "the full backup is kept: $full" grep -q '^2 kept, 0 removed, 0 failed' "$dir/out"
+	expect "verify" "$vdi" verify -q --all $place
+	to=$place/$increment
+	restore -- cat
+	is "restore" 0 $rc
+	is "the data" increment "$(cat "$dir/back")"
+	backup --into $place --based-on "$full-no" -- echo x
+	is "based on a backup that is not there" 1 $rc
+	message "$full-no"
+}
+
 tests+=(refused_before_the_set)
 refused_before_the_set() {
 	local options
