@@ -43,11 +43,11 @@ make_kernel() {
 	in_tools "${1%/*}" "$VM" sh -ec '
 		cd "$1"
 		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
-		make -s "CC=$3" "KCONFIG_ALLCONFIG=$2" allnoconfig
+		make -s "CC=$3" "HOSTCC=$3" "KCONFIG_ALLCONFIG=$2" allnoconfig
 		grep -o "^CONFIG_[A-Z0-9_]*=[^n].*" "$2" | sort -u > wanted
 		grep -vxFf .config wanted && { echo "are missing in the configuration"; exit 1; }
 		rm wanted
-		exec make -s "CC=$3" "LOCALVERSION=-$4" "-j$5" bzImage modules
+		exec make -s "CC=$3" "HOSTCC=$3" "LOCALVERSION=-$4" "-j$5" bzImage modules
 	' sh "$1" "$2" "x86_64-linux-gnu-$K_CC" "$K_NAME" "$(nproc)"
 }
 
@@ -64,12 +64,12 @@ make_driver() {
 	in_tools "${1%/*}" "$VM" sh -ec '
 		cd "$1"
 		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
-		for compiler in LLVM=1 "CC=$3"; do
-			make -s "$compiler" "KCONFIG_ALLCONFIG=$2" allnoconfig
+		for compiler in LLVM=1 "CC=$3 HOSTCC=$3"; do
+			make -s $compiler "KCONFIG_ALLCONFIG=$2" allnoconfig
 			for how in module enable; do
 				scripts/config "--$how" VDISET
-				make -s "$compiler" olddefconfig
-				make -s "$compiler" "-j$4" W=1 KCFLAGS=-Werror drivers/misc/vdiset/
+				make -s $compiler olddefconfig
+				make -s $compiler "-j$4" W=1 KCFLAGS=-Werror drivers/misc/vdiset/
 				ls drivers/misc/vdiset/main.o
 				rm drivers/misc/vdiset/*.o
 			done
@@ -82,7 +82,8 @@ make_driver() {
 # of this host; and the program that checks their output
 tree_tests() {
 	# shellcheck disable=SC2016
-	in_tools "${1%/*}" "$VM" sh -ec 'cd "$1" && unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES && make -s headers' sh "$1" &&
+	in_tools "${1%/*}" "$VM" sh -ec 'cd "$1" && unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES && make -s "HOSTCC=$2" headers' \
+		sh "$1" "x86_64-linux-gnu-$K_CC" &&
 		env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$1/tools/testing/selftests" TARGETS=vdiset INSTALL_PATH="$2/kselftest" install &&
 		mkdir -p "$2/tools/testing" && cp -r "$1/tools/testing/kunit" "$2/tools/testing"
 }
