@@ -108,6 +108,9 @@ kernel_build() {
 	mkdir -p "$src/Documentation"
 	[ -e "$src/Documentation/Kconfig" ] || : > "$src/Documentation/Kconfig"
 	cat "$VM/config/common" "$VM/config/$K_CONFIG" > "$tmp/config"
+	# recent kernels have one option for both
+	grep -q '^config PROC_SYSCTL' "$src/fs/proc/Kconfig" ||
+		sed -i 's/^CONFIG_PROC_SYSCTL=/CONFIG_SYSCTL=/' "$tmp/config"
 
 	say BUILD "$package, $K_NAME (some minutes)"
 	if [ "$K_CONFIG" = tree ]; then
@@ -134,7 +137,7 @@ kernel_build() {
 	mv "$src" "$tmp/tree/usr/src/linux-headers-$rel"
 	mkdir -p "$tmp/tree/usr/lib/modules/$rel"
 	ln -s usr/lib "$tmp/tree/lib"
-	cp "$tmp/config" "$tmp/tree/config"
+	cat "$VM/config/common" "$VM/config/$K_CONFIG" > "$tmp/tree/config"
 	touch "$tmp/tree/complete"
 	rm -rf "${CACHE:?}/kernels/$rel"
 	mv "$tmp/tree" "$CACHE/kernels/$rel"
